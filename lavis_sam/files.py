@@ -1,0 +1,145 @@
+"""Writing files so that a reader, or a run that is killed half-way, never meets half a file.
+
+Everything is written under a temporary name in the destination's own folder (a rename across file systems would copy),
+flushed to the disk and renamed over the destination in one step.
+"""
+
+import dataclasses
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lavis_sam.errors import SamDataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Long enough to recognise the file by, short enough that prefix and suffix fit into 255 bytes.
+_RECOGNISABLE_CHARACTERS = 40
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write to; on success it replaces `path`, on an exception it is removed.
+
+    The temporary name is hidden and ends in `.tmp`, so no reader that globs for data files picks it up, even after
+    a crash. Writers that add or demand a suffix (`numpy.save`, `PIL.Image.save`) need an open file or a format.
+    Missing parent folders are made; a symbolic link keeps pointing at its (replaced) target.
+
+    Args:
+        path: The file to make or replace.
+
+    Yields:
+        The temporary path; the block must leave a file there.
+
+    Raises:
+        FileNotFoundError: The block ended without writing the file.
+    """
+    destination = Path(os.path.realpath(path))
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    temporary = destination.with_name(
+        f".{destination.name[:_RECOGNISABLE_CHARACTERS]}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    )
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, destination)
+        # The rename itself lives in the folder; some file systems cannot flush one, and then it is up to them.
+        with suppress(OSError):
+            _flush_to_disk(destination.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8 and with the line ends as they are."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], obj: Any, *, indent: int | None = 2) -> None:
+    """Write `obj` to `path` atomically as strict JSON (UTF-8, a final newline).
+
+    Paths become strings, data classes dictionaries, arrays and tensors (scalars too) plain lists and numbers.
+
+    Args:
+        path: The file to make or replace.
+        obj: What to write.
+        indent: Spaces a level; None writes one line.
+
+    Raises:
+        SamDataError: `obj` holds something that JSON cannot say (NaN and infinity included); nothing was written.
+    """
+    write_text(path, to_json(obj, indent=indent, place=str(path)) + "\n")
+
+
+def to_json(obj: Any, *, indent: int | None = 2, place: str = "the JSON output") -> str:
+    """Strict JSON text of `obj`; see `write_json`.
+
+    Args:
+        obj: What to write.
+        indent: Spaces a level; None gives one line.
+        place: What an error names as the destination.
+
+    Raises:
+        SamDataError: `obj` holds something that JSON cannot say.
+    """
+    try:
+        return json.dumps(obj, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise SamDataError(
+            f"{place}: {error}. JSON holds text, finite numbers, booleans, null, lists and dictionaries; "
+            "convert the value before writing it."
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(value, "tolist"):  # numpy and torch, without importing either
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def write_torch(path: str | os.PathLike[str], obj: Any) -> None:
+    """Write `obj` to `path` atomically with `torch.save`."""
+    import torch
+
+    with atomic_path(path) as temporary:
+        torch.save(obj, temporary)
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write `tensors` to `path` atomically in the safetensors format.
+
+    Args:
+        path: The file to make or replace.
+        tensors: Name -> tensor of any shape; views and non-contiguous tensors are copied, which the format needs.
+        metadata: Text -> text, kept in the file's header.
+    """
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, temporary, metadata=dict(metadata) if metadata else None)

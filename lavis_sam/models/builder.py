@@ -1,0 +1,315 @@
+"""The one file that knows sizes and where weights come from: from a model config to the parts of `Blip2VicunaSAM`.
+
+Two kinds of base exist. With `pretrained` in the config, the frozen parts come from files (EVA, InstructBLIP, Vicuna)
+and nothing is ever initialised for them; without it, they are random but fixed by `base_seed`: the embedded model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models import pretrained
+from lavis_sam.models.checkpoints import WeightSource, load_trained, require_complete, require_files
+from lavis_sam.models.guidance import Guidance, unknown_key
+from lavis_sam.models.language import load_llm
+from lavis_sam.models.layer_norm import Float32LayerNorm
+from lavis_sam.models.q_former import QFormer, QFormerBert
+from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.vision import EvaVisionTransformer
+
+PACKAGE = Path(__file__).resolve().parents[1]
+DEFAULT_MODEL_TYPE = "vicuna7b"
+MODEL_CONFIGS = {
+    model_type: str(PACKAGE / "configs" / "models" / f"blip2_vicuna_sam_{model_type}.yaml")
+    for model_type in (DEFAULT_MODEL_TYPE, "tiny")
+}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+INITIAL_STD = 0.02  # BERT's and EVA's, for what a random base draws
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class VisionSizes:
+    """Sizes of the ViT; see `EvaVisionTransformer`."""
+
+    image_size: int = 224
+    patch_size: int = 14
+    width: int = 1408
+    depth: int = 39
+    heads: int = 16
+    mlp_ratio: float = 4.3637
+
+
+@dataclass(frozen=True)
+class QFormerSizes:
+    """Sizes of the Q-Former; see `QFormerBert`. `queries` is Q, `vocabulary` counts [DEC]."""
+
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    intermediate: int = 3072
+    vocabulary: int = 30523
+    max_positions: int = 512
+    cross_attention_frequency: int = 2
+    queries: int = 32
+
+
+@dataclass(frozen=True)
+class LanguageSizes:
+    """Sizes of the Llama; `width` is D_llm, `vocabulary` counts [PAD]."""
+
+    width: int = 4096
+    layers: int = 32
+    heads: int = 32
+    intermediate: int = 11008
+    vocabulary: int = 32001
+    max_positions: int = 2048
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Sizes of the whole model; the defaults are InstructBLIP-Vicuna-7B's."""
+
+    vision: VisionSizes = VisionSizes()
+    q_former: QFormerSizes = QFormerSizes()
+    language: LanguageSizes = LanguageSizes()
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any] | None) -> "ModelSizes":
+        """Read the `sizes` node of a model config.
+
+        Raises:
+            SamConfigurationError: an unknown key, or a size that is not a positive number.
+        """
+        values = values or {}
+        for key in values:
+            if key not in ("vision", "q_former", "language"):
+                raise unknown_key("model.sizes", key, ("vision", "q_former", "language"))
+        return cls(
+            vision=_read_section("vision", VisionSizes, values),
+            q_former=_read_section("q_former", QFormerSizes, values),
+            language=_read_section("language", LanguageSizes, values),
+        )
+
+
+def _read_section(name: str, section: type[Section], values: Mapping[str, Any]) -> Section:
+    """One section of `sizes` as its dataclass."""
+    given = dict(values.get(name) or {})
+    known = [field.name for field in fields(section)]  # type: ignore[arg-type]
+    for key, value in given.items():
+        if key not in known:
+            raise unknown_key(f"model.sizes.{name}", key, known)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            raise SamConfigurationError(f"model.sizes.{name}.{key} is {value!r}; it must be a positive number")
+    return section(**given)
+
+
+def build_vision(sizes: VisionSizes, *, gradient_checkpointing: bool = False) -> EvaVisionTransformer:
+    """The ViT, uninitialised in the sense of PyTorch's defaults."""
+    return EvaVisionTransformer(
+        image_size=sizes.image_size,
+        patch_size=sizes.patch_size,
+        width=sizes.width,
+        depth=sizes.depth,
+        heads=sizes.heads,
+        mlp_ratio=sizes.mlp_ratio,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+
+
+def build_q_former(sizes: QFormerSizes, *, vision_width: int) -> QFormer:
+    """The Q-Former."""
+    return QFormer(
+        QFormerBert(
+            width=sizes.width,
+            layers=sizes.layers,
+            heads=sizes.heads,
+            intermediate=sizes.intermediate,
+            vocabulary=sizes.vocabulary,
+            max_positions=sizes.max_positions,
+            vision_width=vision_width,
+            cross_attention_frequency=sizes.cross_attention_frequency,
+            num_queries=sizes.queries,
+        )
+    )
+
+
+def build_llama(sizes: LanguageSizes) -> LlamaForCausalLM:
+    """A Llama of these sizes with transformers' random initialisation; ids are Llama's own (bos 1, eos 2, pad 0)."""
+    config = LlamaConfig(
+        vocab_size=sizes.vocabulary,
+        hidden_size=sizes.width,
+        intermediate_size=sizes.intermediate,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.heads,
+        max_position_embeddings=sizes.max_positions,
+        rms_norm_eps=1e-6,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config)
+
+
+def build_visual_modules(sizes: ModelSizes, *, gradient_checkpointing: bool = False) -> dict[str, Any]:
+    """The modules before the language model, as keyword arguments of `Blip2VicunaSAM`, in float32."""
+    width = sizes.q_former.width
+    return {
+        "visual_encoder": build_vision(sizes.vision, gradient_checkpointing=gradient_checkpointing),
+        "ln_vision": Float32LayerNorm(sizes.vision.width),
+        "q_former": build_q_former(sizes.q_former, vision_width=sizes.vision.width),
+        "query_tokens": nn.Parameter(torch.empty(1, sizes.q_former.queries, width).normal_(std=INITIAL_STD)),
+        "llm_proj": nn.Linear(width, sizes.language.width),
+    }
+
+
+def build_parts(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Build everything that `Blip2VicunaSAM` is made of.
+
+    Args:
+        cfg: the `model` node of a config (see configs/models/*.yaml, which explain every key).
+
+    Returns:
+        Keyword arguments of `Blip2VicunaSAM`. With a pretrained base the visual modules are still on the meta device:
+        `load_weights` gives them their tensors.
+
+    Raises:
+        SamConfigurationError: an impossible setting.
+        SamCheckpointError: files are missing (all of them are listed) or do not fit.
+    """
+    sizes = ModelSizes.from_mapping(cfg.get("sizes"))
+    guidance = Guidance.from_mapping(cfg.get("guidance")).at_depth(sizes.q_former.layers)
+    precision = read_precision(cfg)
+    checkpointing = bool(cfg.get("gradient_checkpointing", False))
+    require_files(weight_sources(cfg))
+    tokenizer = load_q_former_tokenizer(
+        locate(cfg["bert_tokenizer"]), vocabulary=sizes.q_former.vocabulary
+    )
+    if cfg.get("pretrained"):
+        with torch.device("meta"):
+            visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
+        llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(locate(cfg["llm_model"]))
+        llm_model = load_llm(locate(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
+    else:
+        llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(locate(cfg["llm_tokenizer"]))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(cfg.get("base_seed", 0)))
+            visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
+            initialise_vision(visual["visual_encoder"])
+            llm_model = build_llama(sizes.language).to(precision)
+    check_language(llm_model, llm_tokenizer, sizes.language)
+    set_vision_precision(visual["visual_encoder"], precision)
+    if checkpointing:
+        llm_model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return {
+        **visual,
+        "llm_model": llm_model,
+        "tokenizer": tokenizer,
+        "llm_tokenizer": llm_tokenizer,
+        "guidance": guidance,
+        "max_txt_len": int(cfg.get("max_txt_len", 128)),
+        "max_output_txt_len": int(cfg.get("max_output_txt_len", 256)),
+        "prompt": str(cfg.get("prompt", "") or ""),
+    }
+
+
+def load_weights(model: Any, cfg: Mapping[str, Any]) -> None:
+    """Give a freshly built model its files: the base, if the config names one, and SAM's trained layers over it.
+
+    Raises:
+        SamCheckpointError: a file is damaged or does not fit, or together they leave a parameter without a value.
+    """
+    if cfg.get("pretrained"):
+        vision = pretrained.load_eva_vit(model.visual_encoder, locate(cfg["vit_checkpoint"]))
+        base = pretrained.load_instructblip(model, locate(cfg["pretrained"]))
+        language = ("llm_model", "adaptive_adjustment", "w_former", "linear_extractor")
+        require_complete(model, [vision.under("visual_encoder"), base], initialised=language)
+    trained = finetuned_path(cfg)
+    if trained:
+        load_trained(model, trained)
+
+
+def finetuned_path(cfg: Mapping[str, Any]) -> str:
+    """Path of the checkpoint with SAM's trained layers, empty when the config wants none."""
+    wanted = cfg.get("finetuned") if cfg.get("load_finetuned", True) else None
+    return locate(str(wanted)) if wanted else ""
+
+
+def weight_sources(cfg: Mapping[str, Any]) -> list[WeightSource]:
+    """Every file and folder that a model config needs from outside the package."""
+    sources = []
+    if cfg.get("pretrained"):
+        sources = [
+            WeightSource(
+                cfg["pretrained"], "model.pretrained", "LAVIS_SAM_INSTRUCTBLIP", "InstructBLIP, LAVIS's trimmed .pth"
+            ),
+            WeightSource(cfg.get("vit_checkpoint"), "model.vit_checkpoint", "LAVIS_SAM_EVA_VIT", "EVA ViT-g, .pth"),
+            WeightSource(
+                cfg.get("llm_model"),
+                "model.llm_model",
+                "LAVIS_SAM_VICUNA",
+                "Vicuna-7B v1.1, a transformers folder",
+                contents=("config.json", "tokenizer.model", "*.safetensors|*.bin"),
+            ),
+        ]
+    if finetuned_path(cfg):
+        sources.append(
+            WeightSource(finetuned_path(cfg), "model.finetuned", "LAVIS_SAM_CHECKPOINT", "SAM's trained layers")
+        )
+    return sources
+
+
+def locate(path: str) -> str:
+    """A path of a model config as a path on disk: `package:` stands for the package's own folder."""
+    inside = path.removeprefix("package:")
+    return path if inside == path else str(PACKAGE / inside)
+
+
+def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:
+    """The type of the frozen ViT's and language model's matrices."""
+    name = cfg.get("precision", "fp32")
+    if name not in PRECISIONS:
+        raise SamConfigurationError(f"model.precision is {name!r}; choose one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
+
+
+def set_vision_precision(visual_encoder: EvaVisionTransformer, dtype: torch.dtype) -> None:
+    """Turn the ViT's matrices to `dtype`; norms, embeddings and the residual stream stay in float32."""
+    for module in visual_encoder.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            module.to(dtype)
+
+
+def initialise_vision(visual_encoder: EvaVisionTransformer) -> None:
+    """Draw the embeddings of a random ViT, which would otherwise be zero and blind to positions."""
+    nn.init.normal_(visual_encoder.cls_token, std=INITIAL_STD)
+    nn.init.normal_(visual_encoder.pos_embed, std=INITIAL_STD)
+
+
+def check_language(llm_model: LlamaForCausalLM, tokenizer: LlamaSentencePieceTokenizer, sizes: LanguageSizes) -> None:
+    """Refuse a language model that is not the one the config describes.
+
+    Raises:
+        SamConfigurationError: vocabulary, width or depth differ.
+    """
+    config = llm_model.config
+    found = {"vocabulary": config.vocab_size, "width": config.hidden_size, "layers": config.num_hidden_layers}
+    for name, value in found.items():
+        if value != getattr(sizes, name):
+            raise SamConfigurationError(
+                f"the language model has {name} {value}, the config says model.sizes.language.{name} = "
+                f"{getattr(sizes, name)}; give model.llm_model the folder this model_type is made for"
+            )
+    if len(tokenizer) != config.vocab_size:
+        raise SamConfigurationError(
+            f"the language model's tokenizer has {len(tokenizer)} pieces with [PAD], its embedding {config.vocab_size} "
+            "rows; they must come from the same release"
+        )

@@ -1,0 +1,143 @@
+"""The batch contract: results never depend on who else is in the batch, and bad batches are named."""
+
+import warnings
+
+import pytest
+import torch
+
+from helpers.models import TEXTS, random_batch, sample_of, small_model
+from lavis_sam.errors import SamDataError
+
+TOKEN_TOLERANCE = 5e-5
+LOSS_TOLERANCE = 1e-5
+COUNTS = [2, 4, 1, 3]
+
+
+@pytest.mark.parametrize("context", ["all", "others", "self"])
+@pytest.mark.parametrize("normalise", ["images", "patches"])
+def test_a_sample_is_the_same_alone_and_in_a_ragged_batch(context, normalise):
+    model, batch = small_model(context=context, normalise=normalise, layer_l=2, layer_k=3), random_batch(COUNTS)
+    with torch.no_grad():
+        together = model.visual_path(batch, batch["text_input"])
+        losses = model(batch)
+        for b, count in enumerate(COUNTS):
+            alone = sample_of(batch, b)
+            tokens = model.visual_path(alone, alone["text_input"]).tokens
+            found = together.tokens[b, : tokens.shape[1]]
+            torch.testing.assert_close(found, tokens[0], atol=TOKEN_TOLERANCE, rtol=0)
+            assert not together.tokens[b, tokens.shape[1] :].any()
+            assert int(together.token_mask[b].sum()) == count * model.query_tokens.shape[1]
+            loss = model(alone)
+            torch.testing.assert_close(losses["per_sample_loss"][b], loss["loss"], atol=LOSS_TOLERANCE, rtol=0)
+            assert losses["target_tokens"][b] == loss["target_tokens"][0]
+
+
+@pytest.mark.parametrize("beams", [1, 5])
+def test_generated_text_is_the_same_alone_and_in_a_ragged_batch(beams):
+    model, batch = small_model(), random_batch(COUNTS)
+    together = model.generate(batch, num_beams=beams, max_length=12)
+    alone = [model.generate(sample_of(batch, b), num_beams=beams, max_length=12)[0] for b in range(len(COUNTS))]
+    assert together == alone
+    assert len(set(together)) > 1
+
+
+def test_the_loss_is_the_mean_over_all_target_tokens():
+    model, batch = small_model(), random_batch(COUNTS)
+    with torch.no_grad():
+        result = model(batch)
+    weights = result["target_tokens"] / result["target_tokens"].sum()
+    torch.testing.assert_close(result["loss"], (result["per_sample_loss"] * weights).sum())
+
+
+@pytest.mark.parametrize("context", ["all", "others", "self"])
+def test_permuting_images_permutes_blocks(context):
+    model, batch = small_model(context=context), random_batch([3])
+    order = [2, 0, 1]
+    with torch.no_grad():
+        tokens = model.visual_path(batch, TEXTS[:1]).tokens.unflatten(1, (3, -1))
+        permuted = model.visual_path({"image": batch["image"][:, :, order]}, TEXTS[:1]).tokens.unflatten(1, (3, -1))
+    torch.testing.assert_close(permuted, tokens[:, order], atol=TOKEN_TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("guidance", [{}, {"context": "others"}, {"layer_l": 1, "layer_k": 3}, {"extractor": "linear"}])
+def test_zero_initialised_guidance_is_instructblip_bit_for_bit(guidance):
+    batch = random_batch(COUNTS)
+    start, plain = small_model(zero=True, **guidance), small_model(zero=True, extractor="none")
+    plain.load_state_dict(start.state_dict(), strict=False)
+    with torch.no_grad():
+        ours = start.visual_path(batch, batch["text_input"]).tokens
+        theirs = plain.visual_path(batch, batch["text_input"]).tokens
+        assert torch.equal(ours, theirs)
+        assert torch.equal(start(batch)["loss"], plain(batch)["loss"])
+
+
+def test_a_4d_batch_has_no_guidance_and_one_image_of_a_5d_batch_has():
+    model, batch = small_model(), random_batch([1, 1])
+    plain = small_model(extractor="none")
+    plain.load_state_dict(model.state_dict(), strict=False)
+    with torch.no_grad():
+        flat = model.visual_path({"image": batch["image"][:, :, 0]}, batch["text_input"]).tokens
+        guided = model.visual_path(batch, batch["text_input"]).tokens
+        expected = plain.visual_path(batch, batch["text_input"]).tokens
+    torch.testing.assert_close(flat, expected, atol=TOKEN_TOLERANCE, rtol=0)
+    assert (guided - flat).abs().max() > 0.01
+
+
+def test_others_with_one_image_is_no_guidance_and_no_nan():
+    model, batch = small_model(context="others"), random_batch([1, 2])
+    visual = model.visual_path(batch, batch["text_input"])
+    assert not visual.semantics[0].any()
+    assert visual.semantics[1:].any(dim=2).all()
+    visual.tokens.sum().backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"{name} took no part: DDP would wait for it"
+            assert parameter.grad.isfinite().all(), name
+
+
+def test_noise_in_padded_images_changes_nothing():
+    model, batch = small_model(), random_batch(COUNTS)
+    quiet = dict(batch, image=batch["image"].masked_fill(~batch["image_mask"][:, None, :, None, None], 0.0))
+    with torch.no_grad():
+        one, other = (model.visual_path(b, batch["text_input"]).tokens for b in (batch, quiet))
+    assert torch.equal(one, other)
+
+
+BAD = {
+    "no image": ({"image": None}, r'samples\["image"\] is NoneType'),
+    "rank": ({"image": torch.zeros(2, 28, 28)}, r"\(2, 28, 28\)"),
+    "channels": ({"image": torch.zeros(2, 1, 2, 28, 28)}, r"\(2, 1, 2, 28, 28\)"),
+    "size": ({"image": torch.zeros(2, 3, 2, 30, 28), "image_mask": None}, r"30, 28.*28, 28"),
+    "N = 0": ({"image": torch.zeros(2, 3, 0, 28, 28), "image_mask": None}, "N = 0"),
+    "empty row": ({"image_mask": torch.tensor([[True, True], [False, False]])}, r"sample\(s\) \[1\]"),
+    "mask shape": ({"image_mask": torch.ones(2, 3, dtype=torch.bool)}, r"\(2, 3\).*\(2, 2\)"),
+    "texts": ({"text_input": ["one"], "text_output": ["one"]}, r"B = 2.*1 instructions"),
+    "targets": ({"text_output": ["one"]}, r'2 texts in "text_input" and 1 in "text_output"'),
+    "no target": ({"text_output": None}, r'"text_output"\] is a NoneType'),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_batch_is_named(name):
+    change, message = BAD[name]
+    with pytest.raises(SamDataError, match=message):
+        small_model()({**random_batch([2, 2]), **change})
+
+
+def test_prompts_are_one_for_all_or_one_each():
+    model, batch = small_model(), random_batch([2, 2])
+    one = model.generate({**batch, "prompt": TEXTS[0]}, num_beams=1, max_length=8)
+    assert one == model.generate({**batch, "prompt": [TEXTS[0]] * 2}, num_beams=1, max_length=8)
+    with pytest.raises(SamDataError, match=r"holds 3 prompts for a batch of B = 2"):
+        model.generate({**batch, "prompt": TEXTS[:3]})
+
+
+def test_pairs_under_others_and_images_warn_once():
+    model = small_model(context="others").train()
+    with pytest.warns(UserWarning, match="adaptive layer cannot learn"):
+        model(random_batch([2, 2]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(random_batch([2, 2]))
+        small_model(context="others").train()(random_batch([2, 3]))
+        small_model(context="others", normalise="patches").train()(random_batch([2, 2]))
