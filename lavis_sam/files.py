@@ -142,4 +142,7 @@ def write_safetensors(
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the user's umask allows; the library would keep the file private
         save_file(plain, temporary, metadata=dict(metadata) if metadata else None)
+        temporary.chmod(mode)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lavis_sam import __version__
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import atomic_path
 from lavis_sam.models.checkpoint_files import WeightSource, load_file, read_checkpoint, require_files, shorten
@@ -28,6 +29,7 @@ __all__ = [
     "load_file",
     "load_trained",
     "matches",
+    "pad_rows",
     "read_checkpoint",
     "require_complete",
     "require_files",
@@ -47,6 +49,8 @@ RELEASED_NAMES = {
 SAM_LAYERS = ("adaptive_adjustment", "w_former", "linear_extractor")
 # A layer of ours that the authors' code does not have (Table 3 row 4 was never released).
 UNRELEASED = ("linear_extractor.",)
+# Where the [PAD] row, which InstructBLIP appends to Vicuna's vocabulary, is the last one.
+PAD_TABLES = ("llm_model.model.embed_tokens.weight", "llm_model.lm_head.weight")
 # Buffers that older libraries saved and newer ones compute: nothing is lost by not loading them.
 COMPUTED_BUFFERS = ("*position_ids", "*rotary_emb.inv_freq")
 _VOCABULARY_TABLE = "Qformer.bert.embeddings.word_embeddings.weight"
@@ -243,8 +247,17 @@ def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
+def pad_rows(model: nn.Module) -> dict[str, Tensor]:
+    """Copies, on the CPU, of the [PAD] rows [D_llm] of the LLM's embedding and head; none without an LLM.
+
+    No released file holds them: they are added to the vocabulary last, and their logit is part of every softmax.
+    """
+    own = model.state_dict()
+    return {name: own[name][-1].detach().cpu().clone() for name in PAD_TABLES if name in own}
+
+
 def trained_checkpoint(model: nn.Module, config: Mapping[str, Any], **further: Any) -> dict[str, Any]:
-    """What a checkpoint file of ours holds: trained parameters, resolved config, versions, and what a caller adds.
+    """What a checkpoint file of ours holds: trained parameters, [PAD] rows, config, versions, and what a caller adds.
 
     Args:
         model: The model.
@@ -253,6 +266,7 @@ def trained_checkpoint(model: nn.Module, config: Mapping[str, Any], **further: A
     """
     return {
         "model": trainable_state_dict(model),
+        "pad_rows": pad_rows(model),
         "config": dict(config),
         "versions": library_versions(),
         **further,
@@ -261,8 +275,8 @@ def trained_checkpoint(model: nn.Module, config: Mapping[str, Any], **further: A
 
 def library_versions() -> dict[str, str]:
     """The versions of what results depend on."""
-    versions = {"python": platform.python_version()}
-    for name in ("lavis_sam", *_VERSIONED):
+    versions = {"lavis_sam": __version__, "python": platform.python_version()}
+    for name in _VERSIONED:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -278,7 +292,7 @@ def save_checkpoint(path: str | Path, obj: Any) -> None:
         obj: Tensors, numbers, text and plain containers of these.
 
     Raises:
-        SamCheckpointError: Something in `obj` would need code to load (a config node, a numpy array, a set, …); `path`
+        SamCheckpointError: Something in `obj` would need code to load (a config node, a numpy array, a path, …); `path`
             stays as it was.
     """
     with atomic_path(path) as temporary:
@@ -306,5 +320,21 @@ def load_trained(model: nn.Module, path: str | Path) -> LoadReport:
     Raises:
         SamCheckpointError: The file is missing, damaged, or from another architecture or guidance setting.
     """
+    source = f"{path} (trained layers)"
     state = translate_released(read_checkpoint(path))
-    return load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=f"{path} (trained layers)")
+    report = load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=source)
+    file = load_file(path)
+    _fill_pad_rows(model, file.get("pad_rows", {}) if "model" in file else {}, source)
+    return report
+
+
+def _fill_pad_rows(model: nn.Module, rows: Mapping[str, Tensor], source: str) -> None:
+    own = model.state_dict(keep_vars=True)
+    for name in (name for name in PAD_TABLES if name in rows and name in own):
+        if rows[name].shape != own[name].shape[1:]:
+            raise SamCheckpointError(
+                f"{source}: the [PAD] row of {name} is {list(rows[name].shape)} in the file and "
+                f"{list(own[name].shape[1:])} in the model. Give the language model that this file was trained with."
+            )
+        with torch.no_grad():
+            own[name][-1].copy_(rows[name])

@@ -1,31 +1,28 @@
 """Step 6, language: text from visual tokens and a prompt, decoded as the released code decodes.
 
-The search is transformers' own. The released code ran it on version 4.33, where a search that starts from embeddings
-counted an invisible `<s>` (1) in the length and in the repetition penalty's history. Today's versions do that only
-when told to; three settings bring it back (`_settings`), and the sequences are then the released ones, token by token.
+The released code calls the search of transformers 4.33. Today's versions search otherwise: they keep no start token in
+length and repetition history, divide beam scores by other lengths, and end a beam search earlier. Settings can mend all
+but the last, which changed 7 of 147 random batches. The searches are therefore written here, step by step as 4.33 took
+them; transformers gives the LLM and its cache. A prompt is read once per sample, not once per beam.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import (
-    GenerationConfig,
-    LlamaForCausalLM,
-    LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
-)
+from transformers import LlamaForCausalLM
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.language import check_batch, join
+from lavis_sam.models.language import check_batch, count_positions, join
 from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer
 
 NUCLEUS_TOP_K = 50
-"""transformers' default for sampling, which the released code left in place beside `top_p`."""
+"""transformers' default for sampling, which the released code leaves in place beside `top_p`."""
+NEVER = -1e9
+"""Start score of all beams but the first, so that they do not all take the same tokens."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,8 @@ class Decoding:
         repetition_penalty: above 1 makes tokens of the text so far less likely; the prompt does not count.
         length_penalty: exponent of the length that divides a beam's score; above 0 favours longer texts.
         num_captions: texts per sample.
-        temperature: divides the logits before sampling.
+        temperature: divides a step's logits before sampling. (4.33 divided the running sum of sampled beams anew at
+            every step, which no longer resembled probabilities; at 1 there is no difference.)
 
     Raises:
         SamConfigurationError: a value is impossible, alone or together with another.
@@ -59,15 +57,15 @@ class Decoding:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is bool:
-                self._require(field.name, isinstance(value, bool), "true or false")
-            elif field.type is int:
-                self._require(field.name, isinstance(value, int) and not isinstance(value, bool), "a whole number")
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.type is bool:
+                self._require(setting.name, isinstance(value, bool), "true or false")
+            elif setting.type is int:
+                self._require(setting.name, isinstance(value, int) and not isinstance(value, bool), "a whole number")
             else:
                 is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-                self._require(field.name, is_number and math.isfinite(value), "a finite number")
+                self._require(setting.name, is_number and math.isfinite(value), "a finite number")
         self._require("num_beams", self.num_beams >= 1, "at least 1")
         self._require("max_length", self.max_length >= 2, "at least 2, which is one new token")
         self._require("min_length", 0 <= self.min_length <= self.max_length, f"0 to max_length ({self.max_length})")
@@ -98,14 +96,21 @@ class Generation:
         texts: the texts, stripped.
         sequences: int64 [B * num_captions, T], each a start token 1, its tokens and the end token 2, then 2 as padding.
         scores: float32 [B * num_captions], when asked for: the sum of a sequence's log-probabilities divided by its
-            length (start token included, end token not) to the power of the length penalty. Beam search takes the
-            log-probabilities before normalisation of penalised scores, as it ranks by them; without beams they are
-            those of the distribution that was chosen from.
+            length (start token included, end token not) to the power of the length penalty. With beams these are
+            the scores that rank them, log-probabilities after the repetition penalty; without beams the
+            log-probabilities are those of the distribution that was chosen from.
     """
 
     texts: list[str]
     sequences: Tensor
     scores: Tensor | None = None
+
+
+class _Text(NamedTuple):
+    """A text of the search: its score and its ids, from the start token on."""
+
+    score: float
+    ids: list[int]
 
 
 @torch.no_grad()
@@ -129,88 +134,215 @@ def generate(
         visual_mask: bool [B, V], False at padded images.
         prompts: B prompts; not truncated.
         decoding: how to decode.
-        output_scores: whether to return scores; they keep every step's scores in memory.
+        output_scores: whether to return scores.
 
     Raises:
         SamConfigurationError: batch sizes differ.
     """
     check_batch(visual_tokens, visual_mask, prompts=len(prompts))
+    # Padded on the left, so that the last column is everyone's last token; pads lie between visual tokens and prompt.
     text = tokenizer(prompts, padding_side="left")
     inputs_embeds, attention_mask = join(llm_model, visual_tokens, visual_mask, text.input_ids, text.attention_mask)
-    with _without_stored_settings(llm_model):
-        output = llm_model.generate(
-            input_ids=torch.full((len(prompts), 1), tokenizer.sequence_start_id, device=inputs_embeds.device),
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            generation_config=GenerationConfig(**_settings(tokenizer, decoding, output_scores)),
-            logits_processor=_penalties(decoding),
-        )
-    sequences = output.sequences[:, : decoding.max_length]
-    scores = _sequence_scores(llm_model, output, tokenizer.eos_token_id, decoding) if output_scores else None
-    # The released code turns unknown pieces into the end token, so both read as nothing.
+    continuation = _Continuation(llm_model, inputs_embeds, attention_mask, tokenizer.sequence_start_id)
+    search = _search_beams if decoding.num_beams > 1 else _search_one_by_one
+    found = search(continuation, decoding, tokenizer.eos_token_id)
+
+    width = max(len(text.ids) for text in found)
+    sequences = torch.tensor([text.ids + [tokenizer.eos_token_id] * (width - len(text.ids)) for text in found])
+    # The released code turns unknown pieces into the end token, so that both read as nothing.
     sequences = sequences.masked_fill(sequences == tokenizer.unk_token_id, tokenizer.eos_token_id)
     texts = [text.strip() for text in tokenizer.batch_decode(sequences[:, 1:])]
-    return Generation(texts, sequences, scores)
+    scores = torch.tensor([text.score for text in found]).to(inputs_embeds.device) if output_scores else None
+    return Generation(texts, sequences.to(inputs_embeds.device), scores)
 
 
-def _settings(tokenizer: LlamaSentencePieceTokenizer, decoding: Decoding, output_scores: bool) -> dict[str, Any]:
-    """Says a Decoding in transformers' words; lengths there count new tokens only."""
-    settings: dict[str, Any] = {
-        "bos_token_id": tokenizer.sequence_start_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.eos_token_id,
-        "max_new_tokens": decoding.max_length - 1,
-        "min_new_tokens": max(0, decoding.min_length - 1),
-        "num_return_sequences": decoding.num_captions,
-        "do_sample": decoding.use_nucleus_sampling,
-        "num_beams": decoding.num_beams,
-        "return_dict_in_generate": True,
-        "output_scores": output_scores,
-    }
-    if decoding.use_nucleus_sampling:
-        settings |= {"top_p": decoding.top_p, "top_k": NUCLEUS_TOP_K, "temperature": float(decoding.temperature)}
-    if decoding.num_beams > 1:
-        # 4.33 divided an unfinished beam's score by its full length, newer versions by one more. With room for one
-        # more token, and that token forced to be the end, the divisor is the old one; the token is then cut off.
-        settings |= {
-            "length_penalty": float(decoding.length_penalty),
-            "early_stopping": False,
-            "max_new_tokens": decoding.max_length,
-            "forced_eos_token_id": tokenizer.eos_token_id,
-        }
-    return settings
+class _Continuation:
+    """R texts that the LLM is writing: what it wrote, what it has read, and its logits for the next tokens.
 
-
-def _penalties(decoding: Decoding) -> LogitsProcessorList:
-    """The repetition penalty over the whole history.
-
-    Not left to the settings: transformers 5 then skips as many tokens of the history as the prompt has leading padding,
-    although a prompt of embeddings is not in that history.
+    Attributes:
+        ids: int64 [R, length], the written tokens after a start token that the LLM never reads.
+        logits: float32 [R, vocabulary].
     """
-    processors = LogitsProcessorList()
+
+    def __init__(
+        self, llm_model: LlamaForCausalLM, inputs_embeds: Tensor, attention_mask: Tensor, sequence_start_id: int
+    ) -> None:
+        self._llm_model = llm_model
+        self._mask = attention_mask
+        self.ids = torch.full((len(attention_mask), 1), sequence_start_id, device=attention_mask.device)
+        output = llm_model.model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=count_positions(attention_mask),
+            use_cache=True,
+        )
+        self._cache = output.past_key_values
+        self.logits = self._next_logits(output.last_hidden_state)
+
+    def _next_logits(self, hidden: Tensor) -> Tensor:
+        return self._llm_model.lm_head(hidden[:, -1]).float()
+
+    def select(self, rows: Tensor) -> None:
+        """Goes on with these rows [R'], in this order; a row may come several times."""
+        self._cache.reorder_cache(rows)
+        self._mask, self.ids, self.logits = self._mask[rows], self.ids[rows], self.logits[rows]
+
+    def append(self, tokens: Tensor) -> None:
+        """Writes one token [R] to each row without asking for the next ones."""
+        self.ids = torch.cat((self.ids, tokens.unsqueeze(1)), dim=1)
+
+    def read(self) -> None:
+        """Lets the LLM read the token written last."""
+        position_ids = self._mask.sum(dim=1, keepdim=True)
+        self._mask = torch.cat((self._mask, torch.ones_like(position_ids)), dim=1)
+        output = self._llm_model.model(
+            input_ids=self.ids[:, -1:],
+            attention_mask=self._mask,
+            position_ids=position_ids,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._cache = output.past_key_values
+        self.logits = self._next_logits(output.last_hidden_state)
+
+
+def _search_one_by_one(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> list[_Text]:
+    """Greedy search, or sampling, of B * num_captions texts."""
+    rows = torch.arange(len(continuation.ids), device=continuation.ids.device)
+    continuation.select(rows.repeat_interleave(decoding.num_captions))
+    has_ended = torch.zeros(len(continuation.ids), dtype=torch.bool, device=rows.device)
+    total = torch.zeros(len(continuation.ids), device=rows.device)
+    while True:
+        scores = _penalise(continuation.logits, continuation.ids, decoding, eos_token_id)
+        if decoding.use_nucleus_sampling:
+            scores = _cut_to_nucleus(scores, decoding)
+            tokens = torch.multinomial(scores.softmax(dim=1), num_samples=1).squeeze(1)
+        else:
+            tokens = scores.argmax(dim=1)
+        gained = scores.log_softmax(dim=1).gather(1, tokens.unsqueeze(1)).squeeze(1)
+        total += gained.masked_fill(has_ended, 0)
+        continuation.append(tokens.masked_fill(has_ended, eos_token_id))
+        has_ended |= tokens == eos_token_id
+        if continuation.ids.shape[1] == decoding.max_length or bool(has_ended.all()):
+            break
+        continuation.read()
+
+    texts = []
+    for score, ids in zip(total.tolist(), continuation.ids.tolist(), strict=True):
+        length = ids.index(eos_token_id) if eos_token_id in ids else len(ids)
+        texts.append(_Text(score / length**decoding.length_penalty, ids[: length + 1]))
+    return texts
+
+
+@dataclass
+class _FinishedTexts:
+    """The best `size` finished texts of a sample."""
+
+    size: int
+    length_penalty: float
+    texts: list[_Text] = field(default_factory=list)
+
+    def add(self, total: float, ids: list[int], ending: list[int]) -> None:
+        """Enters a text whose log-probabilities sum to `total`; drops the worst one when there are too many."""
+        self.texts.append(_Text(total / len(ids) ** self.length_penalty, ids + ending))
+        self.texts.sort(key=lambda text: text.score, reverse=True)
+        del self.texts[self.size :]
+
+    def is_beyond(self, best_total: float, length: int) -> bool:
+        """Whether the best running text would not enter if it ended at `length`, which is when 4.33 stops."""
+        return len(self.texts) == self.size and self.texts[-1].score >= best_total / length**self.length_penalty
+
+
+def _search_beams(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> list[_Text]:
+    """Beam search, or sampling of beams; a sample leaves the batch when it is done."""
+    beams, device = decoding.num_beams, continuation.ids.device
+    finished = [_FinishedTexts(beams, decoding.length_penalty) for _ in continuation.ids]
+    running = list(finished)
+    totals = torch.zeros(len(running), beams, device=device)
+    if not decoding.use_nucleus_sampling:
+        totals[:, 1:] = NEVER
+    continuation.select(torch.arange(len(running), device=device).repeat_interleave(beams))
+    while True:
+        candidates = _candidates(continuation, totals, decoding, eos_token_id)
+        length, chosen, still_running = continuation.ids.shape[1], [], []
+        for sample, ranked in enumerate(candidates):
+            kept = []
+            for rank, (total, beam, token) in enumerate(ranked):
+                row = sample * beams + beam
+                if token != eos_token_id:
+                    kept.append((total, row, token))
+                elif rank < beams:
+                    running[sample].add(total, continuation.ids[row].tolist(), [eos_token_id])
+                if len(kept) == beams:
+                    break
+            if not running[sample].is_beyond(ranked[0][0], length + 1):
+                still_running.append(running[sample])
+                chosen += kept
+        running = still_running
+        if not running:
+            break
+        chosen_totals, rows, tokens = zip(*chosen, strict=True)
+        totals = torch.tensor(chosen_totals, device=device).view(len(running), beams)
+        continuation.select(torch.tensor(rows, device=device))
+        continuation.append(torch.tensor(tokens, device=device))
+        if continuation.ids.shape[1] == decoding.max_length:
+            for texts, sample_totals, ids in zip(running, totals.tolist(), continuation.ids.split(beams), strict=True):
+                for total, row_ids in zip(sample_totals, ids.tolist(), strict=True):
+                    texts.add(total, row_ids, [])
+            break
+        continuation.read()
+    return [text for texts in finished for text in texts.texts[: decoding.num_captions]]
+
+
+def _candidates(
+    continuation: _Continuation, totals: Tensor, decoding: Decoding, eos_token_id: int
+) -> list[list[tuple[float, int, int]]]:
+    """The 2 * num_beams best (or sampled) next steps of each sample, best first.
+
+    Twice as many as beams, so that enough remain when every beam could end.
+
+    Args:
+        continuation: the running texts, num_beams rows for each of B samples.
+        totals: summed log-probabilities of these rows [B, num_beams].
+        decoding: how to decode.
+        eos_token_id: the end token.
+
+    Returns:
+        For each sample, (summed log-probability, beam, token) triples.
+    """
+    scores = _penalise(continuation.logits.log_softmax(dim=1), continuation.ids, decoding, eos_token_id)
+    if decoding.use_nucleus_sampling:
+        scores = _cut_to_nucleus(scores, decoding)
+    count, vocabulary = 2 * decoding.num_beams, scores.shape[1]
+    scores = (scores + totals.view(-1, 1)).view(len(totals), -1)
+    if decoding.use_nucleus_sampling:
+        steps = torch.multinomial(scores.softmax(dim=1), num_samples=count)
+        best, order = scores.gather(1, steps).sort(dim=1, descending=True)
+        steps = steps.gather(1, order)
+    else:
+        best, steps = scores.topk(count, dim=1)
+    columns = (best.tolist(), (steps // vocabulary).tolist(), (steps % vocabulary).tolist())
+    return [list(zip(*sample, strict=True)) for sample in zip(*columns, strict=True)]
+
+
+def _penalise(scores: Tensor, ids: Tensor, decoding: Decoding, eos_token_id: int) -> Tensor:
+    """Applies the repetition penalty and the minimum length to scores [R, vocabulary] after ids [R, length]."""
     if decoding.repetition_penalty != 1:
-        processors.append(RepetitionPenaltyLogitsProcessor(float(decoding.repetition_penalty)))
-    return processors
+        repeated = scores.gather(1, ids)
+        factor = torch.where(repeated < 0, decoding.repetition_penalty, 1 / decoding.repetition_penalty)
+        scores = scores.scatter(1, ids, repeated * factor)
+    if ids.shape[1] < decoding.min_length:
+        scores = scores.index_fill(1, torch.tensor([eos_token_id], device=scores.device), -math.inf)
+    return scores
 
 
-@contextmanager
-def _without_stored_settings(llm_model: LlamaForCausalLM) -> Iterator[None]:
-    """Hides the folder's generation_config.json: its temperature or lengths would mix into ours, with warnings."""
-    stored = llm_model.generation_config
-    llm_model.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        llm_model.generation_config = stored
-
-
-def _sequence_scores(llm_model: LlamaForCausalLM, output: Any, eos_token_id: int, decoding: Decoding) -> Tensor:
-    """Scores of sequences [B * num_captions], as `Generation` defines them."""
-    if decoding.num_beams > 1:
-        return output.sequences_scores
-    new_tokens = output.sequences[:, 1:]
-    log_probabilities = llm_model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
-    ended_before = (new_tokens == eos_token_id).cumsum(dim=1) - (new_tokens == eos_token_id).long() > 0
-    total = log_probabilities.masked_fill(ended_before, 0).sum(dim=1)
-    length = 1 + ((new_tokens == eos_token_id).cumsum(dim=1) == 0).sum(dim=1)
-    return total / length**decoding.length_penalty
+def _cut_to_nucleus(scores: Tensor, decoding: Decoding) -> Tensor:
+    """Leaves the likeliest tokens of scores [R, vocabulary] that hold `top_p` of the probability; the rest get -inf."""
+    scores = scores / decoding.temperature
+    smallest_of_top = scores.topk(min(NUCLEUS_TOP_K, scores.shape[1]), dim=1).values[:, -1:]
+    scores = scores.masked_fill(scores < smallest_of_top, -math.inf)
+    ascending, order = scores.sort(dim=1)
+    is_cut = ascending.softmax(dim=1).cumsum(dim=1) <= 1 - decoding.top_p
+    # A beam needs two tokens: one may be the end.
+    is_cut[:, -(2 if decoding.num_beams > 1 else 1) :] = False
+    return scores.masked_fill(is_cut.scatter(1, order, is_cut), -math.inf)

@@ -226,8 +226,8 @@ def add_pad_row(llm_model: LlamaForCausalLM, vocabulary: int, *, seed: int = PAD
         return
     if table.shape[0] != vocabulary - 1:
         raise SamCheckpointError(
-            f"The LLM's embedding has {table.shape[0]} rows, its tokenizer needs {vocabulary - 1}, or {vocabulary} with "
-            f"[PAD]; they are of different models. {LLM_REMEDY}."
+            f"The LLM's embedding has {table.shape[0]} rows, its tokenizer needs {vocabulary - 1}, or {vocabulary} "
+            f"with [PAD]; they are of different models. {LLM_REMEDY}."
         )
     with torch.random.fork_rng(devices=[table.device] if table.device.type == "cuda" else []):
         llm_model.resize_token_embeddings(vocabulary, mean_resizing=False)

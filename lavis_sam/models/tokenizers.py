@@ -183,8 +183,8 @@ def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None
     path = find_bert_vocabulary(source)
     if path is None:
         raise SamCheckpointError(
-            f"The Q-Former's tokenizer is missing: {str(source)!r} is neither a vocab.txt, nor a folder with one, nor a name "
-            f"in the local hub cache, and the hub does not provide it. {BERT_REMEDY}."
+            f"The Q-Former's tokenizer is missing: {str(source)!r} is neither a vocab.txt, nor a folder with one, nor "
+            f"in the local hub cache, and the hub does not provide it now. {BERT_REMEDY}."
         )
     pieces = path.read_text(encoding="utf-8", errors="replace").splitlines()
     absent = [piece for piece in BERT_SPECIAL_PIECES if piece not in pieces]

@@ -5,7 +5,18 @@ from typing import Any
 
 import torch
 
-from lavis_sam.models.builder import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
+from lavis_sam.models.builder import (
+    PACKAGE,
+    LanguageSizes,
+    ModelSizes,
+    QFormerSizes,
+    VisionSizes,
+    build_llama,
+    build_visual_modules,
+)
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 
 SIZES = ModelSizes(
     vision=VisionSizes(image_size=28, patch_size=14, width=24, depth=2, heads=2, mlp_ratio=2.0),
@@ -21,13 +32,8 @@ TEXTS = [
 ANSWERS = ["a red chair", "The cat has left the sofa.", "dog", "It is a girl in a blue dress who waves."]
 
 
-def small_model(*, sizes: ModelSizes = SIZES, seed: int = 0, zero: bool = False, **guidance: Any) -> "Blip2VicunaSAM":  # noqa: F821 - imported late, LAVIS is heavy
+def small_model(*, sizes: ModelSizes = SIZES, seed: int = 0, zero: bool = False, **guidance: Any) -> SemanticAlignment:
     """A model with every parameter random; SAM's layers too, unless `zero` leaves them as training finds them."""
-    from lavis_sam.models.blip2_vicuna_sam import Blip2VicunaSAM
-    from lavis_sam.models.builder import PACKAGE, build_llama, build_visual_modules
-    from lavis_sam.models.guidance import Guidance
-    from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
-
     tokenizers = PACKAGE / "assets" / "tiny" / "tokenizers"
     tokenizer = load_q_former_tokenizer(tokenizers)
     llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(tokenizers)
@@ -38,7 +44,7 @@ def small_model(*, sizes: ModelSizes = SIZES, seed: int = 0, zero: bool = False,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Blip2VicunaSAM(
+        model = SemanticAlignment(
             **build_visual_modules(sizes),
             llm_model=build_llama(sizes.language),
             tokenizer=tokenizer,

@@ -3,15 +3,15 @@
 import torch
 
 from helpers.models import small_model
-from lavis_sam.models.blip2_vicuna_sam import Blip2VicunaSAM
 from lavis_sam.models.builder import ModelSizes, build_llama, build_visual_modules
 from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.semantic_alignment import SemanticAlignment
 
 
 def real_model(**guidance):
     sizes, donor = ModelSizes(), small_model()
     with torch.device("meta"):
-        return Blip2VicunaSAM(
+        return SemanticAlignment(
             **build_visual_modules(sizes),
             llm_model=build_llama(sizes.language),
             tokenizer=donor.tokenizer,

@@ -1,0 +1,73 @@
+# Two commands do everything on a fresh machine with Python 3.11 to 3.13: `make demo` and `make test`.
+# The first run makes .venv (about 2 minutes, 6 GB); later runs use it again, as long as the pinned requirements stay.
+#
+#   make demo                trains and evaluates the embedded default, says what it made and where
+#   make test                the default tests
+#   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
+#   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
+
+PYTHON ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+# transformers 4.57, laid over the packages of $(VENV).
+VENV4 ?= .venv-transformers4
+BIN4 := $(VENV4)/bin
+
+# What makes an environment out of date is the content of these files, not their dates.
+hash = $(shell cat $(1) | cksum | tr -c '0-9\n' '-')
+READY := $(VENV)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt setup.py)
+READY4 := $(VENV4)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-transformers4.txt setup.py)
+
+SITE := import sysconfig; print(sysconfig.get_path('purelib'))
+
+.PHONY: help setup demo test test-integration test-transformers4 lint types format checks clean
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+setup: $(READY)
+
+$(READY):
+	@if ! $(BIN)/python -c pass 2>/dev/null; then \
+	    python=$$(sh tools/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing the pinned packages into $(VENV) (about 2 minutes, 6 GB) ..."
+	@$(BIN)/python -m pip install --quiet --no-deps -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.lavis_sam-* && touch $@
+
+demo: $(READY)
+	$(BIN)/python -m lavis.train --cfg-path projects/sam/tiny/train.yaml
+	@$(BIN)/python tools/show_run.py output/sam/tiny
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-integration: $(READY)
+	$(BIN)/python -m pytest -m "integration and not gpu"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-transformers4: $(READY4)
+	$(BIN4)/python -m pytest tests/models tests/parity tests/plugin
+
+$(READY4): $(READY)
+	@rm -rf $(VENV4)
+	@$(BIN)/python -m venv $(VENV4)
+	@$(BIN4)/python -m pip install --quiet --no-deps -r requirements-transformers4.txt
+	@$(BIN)/python -c "$(SITE)" > "$$($(BIN4)/python -c "$(SITE)")/main_environment.pth"
+	@$(BIN4)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+checks: lint types test test-integration test-transformers4
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,64 @@
+"""The `lavis-sam` command.
+
+Each command group has a file of its own. They import what they need when they run, so that `lavis-sam --help` answers
+at once. Exit codes: 0 all is well, 1 a check failed, 2 the command or its input was wrong.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from lavis_sam import __version__
+from lavis_sam.cli.parity import parity
+from lavis_sam.errors import SamError
+
+DEBUG_VARIABLE = "LAVIS_SAM_DEBUG"
+USAGE_ERROR = 2
+
+# Rich tracebacks would come between the user and the one clear line; `main` decides what is shown.
+app = typer.Typer(
+    name="lavis-sam", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
+)
+app.command()(parity)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lavis-sam {__version__}")
+        raise typer.Exit
+
+
+def _set_debug(wanted: bool) -> None:
+    if wanted:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", callback=_set_debug, help=f"Show tracebacks of errors; so does {DEBUG_VARIABLE}=1."),
+    ] = False,
+) -> None:
+    """SAM, semantic alignment for multimodal large language models, as a LAVIS plugin.
+
+    \b
+    Example:
+      lavis-sam parity tests/parity/fixtures
+    """
+
+
+def main() -> None:
+    """Run the command line: errors raised on purpose are one line on stderr and exit code 2."""
+    try:
+        app(prog_name="lavis-sam")
+    except (SamError, OSError) as error:
+        if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
+            raise
+        typer.echo(f"lavis-sam: error: {error}", err=True)
+        sys.exit(USAGE_ERROR)

@@ -1,0 +1,119 @@
+"""What all our LAVIS builders share: from a configuration node to map-style data sets by split."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lavis.datasets.builders.base_dataset_builder import BaseDatasetBuilder
+from lavis.processors.base_processor import BaseProcessor
+
+import lavis_sam
+from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.names import registered_class, unknown_name
+
+PACKAGE_ROOT = Path(lavis_sam.__path__[0])
+# A storage that starts with this is relative to the installed package, not to the working directory.
+PACKAGE_PREFIX = "package:"
+# LAVIS's text processors that rewrite texts; the prompts and answers of this project must not pass through them.
+_REWRITING_PROCESSORS = ("blip_caption", "blip_question")
+
+
+def packaged_configs(name: str, **files: str) -> dict[str, str]:
+    """`DATASET_CONFIG_DICT` of a builder: type -> absolute path, which passes through LAVIS's path joining.
+
+    Args:
+        name: Folder under configs/datasets.
+        files: Type -> file name; LAVIS asks for the type `default` when none is given.
+    """
+    return {kind: str(PACKAGE_ROOT / "configs" / "datasets" / name / file) for kind, file in files.items()}
+
+
+def storage_path(storage: str) -> Path:
+    """Where a `storage` of a data set configuration points.
+
+    Relative paths are relative to the working directory (LAVIS's cache root is a folder that nobody has), `~` is the
+    home directory, and `package:assets/x` is relative to the installed package.
+    """
+    if storage.startswith(PACKAGE_PREFIX):
+        return PACKAGE_ROOT / storage.removeprefix(PACKAGE_PREFIX)
+    return Path(os.path.abspath(os.path.expanduser(storage)))
+
+
+class MultiImageBuilder(BaseDatasetBuilder):
+    """Builds a `MultiImageDataset` for every split that `build_info.annotations` names.
+
+    A subclass sets `DATASET_CONFIG_DICT` and is registered. Nothing is ever downloaded.
+    """
+
+    train_dataset_cls = MultiImageDataset
+    eval_dataset_cls = MultiImageDataset
+    DATASET_CONFIG_DICT: ClassVar[dict[str, str]]
+
+    @classmethod
+    def default_config_path(cls, type: str = "default") -> str:
+        """Path of the packaged configuration.
+
+        Raises:
+            SamConfigurationError: No such type; the message lists the valid ones.
+        """
+        if type not in cls.DATASET_CONFIG_DICT:
+            raise SamConfigurationError(unknown_name("type", type, cls.DATASET_CONFIG_DICT, "datasets.*.type"))
+        return cls.DATASET_CONFIG_DICT[type]
+
+    def _download_data(self) -> None:
+        """Nothing to do: pictures and annotations are brought by the user."""
+
+    @staticmethod
+    def _build_proc_from_cfg(cfg: Any) -> BaseProcessor:
+        """A processor from its node; no node means that items stay as they are."""
+        if cfg is None:
+            return BaseProcessor()
+        return registered_class("processor", cfg.get("name"), "datasets.*.*_processor.name").from_config(cfg)
+
+    def build(self) -> dict[str, MultiImageDataset]:
+        """Split name ("train", "val", "test") -> data set.
+
+        Raises:
+            SamConfigurationError: A processor that rewrites texts, an unknown split, or a missing key.
+            SamDataError: Any problem in an annotation file.
+        """
+        self._check_processors()
+        self.build_processors()
+        annotations = self._required("build_info.annotations")
+        root = storage_path(self._required(f"build_info.{self.data_type}.storage"))
+        datasets = {}
+        for split, info in annotations.items():
+            if split not in ("train", "val", "test"):
+                valid = ("train", "val", "test")
+                raise SamConfigurationError(unknown_name("split", split, valid, "datasets.*.build_info.annotations"))
+            if info is None:  # a project switches a packaged split off with `test: null`
+                continue
+            storage = info.storage
+            kind = "train" if split == "train" else "eval"
+            datasets[split] = (self.train_dataset_cls if kind == "train" else self.eval_dataset_cls)(
+                vis_processor=self.vis_processors[kind],
+                text_processor=self.text_processors[kind],
+                vis_root=root,
+                ann_paths=[storage_path(path) for path in ([storage] if isinstance(storage, str) else storage)],
+            )
+        return datasets
+
+    def _check_processors(self) -> None:
+        for kind in ("train", "eval"):
+            self._required(f"vis_processor.{kind}.name")
+        for kind, cfg in (self.config.get("text_processor") or {}).items():
+            name = cfg.get("name") if cfg is not None else None
+            if name in _REWRITING_PROCESSORS:
+                raise SamConfigurationError(
+                    f"datasets.*.text_processor.{kind}.name: found {name!r}, which lower-cases texts and strips their "
+                    "punctuation; it would destroy `{image#1}Caption#1:`. Use 'sam_text'."
+                )
+
+    def _required(self, key: str) -> Any:
+        node = self.config
+        for part in key.split("."):
+            node = node.get(part) if node is not None else None
+        if node is None:
+            raise SamConfigurationError(f"datasets.*.{key}: missing; the packaged configurations show its form.")
+        return node

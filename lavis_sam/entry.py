@@ -1,0 +1,78 @@
+"""What `python -m lavis.train` and `python -m lavis.evaluate` share: arguments, errors, putting a run together."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lavis_sam import distributed
+from lavis_sam.configuration import SamConfig
+from lavis_sam.errors import SamError
+from lavis_sam.names import registered_class
+from lavis_sam.runners.runner_sam import RunnerSam
+from lavis_sam.runners.settings import RunSettings
+
+# The exit code of an error that the user can mend, as argparse's own.
+USER_ERROR = 2
+
+
+def build_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """The arguments that both programs take (LAVIS's own)."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    parser.add_argument("--cfg-path", required=True, help="YAML file of the run")
+    parser.add_argument(
+        "--options",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="settings that replace the file's, as in run.init_lr=1e-4 model.model_type=tiny",
+    )
+    return parser
+
+
+def run_program(arguments: argparse.Namespace, program: str, forced: Mapping[str, Any] | None = None) -> int:
+    """Build the run of `arguments` and do it.
+
+    Args:
+        arguments: Of `build_parser`.
+        program: The module that the user started, for messages.
+        forced: {dotted key: value} that the program sets, above file and options.
+
+    Returns:
+        The exit code: 0, or 2 after an error of ours, which goes to standard error without a traceback.
+    """
+    try:
+        launch = distributed.Launch.from_environment()
+        _set_up_logging(launch)
+        config = SamConfig(arguments, forced)
+        settings = RunSettings.from_config(config.run_cfg)
+        with distributed.process_group(launch, distributed.choose_device(settings.device, launch)):
+            build_runner(config, settings).train()
+    except SamError as error:
+        sys.stderr.write(f"{program}: error: {error}\n")
+        return USER_ERROR
+    return 0
+
+
+def build_runner(config: SamConfig, settings: RunSettings) -> RunnerSam:
+    """Task, data sets, model and runner, by their registered names.
+
+    Data come before the model: a wrong annotation shows within seconds, not after the weights are loaded.
+    """
+    runner_class = registered_class("runner", settings.runner, "run.runner")
+    task = registered_class("task", settings.task, "run.task").setup_task(cfg=config)
+    datasets = task.build_datasets(config)
+    # One seed for all ranks: layers that start at random are the same everywhere.
+    torch.manual_seed(settings.seed)
+    model = task.build_model(config)
+    return runner_class(cfg=config, task=task, model=model, datasets=datasets, job_id=settings.job_id)
+
+
+def _set_up_logging(launch: distributed.Launch) -> None:
+    level = logging.INFO if launch.rank == 0 else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    # Every request of a library's HTTP client would be a line.
+    for name in ("httpx", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)

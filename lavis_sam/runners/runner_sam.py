@@ -1,0 +1,361 @@
+"""The LAVIS runner `runner_sam`: trains, evaluates and saves, on CPU or GPU, in one process or many."""
+
+import logging
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from lavis.common.registry import registry
+from lavis.runners.runner_base import RunnerBase
+from omegaconf import OmegaConf
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from lavis_sam import distributed
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.files import write_text
+from lavis_sam.names import registered_class
+from lavis_sam.runners.checkpointing import Progress, RunCheckpoints, load_model, load_run
+from lavis_sam.runners.journal import Journal
+from lavis_sam.runners.loaders import (
+    GlobalBatchSampler,
+    datasets_by_split,
+    evaluation_loader,
+    set_draw,
+    training_loader,
+)
+from lavis_sam.runners.optimisation import build_optimizer, build_scaler
+from lavis_sam.runners.settings import RunSettings
+from lavis_sam.runners.training import EpochTrainer, accumulation_windows
+
+logger = logging.getLogger(__name__)
+
+
+@registry.register_runner("runner_sam")
+class RunnerSam(RunnerBase):
+    """LAVIS's epoch-based runner, with its public names, and its own way of doing each thing.
+
+    A run's folder is `run.output_dir`/`job_id`, relative to the working directory:
+    `config.yaml` (resolved), `log.jsonl`, `checkpoint_<epoch>.pth`, `checkpoint_best.pth`,
+    `result/<split>[_epoch<n>]/<data set>/pred.json`.
+
+    Attributes:
+        settings: The checked `run` section.
+        progress: Epochs done, best metric.
+    """
+
+    output_dir: Path
+    result_dir: Path
+    job_id: str | None
+    _model: nn.Module
+    _device: torch.device | None
+    _wrapped_model: nn.Module | None
+    _optimizer: torch.optim.Optimizer | None
+    _scaler: torch.amp.GradScaler | None
+    _lr_sched: Any
+    _dataloaders: dict[str, Any] | None
+
+    def __init__(
+        self,
+        cfg: Any,
+        task: Any,
+        model: nn.Module,
+        datasets: Mapping[str, Mapping[str, Any]],
+        job_id: str | None = None,
+    ) -> None:
+        """Take the parts; nothing is moved or loaded yet.
+
+        Args:
+            cfg: `SamConfig`, or any configuration of LAVIS's kind.
+            task: A `MultiImageCaptioningTask`.
+            model: The model, on any device.
+            datasets: Data set name -> split -> data set.
+            job_id: Name of the run's folder; without one, `run.job_id`, else the date and time.
+
+        Raises:
+            SamConfigurationError: A wrong `run` section, a task of another kind, or an output folder that cannot be
+                made.
+        """
+        self.settings = RunSettings.from_config(cfg.run_cfg)
+        if not hasattr(task, "train_output"):
+            raise SamConfigurationError(
+                f"run.task: found {type(task).__name__}, wanted a task with `train_output`, which gives runner_sam the "
+                "number of target tokens. Use `multi_image_captioning`, or LAVIS's runner_base."
+            )
+        self.progress = Progress()
+        super().__init__(cfg, task, model, datasets, job_id)
+        self.checkpoints = RunCheckpoints(self.output_dir, self.settings.keep_checkpoints)
+        self.journal = Journal(self.output_dir / "log.jsonl")
+
+    # The parts, made when first asked for ----------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives and the batches go."""
+        if self._device is None:
+            self._device = distributed.choose_device(self.settings.device)
+        return self._device
+
+    @property
+    def use_distributed(self) -> bool:
+        """Whether there are other processes."""
+        return distributed.is_distributed()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model on the device, wrapped in DDP when there are other processes."""
+        if self._wrapped_model is None:
+            self._model = self._model.to(self.device)
+            self._wrapped_model = self._model
+            if self.use_distributed:
+                ids = [self.device] if self.cuda_enabled else None
+                self._wrapped_model = DistributedDataParallel(self._model, device_ids=ids, broadcast_buffers=False)
+        return self._wrapped_model
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over the trainable parameters."""
+        if self._optimizer is None:
+            self._optimizer = build_optimizer(self.unwrap_dist_model(self.model), self.settings)
+        return self._optimizer
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The loss scaler of an fp16 model."""
+        if self._scaler is None:
+            self._scaler = build_scaler(self._model, self.device)
+        return self._scaler
+
+    @property
+    def lr_scheduler(self) -> Any:
+        """The registered schedule `run.lr_sched`, in LAVIS's form."""
+        if self._lr_sched is None:
+            schedule = registered_class("learning-rate schedule", self.settings.lr_sched, "run.lr_sched")
+            self._lr_sched = schedule(
+                optimizer=self.optimizer,
+                max_epoch=self.settings.max_epoch,
+                min_lr=self.settings.min_lr,
+                init_lr=self.settings.init_lr,
+                decay_rate=self.settings.lr_decay_rate,
+                warmup_start_lr=self.settings.warmup_lr,
+                warmup_steps=self.settings.warmup_steps,
+                steps_per_epoch=len(accumulation_windows(len(self.train_loader), self.settings.accum_grad_iters)),
+            )
+        return self._lr_sched
+
+    @property
+    def dataloaders(self) -> dict[str, Any]:
+        """{"train": loader over all training sets, evaluation split: {data set name: loader}}."""
+        if self._dataloaders is None:
+            self._dataloaders = self.create_loaders(self.datasets)
+        return self._dataloaders
+
+    @property
+    def train_loader(self) -> DataLoader:
+        """The loader over all training sets."""
+        return self.dataloaders["train"]
+
+    def create_loaders(self, datasets: Mapping[str, Mapping[str, Any]], **_: Any) -> dict[str, Any]:
+        """Loaders of all splits that this run uses.
+
+        Raises:
+            SamConfigurationError: A split that no data set has.
+            SamDataError: An empty training split.
+        """
+        options = {"num_workers": self.settings.num_workers, "pin_memory": self.cuda_enabled}
+        place = {"rank": distributed.rank(), "world_size": distributed.world_size()}
+        loaders: dict[str, Any] = {}
+        if not self.settings.evaluate and self.settings.max_epoch > 0:
+            by_split = datasets_by_split(datasets, self.settings.train_splits)
+            parts: list[Any] = [part for by_name in by_split.values() for part in by_name.values()]
+            length = sum(len(part) for part in parts)
+            sampler = GlobalBatchSampler(length, self.settings.batch_size_train, seed=self.settings.seed, **place)
+            loaders["train"] = training_loader(parts, sampler, **options)
+        splits = [*([] if self.settings.evaluate else self.settings.valid_splits), *self.settings.test_splits]
+        for split, by_name in datasets_by_split(datasets, splits).items():
+            loaders[split] = {
+                name: evaluation_loader(dataset, self.settings.batch_size_eval, **place, **options)
+                for name, dataset in by_name.items()
+            }
+        return loaders
+
+    def unwrap_dist_model(self, model: nn.Module) -> nn.Module:
+        """The model inside DDP, or the model itself."""
+        return model.module if isinstance(model, DistributedDataParallel) else model
+
+    def setup_output_dir(self) -> None:
+        """Make the run's folder; all processes agree on it.
+
+        Raises:
+            SamConfigurationError: It cannot be made.
+        """
+        problem = None
+        if distributed.is_main_process():
+            try:
+                self.job_id = make_run_folder(Path(self.settings.output_dir), self.job_id or self.settings.job_id)
+            except OSError as error:
+                problem = str(error)
+        self.job_id, problem = distributed.from_main((self.job_id, problem))
+        if problem:
+            raise SamConfigurationError(
+                f"run.output_dir: the folder {self.settings.output_dir!r} cannot be made or written ({problem}); "
+                "name another one."
+            )
+        self.output_dir = Path(os.path.abspath(os.path.expanduser(self.settings.output_dir))) / self.job_id
+        self.result_dir = self.output_dir / "result"
+        # LAVIS's own tasks ask the registry; its register_path would refuse a second run in one process.
+        registry.mapping["paths"].update(output_dir=str(self.output_dir), result_dir=str(self.result_dir))
+
+    # The run ---------------------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train `run.max_epoch` epochs, validating and saving after each, then evaluate the test splits.
+
+        With `run.evaluate`, or without an epoch to train, only evaluate.
+        """
+        self.log_config()
+        if not self.settings.evaluate:
+            if self.settings.resume_ckpt_path is not None:
+                self._load_checkpoint(self.settings.resume_ckpt_path)
+            for epoch in range(self.start_epoch, self.settings.max_epoch):
+                self.log_stats(self.train_epoch(epoch), "train", epoch=epoch)
+                self.progress.epochs = epoch + 1
+                self._validate(epoch)
+                self._save_checkpoint(epoch)
+        self.evaluate(cur_epoch="last" if self.progress.best_epoch is None else "best")
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Train one epoch; see `EpochTrainer.run` for what it returns."""
+        self.model.train()
+        trainer = EpochTrainer(
+            task=self.task,
+            model=self.model,
+            optimizer=self.optimizer,
+            scheduler=self.lr_scheduler,
+            scaler=self.scaler,
+            settings=self.settings,
+            device=self.device,
+            journal=self.journal,
+        )
+        sampler: Any = self.train_loader.batch_sampler
+        sampler.set_epoch(epoch)
+        set_draw(self.train_loader.dataset, seed=self.settings.seed, epoch=epoch)
+        return trainer.run(epoch, self.train_loader, sampler)
+
+    def evaluate(self, cur_epoch: int | str = "best", skip_reload: bool = False) -> dict[str, Any]:
+        """Caption every test split.
+
+        Args:
+            cur_epoch: "best" loads the best checkpoint of this run first; anything else takes the model as it is.
+            skip_reload: Take the model as it is in any case.
+
+        Returns:
+            Split -> what `eval_epoch` returns.
+        """
+        return {
+            split: self.eval_epoch(split, cur_epoch, skip_reload=skip_reload) for split in self.settings.test_splits
+        }
+
+    @torch.no_grad()
+    def eval_epoch(self, split_name: str, cur_epoch: int | str, skip_reload: bool = False) -> dict[str, Any]:
+        """Caption one split.
+
+        Args:
+            split_name: The split.
+            cur_epoch: See `evaluate`; a number (validation) keeps that epoch's predictions apart.
+            skip_reload: See `evaluate`.
+
+        Returns:
+            On every process: data set name -> `samples`, `loss`, `predictions` (path); and `agg_metrics`, their mean.
+        """
+        model = self.unwrap_dist_model(self.model)
+        if cur_epoch == "best" and not skip_reload:
+            self._reload_best_model(model)
+        model.eval()
+        folder = self.result_dir / (f"{split_name}_epoch{cur_epoch}" if isinstance(cur_epoch, int) else split_name)
+        metrics: dict[str, Any] = {}
+        for name, loader in self.dataloaders[split_name].items():
+            self.task.before_evaluation(model=model, dataset=loader.dataset)
+            results = self.task.evaluation(model, loader, cuda_enabled=self.cuda_enabled)
+            if distributed.is_main_process():
+                metrics[name] = self.task.after_evaluation(
+                    val_result=results, split_name=split_name, epoch=cur_epoch, result_dir=folder / name
+                )
+                self.log_stats(metrics[name], split_name, epoch=cur_epoch, dataset=name)
+        metrics = distributed.from_main(metrics)
+        return metrics | {"agg_metrics": sum(part["agg_metrics"] for part in metrics.values()) / len(metrics)}
+
+    def _validate(self, epoch: int) -> None:
+        """Evaluate the validation splits; the first one decides which checkpoint is the best."""
+        for index, split in enumerate(self.settings.valid_splits):
+            metric = self.eval_epoch(split, epoch)["agg_metrics"]
+            best = self.progress.best_metric
+            if index == 0 and (best is None or metric > best):
+                self.progress.best_metric, self.progress.best_epoch = metric, epoch
+                self._save_checkpoint(epoch, is_best=True)
+
+    # Files -----------------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, cur_epoch: int, is_best: bool = False) -> None:
+        """Save after an epoch: rank 0 writes, the others wait until the file is whole."""
+        if distributed.is_main_process():
+            self.checkpoints.save(
+                "best" if is_best else cur_epoch,
+                model=self.unwrap_dist_model(self.model),
+                config=self.config.to_dict(),
+                progress=self.progress,
+                optimizer=self.optimizer,
+                scaler=self.scaler,
+            )
+        distributed.barrier()
+
+    def _reload_best_model(self, model: nn.Module) -> nn.Module:
+        """Load the best checkpoint of this run; every trained parameter must be in it."""
+        load_model(self.checkpoints.path("best"), model)
+        return model
+
+    def _load_checkpoint(self, url_or_filename: str) -> None:
+        """Continue after the last whole epoch of a checkpoint (a file; nothing is downloaded)."""
+        self.progress = load_run(url_or_filename, self.unwrap_dist_model(self.model), self.optimizer, self.scaler)
+        self.start_epoch = self.progress.epochs
+        logger.info("continuing after epoch %d of %s", self.progress.epochs, url_or_filename)
+
+    def log_stats(self, stats: Mapping[str, Any], split_name: str, **further: Any) -> None:
+        """Append a line to `log.jsonl`: event "epoch" for the training split, "evaluation" for others."""
+        event = "epoch" if split_name == "train" else "evaluation"
+        self.journal.write(event, split=split_name, **further, **stats)
+
+    def log_config(self) -> None:
+        """Write the resolved configuration to the run's folder."""
+        if distributed.is_main_process():
+            write_text(self.output_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.config.to_dict())))
+
+
+def make_run_folder(parent: Path, name: str | None) -> str:
+    """Make the folder of a run.
+
+    Args:
+        parent: `run.output_dir`.
+        name: The folder's name; it may exist. Without one: date and time, and a number when that is taken.
+
+    Returns:
+        The name.
+    """
+    parent = parent.expanduser()
+    if name:
+        (parent / name).mkdir(parents=True, exist_ok=True)
+        return name
+    parent.mkdir(parents=True, exist_ok=True)
+    now, number = datetime.now().strftime("%Y%m%d-%H%M%S"), 1
+    while True:
+        candidate = now if number == 1 else f"{now}-{number}"
+        try:
+            (parent / candidate).mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate

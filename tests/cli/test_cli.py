@@ -1,0 +1,132 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from lavis_sam import __version__
+from lavis_sam.cli import main
+from lavis_sam.errors import SamDataError
+
+CASES = Path(__file__).parents[1] / "parity" / "independent"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        output = capsys.readouterr()
+        return exit_.value.code or 0, output.out, output.err
+
+    return run_command
+
+
+@pytest.fixture
+def one_case(tmp_path):
+    for part in (".json", "_io.safetensors", "_weights.safetensors"):
+        shutil.copy(CASES / f"case_untrained_single{part}", tmp_path)
+    shutil.copytree(CASES / "tok", tmp_path / "tok")
+    return tmp_path
+
+
+def test_help_and_version_are_quick_and_load_no_heavy_library():
+    code = (
+        "import sys\n"
+        "from lavis_sam.cli import main\n"
+        "for arguments in (['--help'], ['--version'], ['parity', '--help'], []):\n"
+        "    sys.argv = ['lavis-sam', *arguments]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit:\n"
+        "        pass\n"
+        "heavy = {'torch', 'transformers', 'lavis', 'numpy', 'omegaconf'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert f"lavis-sam {__version__}" in result.stdout
+
+
+def test_every_command_is_listed_and_has_an_example(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "parity" in out
+    code, out, _ = run("parity", "--help")
+    assert code == 0
+    assert "lavis-sam parity tests/parity/fixtures --json" in out
+    assert "FOLDER" in out
+
+
+def test_parity_that_holds(run, one_case):
+    code, out, _ = run("parity", one_case)
+    assert code == 0
+    assert "case untrained_single" in out
+    assert "out.grad.Qformer.bert.encoder.one_2_muliple.0.weight" in out
+    assert "parity holds" in out
+    assert "FAIL" not in out
+
+
+def test_parity_that_is_broken_exits_with_1(run, one_case):
+    path = one_case / "case_untrained_single_weights.safetensors"
+    weights = load_file(path)
+    weights["ln_vision.bias"] += 0.01
+    save_file(weights, path)
+    code, out, _ = run("parity", one_case)
+    assert code == 1
+    assert "FAIL" in out
+    assert "parity is BROKEN" in out
+    code, out, _ = run("parity", one_case, "--json")
+    assert code == 1
+    assert json.loads(out)["passed"] is False
+
+
+def test_json_is_all_that_is_on_stdout(one_case):
+    command = [sys.executable, "-m", "lavis_sam.cli", "parity", str(one_case), "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["passed"] is True
+    assert {"lavis_sam", "torch", "transformers"} <= set(report["versions"])
+    rows = {row["array"]: row for row in report["cases"][0]["comparisons"]}
+    assert rows["out.visual_tokens"]["verdict"] == "pass"
+    assert rows["out.visual_tokens"]["tolerance"] == 5e-5
+    assert 0 <= rows["out.visual_tokens"]["difference"] < 5e-5
+
+
+def test_an_error_is_one_line_and_exit_code_2(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("LAVIS_SAM_DEBUG", raising=False)
+    code, out, err = run("parity", tmp_path / "none", "--json")
+    assert code == 2
+    assert out == ""
+    assert err.startswith("lavis-sam: error: ")
+    assert "there is no such folder" in err
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_debugging_shows_the_traceback(monkeypatch, tmp_path, way):
+    # Set before deleted, so that the option's effect on the environment is undone after the test.
+    monkeypatch.setenv("LAVIS_SAM_DEBUG", "1")
+    if way == "option":
+        monkeypatch.delenv("LAVIS_SAM_DEBUG")
+    option = ["--debug"] if way == "option" else []
+    monkeypatch.setattr(sys, "argv", ["lavis-sam", *option, "parity", str(tmp_path / "none")])
+    with pytest.raises(SamDataError):
+        main()
+
+
+def test_wrong_usage_says_so(run):
+    code, _, err = run("party")
+    assert code == 2
+    assert "No such command" in err
+    code, _, err = run("parity")
+    assert code == 2
+    assert "FOLDER" in err

@@ -1,0 +1,57 @@
+"""Ragged samples become one padded batch and its mask."""
+
+import pytest
+import torch
+
+from lavis_sam.datasets.collate import collate_multi_image
+from lavis_sam.errors import SamDataError
+
+
+def sample(name, pictures, size=(4, 5), **texts):
+    image = torch.full((3, pictures, *size), float(pictures)) + torch.rand(3, pictures, *size)
+    return {"image": image, "sample_id": name, **texts}
+
+
+def test_pads_to_the_largest_number_of_pictures():
+    samples = [sample(f"s{n}", n, text_input=f"in{n}", text_output=f"out{n}", references=["r"]) for n in (2, 1, 4)]
+    batch = collate_multi_image(samples)
+    assert batch["image"].shape == (3, 3, 4, 4, 5)
+    assert batch["image_mask"].dtype == torch.bool
+    assert batch["image_mask"].tolist() == [
+        [True, True, False, False],
+        [True, False, False, False],
+        [True, True, True, True],
+    ]
+    for row, one in zip(batch["image"], samples, strict=True):
+        pictures = one["image"].shape[1]
+        assert torch.equal(row[:, :pictures], one["image"])
+        assert not row[:, pictures:].any()
+    assert batch["text_input"] == ["in2", "in1", "in4"]
+    assert batch["text_output"] == ["out2", "out1", "out4"]
+    assert batch["sample_id"] == ["s2", "s1", "s4"]
+    assert batch["references"] == [["r"]] * 3
+
+
+def test_keys_that_no_sample_has_are_left_out():
+    assert set(collate_multi_image([sample("a", 1)])) == {"image", "image_mask", "sample_id"}
+
+
+def test_a_key_that_some_samples_lack_is_an_error():
+    with pytest.raises(SamDataError, match="'text_input' is in 1 of 2 samples"):
+        collate_multi_image([sample("a", 1, text_input="x"), sample("b", 1)])
+
+
+def test_pictures_of_different_sizes_name_sizes_and_samples():
+    with pytest.raises(SamDataError, match=r"4x5 \(sample 'a'\), 6x5 \(sample 'b'\).*image_size"):
+        collate_multi_image([sample("a", 1), sample("b", 2, size=(6, 5))])
+
+
+@pytest.mark.parametrize("shape", [(3, 0, 4, 4), (3, 4, 4), (1, 2, 4, 4)])
+def test_wrong_shapes_name_the_sample(shape):
+    with pytest.raises(SamDataError, match=r"sample 'a'.*wanted \(3, N >= 1, H, W\)"):
+        collate_multi_image([{"image": torch.zeros(shape), "sample_id": "a"}])
+
+
+def test_an_empty_batch_is_an_error():
+    with pytest.raises(SamDataError, match="0 samples"):
+        collate_multi_image([])

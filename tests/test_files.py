@@ -1,0 +1,129 @@
+import json
+import math
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from lavis_sam.errors import SamDataError
+from lavis_sam.files import atomic_path, to_json, write_bytes, write_json, write_safetensors, write_text, write_torch
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_text_bytes_and_json_are_written_as_they_are(tmp_path):
+    write_text(tmp_path / "a.txt", "één\r\nline")
+    write_bytes(tmp_path / "b.bin", b"\x00\xff")
+    write_json(tmp_path / "new" / "folder" / "c.json", {"å": [1, 2.5, None, True]})
+    assert (tmp_path / "a.txt").read_bytes() == "één\r\nline".encode()
+    assert (tmp_path / "b.bin").read_bytes() == b"\x00\xff"
+    text = (tmp_path / "new" / "folder" / "c.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"å": [1, 2.5, None, True]}
+    assert "å" in text
+    assert text.endswith("}\n")
+    assert names(tmp_path) == ["a.txt", "b.bin", "new"]
+
+
+@dataclass
+class Row:
+    path: Path
+    values: np.ndarray
+
+
+def test_json_of_paths_arrays_tensors_and_data_classes():
+    row = Row(Path("/x/y"), np.arange(2))
+    obj = {"row": row, "scalar": np.float32(0.5), "tensor": torch.tensor([1, 2]), "count": torch.tensor(3)}
+    assert json.loads(to_json(obj)) == {
+        "row": {"path": "/x/y", "values": [0, 1]},
+        "scalar": 0.5,
+        "tensor": [1, 2],
+        "count": 3,
+    }
+    assert to_json([1, 2], indent=None) == "[1, 2]"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, torch.tensor([math.nan]), {1, 2}, object(), Row])
+def test_what_json_cannot_say_is_refused_and_the_old_file_stays(tmp_path, value):
+    path = tmp_path / "metrics.json"
+    path.write_text("old")
+    with pytest.raises(SamDataError, match=r"metrics\.json: .*convert the value"):
+        write_json(path, {"value": value})
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["metrics.json"]
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "data.txt"
+    write_text(path, "old")
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["data.txt"]
+
+
+def test_the_file_appears_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "data.txt"
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+        assert temporary.parent == path.parent
+        assert not path.exists()
+        assert list(tmp_path.glob("*.txt")) == []
+    assert path.read_text() == "whole"
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "data.txt"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_symbolic_links_permissions_and_long_names(tmp_path):
+    real, link = tmp_path / "real.txt", tmp_path / "link.txt"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert real.stat().st_mode & 0o777 == 0o666 & ~mask
+    long = tmp_path / ("ü" * 120 + ".txt")
+    write_text(long, "x")
+    assert long.read_text() == "x"
+
+
+def test_writers_at_the_same_time_leave_one_whole_file(tmp_path):
+    path = tmp_path / "shared.txt"
+    contents = [str(i) * 100_000 for i in range(8)]
+    threads = [threading.Thread(target=write_text, args=(path, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() in contents
+    assert names(tmp_path) == ["shared.txt"]
+
+
+def test_tensors_are_written_in_both_formats(tmp_path):
+    matrix = torch.arange(6.0).reshape(2, 3)
+    write_torch(tmp_path / "a.pth", {"matrix": matrix})
+    assert torch.equal(torch.load(tmp_path / "a.pth", weights_only=True)["matrix"], matrix)
+    write_safetensors(tmp_path / "a.safetensors", {"view": matrix.T, "again": matrix}, {"kind": "test"})
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert torch.equal(file.get_tensor("view"), matrix.T)
+        assert file.metadata() == {"kind": "test"}
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "a.pth").stat().st_mode
+    assert names(tmp_path) == ["a.pth", "a.safetensors"]

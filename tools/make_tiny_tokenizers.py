@@ -1,0 +1,102 @@
+"""Makes the embedded model's tokenizers, from text that a grammar of ours generates.
+
+    python tools/make_tiny_tokenizers.py [FOLDER]
+
+writes `tokenizer.model` (Llama's kind of sentencepiece model) and `vocab.txt` (BERT's kind) to lavis_sam/assets/tiny/
+tokenizers, byte for byte the same on every run.
+"""
+
+import io
+import random
+import re
+import string
+import sys
+from pathlib import Path
+
+import sentencepiece
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+GRAMMAR = Path(__file__).with_name("tiny_grammar.yaml")
+TARGET = ROOT / "lavis_sam" / "assets" / "tiny" / "tokenizers"
+SENTENCES = 40_000
+LLM_PIECES = 1500
+BERT_LINES = 1499  # [DEC], which loading appends, makes 1500
+BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def generate(grammar: dict[str, list[str]], count: int, seed: int = 0) -> list[str]:
+    """Draws sentences from the grammar."""
+    draw = random.Random(seed)
+
+    def expand(symbol: str) -> str:
+        return re.sub(r"<(\w+)>", lambda match: expand(match.group(1)), draw.choice(grammar[symbol]))
+
+    return [polish(expand("text")) for _ in range(count)]
+
+
+def polish(sentence: str) -> str:
+    """Puts `an` before vowels and a capital at the start."""
+    sentence = re.sub(r"\b([Aa]) (?=[aeioAEIO]|u(?!n?i|se))(?!one)", r"\1n ", sentence)
+    return sentence[0].upper() + sentence[1:]
+
+
+def train(sentences: list[str], pieces: int, **options: object) -> bytes:
+    """Trains a sentencepiece BPE model."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=pieces,
+        character_coverage=1.0,
+        num_threads=1,
+        minloglevel=2,
+        **options,
+    )
+    return model.getvalue()
+
+
+def make_llm_model(sentences: list[str]) -> bytes:
+    """Llama's settings: text as it is, digits one by one, bytes for what has no piece."""
+    return train(
+        sentences,
+        LLM_PIECES,
+        byte_fallback=True,
+        split_digits=True,
+        allow_whitespace_only_pieces=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        required_chars=string.printable.strip(),
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=-1,
+    )
+
+
+def make_bert_vocabulary(sentences: list[str]) -> list[str]:
+    """The same pieces in BERT's spelling: lower-cased words, `##` where a piece goes on inside a word."""
+    alphabet = string.ascii_lowercase + string.digits
+    single = [*string.punctuation, *alphabet, *(f"##{letter}" for letter in alphabet)]
+    words = [" ".join(re.findall(r"[a-z]+|[0-9]+", sentence.lower())) for sentence in sentences]
+    model = train(words, BERT_LINES, split_digits=True, bos_id=-1, eos_id=-1)
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    learned = [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
+    spelled = [piece.removeprefix("▁") if piece.startswith("▁") else f"##{piece}" for piece in learned[1:]]
+    vocabulary = list(dict.fromkeys([*BERT_SPECIAL, *single, *filter(None, spelled)]))
+    return vocabulary[:BERT_LINES]
+
+
+def main(folder: Path) -> None:
+    """Writes both files into `folder`."""
+    sentences = generate(yaml.safe_load(GRAMMAR.read_text(encoding="utf-8")), SENTENCES)
+    vocabulary = make_bert_vocabulary(sentences)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.model").write_bytes(make_llm_model(sentences))
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8", newline="\n")
+    sys.stdout.write(f"{folder}: tokenizer.model with {LLM_PIECES} pieces, vocab.txt with {len(vocabulary)} lines\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)
