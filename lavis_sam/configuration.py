@@ -102,6 +102,11 @@ def _read_yaml(path: Path) -> DictConfig:
         if not isinstance(written.get(section), DictConfig):
             found = "nothing" if written.get(section) is None else repr(written[section])
             raise SamConfigurationError(f"{path}: {section}: found {found}, wanted a mapping.")
+    for name, section in written.datasets.items():
+        if section is None:  # `mmlink:` alone takes the packaged configuration as it is
+            written.datasets[name] = {}
+        elif not isinstance(section, DictConfig):
+            raise SamConfigurationError(f"{path}: datasets.{name}: found {section!r}, wanted a mapping.")
     return written
 
 
@@ -141,13 +146,11 @@ def _dataset_defaults(config: DictConfig, place: str) -> DictConfig:
     defaults = OmegaConf.create({"datasets": {}})
     for name, section in config.datasets.items():
         builder = registered_class("data set", name, f"{place}: datasets")
-        kind = section.get("type", "default") if section is not None else "default"
+        kind = section.get("type", "default")
         if kind not in builder.DATASET_CONFIG_DICT:
             where = f"{place}: datasets.{name}.type"
             raise SamConfigurationError(unknown_name("type", kind, builder.DATASET_CONFIG_DICT, where))
         defaults = OmegaConf.merge(defaults, OmegaConf.load(builder.default_config_path(type=kind)))
-        if section is None:  # `mmlink:` alone takes the defaults as they are
-            config.datasets[name] = {}
     return defaults
 
 

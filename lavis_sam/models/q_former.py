@@ -193,7 +193,7 @@ class QFormerBert(nn.Module):
     ) -> None:
         super().__init__()
         if width % heads:
-            raise SamConfigurationError(f"Q-Former: width {width} is not a multiple of heads {heads}")
+            raise SamConfigurationError(f"Q-Former: width {width} is no multiple of heads {heads}")
         self.num_queries = num_queries
         self.embeddings = Embeddings(vocabulary=vocabulary, width=width, max_positions=max_positions)
         self.encoder = Encoder(

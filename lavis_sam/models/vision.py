@@ -43,6 +43,8 @@ class Attention(nn.Module):
 
     def __init__(self, *, width: int, heads: int) -> None:
         super().__init__()
+        if width % heads:
+            raise SamConfigurationError(f"vision: width {width} is no multiple of heads {heads}")
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(width))

@@ -32,7 +32,9 @@ def test_item(dataset):
 
 def test_pictures_keep_their_order(tmp_path):
     path = write_dataset(tmp_path, [record(img_list=["a.png", "z.png"]), record("r", img_list=["z.png", "a.png"])])
-    there, back = MultiImageDataset(lambda p: torch.full((3, 1, 1), float(p.getpixel((0, 0))[0])), str, tmp_path, [path])
+    there, back = MultiImageDataset(
+        lambda p: torch.full((3, 1, 1), float(p.getpixel((0, 0))[0])), str, tmp_path, [path]
+    )
     assert torch.equal(there["image"], back["image"].flip(1))
     assert not torch.equal(there["image"], back["image"])
 

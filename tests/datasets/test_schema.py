@@ -15,9 +15,7 @@ from lavis_sam.errors import SamDataError
 def test_reads_a_list(tmp_path):
     path = write_dataset(tmp_path, [record(7), record("b", img_list=["sub/three.png"], references=["One.", "Two."])])
     first, second = read_annotations(path, tmp_path)
-    assert first == MultiImageSample(
-        7, ("one.png", "two.png"), "What?", "An answer.", ("An answer.",), f"{path}[0]"
-    )
+    assert first == MultiImageSample(7, ("one.png", "two.png"), "What?", "An answer.", ("An answer.",), f"{path}[0]")
     assert (second.id, second.images, second.references) == ("b", ("sub/three.png",), ("One.", "Two."))
 
 

@@ -108,5 +108,10 @@ def write_dataset(folder: Path, records: list[dict], *, lines: bool = False) -> 
 
 def record(identity="a", **changes) -> dict:
     """A whole record of the unified format, with changes; a change to `...` removes the key."""
-    whole = {"id": identity, "img_list": ["one.png", "two.png"], "instruction": "What?", "output": "An answer."} | changes
+    whole = {
+        "id": identity,
+        "img_list": ["one.png", "two.png"],
+        "instruction": "What?",
+        "output": "An answer.",
+    } | changes
     return {key: value for key, value in whole.items() if value is not ...}

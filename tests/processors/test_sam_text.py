@@ -17,7 +17,7 @@ CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711])
     "text",
     [
         "{image#1}Caption#1:{image#2}Caption#2:",
-        "  Upper CASE, (brackets) * ~ # ; \"quotes\" …  ",
+        '  Upper CASE, (brackets) * ~ # ; "quotes" …  ',
         " ".join(["word"] * 200),
         "",
         "two\nlines  and   spaces ",

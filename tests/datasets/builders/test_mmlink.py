@@ -33,7 +33,9 @@ def test_registered_with_absolute_paths():
 
 
 def test_unknown_type_lists_the_valid_ones():
-    with pytest.raises(SamConfigurationError, match="unknown type 'photos'.*'photographs'.*Valid: default, photographs"):
+    with pytest.raises(
+        SamConfigurationError, match="unknown type 'photos'.*'photographs'.*Valid: default, photographs"
+    ):
         MMLinkBuilder.default_config_path("photos")
 
 

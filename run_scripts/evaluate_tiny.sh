@@ -1,0 +1,2 @@
+#!/bin/sh
+python -m lavis.evaluate --cfg-path projects/sam/tiny/evaluate.yaml "$@"

@@ -1,0 +1,2 @@
+#!/bin/sh
+python -m lavis.train --cfg-path projects/sam/tiny/train.yaml "$@"
