@@ -17,7 +17,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models import pretrained
 from lavis_sam.models.checkpoints import WeightSource, load_trained, require_complete, require_files
 from lavis_sam.models.guidance import Guidance, unknown_key
-from lavis_sam.models.language import load_llm
+from lavis_sam.models.language import enable_gradient_checkpointing, load_llm
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.q_former import QFormer, QFormerBert
 from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, find_bert_vocabulary, load_q_former_tokenizer
@@ -210,7 +210,7 @@ def build_parts(cfg: Mapping[str, Any]) -> dict[str, Any]:
     check_language(llm_model, llm_tokenizer, sizes.language)
     set_vision_precision(visual["visual_encoder"], precision)
     if checkpointing:
-        enable_checkpointing(llm_model)
+        enable_gradient_checkpointing(llm_model)
     return {
         **visual,
         "llm_model": llm_model,
@@ -300,14 +300,6 @@ def initialise_vision(visual_encoder: EvaVisionTransformer) -> None:
     """Draw the embeddings of a random ViT, which would otherwise be zero and blind to positions."""
     nn.init.normal_(visual_encoder.cls_token, std=INITIAL_STD)
     nn.init.normal_(visual_encoder.pos_embed, std=INITIAL_STD)
-
-
-def enable_checkpointing(llm_model: LlamaForCausalLM) -> None:
-    """Recompute the LLM's layers in the backward pass instead of keeping their activations."""
-    if hasattr(llm_model, "activation_checkpointing_enable"):  # what transformers 5 calls it by now
-        llm_model.activation_checkpointing_enable({"use_reentrant": False})
-    else:
-        llm_model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def check_language(llm_model: LlamaForCausalLM, tokenizer: LlamaSentencePieceTokenizer, sizes: LanguageSizes) -> None:

@@ -2,7 +2,7 @@
 
 The released code calls the search of transformers 4.33. Today's versions search otherwise: they keep no start token in
 length and repetition history, divide beam scores by other lengths, and end a beam search earlier. Settings can mend all
-but the last, which changed the texts of 13 of 253 random batches. The searches are therefore written here, step by step
+but the last, which changed the texts of 12 of 253 random batches. The searches are therefore written here, step by step
 as 4.33 took them; transformers gives the LLM and its cache. A prompt is read once per sample, not once per beam.
 """
 
@@ -249,7 +249,10 @@ class _FinishedTexts:
         del self.texts[self.size :]
 
     def is_beyond(self, best_total: float, length: int) -> bool:
-        """Whether the best running text would not enter if it ended at `length`, which is when 4.33 stops."""
+        """Whether a text with a step's best sum would not enter at `length`: the sample is done.
+
+        As in 4.33, one that ended in this very step counts too; without it a search would stop earlier.
+        """
         return len(self.texts) == self.size and self.texts[-1].score >= best_total / length**self.length_penalty
 
 

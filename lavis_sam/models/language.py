@@ -239,6 +239,13 @@ def add_pad_row(llm_model: LlamaForCausalLM, vocabulary: int, *, seed: int = PAD
         module.weight.requires_grad_(table.requires_grad)
 
 
+def enable_gradient_checkpointing(llm_model: LlamaForCausalLM) -> None:
+    """Makes `target_loss` recompute decoder layers in the backward pass instead of keeping their activations."""
+    name = "activation_checkpointing_enable"  # transformers 5.23's word; 4.57 has the old one only
+    enable = getattr(llm_model, name, None) or llm_model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 @contextmanager
 def _checkpointed_layers(llm_model: LlamaForCausalLM) -> Iterator[None]:
     """Lets gradient checkpointing, where it was enabled, work in an LLM that stays in eval mode.

@@ -5,15 +5,18 @@ the start token and about unknown pieces, sentencepiece gives the released ids o
 instruction through transformers' BertTokenizer.
 """
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import sentencepiece
 import torch
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import build_hf_headers, get_session, validate_repo_id
 from transformers import BertTokenizer
 
 from lavis_sam.errors import SamCheckpointError
@@ -209,7 +212,9 @@ def find_bert_vocabulary(source: str | Path) -> Path | None:
     if path.is_dir():
         return path / "vocab.txt" if (path / "vocab.txt").is_file() else None
     name = str(source)
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:  # a path that does not exist
         return None
     # The hub moved bert-base-uncased to google-bert/bert-base-uncased; a cache may hold it under either name.
     aliases = [name] if "/" in name else [name, f"google-bert/{name}"]
@@ -223,21 +228,21 @@ def find_bert_vocabulary(source: str | Path) -> Path | None:
 def _download_vocabulary(name: str) -> Path | None:
     """Downloads a hub model's `vocab.txt`; None as soon as the hub turns out not to answer.
 
-    `hf_hub_download` alone retries for 23 seconds without a network. One request without retries asks first, in a
-    thread, as a name lookup cannot be given a time limit.
+    `hf_hub_download` alone retries for 23 seconds without a network. A plain request asks first, in a thread, because
+    a name lookup cannot be given a time limit.
     """
-    answer: list[Any] = []
+    answers: list[int] = []
 
     def ask() -> None:
-        try:
-            answer.append(get_hf_file_metadata(hf_hub_url(name, "vocab.txt"), timeout=HUB_TIMEOUT_SECONDS))
-        except Exception:  # each hub release has its own families of network errors; all of them mean "not there"
-            return
+        url, headers = hf_hub_url(name, "vocab.txt"), build_hf_headers()
+        # Each release of the hub's library has its own families of network errors; all of them mean "no answer".
+        with contextlib.suppress(Exception):
+            answers.append(get_session().head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS).status_code)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(HUB_TIMEOUT_SECONDS)
-    if not answer:
+    if not answers or answers[0] >= 400:
         return None
     try:
         return Path(hf_hub_download(name, "vocab.txt"))

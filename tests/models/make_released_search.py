@@ -21,7 +21,29 @@ sys.path.insert(0, str(TESTS))
 from helpers.toy_llm import toy_llm, toy_visual_tokens  # noqa: E402
 
 TARGET = Path(__file__).with_name("released_search.json")
-WORDS = ["what", "do", "the", "images", "have", "in", "common", "?", "describe", "it", "one", "sentence", ".", "how", "many", "dogs", "cat", "house", "red", "car", "é"]
+WORDS = [
+    "what",
+    "do",
+    "the",
+    "images",
+    "have",
+    "in",
+    "common",
+    "?",
+    "describe",
+    "it",
+    "one",
+    "sentence",
+    ".",
+    "how",
+    "many",
+    "dogs",
+    "cat",
+    "house",
+    "red",
+    "car",
+    "é",
+]
 # Of the later ones, today's search answers each differently, whatever it is told.
 SEEDS = (*range(16), 42, 55, 91, 119, 189, 204, 258, 272)
 DEFAULTS = {"num_beams": 5, "max_length": 256, "min_length": 1, "repetition_penalty": 1.5, "length_penalty": 1.0}

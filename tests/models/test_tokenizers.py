@@ -1,13 +1,16 @@
 import pickle
 import shutil
 import string
+import subprocess
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import sentencepiece
 import torch
-from helpers.language import FIXTURES, released_case, released_tokenizer
 
+from helpers.language import FIXTURES, released_case, released_tokenizer
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.models.builder import PACKAGE
 from lavis_sam.models.tokenizers import (
@@ -126,6 +129,37 @@ class TestLlmTokenizer:
             LlamaSentencePieceTokenizer.from_folder(tmp_path)
 
 
+class Hub:
+    """Stands in for the hub: without a network until `answer` gives a status."""
+
+    breaks_off = False
+
+    def __init__(self):
+        self.downloads = []
+
+    def answer(self):
+        raise ConnectionError("no network")
+
+    def head(self, url, headers, timeout):
+        assert url.endswith("/vocab.txt")
+        return SimpleNamespace(status_code=self.answer())
+
+    def download(self, *names):
+        self.downloads.append(names)
+        if self.breaks_off:
+            raise OSError("connection lost")
+        return str(TINY / "vocab.txt")
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    hub = Hub()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("lavis_sam.models.tokenizers.get_session", lambda: hub)
+    monkeypatch.setattr("lavis_sam.models.tokenizers.hf_hub_download", hub.download)
+    return hub
+
+
 class TestQFormerTokenizer:
     @pytest.mark.parity
     @pytest.mark.parametrize("name", ["A", "B"])
@@ -162,37 +196,47 @@ class TestQFormerTokenizer:
         with pytest.raises(SamCheckpointError, match=r"2 lines and lacks \[UNK\], \[CLS\], \[SEP\], \[MASK\]"):
             load_q_former_tokenizer(tmp_path)
 
-    @pytest.mark.parametrize("source", ["bert-base-uncased", "folder/that/is/not/there", "/no/such/folder", "./nothing"])
-    def test_offline_it_fails_at_once_and_says_what_to_do(self, source, monkeypatch, tmp_path):
-        monkeypatch.setattr("lavis_sam.models.tokenizers.try_to_load_from_cache", lambda *names: None)
-        # Nobody answers at this address; a resolver that hangs is the next test's.
-        monkeypatch.setattr(
-            "lavis_sam.models.tokenizers.hf_hub_url", lambda *names: f"http://localhost:9/{'/'.join(names)}"
-        )
+    @pytest.mark.parametrize("source", ["bert-base-uncased", "some/folder", "/no/such", "./nothing", "my bert"])
+    def test_offline_it_fails_at_once_and_says_what_to_do(self, source, hub):
         start = time.monotonic()
         with pytest.raises(SamCheckpointError) as error:
             load_q_former_tokenizer(source)
-        assert time.monotonic() - start < 8
+        assert time.monotonic() - start < 3
         for part in (source, "bert_tokenizer", "LAVIS_SAM_BERT", "model_type: tiny"):
             assert part in str(error.value)
 
-    def test_a_hub_that_hangs_is_not_waited_for(self, monkeypatch):
-        monkeypatch.setattr("lavis_sam.models.tokenizers.try_to_load_from_cache", lambda *names: None)
+    def test_a_hub_that_hangs_is_not_waited_for(self, hub, monkeypatch):
         monkeypatch.setattr("lavis_sam.models.tokenizers.HUB_TIMEOUT_SECONDS", 0.2)
-        monkeypatch.setattr("lavis_sam.models.tokenizers.get_hf_file_metadata", lambda *a, **k: time.sleep(3))
+        hub.answer = lambda: time.sleep(3)
         start = time.monotonic()
         assert find_bert_vocabulary("bert-base-uncased") is None
         assert time.monotonic() - start < 2
 
+    def test_a_hub_without_the_file(self, hub):
+        hub.answer = lambda: 404
+        with pytest.raises(SamCheckpointError, match="LAVIS_SAM_BERT"):
+            load_q_former_tokenizer("bert-base-uncased")
+        assert hub.downloads == []
+
+    def test_a_hub_that_answers_is_asked_for_the_file(self, hub):
+        hub.answer = lambda: 200
+        assert len(load_q_former_tokenizer("bert-base-uncased")) == 1500
+        assert hub.downloads == [("bert-base-uncased", "vocab.txt")]
+
+    def test_a_download_that_breaks_off_is_a_missing_file(self, hub):
+        hub.answer, hub.breaks_off = lambda: 200, True
+        with pytest.raises(SamCheckpointError, match="LAVIS_SAM_BERT"):
+            load_q_former_tokenizer("bert-base-uncased")
+
     @pytest.mark.parametrize("cached_as", ["bert-base-uncased", "google-bert/bert-base-uncased"])
-    def test_a_hub_name_is_looked_up_in_the_local_cache_first(self, cached_as, monkeypatch, tmp_path):
+    def test_a_hub_name_is_looked_up_in_the_local_cache_first(self, cached_as, hub, tmp_path):
         snapshot = tmp_path / f"models--{cached_as.replace('/', '--')}" / "snapshots" / "c0ffee"
         snapshot.mkdir(parents=True)
         (snapshot.parents[1] / "refs").mkdir()
         (snapshot.parents[1] / "refs" / "main").write_text(snapshot.name)
         shutil.copy(TINY / "vocab.txt", snapshot / "vocab.txt")
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
         assert find_bert_vocabulary("bert-base-uncased") == snapshot / "vocab.txt"
+        assert hub.downloads == []
 
 
 class TestEmbeddedTokenizers:
@@ -225,3 +269,9 @@ class TestEmbeddedTokenizers:
         words = text.replace(".", " .").replace(",", " ,").split()
         assert len(tiny.encode(text)) - 1 <= len(words) + 2
         assert len(load_q_former_tokenizer(TINY).tokenize(text)) <= len(words) + 2
+
+    def test_the_script_makes_the_same_files_again(self, tmp_path):
+        script = PACKAGE.parent / "tools" / "make_tiny_tokenizers.py"
+        subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, capture_output=True)
+        for name in ("tokenizer.model", "vocab.txt"):
+            assert (tmp_path / name).read_bytes() == (TINY / name).read_bytes(), name
