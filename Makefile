@@ -57,7 +57,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 test-transformers4: $(READY4)
-	$(BIN4)/python -m pytest tests/models tests/parity tests/plugin
+	$(BIN4)/python -m pytest -m "not gpu" tests/models tests/parity tests/plugin
 
 $(READY4): $(READY)
 	@rm -rf $(VENV4)

@@ -69,16 +69,20 @@ setup(
     # Without salesforce-lavis: its pins of 2023 contradict these, and no resolver would find a way. requirements.txt is
     # the resolution, installed with --no-deps.
     install_requires=[
+        "huggingface_hub",
         "numpy",
         "omegaconf>=2.3",
+        "opencv-python-headless",
         "pillow",
+        "pyyaml",
+        "rich",
         "safetensors",
         "sentencepiece",
         "torch>=2.4",
-        "torchvision",
         "transformers>=4.57",
         "typer",
     ],
+    extras_require={"synthesis": ["imagehash", "onnxruntime", "pycocotools"]},
     entry_points={"console_scripts": ["lavis-sam = lavis_sam.cli:main"]},
     cmdclass={"build": Build, "build_hook": BuildHook},
 )

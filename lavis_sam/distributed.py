@@ -4,6 +4,7 @@ Every function works without a process group, as the only process. LAVIS's own h
 "cuda", and wait a year for a lost rank.
 """
 
+import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,6 +70,8 @@ def process_group(launch: Launch, device: torch.device, timeout: timedelta = DEF
     try:
         yield
     finally:
+        # A DDP wrapper that still waits to be collected would keep threads of the group alive.
+        gc.collect()
         dist.destroy_process_group()
 
 

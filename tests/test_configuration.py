@@ -1,5 +1,6 @@
 """One resolved configuration from packaged defaults, a YAML file and options."""
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from lavis_sam.configuration import SamConfig, parse_options
 from lavis_sam.errors import SamConfigurationError
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 FILE = """
 model: {arch: blip2_vicuna_sam, model_type: tiny}
 datasets:
@@ -170,9 +172,22 @@ def test_a_missing_file_is_named(tmp_path):
         SamConfig(Namespace(cfg_path=str(tmp_path / "none.yaml"), options=None))
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("projects/**/*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("projects/**/*.yaml")), ids=lambda p: p.name)
 def test_shipped_projects_resolve_and_open_with_their_command(path):
-    relative = path.relative_to(Path(__file__).parents[1])
+    relative = path.relative_to(REPOSITORY)
     config = SamConfig(Namespace(cfg_path=str(path), options=None), {})
     assert config.to_dict()["model"]["arch"] == "blip2_vicuna_sam"
     assert f"--cfg-path {relative}" in path.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("run_scripts/*.sh")), ids=lambda p: p.name)
+def test_run_scripts_are_one_line_that_names_a_project(path):
+    shebang, command = path.read_text().splitlines()
+    assert shebang == "#!/bin/sh"
+    assert path.stat().st_mode & 0o111
+    words = shlex.split(command)
+    assert (REPOSITORY / words[words.index("--cfg-path") + 1]).is_file()
+    assert words[-1] == "$@"
+    if "--options" in words:
+        options = words[words.index("--options") + 1 : -1]
+        SamConfig(Namespace(cfg_path=str(REPOSITORY / words[words.index("--cfg-path") + 1]), options=options))

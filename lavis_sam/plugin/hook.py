@@ -106,11 +106,7 @@ def _wrap(spec: "ModuleSpec", run: "Callable[[Callable[[ModuleType], None], Modu
     if execute is not None:  # None: a namespace package, a folder that only looks like the real thing
 
         def exec_module(module: "ModuleType") -> None:
-            # A loader may serve other modules, too (a zip file's does).
-            if module.__name__ == spec.name:
-                run(execute, module)
-            else:
-                execute(module)
+            run(execute, module)
 
         spec.loader.exec_module = exec_module  # type: ignore[union-attr, method-assign]
     return spec

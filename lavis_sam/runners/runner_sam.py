@@ -107,20 +107,27 @@ class RunnerSam(RunnerBase):
 
     @property
     def model(self) -> nn.Module:
-        """The model on the device, wrapped in DDP when there are other processes."""
+        """The model to train: on the device, wrapped in DDP when there are other processes."""
         if self._wrapped_model is None:
-            self._model = self._model.to(self.device)
-            self._wrapped_model = self._model
+            self._wrapped_model = self.bare_model
             if self.use_distributed:
                 ids = [self.device] if self.cuda_enabled else None
-                self._wrapped_model = DistributedDataParallel(self._model, device_ids=ids, broadcast_buffers=False)
+                self._wrapped_model = DistributedDataParallel(
+                    self._wrapped_model, device_ids=ids, forward_sync_buffers=False
+                )
         return self._wrapped_model
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model on the device, never wrapped: for everything but training steps."""
+        self._model = self._model.to(self.device)
+        return self._model
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW over the trainable parameters."""
         if self._optimizer is None:
-            self._optimizer = build_optimizer(self.unwrap_dist_model(self.model), self.settings)
+            self._optimizer = build_optimizer(self.bare_model, self.settings)
         return self._optimizer
 
     @property
@@ -226,7 +233,10 @@ class RunnerSam(RunnerBase):
                 self.progress.epochs = epoch + 1
                 self._validate(epoch)
                 self._save_checkpoint(epoch)
+            # DDP's threads abort the interpreter at its end if they outlive the process group.
+            self._wrapped_model = None
         self.evaluate(cur_epoch="last" if self.progress.best_epoch is None else "best")
+        logger.info("everything of this run is in %s", self.output_dir)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch; see `EpochTrainer.run` for what it returns."""
@@ -272,7 +282,7 @@ class RunnerSam(RunnerBase):
         Returns:
             On every process: data set name -> `samples`, `loss`, `predictions` (path); and `agg_metrics`, their mean.
         """
-        model = self.unwrap_dist_model(self.model)
+        model = self.bare_model
         if cur_epoch == "best" and not skip_reload:
             self._reload_best_model(model)
         model.eval()
@@ -305,7 +315,7 @@ class RunnerSam(RunnerBase):
         if distributed.is_main_process():
             self.checkpoints.save(
                 "best" if is_best else cur_epoch,
-                model=self.unwrap_dist_model(self.model),
+                model=self.bare_model,
                 config=self.config.to_dict(),
                 progress=self.progress,
                 optimizer=self.optimizer,
@@ -320,7 +330,7 @@ class RunnerSam(RunnerBase):
 
     def _load_checkpoint(self, url_or_filename: str) -> None:
         """Continue after the last whole epoch of a checkpoint (a file; nothing is downloaded)."""
-        self.progress = load_run(url_or_filename, self.unwrap_dist_model(self.model), self.optimizer, self.scaler)
+        self.progress = load_run(url_or_filename, self.bare_model, self.optimizer, self.scaler)
         self.start_epoch = self.progress.epochs
         logger.info("continuing after epoch %d of %s", self.progress.epochs, url_or_filename)
 

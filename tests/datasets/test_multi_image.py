@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from helpers.stand_in import record, write_dataset
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamDataError
 

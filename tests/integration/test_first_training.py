@@ -27,6 +27,10 @@ TRAINED = {
     "llm_proj.bias",
 }
 
+# AdamW divides a gradient by its own size, so rounding moves a weight whose gradient is almost zero by a part of the
+# learning rate (1e-3 a step): 5e-6 was the worst seen.
+TOLERANCE = 2e-5
+
 pytestmark = pytest.mark.integration
 
 
@@ -52,18 +56,18 @@ def events(folder, kind):
     return [line for line in lines if line["event"] == kind]
 
 
-def installed_files():
-    root = Path(lavis.__file__).parent.parent
-    return {path for path in root.glob("lavis*/**/*") if "__pycache__" not in path.parts} | set(root.iterdir())
+def files_of_lavis():
+    """LAVIS's installed folder, where its own runner writes a relative output_dir."""
+    return {path for path in Path(lavis.__file__).parent.rglob("*") if "__pycache__" not in path.parts}
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder that the documented command was run in, and the run's folder."""
     folder = tmp_path_factory.mktemp("first_training")
-    before = installed_files()
+    before = files_of_lavis()
     run(folder, "-m", "lavis.train", "--cfg-path", TRAIN)
-    assert installed_files() == before
+    assert files_of_lavis() == before
     return folder, only_run(folder / "output" / "sam" / "tiny")
 
 
@@ -73,9 +77,9 @@ def test_the_loss_goes_down(trained):
     steps = events(trained[1], "train")
     assert [step["step"] for step in steps] == list(range(48))
     assert {step["samples"] for step in steps} == {6}
-    # 7.37 -> 6.90 when this was written; a random base leaves little more to win
-    assert epochs[-1]["loss"] < epochs[0]["loss"] - 0.25
-    assert steps[-1]["loss"] < steps[0]["loss"] - 0.25
+    # 8.1 -> 4.8 when this was written
+    assert epochs[-1]["loss"] < 0.75 * epochs[0]["loss"]
+    assert steps[-1]["loss"] < 0.75 * steps[0]["loss"]
 
 
 def test_the_checkpoint_holds_the_trained_parameters_only(trained):
@@ -130,7 +134,7 @@ def test_evaluate_gives_the_same_captions(trained):
 
 def test_two_processes_agree_with_one(tmp_path):
     """torchrun with 2 x 2 samples a step gives the weights of one process with 4 (18 samples: the last step has 2)."""
-    options = ["run.max_epoch=2", "run.warmup_steps=0", "run.job_id=here"]
+    options = ["run.max_epoch=2", "run.warmup_steps=0", "run.init_lr=1e-3", "run.job_id=here"]
 
     def weights(name, batch_size, *launcher):
         words = [f"run.output_dir=output/{name}", f"run.batch_size_train={batch_size}", *options]
@@ -143,7 +147,7 @@ def test_two_processes_agree_with_one(tmp_path):
     for name, weight in single.items():
         # The softmax over images does not depend on its bias: that gradient is noise, which AdamW blows up.
         if name != "adaptive_adjustment.linear_a.bias":
-            torch.testing.assert_close(weight, double[name], atol=1e-5, rtol=0, msg=name)
+            torch.testing.assert_close(weight, double[name], atol=TOLERANCE, rtol=0, msg=name)
     for kind in ("train", "evaluation"):
         pairs = list(zip(events(one, kind), events(two, kind), strict=True))
         assert all(a["loss"] == pytest.approx(b["loss"], rel=1e-5) for a, b in pairs)

@@ -24,6 +24,7 @@ def test_a_start_imports_three_small_modules_and_no_others(wheel, tmp_path):
     """With a wheel; an editable install pays for setuptools' own finder on top."""
     code = "import sys; print(*sys.modules)"
     environment = Environment.create(tmp_path / "environment", with_packages=False)
+    (environment.site_packages / "a.pth").write_text("# Whatever reading any .pth file costs is not ours.\n")
     before = set(environment.output("-c", code).split())
     environment.install(wheel)
     added = set(environment.output("-c", code).split()) - before

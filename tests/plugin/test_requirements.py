@@ -1,7 +1,9 @@
 """The pinned requirement files: complete, consistent, and free of addresses."""
 
+import ast
 import importlib.metadata
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -47,6 +49,8 @@ def test_packages_are_listed_once_and_in_order(path):
 def test_what_the_pinned_packages_need_is_pinned():
     """With --no-deps nothing else would install it."""
     available = MAIN | read(REPOSITORY / "requirements-dev.txt")
+    if importlib.metadata.version("transformers").startswith("4."):
+        available |= read(REPOSITORY / "requirements-transformers4.txt")
     missing = []
     for name, requirement in available.items():
         if name == UNSATISFIABLE or (requirement.marker and not requirement.marker.evaluate()):
@@ -61,6 +65,22 @@ def test_what_the_pinned_packages_need_is_pinned():
             if version is None or not needed.specifier.contains(version, prereleases=True):
                 missing.append(f"{name} needs {needed}, pinned: {pinned}")
     assert not missing
+
+
+def test_the_package_says_what_it_imports():
+    declared = {canonicalize_name(Requirement(text).name) for text in importlib.metadata.requires("lavis_sam")}
+    distributions = importlib.metadata.packages_distributions()
+    undeclared = set()
+    for path in (REPOSITORY / "lavis_sam").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported = [name.name for name in node.names]
+            else:
+                imported = [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            for top in {name.partition(".")[0] for name in imported} - {"lavis", "lavis_sam", *sys.stdlib_module_names}:
+                if not declared & {canonicalize_name(name) for name in distributions.get(top, [])}:
+                    undeclared.add(f"{path.relative_to(REPOSITORY)} imports {top}")
+    assert not undeclared, "name its distribution in setup.py, and pin it in requirements.txt"
 
 
 def test_what_the_package_says_it_needs_is_pinned():

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers.stand_in import StandInModel
 
+from helpers.stand_in import StandInModel
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.runners.checkpointing import Progress, RunCheckpoints, load_model, load_run
 from lavis_sam.runners.optimisation import build_optimizer

@@ -1,10 +1,10 @@
 """The order of samples: everything once, the same for any number of processes and workers."""
 
 import pytest
-from helpers.stand_in import StandInDataset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.stand_in import StandInDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.runners.loaders import (
     GlobalBatchSampler,

@@ -6,12 +6,12 @@ from pathlib import Path
 import lavis
 import pytest
 import torch
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis.common.registry import registry
 from lavis.runners.runner_base import RunnerBase
 from lavis.tasks import CaptionTask
 from omegaconf import OmegaConf
 
+from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.runners.runner_sam import RunnerSam, make_run_folder
 from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask
@@ -205,7 +205,7 @@ def test_epochs_are_shuffled_and_augmented_differently(tmp_path):
 
 
 def test_a_missing_split_is_named(tmp_path):
-    with pytest.raises(SamConfigurationError, match="wants the split 'test', found {'s': \\['train'\\]}"):
+    with pytest.raises(SamConfigurationError, match=r"wants the split 'test', found \{'s': \['train'\]\}"):
         make_runner(tmp_path, datasets={"s": {"train": StandInDataset(2)}}).train()
 
 
@@ -218,12 +218,12 @@ def test_a_model_without_trainable_parameters_is_an_error(tmp_path):
 
 def test_another_kind_of_task_is_an_error(tmp_path):
     task = CaptionTask(1, 10, 1, False)
-    with pytest.raises(SamConfigurationError, match="found CaptionTask.*multi_image_captioning"):
+    with pytest.raises(SamConfigurationError, match=r"found CaptionTask.*multi_image_captioning"):
         RunnerSam(stand_in_config(tmp_path), task, StandInModel(), {}, "x")
 
 
 def test_an_unknown_schedule_lists_the_valid_ones(tmp_path):
-    with pytest.raises(SamConfigurationError, match="run.lr_sched: unknown learning-rate schedule 'cosine'.*Valid: "):
+    with pytest.raises(SamConfigurationError, match=r"run.lr_sched: unknown learning-rate schedule 'cosine'.*Valid: "):
         make_runner(tmp_path, lr_sched="cosine").train()
 
 

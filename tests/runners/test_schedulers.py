@@ -1,5 +1,7 @@
 """The learning rate of every step; where LAVIS's own schedule goes wrong."""
 
+import itertools
+
 import pytest
 import torch
 from lavis.common.optims import LinearWarmupCosineLRScheduler
@@ -31,20 +33,20 @@ def test_warms_up_over_epochs_and_ends_at_the_minimum():
     found = rates(LinearWarmupCosineStepLRScheduler)
     assert found[:7] == pytest.approx([0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0])
     assert found[-1] == pytest.approx(0.01)
-    assert all(before > after for before, after in zip(found[6:], found[7:], strict=False))
+    assert all(before > after for before, after in itertools.pairwise(found[6:]))
     # half-way between step 6 (the full rate) and step 19 (the minimum)
     assert (found[12] + found[13]) / 2 == pytest.approx((1.0 + 0.01) / 2)
 
 
 def test_no_jump_is_larger_than_the_warm_up_step():
     found = rates(LinearWarmupCosineStepLRScheduler)
-    assert max(abs(a - b) for a, b in zip(found, found[1:], strict=False)) < 0.1501
+    assert max(abs(a - b) for a, b in itertools.pairwise(found)) < 0.1501
 
 
 def test_lavis_schedule_jumps_and_never_reaches_the_minimum():
     """Defect 19 of LAVIS 1.0.2, which the schedule of ours mends."""
     found = rates(LinearWarmupCosineLRScheduler)
-    assert max(abs(a - b) for a, b in zip(found, found[1:], strict=False)) > 0.3
+    assert max(abs(a - b) for a, b in itertools.pairwise(found)) > 0.3
     assert found[-1] > 0.05
 
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 import torch
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 
+from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamDataError
 from lavis_sam.runners.journal import Journal
 from lavis_sam.runners.loaders import GlobalBatchSampler, training_loader

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis.common.registry import registry
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
+from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask, interleaved, to_device
 
@@ -116,9 +116,9 @@ def test_interleaved_undoes_the_split_over_ranks(length, ranks):
 def test_unknown_names_list_the_valid_ones():
     task = MultiImageCaptioningTask()
     unknown_model = SimpleNamespace(model_cfg=OmegaConf.create({"arch": "blip2_vicuna_spam"}))
-    with pytest.raises(SamConfigurationError, match="unknown model 'blip2_vicuna_spam'.*'blip2_vicuna_sam'.*Valid: "):
+    with pytest.raises(SamConfigurationError, match=r"unknown model 'blip2_vicuna_spam'.*'blip2_vicuna_sam'.*Valid: "):
         task.build_model(unknown_model)
-    with pytest.raises(SamConfigurationError, match="unknown data set 'mmlnk'.*'mmlink'.*Valid: "):
+    with pytest.raises(SamConfigurationError, match=r"unknown data set 'mmlnk'.*'mmlink'.*Valid: "):
         task.build_datasets(SimpleNamespace(datasets_cfg=OmegaConf.create({"mmlnk": {}})))
     with pytest.raises(SamConfigurationError, match="at least one data set"):
         task.build_datasets(SimpleNamespace(datasets_cfg=OmegaConf.create({})))
