@@ -6,8 +6,9 @@
 The three share one process, one model and one batch and take turns, so that what is compared differs in nothing else;
 the ratios are the medians of the turns' own ratios. The loop follows the released semantics image by image (one ViT
 call, one Q-Former call with both streams for each image), with today's attention kernels and without deliberate waste.
-Times are wall-clock; absolute ones mean little on a shared machine. Memory is what the visual path allocates at its
-peak beyond the parameters: PyTorch's own count on a GPU, a count of every tensor's storage on a CPU.
+On a GPU times are wall-clock; on a CPU they are the process's own CPU seconds on one thread, which other programs of a
+shared machine disturb least. Memory is what the visual path allocates at its peak beyond the parameters: PyTorch's own
+count on a GPU, a count of every tensor's storage on a CPU.
 """
 
 import argparse
@@ -126,13 +127,15 @@ def run(method: Method, model: SemanticAlignment, images: torch.Tensor, backward
 
 
 def seconds(task: Callable[[], None], device: str) -> float:
-    """Wall-clock seconds of one turn."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    """Seconds of one turn: wall-clock on a GPU, the process's CPU seconds on a CPU."""
+    if device != "cuda":
+        start = time.process_time()
+        task()
+        return time.process_time() - start
+    torch.cuda.synchronize()
     start = time.perf_counter()
     task()
-    if device == "cuda":
-        torch.cuda.synchronize()
+    torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -278,6 +281,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
+    torch.set_num_threads(1)
     rows = measure(args)
     report = {
         "settings": {key: value for key, value in vars(args).items() if key != "out"},

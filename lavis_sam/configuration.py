@@ -95,7 +95,8 @@ def _read_yaml(path: Path) -> DictConfig:
         raise SamConfigurationError(f"--cfg-path: {path} is no YAML ({error}).") from error
     if not isinstance(written, DictConfig):
         raise SamConfigurationError(f"--cfg-path: {path}: found a list, wanted the sections {', '.join(_SECTIONS)}.")
-    unknown = [unknown_name("section", key, _SECTIONS, str(path)) for key in written if key not in _SECTIONS]
+    known = (*_SECTIONS, "preprocess")  # which stands in every packaged model YAML, and so in a run's config.yaml
+    unknown = [unknown_name("section", key, known, str(path)) for key in written if key not in known]
     if unknown:
         raise SamConfigurationError("\n".join(unknown))
     for section in _SECTIONS:

@@ -81,6 +81,12 @@ def test_interpolations_are_resolved(resolve, monkeypatch):
     assert config.to_dict()["run"]["output_dir"] == "/data/runs"
 
 
+def test_a_resolved_configuration_resolves_to_itself(resolve):
+    """A run's config.yaml repeats the run."""
+    first = resolve(FILE, "run.init_lr=2e-3").to_dict()
+    assert resolve(OmegaConf.to_yaml(OmegaConf.create(first))).to_dict() == first
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

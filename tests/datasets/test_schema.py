@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from helpers.stand_in import record, write_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.schema import MultiImageSample, read_annotations, scan_annotations
 from lavis_sam.errors import SamDataError
 
@@ -154,7 +154,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 records = st.fixed_dictionaries(
-    {}, optional={key: json_values for key in ("id", "img_list", "instruction", "output", "references")}
+    {}, optional=dict.fromkeys(("id", "img_list", "instruction", "output", "references"), json_values)
 )
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.stand_in import record, write_dataset
 from lavis.common.registry import registry
 from lavis.datasets.builders import load_dataset
 from omegaconf import OmegaConf
 
+from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.builders.mmlink import MMLinkBuilder
 from lavis_sam.datasets.builders.multi_image import storage_path
 from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -34,7 +34,7 @@ def test_registered_with_absolute_paths():
 
 def test_unknown_type_lists_the_valid_ones():
     with pytest.raises(
-        SamConfigurationError, match="unknown type 'photos'.*'photographs'.*Valid: default, photographs"
+        SamConfigurationError, match=r"unknown type 'photos'.*'photographs'.*Valid: default, photographs"
     ):
         MMLinkBuilder.default_config_path("photos")
 
@@ -94,14 +94,14 @@ def test_processors_that_rewrite_texts_are_refused(tmp_path, name):
 
 def test_unknown_processor_lists_the_valid_ones(tmp_path):
     write_dataset(tmp_path, [record("a")])
-    with pytest.raises(SamConfigurationError, match="unknown processor 'blip_image_evil'.*'blip_image_eval'"):
+    with pytest.raises(SamConfigurationError, match=r"unknown processor 'blip_image_evil'.*'blip_image_eval'"):
         MMLinkBuilder(folder_config(tmp_path, vis_processor={"eval": {"name": "blip_image_evil"}})).build_datasets()
 
 
 def test_unknown_split_lists_the_valid_ones(tmp_path):
     write_dataset(tmp_path, [record("a")])
     config = folder_config(tmp_path, build_info={"annotations": {"valid": {"storage": "x"}}})
-    with pytest.raises(SamConfigurationError, match="unknown split 'valid'.*Valid: test, train, val"):
+    with pytest.raises(SamConfigurationError, match=r"unknown split 'valid'.*Valid: test, train, val"):
         MMLinkBuilder(config).build_datasets()
 
 
