@@ -101,7 +101,8 @@ def test_the_wheel_holds_the_package_its_data_and_nothing_else(wheel):
     assert top == {"lavis_sam", HOOK_FILE, next(name for name in top if name.endswith(".dist-info"))}
     packaged = {path for path in (REPOSITORY / "lavis_sam").rglob("*") if path.is_file()}
     wanted = {str(path.relative_to(REPOSITORY)) for path in packaged if path.suffix != ".pyc"}
-    assert wanted == {name for name in names if name.startswith("lavis_sam/")}
+    found = {name for name in names if name.startswith("lavis_sam/")}
+    assert found == wanted, "data of a new kind: name it under package_data in setup.py"
     for name in ("py.typed", "ARCHITECTURE.md", "configs/models/blip2_vicuna_sam_tiny.yaml"):
         assert f"lavis_sam/{name}" in names
     assert {"LICENSE", "NOTICE"} <= {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
