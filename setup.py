@@ -79,10 +79,11 @@ setup(
         "safetensors",
         "sentencepiece",
         "torch>=2.4",
+        "torchvision",
         "transformers>=4.57",
         "typer",
     ],
-    extras_require={"synthesis": ["imagehash", "onnxruntime", "pycocotools"]},
+    extras_require={"plots": ["matplotlib"], "synthesis": ["imagehash", "onnxruntime", "pycocotools"]},
     entry_points={"console_scripts": ["lavis-sam = lavis_sam.cli:main"]},
     cmdclass={"build": Build, "build_hook": BuildHook},
 )

@@ -1,4 +1,4 @@
-"""From a YAML file and `--options` to the one resolved configuration of a run."""
+"""From a YAML file and `--options` to the one resolved configuration of a run, checked whole."""
 
 import argparse
 import dataclasses
@@ -13,6 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from lavis_sam.configuration_check import (
+    Problems,
+    impossible_settings,
+    may_be_added,
+    missing_files,
+    unknown_keys,
+    wrong_types,
+)
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.names import registered_class, unknown_name
 from lavis_sam.runners.settings import RunSettings
@@ -20,7 +28,7 @@ from lavis_sam.runners.settings import RunSettings
 _SECTIONS = ("model", "datasets", "run")
 _KEY = re.compile(r"[^\s.=\[\]]+(\.[^\s.=\[\]]+)+")
 # Below these a user may name keys that no packaged default has.
-_FREE = re.compile(r"run\..*|datasets\.[^.]+\.build_info\.annotations\.(train|val|test)(\..*)?")
+_FREE = re.compile(r"run\..*")
 
 
 class SamConfig(Config):
@@ -32,18 +40,25 @@ class SamConfig(Config):
     3. `--options` (which take part in choosing the defaults too).
 
     Data set splits that the run does not use are left out, so they need not exist on the disk.
+
+    Attributes:
+        layers: (where from, what it says), in that order; see `origin`.
     """
 
-    def __init__(self, args: argparse.Namespace, forced: Mapping[str, Any] | None = None) -> None:
-        """Resolve.
+    def __init__(
+        self, args: argparse.Namespace, forced: Mapping[str, Any] | None = None, *, check_files: bool = False
+    ) -> None:
+        """Resolve and check.
 
         Args:
             args: `cfg_path` and `options` (see `parse_options`).
             forced: {dotted key: value} above file and options.
+            check_files: Whether every file that the run will read has to be there.
 
         Raises:
-            SamConfigurationError: An unreadable file, a malformed or unknown option, an unknown registered name, a
-                wrong `run` section, or a split that no data set has.
+            SamConfigurationError: An unreadable file, a malformed option; or everything else that is wrong, in one
+                message: unknown keys, options and names, wrong types, impossible settings, splits that no data set has,
+                and, if asked for, files that are missing.
         """
         # LAVIS's constructor merges the options after the defaults are chosen, so it is not called.
         self.args = args
@@ -51,9 +66,21 @@ class SamConfig(Config):
         options = parse_options(args.options) | dict(forced or {})
         written = _read_yaml(Path(args.cfg_path))
         try:
-            self.config = _resolve(written, options, str(args.cfg_path))
+            self.config, self.layers = _resolve(written, options, str(args.cfg_path), check_files=check_files)
         except OmegaConfBaseException as error:
             raise SamConfigurationError(f"{args.cfg_path}: {error}") from error
+
+    def origin(self, key: str) -> str:
+        """Where the value of a dotted key comes from: the last layer that says something about it."""
+        for origin, layer in reversed(self.layers):
+            node: Any = layer
+            for part in key.split("."):
+                if not isinstance(node, DictConfig) or part not in node:
+                    break
+                node = node._get_node(part)
+            else:
+                return origin
+        return "computed"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, with every interpolation filled in."""
@@ -111,18 +138,38 @@ def _read_yaml(path: Path) -> DictConfig:
     return written
 
 
-def _resolve(written: DictConfig, options: dict[str, Any], place: str) -> DictConfig:
+def _resolve(
+    written: DictConfig, options: dict[str, Any], place: str, *, check_files: bool
+) -> tuple[DictConfig, list[tuple[str, DictConfig]]]:
+    """The resolved configuration and its layers; all problems come in one error."""
+    problems = Problems()
     optioned = _with_options(written, options)
-    defaults = OmegaConf.merge(_model_defaults(optioned, place), _dataset_defaults(optioned, place))
+    layers: list[tuple[str, DictConfig]] = [
+        ("default", OmegaConf.create({"run": dataclasses.asdict(RunSettings())})),
+        *_packaged_layers(optioned, place, problems),
+        (f"file {place}", written),
+    ]
+    defaults = OmegaConf.merge(*(layer for _, layer in layers[1:-1])) if len(layers) > 2 else OmegaConf.create()
     known = OmegaConf.merge(defaults, written)
-    problems = [problem for key in options if (problem := _unknown_option(key, known))]
-    if problems:
-        raise SamConfigurationError("\n".join(problems))
+    all_named = not problems
     resolved = _with_options(known, options)
-    settings = RunSettings.from_config(resolved.run)
-    resolved.run = dataclasses.asdict(settings)
-    _keep_used_splits(resolved.datasets, settings)
-    return resolved
+    settings = None
+    with problems.collect():
+        settings = RunSettings.from_config(resolved.run)
+        resolved.run = dataclasses.asdict(settings)
+    if all_named:  # below an unknown name, every key would be unknown
+        problems.extend(unknown_keys(written, defaults, place))
+        problems.extend(problem for key in options if (problem := _unknown_option(key, known)))
+        problems.extend(wrong_types(resolved, defaults))
+        problems.extend(impossible_settings(resolved))
+        with problems.collect():
+            if settings is not None:
+                _keep_used_splits(resolved.datasets, settings)
+    if check_files and not problems:
+        problems.extend(missing_files(resolved))
+    problems.raise_all()
+    given = _with_options(OmegaConf.create(), options)
+    return resolved, [*layers, ("option", given)]
 
 
 def _with_options(config: DictConfig, options: dict[str, Any]) -> DictConfig:
@@ -132,32 +179,38 @@ def _with_options(config: DictConfig, options: dict[str, Any]) -> DictConfig:
     return merged
 
 
-def _model_defaults(config: DictConfig, place: str) -> DictConfig:
-    """The packaged YAML of `model.arch` and `model.model_type` (its sections `model` and `preprocess`)."""
+def _packaged_layers(config: DictConfig, place: str, problems: Problems) -> list[tuple[str, DictConfig]]:
+    """The packaged YAMLs that `model.arch`, `model.model_type` and each data set's `type` choose."""
+    paths: list[str] = []
+    with problems.collect():
+        paths.append(_model_default_path(config, place))
+    for name, section in config.datasets.items():
+        with problems.collect():
+            paths.append(_dataset_default_path(name, section, place))
+    return [(f"packaged {Path(path).parent.name}/{Path(path).name}", OmegaConf.load(path)) for path in paths]
+
+
+def _model_default_path(config: DictConfig, place: str) -> str:
     model_class = registered_class("model", config.model.get("arch"), f"{place}: model.arch")
     model_type = config.model.get("model_type")
     known = getattr(model_class, "PRETRAINED_MODEL_CONFIG_DICT", {})
     if model_type not in known:
         raise SamConfigurationError(unknown_name("model_type", model_type, known, f"{place}: model.model_type"))
-    return OmegaConf.load(model_class.default_config_path(model_type=model_type))
+    return model_class.default_config_path(model_type=model_type)
 
 
-def _dataset_defaults(config: DictConfig, place: str) -> DictConfig:
-    """The packaged YAML of every data set, chosen by its `type`."""
-    defaults = OmegaConf.create({"datasets": {}})
-    for name, section in config.datasets.items():
-        builder = registered_class("data set", name, f"{place}: datasets")
-        kind = section.get("type", "default")
-        if kind not in builder.DATASET_CONFIG_DICT:
-            where = f"{place}: datasets.{name}.type"
-            raise SamConfigurationError(unknown_name("type", kind, builder.DATASET_CONFIG_DICT, where))
-        defaults = OmegaConf.merge(defaults, OmegaConf.load(builder.default_config_path(type=kind)))
-    return defaults
+def _dataset_default_path(name: str, section: DictConfig, place: str) -> str:
+    builder = registered_class("data set", name, f"{place}: datasets")
+    kind = section.get("type", "default")
+    if kind not in builder.DATASET_CONFIG_DICT:
+        where = f"{place}: datasets.{name}.type"
+        raise SamConfigurationError(unknown_name("type", kind, builder.DATASET_CONFIG_DICT, where))
+    return builder.default_config_path(type=kind)
 
 
 def _unknown_option(key: str, known: DictConfig) -> str | None:
     """Why `key` is no known key; None when it is. (The keys of `run` are checked with its values.)"""
-    if _FREE.fullmatch(key):
+    if _FREE.fullmatch(key) or may_be_added(key):
         return None
     node: Any = known
     for depth, part in enumerate(key.split(".")):

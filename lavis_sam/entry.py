@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -46,9 +47,10 @@ def run_program(arguments: argparse.Namespace, program: str, forced: Mapping[str
     try:
         launch = distributed.Launch.from_environment()
         _set_up_logging(launch)
-        config = SamConfig(arguments, forced)
+        config = SamConfig(arguments, forced, check_files=True)
         settings = RunSettings.from_config(config.run_cfg)
-        with distributed.process_group(launch, distributed.choose_device(settings.device, launch)):
+        device = distributed.choose_device(settings.device, launch)
+        with distributed.process_group(launch, device, timedelta(minutes=settings.timeout_minutes)):
             build_runner(config, settings).train()
     except SamError as error:
         sys.stderr.write(f"{program}: error: {error}\n")

@@ -1,5 +1,6 @@
 """One resolved configuration from packaged defaults, a YAML file and options."""
 
+import re
 import shlex
 from argparse import Namespace
 from pathlib import Path
@@ -11,6 +12,8 @@ from omegaconf import OmegaConf
 
 from lavis_sam.configuration import SamConfig, parse_options
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.blip2_vicuna_sam import Blip2VicunaSAM
+from lavis_sam.models.sources import PACKAGE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FILE = """
@@ -134,7 +137,7 @@ def test_malformed_options_are_errors(options):
         ("run.epochs=3", "run: unknown key 'epochs'"),
         ("datasets.mmlnk.type=default", "datasets: unknown data set 'mmlnk'. Did you mean 'mmlink'?"),
         ("datasets.mmlink.build_info.image.storage=x", "unknown key 'image'. Did you mean 'images'?"),
-        ("model.model_type=huge", "model.model_type: unknown model_type 'huge'. Valid: tiny, vicuna7b"),
+        ("model.model_type=huge", "model.model_type: unknown model_type 'huge'. Valid: tiny, "),
         ("datasets.mmlink.type=photos", "datasets.mmlink.type: unknown type 'photos'. Did you mean 'photographs'?"),
         ("model.arch=blip3", "model.arch: unknown model 'blip3'"),
         ("run.max_epoch=-1", "run.max_epoch: found -1"),
@@ -187,13 +190,63 @@ def test_shipped_projects_resolve_and_open_with_their_command(path):
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("run_scripts/*.sh")), ids=lambda p: p.name)
-def test_run_scripts_are_one_line_that_names_a_project(path):
-    shebang, command = path.read_text().splitlines()
-    assert shebang == "#!/bin/sh"
+def test_run_scripts_end_in_one_command_that_names_a_project(path):
+    """Comments and the launcher's surroundings first; the last line is the run, and takes further options."""
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#!/bin/sh"
     assert path.stat().st_mode & 0o111
-    words = shlex.split(command)
-    assert (REPOSITORY / words[words.index("--cfg-path") + 1]).is_file()
+    words = shlex.split(lines[-1])
+    project = REPOSITORY / words[words.index("--cfg-path") + 1]
+    assert project.is_file()
     assert words[-1] == "$@"
-    if "--options" in words:
-        options = words[words.index("--options") + 1 : -1]
-        SamConfig(Namespace(cfg_path=str(REPOSITORY / words[words.index("--cfg-path") + 1]), options=options))
+    options = words[words.index("--options") + 1 : -1] if "--options" in words else []
+    SamConfig(Namespace(cfg_path=str(project), options=options))
+
+
+MODEL_TYPES = sorted(Blip2VicunaSAM.PRETRAINED_MODEL_CONFIG_DICT)
+DATASET_TYPES = sorted(
+    (name, kind)
+    for name, builder in registry.mapping["builder_name_mapping"].items()
+    if builder.__module__.startswith("lavis_sam.")
+    for kind in builder.DATASET_CONFIG_DICT
+)
+
+
+def test_every_packaged_file_is_a_name():
+    """No YAML under configs/ that no name leads to."""
+    configs = PACKAGE / "configs"
+    builders = [registry.get_builder_class(name) for name in {name for name, _ in DATASET_TYPES}]
+    paths = [path for builder in builders for path in builder.DATASET_CONFIG_DICT.values()]
+    paths += Blip2VicunaSAM.PRETRAINED_MODEL_CONFIG_DICT.values()
+    found = {str(path) for folder in ("models", "datasets") for path in (configs / folder).rglob("*.yaml")}
+    assert found == set(paths)
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_every_model_type_is_a_whole_configuration(resolve, model_type):
+    config = resolve(FILE.replace("tiny", model_type))
+    assert config.model_cfg.model_type == model_type
+
+
+@pytest.mark.parametrize(("name", "kind"), DATASET_TYPES, ids=lambda value: value)
+def test_every_data_set_type_is_a_whole_configuration(resolve, name, kind):
+    text = FILE.replace("mmlink: {type: photographs}", f"{name}: {{type: {kind}}}").replace("test_splits: [test], ", "")
+    splits = OmegaConf.load(registry.get_builder_class(name).default_config_path(kind)).datasets[name]
+    known = list(splits.build_info.annotations)
+    run = ["run.train_splits=[train]"] if "train" in known else ["run.evaluate=true", f"run.test_splits=[{known[0]}]"]
+    assert resolve(text, *run).datasets_cfg[name].type == kind
+
+
+def options_of_the_readme():
+    """Every `--options …` of the README, and the configuration file that it stands with (or the tiny one)."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for match in re.finditer(r"--options ((?:[\w.]+=\S+ ?)+)", text):
+        before = text[: match.start()].splitlines()[-1]
+        path = re.search(r"--cfg-path (\S+)", before)
+        yield path.group(1) if path else "projects/sam/tiny/train.yaml", match.group(1).rstrip("`.,:").split()
+
+
+@pytest.mark.parametrize(("path", "options"), list(options_of_the_readme()), ids=str)
+def test_the_options_of_the_readme(path, options):
+    options = [option.rstrip("`.,:") for option in options]
+    SamConfig(Namespace(cfg_path=str(REPOSITORY / path), options=options))

@@ -21,7 +21,7 @@ TINY = str(REPOSITORY / "projects" / "sam" / "tiny" / "train.yaml")
         (["--cfg-path", TINY, "--options", "run.max_epoch"], "--options: found"),
         (
             ["--cfg-path", TINY, "--options", "datasets.mmlink.build_info.annotations.test.storage=none.json"],
-            "none.json: unreadable file",
+            "none.json: no such file or folder",
         ),
     ],
 )

@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from lavis_sam import __version__
+from lavis_sam.cli.caption import caption
+from lavis_sam.cli.compare import compare
+from lavis_sam.cli.config import config
+from lavis_sam.cli.data import app as data
+from lavis_sam.cli.doctor import doctor
+from lavis_sam.cli.explain import explain
+from lavis_sam.cli.export import export
 from lavis_sam.cli.parity import parity
+from lavis_sam.cli.plan import plan
+from lavis_sam.cli.plot import plot
+from lavis_sam.cli.score import score
+from lavis_sam.cli.table import table
 from lavis_sam.errors import SamError
 
 DEBUG_VARIABLE = "LAVIS_SAM_DEBUG"
@@ -21,7 +32,18 @@ USAGE_ERROR = 2
 app = typer.Typer(
     name="lavis-sam", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
 )
+app.command()(caption)
+app.command()(compare)
+app.command()(config)
+app.command()(doctor)
+app.command()(explain)
+app.command()(export)
 app.command()(parity)
+app.command()(plan)
+app.command()(plot)
+app.command()(score)
+app.command()(table)
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,27 +1,35 @@
-"""Opening one picture of one sample."""
+"""One picture of one sample: whatever its file holds becomes upright RGB, or is refused by name."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from lavis_sam.errors import SamDataError
 
+# A file of some kilobytes can unpack to gigabytes. This is where Pillow itself begins to warn: 0.27 GB as RGB.
+MAX_PIXELS = 89_478_485
+# Pillow guesses the format from the content, and some of the formats that it knows start other programs (EPS).
+PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+
 
 def load_image(path: str | os.PathLike[str], sample_id: int | str) -> Image.Image:
-    """Read a picture as RGB, turned the way its EXIF tag says.
+    """Read a picture as RGB; see `to_rgb`.
 
     Args:
         path: The picture.
         sample_id: The sample that wants it, for the error message.
 
     Raises:
-        SamDataError: The file is missing, damaged, cut off, or no picture.
+        SamDataError: The file is missing, damaged, cut off, too large, or no picture.
     """
     try:
-        with _whole_pictures_only(), Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
+        with open(path, "rb") as file:
+            return _decoded(file)
     # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
     except Exception as error:
         raise SamDataError(
@@ -30,8 +38,58 @@ def load_image(path: str | os.PathLike[str], sample_id: int | str) -> Image.Imag
         ) from error
 
 
+def decode_image(data: bytes, place: str) -> Image.Image:
+    """A picture that is in memory already, as RGB; see `to_rgb`.
+
+    Args:
+        data: What a picture file holds.
+        place: Where it came from, for the error message.
+
+    Raises:
+        SamDataError: Damaged, cut off, too large, or no picture.
+    """
+    try:
+        return _decoded(io.BytesIO(data))
+    except Exception as error:
+        raise SamDataError(f"{place} cannot be read as a picture ({type(error).__name__}: {error}).") from error
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """What a person sees, as RGB.
+
+    The first frame, turned the way the EXIF tag says; transparent pixels show white, as on paper (the colour stored
+    under them means nothing); 16-bit greyscale keeps its upper 8 bits, where Pillow would clip at 255. Palette,
+    greyscale, and CMYK convert as Pillow does.
+
+    Args:
+        picture: Any mode.
+    """
+    picture = _upright(picture)
+    if picture.has_transparency_data:
+        colours = picture.convert("RGBA")
+        paper = Image.new("RGBA", colours.size, "white")
+        return Image.alpha_composite(paper, colours).convert("RGB")
+    if picture.mode.startswith("I"):  # "I;16" in its byte orders, and "I"
+        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def refuse_absurd_size(size: tuple[int, int]) -> None:
+    """Refuse a picture that would need too much memory, before it is decoded.
+
+    Args:
+        size: Width and height in pixels, as the file's header claims.
+
+    Raises:
+        SamDataError: More than `MAX_PIXELS`.
+    """
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise SamDataError(f"found {width} x {height} = {width * height} pixels, wanted at most {MAX_PIXELS}")
+
+
 @contextmanager
-def _whole_pictures_only() -> Iterator[None]:
+def whole_pictures_only() -> Iterator[None]:
     """LAVIS tells Pillow, for the whole process, to fill what a cut-off file lacks with grey; not for our pictures."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -39,3 +97,18 @@ def _whole_pictures_only() -> Iterator[None]:
         yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _decoded(file: BinaryIO) -> Image.Image:
+    with whole_pictures_only(), Image.open(file, formats=PICTURE_FORMATS) as picture:
+        refuse_absurd_size(picture.size)
+        picture.load()
+        return to_rgb(picture)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    # A damaged EXIF block is common, says nothing about the pixels, and raises whatever its parser stumbles over.
+    except Exception:
+        return picture

@@ -13,8 +13,14 @@ from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.images import load_image
 from lavis_sam.datasets.schema import MultiImageSample, read_annotations
 
-# Random augmentation draws from a generator seeded by these three numbers, mixed by large odd factors.
+# Random augmentation draws from a generator seeded by these four numbers, mixed by large odd factors.
 _SEED_FACTOR, _EPOCH_FACTOR, _INDEX_FACTOR = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
+_REPEAT_FACTOR = 0x27D4EB2F165667C5
+
+
+def unprocessed(value: Any) -> Any:
+    """In the place of a processor, where pictures and texts are wanted as they are."""
+    return value
 
 
 class MultiImageDataset(Dataset[dict[str, Any]]):
@@ -27,6 +33,7 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         annotation: The samples (LAVIS's name).
         seed: Seed of the random augmentation.
         epoch: Set by `set_epoch`; items of different epochs are augmented differently.
+        sample_ratio: The set's share in a mixture (LAVIS's name); None: each sample once an epoch.
     """
 
     def __init__(
@@ -36,6 +43,9 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         vis_root: str | os.PathLike[str],
         ann_paths: Sequence[str | os.PathLike[str]],
         seed: int = 0,
+        read: Callable[[Sequence[str | os.PathLike[str]], str | os.PathLike[str]], list[MultiImageSample]] = (
+            read_annotations
+        ),
     ) -> None:
         """Read the annotations.
 
@@ -45,15 +55,17 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
             vis_root: The folder that the picture paths are relative to.
             ann_paths: The annotation files.
             seed: Seed of the random augmentation.
+            read: Annotation files and root -> samples.
 
         Raises:
-            SamDataError: Any problem in the annotations; see `read_annotations`.
+            SamDataError: Whatever `read` refuses; by default any problem in the annotations, see `read_annotations`.
         """
         self.vis_root = str(vis_root)
-        self.annotation: list[MultiImageSample] = read_annotations(ann_paths, vis_root)
+        self.annotation: list[MultiImageSample] = read(ann_paths, vis_root)
         self.set_processors(vis_processor, text_processor)
         self.seed = seed
         self.epoch = 0
+        self.sample_ratio: float | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -71,11 +83,27 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The sample's `image` [3, N, H, W], `text_input`, `text_output`, `sample_id` and `references`."""
+        return self.item(index)
+
+    def item(self, index: int, repeat: int = 0) -> dict[str, Any]:
+        """As `self[index]`; with another `repeat`, augmented differently within the same epoch."""
         sample = self.annotation[index]
-        seed = self.seed * _SEED_FACTOR + self.epoch * _EPOCH_FACTOR + index * _INDEX_FACTOR
+        return self.item_of(sample, self.pictures(index), self._augmentation_seed(index, repeat))
+
+    def pictures(self, index: int) -> list[Image.Image]:
+        """The sample's N pictures as RGB, before any processor.
+
+        Raises:
+            SamDataError: One is missing or damaged.
+        """
+        sample = self.annotation[index]
+        return [load_image(Path(self.vis_root) / name, sample.id) for name in sample.images]
+
+    def item_of(self, sample: MultiImageSample, pictures: Sequence[Image.Image], seed: int) -> dict[str, Any]:
+        """The item of a sample whose pictures are at hand; `seed` decides the augmentation."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed % 2**63)
-            images = [self.vis_processor(load_image(Path(self.vis_root) / name, sample.id)) for name in sample.images]
+            torch.manual_seed(seed)
+            images = [self.vis_processor(picture) for picture in pictures]
         return {
             "image": torch.stack(images, dim=1),
             "text_input": self.text_processor(sample.instruction),
@@ -87,3 +115,7 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
     def collater(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Pad samples to a batch; see `collate_multi_image`."""
         return collate_multi_image(samples)
+
+    def _augmentation_seed(self, index: int, repeat: int) -> int:
+        mixed = self.seed * _SEED_FACTOR + self.epoch * _EPOCH_FACTOR + index * _INDEX_FACTOR + repeat * _REPEAT_FACTOR
+        return mixed % 2**63

@@ -5,19 +5,37 @@ A file in the unified annotation format is a JSON list, or one JSON object a lin
 `"references": [str, ...]`; further keys are ignored. Reading collects every problem of all files before it complains.
 """
 
-import json
+import logging
 import os
-import stat
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.datasets.pictures import Check, PictureCheck
+from lavis_sam.datasets.records import read_records
+from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport, names, shown
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import write_json
 
-# How many problems a message spells out; the counts by kind cover the rest.
-_SHOWN_PROBLEMS = 10
+__all__ = [
+    "AnnotationProblem",
+    "AnnotationReport",
+    "MultiImageSample",
+    "accept",
+    "parse_record",
+    "read_annotations",
+    "scan_annotations",
+    "scan_records",
+    "text_problem",
+    "to_record",
+    "write_annotations",
+]
+
+_LOG = logging.getLogger(__name__)
+
+Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
+PictureProblem = Callable[[str], tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -41,142 +59,149 @@ class MultiImageSample:
     source: str
 
 
-@dataclass(frozen=True)
-class AnnotationProblem:
-    """One thing wrong with one record.
-
-    Attributes:
-        kind: A short class such as "missing image"; problems are counted by it.
-        place: File and record, with the sample's id where it is known.
-        message: Value found and value wanted.
-    """
-
-    kind: str
-    place: str
-    message: str
+def to_record(sample: MultiImageSample) -> dict[str, Any]:
+    """The sample as a record of the unified format."""
+    return {
+        "id": sample.id,
+        "img_list": list(sample.images),
+        "instruction": sample.instruction,
+        "output": sample.output,
+        "references": list(sample.references),
+    }
 
 
-@dataclass
-class AnnotationReport:
-    """What reading found: the whole samples, and every problem of the others."""
-
-    samples: list[MultiImageSample] = field(default_factory=list)
-    problems: list[AnnotationProblem] = field(default_factory=list)
-
-    def summary(self) -> str:
-        """Counts by kind and the first problems, for an error message or a log."""
-        counts = Counter(problem.kind for problem in self.problems)
-        lines = [f"  {count} x {kind}" for kind, count in counts.most_common()]
-        lines += [f"  {p.place}: {p.kind}: {p.message}" for p in self.problems[:_SHOWN_PROBLEMS]]
-        if len(self.problems) > _SHOWN_PROBLEMS:
-            lines.append(f"  … and {len(self.problems) - _SHOWN_PROBLEMS} more")
-        return "\n".join(lines)
+def write_annotations(path: str | os.PathLike[str], samples: Iterable[MultiImageSample]) -> None:
+    """Write samples as a file of the unified format, whole or not at all."""
+    write_json(path, [to_record(sample) for sample in samples], indent=1)
 
 
 def read_annotations(
-    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], root: str | os.PathLike[str]
+    paths: Paths, root: str | os.PathLike[str], *, strict: bool = True, check: Check = "quick"
 ) -> list[MultiImageSample]:
-    """Read annotation files whose records must all be whole.
+    """Read annotation files.
 
     Args:
         paths: One file, or several that form one data set.
         root: The folder that the picture paths are relative to.
+        strict: Any problem is an error; otherwise bad samples are dropped, and the log says how many and why.
+        check: How closely to look at the pictures; see `PictureCheck`.
 
     Raises:
-        SamDataError: Any problem; the message counts them by kind and shows the first ones.
+        SamDataError: A problem (or, unless `strict`, a file that cannot be read, or no whole sample); the message
+            counts the problems by kind and shows the first ones.
     """
-    report = scan_annotations(paths, root)
-    if report.problems:
+    report = scan_annotations(paths, root, check=check)
+    return accept(report, f"{names(_listed(paths))} (pictures under {root})", strict=strict)
+
+
+def accept(report: AnnotationReport, place: str, *, strict: bool) -> list[MultiImageSample]:
+    """The samples of a report, if they may be used; see `read_annotations`.
+
+    Args:
+        report: What reading found.
+        place: What was read, for the message.
+        strict: Any problem is an error; otherwise the log tells what was dropped.
+
+    Raises:
+        SamDataError: The samples may not be used.
+    """
+    if report.problems and (strict or not report.usable):
         raise SamDataError(
-            f"{len(report.problems)} problem(s) in {_names(paths)} (pictures under {root}):\n{report.summary()}\n"
+            f"{len(report.problems)} problem(s) in {place}:\n{report.summary()}\n"
             "Correct these records, or remove them from the file."
         )
+    if report.problems:
+        _LOG.warning("%s: %s The first problems:\n%s", place, report.verdict(), report.summary())
+    elif report.repairs:
+        _LOG.info("%s: %s", place, report.verdict())
     return report.samples
 
 
-def scan_annotations(
-    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], root: str | os.PathLike[str]
-) -> AnnotationReport:
+def scan_annotations(paths: Paths, root: str | os.PathLike[str], *, check: Check = "quick") -> AnnotationReport:
     """Read annotation files and report, instead of raising, what is wrong with them.
 
     Args:
         paths: One file, or several that form one data set (ids must be unique over all of them).
         root: The folder that the picture paths are relative to.
+        check: How closely to look at the pictures; see `PictureCheck`.
     """
     report = AnnotationReport()
-    pictures = _PictureCheck(root)
-    places: dict[str, str] = {}
-    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        for place, record in _records(Path(path), report.problems):
-            sample, problems = _parse(record, place, pictures)
-            if sample is not None:
-                first = places.setdefault(str(sample.id), place)
-                if first != place:
-                    message = f"id {sample.id!r} was used before at {first}; ids must be unique"
-                    problems.append(AnnotationProblem("duplicate id", place, message))
-            if sample is not None and not problems:
-                report.samples.append(sample)
-            report.problems.extend(problems)
+    listed = _listed(paths)
+    records = [item for path in listed for item in read_records(Path(path), report.problems)]
+    scan_records(records, root, report, check=check)
     if not report.samples and not report.problems:
-        report.problems.append(AnnotationProblem("no samples", _names(paths), "found 0 records, wanted at least one"))
+        message = "found 0 records, wanted at least one"
+        report.problems.append(AnnotationProblem("no samples", names(listed), message, whole_file=True))
     return report
 
 
-def _names(paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> str:
-    return str(paths) if isinstance(paths, str | os.PathLike) else ", ".join(map(str, paths))
+def scan_records(
+    records: Sequence[tuple[str, Any]], root: str | os.PathLike[str], report: AnnotationReport, *, check: Check
+) -> None:
+    """Add records of the unified format to a report: whole ones as samples, the others as problems.
+
+    Args:
+        records: Place and value of each; ids must be unique over all of them.
+        root: The folder that the picture paths are relative to.
+        report: Is added to.
+        check: How closely to look at the pictures; see `PictureCheck`.
+    """
+    pictures = PictureCheck(root, check)
+    pictures.look_at(image for _, record in records for image in _named_images(record))
+    places: dict[str, str] = {}
+    for place, record in records:
+        sample, problems = parse_record(record, place, pictures.problem)
+        if sample is not None:
+            first = places.setdefault(str(sample.id), place)
+            if first != place:
+                message = f"id {sample.id!r} was used before at {first}; ids must be unique"
+                problems.append(AnnotationProblem("duplicate id", f"{place} (id {sample.id!r})", message))
+        if sample is not None and not problems:
+            report.samples.append(sample)
+        report.problems.extend(problems)
 
 
-def _records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, Any]]:
-    """Every record of a file with its place; what cannot be parsed goes to `problems`."""
+def text_problem(text: str) -> str | None:
+    """Why `text` can be neither written nor tokenized; None when it can."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        remedy = f"{error.strerror or error}; the configuration's build_info.annotations must name an existing file"
-        problems.append(AnnotationProblem("unreadable file", str(path), remedy))
-        return
-    except UnicodeDecodeError as error:
-        problems.append(AnnotationProblem("not UTF-8", str(path), f"byte {error.start}: {error.reason}"))
-        return
-    if text.lstrip()[:1] == "[" and path.suffix != ".jsonl":
-        yield from _records_of_list(path, text, problems)
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            place = f"{path}:{number}"
-            try:
-                yield place, json.loads(line)
-            except (ValueError, RecursionError) as error:
-                problems.append(AnnotationProblem("not JSON", place, f"{error}; wanted one JSON object a line"))
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"character {error.start} is half of a pair (a lone surrogate)"
+    return None
 
 
-def _records_of_list(path: Path, text: str, problems: list[AnnotationProblem]) -> Iterator[tuple[str, Any]]:
-    try:
-        records = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        problems.append(AnnotationProblem("not JSON", str(path), f"{error}; wanted a JSON list of records"))
-        return
-    for index, record in enumerate(records):
-        yield f"{path}[{index}]", record
+def _listed(paths: Paths) -> list[str | os.PathLike[str]]:
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
-def _parse(
-    record: Any, place: str, pictures: "_PictureCheck"
+def _named_images(record: Any) -> list[str]:
+    images = record.get("img_list") if isinstance(record, dict) else None
+    return [image for image in images if isinstance(image, str) and image] if isinstance(images, list) else []
+
+
+def parse_record(
+    record: Any, place: str, picture_problem: PictureProblem
 ) -> tuple[MultiImageSample | None, list[AnnotationProblem]]:
-    """One record -> its sample (None where it is too broken to name) and its problems."""
+    """One record of the unified format.
+
+    Args:
+        record: Whatever the file has in the place of a record.
+        place: File and record, for the report.
+        picture_problem: Picture path -> (kind, message), or None when the picture is fine.
+
+    Returns:
+        Its sample (None where it is too broken to make one) and its problems.
+    """
     if not isinstance(record, dict):
-        found = f"found {_shown(record)}, wanted an object with id, img_list, instruction and output"
+        found = f"found {shown(record)}, wanted an object with id, img_list, instruction and output"
         return None, [AnnotationProblem("wrong type", place, found)]
-    problems: list[AnnotationProblem] = []
     identity = record.get("id")
     if isinstance(identity, bool) or not isinstance(identity, int | str) or identity == "":
-        message = f"id: found {_shown(identity)}, wanted an integer or a text"
-        problems.append(AnnotationProblem("wrong id", place, message))
-        identity = ""
-    else:
-        place_and_id = f"{place} (id {identity!r})"
-        problems.extend(_text_problems(record, place_and_id))
-        problems.extend(_image_problems(record.get("img_list"), place_and_id, pictures))
-    if any(problem.kind in ("wrong id", "wrong type") for problem in problems):
+        message = f"id: found {shown(identity)}, wanted an integer or a text"
+        return None, [AnnotationProblem("wrong id", place, message)]
+    place_and_id = f"{place} (id {identity!r})"
+    problems = [*_text_problems(record, place_and_id), *_image_problems(record, place_and_id, picture_problem)]
+    if any(problem.kind == "wrong type" for problem in problems):
         return None, problems
     references = tuple(record.get("references") or (record["output"],))
     images = tuple(record["img_list"])
@@ -186,68 +211,33 @@ def _parse(
 def _text_problems(record: dict[str, Any], place: str) -> Iterator[AnnotationProblem]:
     for key in ("instruction", "output"):
         if not isinstance(record.get(key), str):
-            yield AnnotationProblem("wrong type", place, f"{key}: found {_shown(record.get(key))}, wanted a text")
+            yield AnnotationProblem("wrong type", place, f"{key}: found {shown(record.get(key))}, wanted a text")
     if isinstance(record.get("output"), str) and not record["output"].strip():
         yield AnnotationProblem("empty output", place, f"output: found {record['output']!r}, wanted a text")
     references = record.get("references")
-    if references is None:
-        return
-    if not isinstance(references, list) or not all(isinstance(reference, str) for reference in references):
-        yield AnnotationProblem("wrong type", place, f"references: found {_shown(references)}, wanted a list of texts")
-    elif not all(reference.strip() for reference in references):
-        yield AnnotationProblem("empty output", place, f"references: found {_shown(references)}, wanted no empty text")
+    if references is not None:
+        if not isinstance(references, list) or not all(isinstance(reference, str) for reference in references):
+            yield AnnotationProblem(
+                "wrong type", place, f"references: found {shown(references)}, wanted a list of texts"
+            )
+            references = []
+        elif not all(reference.strip() for reference in references):
+            message = f"references: found {shown(references)}, wanted no empty text"
+            yield AnnotationProblem("empty output", place, message)
+    for text in (record.get("id"), record.get("instruction"), record.get("output"), *(references or ())):
+        problem = text_problem(text) if isinstance(text, str) else None
+        if problem:
+            yield AnnotationProblem("wrong text", place, f"{shown(text)}: {problem}")
 
 
-def _image_problems(images: Any, place: str, pictures: "_PictureCheck") -> Iterator[AnnotationProblem]:
+def _image_problems(record: dict[str, Any], place: str, picture_problem: PictureProblem) -> Iterator[AnnotationProblem]:
+    images = record.get("img_list")
     if not isinstance(images, list) or not all(isinstance(image, str) and image for image in images):
-        yield AnnotationProblem("wrong type", place, f"img_list: found {_shown(images)}, wanted a list of paths")
+        yield AnnotationProblem("wrong type", place, f"img_list: found {shown(images)}, wanted a list of paths")
         return
     if not images:
         yield AnnotationProblem("no images", place, "img_list: found 0 pictures, wanted at least one")
     for image in images:
-        problem = pictures.problem(image)
+        problem = picture_problem(image)
         if problem:
             yield AnnotationProblem(problem[0], place, f"{image!r}: {problem[1]}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
-class _PictureCheck:
-    """Whether a picture path stays under the root and names a file; every path and folder is looked at once.
-
-    Symbolic links are followed, so a link cannot lead out of the root either.
-    """
-
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self._root = os.path.realpath(root)
-        self._folders: dict[str, str] = {}
-        self._answers: dict[str, tuple[str, str] | None] = {}
-
-    def problem(self, image: str) -> tuple[str, str] | None:
-        """(kind, message), or None when the picture is there."""
-        if image not in self._answers:
-            try:
-                self._answers[image] = self._look_at(image)
-            except ValueError as error:  # zero bytes and lone surrogates have no place in a file name
-                self._answers[image] = ("wrong path", str(error))
-        return self._answers[image]
-
-    def _look_at(self, image: str) -> tuple[str, str] | None:
-        folder, name = os.path.split(image)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(os.path.join(self._root, folder))
-        path = os.path.join(self._folders[folder], name)
-        if name in ("", ".", "..") or os.path.islink(path):
-            path = os.path.realpath(path)
-        if os.path.isabs(image) or not path.startswith(self._root + os.sep):
-            return "path leaves the root", f"wanted a path relative to {self._root} that stays inside it"
-        try:
-            mode = os.stat(path).st_mode
-        except OSError as error:
-            return "missing image", f"{error.strerror} under {self._root}"
-        if not stat.S_ISREG(mode):
-            return "missing image", f"not a file under {self._root}"
-        return None

@@ -10,6 +10,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models import builder
 from lavis_sam.models.checkpoints import load_trained
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.trainable import select_trainable
 
 
 @registry.register_model("blip2_vicuna_sam")
@@ -27,6 +28,7 @@ class Blip2VicunaSAM(SemanticAlignment, BaseModel):
             SamCheckpointError: files are missing (all of them are listed), damaged or of another architecture.
         """
         model = cls(**builder.build_parts(cfg))
+        select_trainable(model, cfg.get("trainable", "sam"))
         builder.load_weights(model, cfg)
         return model
 

@@ -1,13 +1,12 @@
 """The one file that knows sizes and where weights come from: from a model config to the parts of `Blip2VicunaSAM`.
 
-Two kinds of base exist. With `pretrained` in the config, the frozen parts come from files (EVA, InstructBLIP, Vicuna)
-and nothing is ever initialised for them; without it, they are random but fixed by `base_seed`: the embedded model.
+Three kinds of base exist. With `pretrained` in the config, the frozen parts come from files and nothing is ever
+initialised for them: from LAVIS's file, EVA's and a Vicuna folder, or, where `pretrained` is a folder, all from
+transformers' InstructBLIP. Without it, they are random but fixed by `base_seed`: the embedded model.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,103 +14,51 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models import pretrained
-from lavis_sam.models.checkpoints import WeightSource, load_trained, require_complete, require_files
-from lavis_sam.models.guidance import Guidance, unknown_key
+from lavis_sam.models.checkpoints import load_trained, require_complete, require_files
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.instructblip import load_base
 from lavis_sam.models.language import enable_gradient_checkpointing, load_llm
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.q_former import QFormer, QFormerBert
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, find_bert_vocabulary, load_q_former_tokenizer
+from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
+from lavis_sam.models.sources import (
+    DEFAULT_MODEL_TYPE,
+    MODEL_CONFIGS,
+    PACKAGE,
+    finetuned_path,
+    llm_tokenizer_path,
+    locate,
+    open_instructblip,
+    q_former_tokenizer_path,
+    weight_sources,
+)
+from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.vicuna import refuse_other_version
 from lavis_sam.models.vision import EvaVisionTransformer
 
-PACKAGE = Path(__file__).resolve().parents[1]
-DEFAULT_MODEL_TYPE = "vicuna7b"
-MODEL_CONFIGS = {
-    model_type: str(PACKAGE / "configs" / "models" / f"blip2_vicuna_sam_{model_type}.yaml")
-    for model_type in (DEFAULT_MODEL_TYPE, "tiny")
-}
+__all__ = [
+    "DEFAULT_MODEL_TYPE",
+    "MODEL_CONFIGS",
+    "PACKAGE",
+    "PRECISIONS",
+    "LanguageSizes",
+    "ModelSizes",
+    "QFormerSizes",
+    "VisionSizes",
+    "build_llama",
+    "build_parts",
+    "build_q_former",
+    "build_vision",
+    "build_visual_modules",
+    "load_weights",
+    "set_vision_precision",
+]
+
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 INITIAL_STD = 0.02  # BERT's, EVA's and Llama's, for what a random base draws
 # A random LLM that small weights leave almost deaf: wider ones let the visual tokens move its logits, so that the
 # trainable parts have something to learn (42 steps bring the loss from 8.3 to 2.9 instead of from 7.3 to 6.7).
 RANDOM_LLM_STD = 0.1
-
-Section = TypeVar("Section")
-
-
-@dataclass(frozen=True)
-class VisionSizes:
-    """Sizes of the ViT; see `EvaVisionTransformer`."""
-
-    image_size: int = 224
-    patch_size: int = 14
-    width: int = 1408
-    depth: int = 39
-    heads: int = 16
-    mlp_ratio: float = 4.3637
-
-
-@dataclass(frozen=True)
-class QFormerSizes:
-    """Sizes of the Q-Former; see `QFormerBert`. `queries` is Q, `vocabulary` counts [DEC]."""
-
-    width: int = 768
-    layers: int = 12
-    heads: int = 12
-    intermediate: int = 3072
-    vocabulary: int = 30523
-    max_positions: int = 512
-    cross_attention_frequency: int = 2
-    queries: int = 32
-
-
-@dataclass(frozen=True)
-class LanguageSizes:
-    """Sizes of the Llama; `width` is D_llm, `vocabulary` counts [PAD]."""
-
-    width: int = 4096
-    layers: int = 32
-    heads: int = 32
-    intermediate: int = 11008
-    vocabulary: int = 32001
-    max_positions: int = 2048
-
-
-@dataclass(frozen=True)
-class ModelSizes:
-    """Sizes of the whole model; the defaults are InstructBLIP-Vicuna-7B's."""
-
-    vision: VisionSizes = VisionSizes()
-    q_former: QFormerSizes = QFormerSizes()
-    language: LanguageSizes = LanguageSizes()
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any] | None) -> "ModelSizes":
-        """Read the `sizes` node of a model config.
-
-        Raises:
-            SamConfigurationError: an unknown key, or a size that is not a positive number.
-        """
-        values = values or {}
-        for key in values:
-            if key not in ("vision", "q_former", "language"):
-                raise unknown_key("model.sizes", key, ("vision", "q_former", "language"))
-        return cls(
-            vision=_read_section("vision", VisionSizes, values),
-            q_former=_read_section("q_former", QFormerSizes, values),
-            language=_read_section("language", LanguageSizes, values),
-        )
-
-
-def _read_section(name: str, section: type[Section], values: Mapping[str, Any]) -> Section:
-    """One section of `sizes` as its dataclass."""
-    given = dict(values.get(name) or {})
-    known = [field.name for field in fields(section)]  # type: ignore[arg-type]
-    for key, value in given.items():
-        if key not in known:
-            raise unknown_key(f"model.sizes.{name}", key, known)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-            raise SamConfigurationError(f"model.sizes.{name}.{key} is {value!r}; it must be a positive number")
-    return section(**given)
 
 
 def build_vision(sizes: VisionSizes, *, gradient_checkpointing: bool = False) -> EvaVisionTransformer:
@@ -194,14 +141,19 @@ def build_parts(cfg: Mapping[str, Any]) -> dict[str, Any]:
     precision = read_precision(cfg)
     checkpointing = bool(cfg.get("gradient_checkpointing", False))
     require_files(weight_sources(cfg))
-    tokenizer = load_q_former_tokenizer(locate(cfg["bert_tokenizer"]), vocabulary=sizes.q_former.vocabulary)
+    folder = open_instructblip(cfg)
+    tokenizer = load_q_former_tokenizer(q_former_tokenizer_path(cfg, folder), vocabulary=sizes.q_former.vocabulary)
+    llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(llm_tokenizer_path(cfg, folder))
     if cfg.get("pretrained"):
         with torch.device("meta"):
             visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
-        llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(locate(cfg["llm_model"]))
-        llm_model = load_llm(locate(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
+        if folder:
+            folder.check_sizes(sizes)
+            llm_model = folder.build_language(len(llm_tokenizer), precision)
+        else:
+            refuse_other_version(locate(cfg["llm_model"]))
+            llm_model = load_llm(locate(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
     else:
-        llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(locate(cfg["llm_tokenizer"]))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(cfg.get("base_seed", 0)))
             visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
@@ -229,56 +181,17 @@ def load_weights(model: Any, cfg: Mapping[str, Any]) -> None:
     Raises:
         SamCheckpointError: a file is damaged or does not fit, or together they leave a parameter without a value.
     """
-    if cfg.get("pretrained"):
+    sam = ("adaptive_adjustment", "w_former", "linear_extractor")
+    folder = open_instructblip(cfg)
+    if folder:
+        require_complete(model, [load_base(model, folder)], initialised=sam)
+    elif cfg.get("pretrained"):
         vision = pretrained.load_eva_vit(model.visual_encoder, locate(cfg["vit_checkpoint"]))
         base = pretrained.load_instructblip(model, locate(cfg["pretrained"]))
-        language = ("llm_model", "adaptive_adjustment", "w_former", "linear_extractor")
-        require_complete(model, [vision.under("visual_encoder"), base], initialised=language)
+        require_complete(model, [vision.under("visual_encoder"), base], initialised=("llm_model", *sam))
     trained = finetuned_path(cfg)
     if trained:
         load_trained(model, trained)
-
-
-def finetuned_path(cfg: Mapping[str, Any]) -> str:
-    """Path of the checkpoint with SAM's trained layers, empty when the config wants none."""
-    wanted = cfg.get("finetuned") if cfg.get("load_finetuned", True) else None
-    return locate(str(wanted)) if wanted else ""
-
-
-def weight_sources(cfg: Mapping[str, Any]) -> list[WeightSource]:
-    """Every file and folder that a model config needs from outside the package."""
-    sources = []
-    if cfg.get("pretrained"):
-        sources = [
-            WeightSource(
-                cfg["pretrained"], "model.pretrained", "LAVIS_SAM_INSTRUCTBLIP", "InstructBLIP, LAVIS's trimmed .pth"
-            ),
-            WeightSource(cfg.get("vit_checkpoint"), "model.vit_checkpoint", "LAVIS_SAM_EVA_VIT", "EVA ViT-g, .pth"),
-            WeightSource(
-                cfg.get("llm_model"),
-                "model.llm_model",
-                "LAVIS_SAM_VICUNA",
-                "Vicuna-7B v1.1, a transformers folder",
-                contents=("config.json", "tokenizer.model", "*.safetensors|*.bin"),
-            ),
-        ]
-        if find_bert_vocabulary(cfg["bert_tokenizer"]) is None:
-            sources.append(
-                WeightSource(
-                    cfg["bert_tokenizer"], "model.bert_tokenizer", "LAVIS_SAM_BERT", "bert-base-uncased's vocab.txt"
-                )
-            )
-    if finetuned_path(cfg):
-        sources.append(
-            WeightSource(finetuned_path(cfg), "model.finetuned", "LAVIS_SAM_CHECKPOINT", "SAM's trained layers")
-        )
-    return sources
-
-
-def locate(path: str) -> str:
-    """A path of a model config as a path on disk: `package:` stands for the package's own folder."""
-    inside = path.removeprefix("package:")
-    return path if inside == path else str(PACKAGE / inside)
 
 
 def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:
@@ -306,10 +219,15 @@ def check_language(llm_model: LlamaForCausalLM, tokenizer: LlamaSentencePieceTok
     """Refuse a language model that is not the one the config describes.
 
     Raises:
-        SamConfigurationError: vocabulary, width or depth differ.
+        SamConfigurationError: vocabulary, width, depth or positions differ.
     """
     config = llm_model.config
-    found = {"vocabulary": config.vocab_size, "width": config.hidden_size, "layers": config.num_hidden_layers}
+    found = {
+        "vocabulary": config.vocab_size,
+        "width": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "max_positions": config.max_position_embeddings,
+    }
     for name, value in found.items():
         if value != getattr(sizes, name):
             raise SamConfigurationError(

@@ -3,6 +3,7 @@
 Plain torch: nothing here knows the model. `lavis_sam.models.checkpoints` puts what was read into one.
 """
 
+import json
 import os
 import re
 import warnings
@@ -21,6 +22,7 @@ _WRAPPERS = ("model", "state_dict", "module")
 _DATA_PARALLEL_PREFIX = "module."
 _SNIFFED_BYTES = 512
 _NAMES_SHOWN = 8
+_MAX_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,7 @@ def load_file(path: str | os.PathLike[str]) -> Any:
         SamCheckpointError: See `read_checkpoint`.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(_SNIFFED_BYTES)
-    except OSError as error:
-        reason = "is a folder, a file is wanted" if path.is_dir() else (error.strerror or str(error))
-        raise SamCheckpointError(f"{path}: {reason}. Give the path of a .pth, .pt or .safetensors file.") from error
-    _refuse_what_is_no_checkpoint(path, start)
+    start = read_start(path)
     try:
         is_archive = start.startswith(b"PK")  # torch >= 1.6; the only .pth format that can be mapped
         if not is_archive and (start[8:9] == b"{" or path.suffix == ".safetensors"):
@@ -168,10 +164,42 @@ def load_file(path: str | os.PathLike[str]) -> Any:
         raise
     except Exception as error:
         # The readers raise whatever their parser stumbled on (EOFError, KeyError, UnpicklingError, RuntimeError, …).
-        raise SamCheckpointError(f"{path}: {_explain(error)}") from error
+        raise SamCheckpointError(f"{path}: {explain_failure(error)}") from error
 
 
-def _refuse_what_is_no_checkpoint(path: Path, start: bytes) -> None:
+def read_config(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a configuration file in JSON that stands beside weights.
+
+    Args:
+        path: The file.
+        remedy: What an error tells the user to do.
+
+    Raises:
+        SamCheckpointError: It is missing, absurdly large, damaged, or holds no dictionary.
+    """
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, at most {_MAX_CONFIG_BYTES} make sense")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError(f"it holds a {type(config).__name__}, a dictionary is wanted")
+    except (OSError, ValueError, RecursionError) as error:
+        raise SamCheckpointError(f"{path}: no usable configuration in JSON ({error}). {remedy}") from error
+    return config
+
+
+def read_start(path: Path) -> bytes:
+    """The first bytes of a file that may be a checkpoint.
+
+    Raises:
+        SamCheckpointError: The file is missing, or is plainly something else (empty, a Git LFS pointer, a web page).
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_SNIFFED_BYTES)
+    except OSError as error:
+        reason = "is a folder, a file is wanted" if path.is_dir() else (error.strerror or str(error))
+        raise SamCheckpointError(f"{path}: {reason}. Give the path of a .pth, .pt or .safetensors file.") from error
     text = start.lstrip().lower()
     if not start:
         found = "the file is empty"
@@ -180,11 +208,11 @@ def _refuse_what_is_no_checkpoint(path: Path, start: bytes) -> None:
     elif text.startswith((b"<!doctype", b"<html", b"<?xml")):
         found = "this is a web page, not weights (the download was answered with an error or a log-in page)"
     else:
-        return
+        return start
     raise SamCheckpointError(f"{path}: {found}. Fetch the file again.")
 
 
-def _explain(error: Exception) -> str:
+def explain_failure(error: Exception) -> str:
     """What a reader's exception means to a user, with the remedy."""
     message = str(error)
     if match := re.search(r"GLOBAL ([\w.]+)", message):

@@ -20,6 +20,7 @@ from lavis_sam import __version__
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import atomic_path
 from lavis_sam.models.checkpoint_files import WeightSource, load_file, read_checkpoint, require_files, shorten
+from lavis_sam.models.streaming import StreamedTensors
 
 __all__ = [
     "LoadReport",
@@ -89,11 +90,12 @@ def load_checked(
     optional: Iterable[str] = (),
     ignore: Iterable[str] = (),
     source: str,
+    check_only: bool = False,
 ) -> LoadReport:
     """Copy weights into a model, or change nothing and say everything that does not fit.
 
-    Tensor by tensor, in the model's own types and devices, so a memory-mapped source never exists twice. Parameters
-    on the meta device are given the source's tensor itself.
+    Tensor by tensor, in the model's own types and devices, so a memory-mapped or streamed source never exists twice.
+    Parameters on the meta device are given the source's tensor itself.
 
     Args:
         model: The model.
@@ -102,6 +104,7 @@ def load_checked(
         optional: Patterns of further names that it may fill.
         ignore: Patterns of names that it may hold although the model has no use for them; computed buffers always may.
         source: How messages call the source: the file, and what it is.
+        check_only: Say what does not fit, and fill nothing even if all does.
 
     Returns:
         What was filled.
@@ -111,9 +114,10 @@ def load_checked(
     """
     provides, optional, ignore = tuple(provides), tuple(optional), (*ignore, *COMPUTED_BUFFERS)
     own = model.state_dict(keep_vars=True)
-    missing = [name for name in own if matches(name, provides) and name not in state and not matches(name, ignore)]
-    wanted = {name: tensor for name, tensor in state.items() if name in own and matches(name, (*provides, *optional))}
-    others = [name for name in state if name not in wanted]
+    held = state.described() if isinstance(state, StreamedTensors) else state
+    missing = [name for name in own if matches(name, provides) and name not in held and not matches(name, ignore)]
+    wanted = {name: tensor for name, tensor in held.items() if name in own and matches(name, (*provides, *optional))}
+    others = [name for name in held if name not in wanted]
     unexpected = [name for name in others if not matches(name, ignore)]
     problems = _describe("missing", missing) + _describe("unexpected", unexpected)
     problems += _describe(
@@ -134,8 +138,8 @@ def load_checked(
             + "\nGive the file that belongs to this architecture, or the config that belongs to this file."
         )
     with torch.no_grad():
-        for name, tensor in wanted.items():
-            _fill(model, name, own[name], tensor)
+        for name in () if check_only else wanted:
+            _fill(model, name, own[name], state[name])
     return LoadReport(source, frozenset(wanted), tuple(name for name in others if matches(name, ignore)))
 
 
@@ -307,28 +311,38 @@ def save_checkpoint(path: str | Path, obj: Any) -> None:
 
 
 def load_trained(model: nn.Module, path: str | Path) -> LoadReport:
-    """Load a checkpoint of trained layers over a model that has its base: ours, or the authors' released one.
+    """Load trained layers over a model that has its base: a checkpoint of ours, an adapter, or the authors' file.
 
     Args:
         model: The model; every layer of SAM that it has must be in the file. The projection and whatever else the file
             holds (an unfrozen Q-Former, …) are loaded too.
-        path: The file.
+        path: The file, or an adapter's folder (see `lavis_sam.models.adapters`).
 
     Returns:
         What was filled.
 
     Raises:
-        SamCheckpointError: The file is missing, damaged, or from another architecture or guidance setting.
+        SamCheckpointError: The file is missing, damaged, or from another architecture or guidance setting; or the
+            adapter was trained over another base.
     """
+    if Path(path).is_dir():
+        from lavis_sam.models.adapters import load_adapter  # which is made of what is here
+
+        return load_adapter(model, path)
     source = f"{path} (trained layers)"
     state = translate_released(read_checkpoint(path))
     report = load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=source)
     file = load_file(path)
-    _fill_pad_rows(model, file.get("pad_rows", {}) if "model" in file else {}, source)
+    fill_pad_rows(model, file.get("pad_rows", {}) if "model" in file else {}, source)
     return report
 
 
-def _fill_pad_rows(model: nn.Module, rows: Mapping[str, Tensor], source: str) -> None:
+def fill_pad_rows(model: nn.Module, rows: Mapping[str, Tensor], source: str) -> None:
+    """Give the LLM's embedding and head the [PAD] rows that `pad_rows` took from another model.
+
+    Raises:
+        SamCheckpointError: The language model has another width.
+    """
     own = model.state_dict(keep_vars=True)
     for name in (name for name in PAD_TABLES if name in rows and name in own):
         if rows[name].shape != own[name].shape[1:]:

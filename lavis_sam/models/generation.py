@@ -7,8 +7,8 @@ as 4.33 took them; transformers gives the LLM and its cache. A prompt is read on
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language import check_batch, count_positions, join
 from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer
 
@@ -23,69 +24,8 @@ NUCLEUS_TOP_K = 50
 """transformers' default for sampling, which the released code leaves in place beside `top_p`."""
 NEVER = -1e9
 """Start score of all beams but the first, so that they do not all take the same tokens."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How to decode; the defaults are the released ones.
-
-    Attributes:
-        use_nucleus_sampling: sample (from torch's global generator) instead of taking the best token; with several
-            beams the beams are sampled.
-        num_beams: beams; 1 is greedy.
-        max_length: the longest sequence, an invisible start token included: 256 is at most 255 new tokens.
-        min_length: the shortest one before the end token is allowed, counted alike.
-        top_p: probability mass to sample from.
-        repetition_penalty: above 1 makes tokens of the text so far less likely; the prompt does not count.
-        length_penalty: exponent of the length that divides a beam's score; above 0 favours longer texts.
-        num_captions: texts per sample.
-        temperature: divides a step's logits before sampling. (4.33 divided the running sum of sampled beams anew at
-            every step, which no longer resembled probabilities; at 1 there is no difference.)
-
-    Raises:
-        SamConfigurationError: a value is impossible, alone or together with another.
-    """
-
-    use_nucleus_sampling: bool = False
-    num_beams: int = 5
-    max_length: int = 256
-    min_length: int = 1
-    top_p: float = 0.9
-    repetition_penalty: float = 1.5
-    length_penalty: float = 1.0
-    num_captions: int = 1
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if setting.type is bool:
-                self._require(setting.name, isinstance(value, bool), "true or false")
-            elif setting.type is int:
-                self._require(setting.name, isinstance(value, int) and not isinstance(value, bool), "a whole number")
-            else:
-                is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-                self._require(setting.name, is_number and math.isfinite(value), "a finite number")
-        self._require("num_beams", self.num_beams >= 1, "at least 1")
-        self._require("max_length", self.max_length >= 2, "at least 2, which is one new token")
-        self._require("min_length", 0 <= self.min_length <= self.max_length, f"0 to max_length ({self.max_length})")
-        self._require("top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
-        self._require("repetition_penalty", self.repetition_penalty > 0, "above 0 (1 is none)")
-        self._require("temperature", self.temperature > 0, "above 0")
-        self._require("num_captions", self.num_captions >= 1, "at least 1")
-        if self.num_beams > 1 or not self.use_nucleus_sampling:
-            self._require(
-                "num_captions",
-                self.num_captions <= self.num_beams,
-                f"at most num_beams ({self.num_beams}), unless use_nucleus_sampling with num_beams 1",
-            )
-
-    def _require(self, name: str, holds: bool, wanted: str) -> None:
-        if not holds:
-            raise SamConfigurationError(
-                f"{name} of generate is {getattr(self, name)!r}; wanted: {wanted}. Change it in the call, or under "
-                "`run` in the config."
-            )
+PARTIAL_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+"""How sentencepiece decodes the first bytes of a character whose others are not written yet."""
 
 
 @dataclass
@@ -156,6 +96,56 @@ def generate(
     return Generation(texts, sequences.to(inputs_embeds.device), scores)
 
 
+@torch.no_grad()
+def stream(
+    llm_model: LlamaForCausalLM,
+    tokenizer: LlamaSentencePieceTokenizer,
+    visual_tokens: Tensor,
+    visual_mask: Tensor,
+    prompt: str,
+    decoding: Decoding,
+) -> Iterator[str]:
+    """Generates one text and gives it piece by piece, as it is written; the pieces join to what `generate` gives.
+
+    Args:
+        llm_model: the LLM.
+        tokenizer: its tokenizer.
+        visual_tokens: [1, V, D_llm].
+        visual_mask: bool [1, V], False at padded images.
+        prompt: the prompt; not truncated.
+        decoding: how to decode: one beam, one text.
+
+    Raises:
+        SamConfigurationError: several beams or texts, of which no word is certain before the end.
+    """
+    if decoding.num_beams != 1 or decoding.num_captions != 1:
+        raise SamConfigurationError(
+            f"num_beams is {decoding.num_beams} and num_captions {decoding.num_captions}; a text can be streamed only "
+            "with 1 and 1, because beams compete until the end. Use generate for more."
+        )
+    check_batch(visual_tokens, visual_mask, prompts=1)
+    text = tokenizer([prompt])
+    inputs = join(llm_model, visual_tokens, visual_mask, text.input_ids, text.attention_mask)
+    continuation = _Continuation(llm_model, *inputs, tokenizer.sequence_start_id)
+    given = ""
+    for _ in _write_one_by_one(continuation, decoding, tokenizer.eos_token_id):
+        # A character may take several tokens, and what looks like the final blank may be followed by a word.
+        written = _readable(tokenizer, continuation.ids).rstrip(PARTIAL_CHARACTER).rstrip()
+        if len(written) > len(given) and written.startswith(given):
+            yield written[len(given) :]
+            given = written
+    if rest := _readable(tokenizer, continuation.ids).rstrip()[len(given) :]:
+        yield rest
+
+
+def _readable(tokenizer: LlamaSentencePieceTokenizer, ids: Tensor) -> str:
+    """The text of ids [1, length], which begin with the start token; only its end is not stripped yet."""
+    # The released code turns unknown pieces into the end token, so that both read as nothing.
+    return tokenizer.decode(
+        ids[0, 1:].masked_fill(ids[0, 1:] == tokenizer.unk_token_id, tokenizer.eos_token_id)
+    ).lstrip()
+
+
 class _Continuation:
     """R texts that the LLM is writing: what it wrote, what it has read, and its logits for the next tokens.
 
@@ -210,8 +200,20 @@ def _search_one_by_one(continuation: _Continuation, decoding: Decoding, eos_toke
     """Greedy search, or sampling, of B * num_captions texts."""
     rows = torch.arange(len(continuation.ids), device=continuation.ids.device)
     continuation.select(rows.repeat_interleave(decoding.num_captions))
-    has_ended = torch.zeros(len(continuation.ids), dtype=torch.bool, device=rows.device)
     total = torch.zeros(len(continuation.ids), device=rows.device)
+    for gained in _write_one_by_one(continuation, decoding, eos_token_id):
+        total += gained
+
+    texts = []
+    for score, ids in zip(total.tolist(), continuation.ids.tolist(), strict=True):
+        length = ids.index(eos_token_id) if eos_token_id in ids else len(ids)
+        texts.append(_Text(score / length**decoding.length_penalty, ids[: length + 1]))
+    return texts
+
+
+def _write_one_by_one(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> Iterator[Tensor]:
+    """Writes a token to every row until all have ended; gives each step's log-probabilities [R], 0 after the end."""
+    has_ended = torch.zeros(len(continuation.ids), dtype=torch.bool, device=continuation.ids.device)
     while True:
         scores = _penalise(continuation.logits, continuation.ids, decoding, eos_token_id)
         if decoding.use_nucleus_sampling:
@@ -219,19 +221,13 @@ def _search_one_by_one(continuation: _Continuation, decoding: Decoding, eos_toke
             tokens = torch.multinomial(scores.softmax(dim=1), num_samples=1).squeeze(1)
         else:
             tokens = scores.argmax(dim=1)
-        gained = scores.log_softmax(dim=1).gather(1, tokens.unsqueeze(1)).squeeze(1)
-        total += gained.masked_fill(has_ended, 0)
+        gained = scores.log_softmax(dim=1).gather(1, tokens.unsqueeze(1)).squeeze(1).masked_fill(has_ended, 0)
         continuation.append(tokens.masked_fill(has_ended, eos_token_id))
         has_ended |= tokens == eos_token_id
+        yield gained
         if continuation.ids.shape[1] == decoding.max_length or bool(has_ended.all()):
             break
         continuation.read()
-
-    texts = []
-    for score, ids in zip(total.tolist(), continuation.ids.tolist(), strict=True):
-        length = ids.index(eos_token_id) if eos_token_id in ids else len(ids)
-        texts.append(_Text(score / length**decoding.length_penalty, ids[: length + 1]))
-    return texts
 
 
 @dataclass

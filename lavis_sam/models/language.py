@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.models.tokenizers import LLM_REMEDY, LlamaSentencePieceTokenizer
 
 IGNORED = -100
@@ -67,6 +67,7 @@ def training_inputs(
     *,
     max_txt_len: int,
     max_output_txt_len: int,
+    append_eos: bool = True,
 ) -> LanguageInputs:
     """Lays out visual tokens, instructions and targets for teacher forcing.
 
@@ -79,6 +80,7 @@ def training_inputs(
         text_output: B targets; cut on the right to `max_output_txt_len` ids, which drops the end token.
         max_txt_len: the most ids of an instruction, its leading 2 included.
         max_output_txt_len: the same for a target (whose leading 2 is then dropped).
+        append_eos: end targets with 2.
 
     Raises:
         SamConfigurationError: the batch sizes differ, or a length leaves no room for a token.
@@ -88,7 +90,7 @@ def training_inputs(
         if value < least:
             raise SamConfigurationError(f"model.{name} is {value}; it must be at least {least}.")
     prompts = [tokenizer.encode(text, max_length=max_txt_len, truncation_side="left") for text in text_input]
-    targets = [tokenizer.encode(text, append_eos=True, max_length=max_output_txt_len)[1:] for text in text_output]
+    targets = [tokenizer.encode(text, append_eos=append_eos, max_length=max_output_txt_len)[1:] for text in text_output]
     text = tokenizer.pad([prompt + target for prompt, target in zip(prompts, targets, strict=True)])
 
     column = torch.arange(text.input_ids.shape[1])
@@ -108,7 +110,7 @@ def target_loss(llm_model: LlamaForCausalLM, inputs: LanguageInputs) -> Language
         llm_model: the frozen LLM, in any floating dtype; logits and loss are float32.
         inputs: what `training_inputs` made.
     """
-    with _checkpointed_layers(llm_model):
+    with checkpointed_layers(llm_model):
         hidden = llm_model.model(
             inputs_embeds=inputs.inputs_embeds,
             attention_mask=inputs.attention_mask,
@@ -145,12 +147,36 @@ def join(
 
     Returns:
         Embeddings [B, V+T, D_llm], zero at padded images, and the attention mask int64 [B, V+T].
+
+    Raises:
+        SamDataError: a sample is longer than the LLM can read.
     """
+    check_length(llm_model, visual_mask.sum(dim=1).tolist(), text_mask.sum(dim=1).tolist())
     embedding = llm_model.get_input_embeddings()
     visual = visual_tokens.to(embedding.weight).masked_fill(~visual_mask.to(embedding.weight.device).unsqueeze(-1), 0)
     text = embedding(text_ids.to(visual.device))
     mask = torch.cat((visual_mask.to(text_mask), text_mask), dim=1)
     return torch.cat((visual, text), dim=1), mask.to(visual.device)
+
+
+def check_length(llm_model: LlamaForCausalLM, visual_counts: Sequence[int], text_counts: Sequence[int]) -> None:
+    """Refuses samples that are longer than the LLM's positions, beyond which it writes nonsense.
+
+    Args:
+        llm_model: the LLM.
+        visual_counts: visual tokens of each sample.
+        text_counts: text tokens of each sample.
+
+    Raises:
+        SamDataError: naming the first such sample, and both numbers.
+    """
+    limit = llm_model.config.max_position_embeddings
+    for sample, (visual, text) in enumerate(zip(visual_counts, text_counts, strict=True)):
+        if visual + text > limit:
+            raise SamDataError(
+                f"sample {sample} of the batch has {visual} visual tokens (its images) and {text} text tokens; the "
+                f"language model reads at most {limit} in all. Give it fewer images or a shorter text."
+            )
 
 
 def count_positions(attention_mask: Tensor) -> Tensor:
@@ -231,12 +257,17 @@ def add_pad_row(llm_model: LlamaForCausalLM, vocabulary: int, *, seed: int = PAD
         )
     with torch.random.fork_rng(devices=[table.device] if table.device.type == "cuda" else []):
         llm_model.resize_token_embeddings(vocabulary, mean_resizing=False)
-    generator = torch.Generator().manual_seed(seed)
-    for module in (llm_model.get_input_embeddings(), llm_model.get_output_embeddings()):
-        row = torch.randn(table.shape[1], generator=generator) * llm_model.config.initializer_range
+    rows = draw_pad_rows(table.shape[1], std=llm_model.config.initializer_range, seed=seed)
+    for module, row in zip((llm_model.get_input_embeddings(), llm_model.get_output_embeddings()), rows, strict=True):
         with torch.no_grad():
             module.weight[-1] = row.to(module.weight)
         module.weight.requires_grad_(table.requires_grad)
+
+
+def draw_pad_rows(width: int, *, std: float, seed: int = PAD_ROW_SEED) -> tuple[Tensor, Tensor]:
+    """The rows of `[PAD]` in the LLM's embedding and head, float32 [D_llm] each, the same ones in every process."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(width, generator=generator) * std, torch.randn(width, generator=generator) * std
 
 
 def enable_gradient_checkpointing(llm_model: LlamaForCausalLM) -> None:
@@ -247,7 +278,7 @@ def enable_gradient_checkpointing(llm_model: LlamaForCausalLM) -> None:
 
 
 @contextmanager
-def _checkpointed_layers(llm_model: LlamaForCausalLM) -> Iterator[None]:
+def checkpointed_layers(llm_model: LlamaForCausalLM) -> Iterator[None]:
     """Lets gradient checkpointing, where it was enabled, work in an LLM that stays in eval mode.
 
     transformers checkpoints a decoder layer only while the layer's own `training` flag is set. The flag is set on the

@@ -21,7 +21,7 @@ EVA_EXTRAS = ("head", "norm", "fc_norm", "lm_head", "mask_token")
 INSTRUCTBLIP_EXTRAS = ("Qformer.cls",)
 
 
-def load_eva_vit(visual_encoder: nn.Module, path: str | Path) -> LoadReport:
+def load_eva_vit(visual_encoder: nn.Module, path: str | Path, *, check_only: bool = False) -> LoadReport:
     """Load EVA's ViT file (eva_vit_g.pth) into the vision encoder.
 
     The file has one block more than InstructBLIP uses (40 and 39: the features of the last but one are the better ones)
@@ -30,6 +30,7 @@ def load_eva_vit(visual_encoder: nn.Module, path: str | Path) -> LoadReport:
     Args:
         visual_encoder: The ViT, with EVA's parameter names (`pos_embed` [1, P, D_v], `blocks.…`, …).
         path: The file.
+        check_only: Say what does not fit, and fill nothing.
 
     Returns:
         What was filled, by the names within `visual_encoder`.
@@ -43,7 +44,12 @@ def load_eva_vit(visual_encoder: nn.Module, path: str | Path) -> LoadReport:
         state["pos_embed"] = resize_position_embedding(state["pos_embed"], own["pos_embed"].shape[1], place=str(path))
     surplus = f"blocks.{_count_blocks(own)}"
     return load_checked(
-        visual_encoder, state, provides=("*",), ignore=(*EVA_EXTRAS, surplus), source=f"{path} (EVA ViT weights)"
+        visual_encoder,
+        state,
+        provides=("*",),
+        ignore=(*EVA_EXTRAS, surplus),
+        source=f"{path} (EVA ViT weights)",
+        check_only=check_only,
     )
 
 
@@ -81,12 +87,13 @@ def _is_grid(positions: int) -> bool:
     return positions > 1 and math.isqrt(positions - 1) ** 2 == positions - 1
 
 
-def load_instructblip(model: nn.Module, path: str | Path) -> LoadReport:
+def load_instructblip(model: nn.Module, path: str | Path, *, check_only: bool = False) -> LoadReport:
     """Load InstructBLIP's LAVIS file (instruct_blip_vicuna7b_trimmed.pth): Q-Former, queries, ln_vision, projection.
 
     Args:
         model: A model with InstructBLIP's parameter names.
         path: The file. A vision encoder in it (older files carry one) is loaded too.
+        check_only: Say what does not fit, and fill nothing.
 
     Raises:
         SamCheckpointError: The file is missing, damaged or of another architecture.
@@ -98,4 +105,5 @@ def load_instructblip(model: nn.Module, path: str | Path) -> LoadReport:
         optional=("visual_encoder",),
         ignore=INSTRUCTBLIP_EXTRAS,
         source=f"{path} (InstructBLIP weights)",
+        check_only=check_only,
     )

@@ -7,6 +7,7 @@ sizes and files, `checkpoints` knows key names, `blip2_vicuna_sam` is the face t
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,10 @@ import torch
 from torch import nn
 
 from lavis_sam.models.adaptive_adjustment import AdaptiveAdjustment, MergedContext
+from lavis_sam.models.answers import AnswersQuestions
 from lavis_sam.models.batch import ImageIndex, read_images, read_prompts, read_targets
-from lavis_sam.models.generation import Decoding, generate
+from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.generation import generate, stream
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language import target_loss, training_inputs
 from lavis_sam.models.projection import project
@@ -50,7 +53,24 @@ class VisualPath:
     token_mask: torch.Tensor
 
 
-class SemanticAlignment(nn.Module):
+@dataclass(frozen=True)
+class Guided:
+    """What steps 2 and 3 made of patch features.
+
+    Attributes:
+        q: the Q stream at the input of layer l [ΣN, S, D_q].
+        q_mask: its mask, bool [ΣN, S]; None when nothing is padded.
+        context: merged context Î and adaptive weights.
+        semantics: contextual semantics c [ΣN, S, D_q] ([ΣN, Q, D_q] under `positions: queries`).
+    """
+
+    q: torch.Tensor
+    q_mask: torch.Tensor | None
+    context: MergedContext
+    semantics: torch.Tensor
+
+
+class SemanticAlignment(AnswersQuestions, nn.Module):
     """SAM: an InstructBLIP whose Q-Former lets the other images guide the extraction of each image's tokens.
 
     Everything but the layers of SAM and the projection is frozen and stays in eval mode, also under `train()`.
@@ -166,30 +186,46 @@ class SemanticAlignment(nn.Module):
         """
         images, index = read_images(samples, len(instructions))
         bert, layers = self.Qformer.bert, self.Qformer.bert.num_layers
-        embedded, key_mask = self._embed(instructions)
+        embedded, key_mask = self.embed(instructions)
         features = self.ln_vision(self.visual_encoder(images.to(self.device)))  # 1 vision
         if index is not None:
             index = index.to(self.device)
-        q, q_mask = (embedded, key_mask) if index is None else (index.repeat(embedded), index.repeat(key_mask))
         if index is None or not self.guidance.is_active:
+            q, q_mask = (embedded, key_mask) if index is None else (index.repeat(embedded), index.repeat(key_mask))
             extracted = bert.run_layers(1, layers, q, q_mask, features, queries_only=True)
             return VisualPath(index, features, None, None, extracted, *project(self.llm_proj, extracted, index))
 
         self._warn_about_pairs(index)
-        context = self.adaptive_adjustment(features, index)  # 2 adaptive weights
-        layer_l, layer_k = self.guidance.layer_l or layers, self.guidance.layer_k or layers
-        q = bert.run_layers(1, layer_l - 1, q, q_mask, features)
-        if self.guidance.extractor == "w_former":  # 3 W-former, or the linear layer that replaces it
+        guided = self.guide(features, index, embedded, key_mask)  # 2 adaptive weights, 3 W-former
+        layer_l, layer_k, q_mask = self.guidance.layer_l or layers, self.guidance.layer_k or layers, guided.q_mask
+        q = bert.run_layers(layer_l, layer_k - 1, guided.q, q_mask, features)
+        extracted = bert.run_layers(  # 4 Q-Former
+            layer_k, layers, add_at(q, guided.semantics), q_mask, features, queries_only=True
+        )
+        tokens, token_mask = project(self.llm_proj, extracted, index)  # 5 projection
+        return VisualPath(index, features, guided.context, guided.semantics, extracted, tokens, token_mask)
+
+    def guide(
+        self, features: torch.Tensor, index: ImageIndex, embedded: torch.Tensor, key_mask: torch.Tensor | None
+    ) -> Guided:
+        """Steps 2 and 3: from patch features to contextual semantics. Only where `guidance.is_active`.
+
+        Args:
+            features: patch features of the real images [ΣN, P, D_v].
+            index: which image belongs to which sample.
+            embedded: embedded queries and instructions [B, S, D_q], see `embed`.
+            key_mask: bool [B, S], false at padded instruction tokens; None when nothing is padded.
+        """
+        bert = self.Qformer.bert
+        context = self.adaptive_adjustment(features, index)
+        q, q_mask = index.repeat(embedded), index.repeat(key_mask)
+        q = bert.run_layers(1, (self.guidance.layer_l or bert.num_layers) - 1, q, q_mask, features)
+        if self.guidance.extractor == "w_former":  # or the linear layer that replaces it
             semantics = self.w_former(bert, embedded, key_mask, q, context, index)
         else:
             covered = bert.num_queries if self.guidance.positions == "queries" else q.shape[1]
             semantics = self.linear_extractor(context, index).expand(-1, covered, -1)
-        q = bert.run_layers(layer_l, layer_k - 1, q, q_mask, features)
-        extracted = bert.run_layers(  # 4 Q-Former
-            layer_k, layers, add_at(q, semantics), q_mask, features, queries_only=True
-        )
-        tokens, token_mask = project(self.llm_proj, extracted, index)  # 5 projection
-        return VisualPath(index, features, context, semantics, extracted, tokens, token_mask)
+        return Guided(q, q_mask, context, semantics)
 
     @torch.no_grad()
     def generate(
@@ -247,7 +283,23 @@ class SemanticAlignment(nn.Module):
         )
         return answer.texts if answer.scores is None else (answer.texts, answer.scores)
 
-    def _embed(self, instructions: list[str]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def stream(self, samples: dict[str, Any], decoding: Decoding) -> Iterator[str]:
+        """Answer the one instruction of a batch of B = 1, piece by piece; joined, the pieces are `generate`'s text.
+
+        Args:
+            samples: As for `generate`.
+            decoding: How to decode: one beam, one text.
+
+        Raises:
+            SamDataError: the batch breaks the contract.
+            SamConfigurationError: several beams or texts, of which no word is certain before the end.
+        """
+        prompts = read_prompts(samples, self.prompt)
+        with torch.no_grad():
+            visual = self.visual_path(samples, prompts)
+        return stream(self.llm_model, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts[0], decoding)
+
+    def embed(self, instructions: list[str]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Embed queries and instructions [B, S, D_q], and their mask bool [B, S] (None when nothing is padded)."""
         text = self.tokenizer(
             instructions, padding="longest", truncation=True, max_length=self.max_txt_len, return_tensors="pt"

@@ -101,6 +101,10 @@ class LlamaSentencePieceTokenizer:
         """Rows that the LLM's embedding needs: all pieces and `[PAD]`."""
         return self.pad_token_id + 1
 
+    def serialized(self) -> bytes:
+        """The sentencepiece model as it stands in a `tokenizer.model` file."""
+        return self._processor.serialized_model_proto()
+
     def encode(
         self, text: str, *, append_eos: bool = False, max_length: int | None = None, truncation_side: Side = "right"
     ) -> list[int]:

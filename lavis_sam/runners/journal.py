@@ -1,12 +1,24 @@
-"""`log.jsonl`: what a run did, one JSON object a line, numbers as numbers."""
+"""`log.jsonl`: what a run did, one JSON object a line, numbers as numbers; and the loggers that a switch adds."""
 
 import json
 import math
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lavis_sam import distributed
+from lavis_sam.errors import SamConfigurationError
+
+
+class Mirror(Protocol):
+    """Another place for a run's numbers."""
+
+    def write(self, event: str, step: int, values: Mapping[str, float]) -> None:
+        """Take the numbers of an event."""
+
+    def close(self) -> None:
+        """The run is over."""
 
 
 class Journal:
@@ -17,20 +29,59 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.mirrors: list[Mirror] = []
+        self._step = 0
 
     def write(self, event: str, **values: Any) -> None:
         """Append `{"event": event, "time": seconds since 1970, **values}`.
 
         Args:
-            event: "train", "epoch" or "evaluation".
+            event: "train" (a step), "epoch", "evaluation", "resumed", "stopped", "finished", "skipped", "bad_samples".
             values: Plain values; a number that JSON cannot say (NaN, infinity) becomes null.
+
+        Raises:
+            SamConfigurationError: The disk is full or read-only.
         """
-        if distributed.is_main_process():
-            line = json.dumps(
-                {"event": event, "time": round(time.time(), 3)} | {k: _plain(v) for k, v in values.items()}
-            )
+        if not distributed.is_main_process():
+            return
+        line = json.dumps({"event": event, "time": round(time.time(), 3)} | {k: _plain(v) for k, v in values.items()})
+        try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
+        except OSError as error:
+            raise SamConfigurationError(
+                f"{self.path}: cannot be written ({error.strerror or error}). Earlier checkpoints are as they were; "
+                "make room or name another run.output_dir, and continue with run.resume=auto."
+            ) from error
+        self._step = int(values.get("step", self._step))
+        numbers = {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        for mirror in self.mirrors:
+            mirror.write(event, self._step, {k: v for k, v in numbers.items() if k not in ("step", "epoch")})
+
+    def close(self) -> None:
+        """Close the mirrors."""
+        for mirror in self.mirrors:
+            mirror.close()
+        self.mirrors = []
+
+    def mend(self) -> None:
+        """End the line that a killed run left unfinished, so that the next one starts anew."""
+        if distributed.is_main_process() and self.path.is_file():
+            with open(self.path, "rb+") as file:
+                if file.seek(0, 2) and (file.seek(-1, 2), file.read())[1] != b"\n":
+                    file.write(b"\n")
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a `log.jsonl`; what a killed run left unfinished is passed over."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "event" in event:
+                yield event
 
 
 def _plain(value: Any) -> Any:

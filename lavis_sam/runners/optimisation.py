@@ -1,10 +1,15 @@
-"""What moves the trainable parameters: AdamW, its parameter groups, and the loss scaler."""
+"""What moves the trainable parameters: AdamW, its schedule, the loss scaler, and the exchange between processes."""
+
+import math
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.names import registered_class
 from lavis_sam.runners.settings import RunSettings
 
 
@@ -30,6 +35,34 @@ def build_optimizer(model: nn.Module, settings: RunSettings) -> AdamW:
     )
 
 
+def build_schedule(optimizer: torch.optim.Optimizer, settings: RunSettings, *, steps_per_epoch: int) -> Any:
+    """The registered schedule `run.lr_sched`, with LAVIS's arguments and the number of optimizer steps of an epoch.
+
+    Raises:
+        SamConfigurationError: An unknown name.
+    """
+    schedule = registered_class("learning-rate schedule", settings.lr_sched, "run.lr_sched")
+    return schedule(
+        optimizer=optimizer,
+        max_epoch=settings.max_epoch,
+        min_lr=settings.min_lr,
+        init_lr=settings.init_lr,
+        decay_rate=settings.lr_decay_rate,
+        warmup_start_lr=settings.warmup_lr,
+        warmup_steps=settings.warmup_steps,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def exchanging_gradients(model: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """The model in DDP, for its trainable part: what is frozen is the same everywhere and is never sent around."""
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)
+    return DistributedDataParallel(
+        model, device_ids=[device] if device.type == "cuda" else None, forward_sync_buffers=False
+    )
+
+
 def build_scaler(model: nn.Module, device: torch.device) -> torch.amp.GradScaler | None:
     """The loss scaler, where gradients pass through fp16 layers; the other precisions have fp32's range."""
     if any(parameter.dtype == torch.float16 for parameter in model.parameters()):
@@ -44,7 +77,7 @@ def apply_gradients(
     factor: float,
     max_norm: float | None,
 ) -> float:
-    """Multiply the gradients, clip them, step, and clear them.
+    """Multiply the gradients, clip them, step if their norm is finite, and clear them.
 
     Args:
         optimizer: Whose parameters have gradients.
@@ -61,13 +94,14 @@ def apply_gradients(
     for gradient in gradients:
         gradient.mul_(factor)
     norm = torch.nn.utils.get_total_norm(gradients)
-    if max_norm is not None:
+    finite = math.isfinite(norm)
+    if max_norm is not None and finite:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-    if scaler is not None:
+    if scaler is not None:  # which finds out by itself, to choose its next scale
         scaler.step(optimizer)
         scaler.update()
-    else:
+    elif finite:
         optimizer.step()
     optimizer.zero_grad()
     return float(norm)

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,17 @@ from torch.utils.data import DataLoader
 from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import write_text
-from lavis_sam.names import registered_class
-from lavis_sam.runners.checkpointing import Progress, RunCheckpoints, load_model, load_run
+from lavis_sam.runners import continuing, randomness
+from lavis_sam.runners.checkpointing import Progress, RunCheckpoints, load_model
 from lavis_sam.runners.journal import Journal
-from lavis_sam.runners.loaders import (
-    GlobalBatchSampler,
-    datasets_by_split,
-    evaluation_loader,
-    set_draw,
-    training_loader,
-)
-from lavis_sam.runners.optimisation import build_optimizer, build_scaler
+from lavis_sam.runners.loaders import datasets_by_split, evaluation_loader
+from lavis_sam.runners.mirrors import build_mirrors
+from lavis_sam.runners.optimisation import build_optimizer, build_scaler, build_schedule, exchanging_gradients
+from lavis_sam.runners.run_folder import make_run_folder, unfinished_run
 from lavis_sam.runners.settings import RunSettings
-from lavis_sam.runners.training import EpochTrainer, accumulation_windows
+from lavis_sam.runners.training import EpochTrainer
+from lavis_sam.runners.training_data import TrainingData, build_training_data
+from lavis_sam.stopping import RunStopped, StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +37,13 @@ class RunnerSam(RunnerBase):
     """LAVIS's epoch-based runner, with its public names, and its own way of doing each thing.
 
     A run's folder is `run.output_dir`/`job_id`, relative to the working directory:
-    `config.yaml` (resolved), `log.jsonl`, `checkpoint_<epoch>.pth`, `checkpoint_best.pth`,
-    `result/<split>[_epoch<n>]/<data set>/pred.json`.
+    `config.yaml` (resolved), `log.jsonl`, `checkpoint_<epoch>.pth`, `checkpoint_<epoch>_step<n>.pth`,
+    `checkpoint_best.pth`, `result/<split>[_epoch<n>]/<data set>/pred.json`.
 
     Attributes:
         settings: The checked `run` section.
-        progress: Epochs done, best metric.
+        progress: How far the run is, best metric.
+        stop: Whether somebody asked the run to end.
     """
 
     output_dir: Path
@@ -87,6 +85,8 @@ class RunnerSam(RunnerBase):
                 "number of target tokens. Use `multi_image_captioning`, or LAVIS's runner_base."
             )
         self.progress = Progress()
+        self.stop = StopRequest()
+        self._random: dict[str, Any] | None = None
         super().__init__(cfg, task, model, datasets, job_id)
         self.checkpoints = RunCheckpoints(self.output_dir, self.settings.keep_checkpoints)
         self.journal = Journal(self.output_dir / "log.jsonl")
@@ -111,10 +111,7 @@ class RunnerSam(RunnerBase):
         if self._wrapped_model is None:
             self._wrapped_model = self.bare_model
             if self.use_distributed:
-                ids = [self.device] if self.cuda_enabled else None
-                self._wrapped_model = DistributedDataParallel(
-                    self._wrapped_model, device_ids=ids, forward_sync_buffers=False
-                )
+                self._wrapped_model = exchanging_gradients(self._wrapped_model, self.device)
         return self._wrapped_model
 
     @property
@@ -141,30 +138,26 @@ class RunnerSam(RunnerBase):
     def lr_scheduler(self) -> Any:
         """The registered schedule `run.lr_sched`, in LAVIS's form."""
         if self._lr_sched is None:
-            schedule = registered_class("learning-rate schedule", self.settings.lr_sched, "run.lr_sched")
-            self._lr_sched = schedule(
-                optimizer=self.optimizer,
-                max_epoch=self.settings.max_epoch,
-                min_lr=self.settings.min_lr,
-                init_lr=self.settings.init_lr,
-                decay_rate=self.settings.lr_decay_rate,
-                warmup_start_lr=self.settings.warmup_lr,
-                warmup_steps=self.settings.warmup_steps,
-                steps_per_epoch=len(accumulation_windows(len(self.train_loader), self.settings.accum_grad_iters)),
-            )
+            steps = -(-len(self.training_data) // self.settings.accum_grad_iters)
+            self._lr_sched = build_schedule(self.optimizer, self.settings, steps_per_epoch=steps)
         return self._lr_sched
 
     @property
     def dataloaders(self) -> dict[str, Any]:
-        """{"train": loader over all training sets, evaluation split: {data set name: loader}}."""
+        """{"train": `TrainingData` over all training sets, evaluation split: {data set name: loader}}."""
         if self._dataloaders is None:
             self._dataloaders = self.create_loaders(self.datasets)
         return self._dataloaders
 
     @property
-    def train_loader(self) -> DataLoader:
-        """The loader over all training sets."""
+    def training_data(self) -> TrainingData:
+        """The batches of all training sets, with their position."""
         return self.dataloaders["train"]
+
+    @property
+    def train_loader(self) -> DataLoader:
+        """The loader inside `training_data`."""
+        return self.training_data.loader
 
     def create_loaders(self, datasets: Mapping[str, Mapping[str, Any]], **_: Any) -> dict[str, Any]:
         """Loaders of all splits that this run uses.
@@ -174,14 +167,14 @@ class RunnerSam(RunnerBase):
             SamDataError: An empty training split.
         """
         options = {"num_workers": self.settings.num_workers, "pin_memory": self.cuda_enabled}
-        place = {"rank": distributed.rank(), "world_size": distributed.world_size()}
+        place: dict[str, Any] = {"rank": distributed.rank(), "world_size": distributed.world_size()}
         loaders: dict[str, Any] = {}
         if not self.settings.evaluate and self.settings.max_epoch > 0:
             by_split = datasets_by_split(datasets, self.settings.train_splits)
             parts: list[Any] = [part for by_name in by_split.values() for part in by_name.values()]
-            length = sum(len(part) for part in parts)
-            sampler = GlobalBatchSampler(length, self.settings.batch_size_train, seed=self.settings.seed, **place)
-            loaders["train"] = training_loader(parts, sampler, **options)
+            loaders["train"] = build_training_data(
+                parts, batch_size=self.settings.batch_size_train, seed=self.settings.seed, **place, **options
+            )
         splits = [*([] if self.settings.evaluate else self.settings.valid_splits), *self.settings.test_splits]
         for split, by_name in datasets_by_split(datasets, splits).items():
             loaders[split] = {
@@ -203,7 +196,10 @@ class RunnerSam(RunnerBase):
         problem = None
         if distributed.is_main_process():
             try:
-                self.job_id = make_run_folder(Path(self.settings.output_dir), self.job_id or self.settings.job_id)
+                parent, name = Path(self.settings.output_dir), self.job_id or self.settings.job_id
+                if name is None and self.settings.resume == "auto":
+                    name = unfinished_run(parent)
+                self.job_id = make_run_folder(parent, name)
             except OSError as error:
                 problem = str(error)
         self.job_id, problem = distributed.from_main((self.job_id, problem))
@@ -222,24 +218,49 @@ class RunnerSam(RunnerBase):
     def train(self) -> None:
         """Train `run.max_epoch` epochs, validating and saving after each, then evaluate the test splits.
 
-        With `run.evaluate`, or without an epoch to train, only evaluate.
+        With `run.evaluate`, or without an epoch to train, only evaluate. SIGTERM or SIGINT ends the run after the step
+        under way, with a checkpoint.
         """
         self.log_config()
-        if not self.settings.evaluate:
-            if self.settings.resume_ckpt_path is not None:
-                self._load_checkpoint(self.settings.resume_ckpt_path)
-            for epoch in range(self.start_epoch, self.settings.max_epoch):
-                self.log_stats(self.train_epoch(epoch), "train", epoch=epoch)
-                self.progress.epochs = epoch + 1
-                self._validate(epoch)
-                self._save_checkpoint(epoch)
+        if distributed.is_main_process():
+            self.journal.mirrors = build_mirrors(self.settings, self.output_dir, self.config.to_dict())
+        try:
+            with self.stop:
+                self._run()
+        except RunStopped:
+            self._end_early()
+        finally:
+            self.journal.close()
             # DDP's threads abort the interpreter at its end if they outlive the process group.
             self._wrapped_model = None
+
+    def _run(self) -> None:
+        if not self.settings.evaluate:
+            self._resume()
+            if self.progress.validated < self.progress.epochs:
+                self._validate(self.progress.epochs - 1)
+            for epoch in range(self.progress.epochs, self.settings.max_epoch):
+                self.log_stats(self.train_epoch(epoch), "train", epoch=epoch)
+                self.progress.epochs, self.progress.sums = epoch + 1, {}
+                self._validate(epoch)
+                if (epoch + 1) % self.settings.checkpoint_epochs == 0 or epoch + 1 == self.settings.max_epoch:
+                    self._save_checkpoint(epoch)
         self.evaluate(cur_epoch="last" if self.progress.best_epoch is None else "best")
+        self.journal.write("finished", step=self.progress.step)
         logger.info("everything of this run is in %s", self.output_dir)
 
+    def _end_early(self) -> None:
+        """Leave a checkpoint of where the run is, and say how to continue."""
+        if not self.settings.evaluate and self.progress.epochs < self.settings.max_epoch:
+            self._save(f"{self.progress.epochs}_step{self.progress.step}")
+        elif not self.settings.evaluate and self.progress.validated < self.progress.epochs:
+            self._save_checkpoint(self.progress.epochs - 1)
+        self.journal.write("stopped", step=self.progress.step, signal=self.stop.name)
+        how = f"continue with --options run.resume=auto run.job_id={self.job_id}"
+        logger.warning("stopped by %s after step %d; %s", self.stop.name or "another rank", self.progress.step, how)
+
     def train_epoch(self, epoch: int) -> dict[str, float]:
-        """Train one epoch; see `EpochTrainer.run` for what it returns."""
+        """Train what is left of an epoch; see `EpochTrainer.run` for what it returns."""
         self.model.train()
         trainer = EpochTrainer(
             task=self.task,
@@ -250,11 +271,19 @@ class RunnerSam(RunnerBase):
             settings=self.settings,
             device=self.device,
             journal=self.journal,
+            progress=self.progress,
+            stop=self.stop,
+            after_step=self._after_step,
         )
-        sampler: Any = self.train_loader.batch_sampler
-        sampler.set_epoch(epoch)
-        set_draw(self.train_loader.dataset, seed=self.settings.seed, epoch=epoch)
-        return trainer.run(epoch, self.train_loader, sampler)
+        self.training_data.start(epoch, self.settings.seed)
+        if self._random is not None:  # after everything that draws while a run is put together
+            randomness.restore(self._random)
+            self._random = None
+        return trainer.run(epoch, self.training_data)
+
+    def _after_step(self, epoch: int) -> None:
+        if self.settings.checkpoint_steps and self.progress.step % self.settings.checkpoint_steps == 0:
+            self._save(f"{epoch}_step{self.progress.step}")
 
     def evaluate(self, cur_epoch: int | str = "best", skip_reload: bool = False) -> dict[str, Any]:
         """Caption every test split.
@@ -290,7 +319,7 @@ class RunnerSam(RunnerBase):
         metrics: dict[str, Any] = {}
         for name, loader in self.dataloaders[split_name].items():
             self.task.before_evaluation(model=model, dataset=loader.dataset)
-            results = self.task.evaluation(model, loader, cuda_enabled=self.cuda_enabled)
+            results = self.task.evaluation(model, loader, cuda_enabled=self.cuda_enabled, stop=self.stop)
             if distributed.is_main_process():
                 metrics[name] = self.task.after_evaluation(
                     val_result=results, split_name=split_name, epoch=cur_epoch, result_dir=folder / name
@@ -301,9 +330,12 @@ class RunnerSam(RunnerBase):
 
     def _validate(self, epoch: int) -> None:
         """Evaluate the validation splits; the first one decides which checkpoint is the best."""
+        if not self.settings.valid_splits:
+            self.progress.validated = epoch + 1
         for index, split in enumerate(self.settings.valid_splits):
             metric = self.eval_epoch(split, epoch)["agg_metrics"]
             best = self.progress.best_metric
+            self.progress.validated = epoch + 1
             if index == 0 and (best is None or metric > best):
                 self.progress.best_metric, self.progress.best_epoch = metric, epoch
                 self._save_checkpoint(epoch, is_best=True)
@@ -311,28 +343,54 @@ class RunnerSam(RunnerBase):
     # Files -----------------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, cur_epoch: int, is_best: bool = False) -> None:
-        """Save after an epoch: rank 0 writes, the others wait until the file is whole."""
-        if distributed.is_main_process():
-            self.checkpoints.save(
-                "best" if is_best else cur_epoch,
-                model=self.bare_model,
-                config=self.config.to_dict(),
-                progress=self.progress,
-                optimizer=self.optimizer,
-                scaler=self.scaler,
-            )
-        distributed.barrier()
+        """Save after an epoch (LAVIS's name)."""
+        self._save("best" if is_best else cur_epoch)
+
+    def _save(self, name: int | str) -> None:
+        """Write a checkpoint, all processes together."""
+        continuing.save(
+            self.checkpoints,
+            name,
+            model=self.bare_model,
+            config=self.config.to_dict(),
+            progress=self.progress,
+            data=self.training_data,
+            optimizer=self.optimizer,
+            scaler=self.scaler,
+            schedule=self.settings.lr_sched,
+        )
 
     def _reload_best_model(self, model: nn.Module) -> nn.Module:
         """Load the best checkpoint of this run; every trained parameter must be in it."""
         load_model(self.checkpoints.path("best"), model)
         return model
 
+    def _resume(self) -> None:
+        """Continue where `run.resume` says, if it says so.
+
+        Raises:
+            SamCheckpointError: The named file, or every file of this run's folder, cannot be continued from.
+        """
+        wanted, source = self.settings.resume or self.settings.resume_ckpt_path, None
+        if wanted == "auto":
+            source = continuing.first_that_loads(self.checkpoints, self._load_checkpoint)
+        elif wanted is not None:
+            self._load_checkpoint(wanted)
+            source = wanted
+        self.journal.mend()
+        if source is not None:
+            self.journal.write("resumed", step=self.progress.step, checkpoint=source)
+
     def _load_checkpoint(self, url_or_filename: str) -> None:
-        """Continue after the last whole epoch of a checkpoint (a file; nothing is downloaded)."""
-        self.progress = load_run(url_or_filename, self.bare_model, self.optimizer, self.scaler)
+        """Continue from a checkpoint (a file; nothing is downloaded).
+
+        Raises:
+            SamCheckpointError: It is torn, damaged or of another run; the message names it.
+        """
+        self.progress, self._random = continuing.load(
+            url_or_filename, self.bare_model, self.optimizer, self.scaler, self.training_data
+        )
         self.start_epoch = self.progress.epochs
-        logger.info("continuing after epoch %d of %s", self.progress.epochs, url_or_filename)
 
     def log_stats(self, stats: Mapping[str, Any], split_name: str, **further: Any) -> None:
         """Append a line to `log.jsonl`: event "epoch" for the training split, "evaluation" for others."""
@@ -343,29 +401,3 @@ class RunnerSam(RunnerBase):
         """Write the resolved configuration to the run's folder."""
         if distributed.is_main_process():
             write_text(self.output_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.config.to_dict())))
-
-
-def make_run_folder(parent: Path, name: str | None) -> str:
-    """Make the folder of a run.
-
-    Args:
-        parent: `run.output_dir`.
-        name: The folder's name; it may exist. Without one: date and time, and a number when that is taken.
-
-    Returns:
-        The name.
-    """
-    parent = parent.expanduser()
-    if name:
-        (parent / name).mkdir(parents=True, exist_ok=True)
-        return name
-    parent.mkdir(parents=True, exist_ok=True)
-    now, number = datetime.now().strftime("%Y%m%d-%H%M%S"), 1
-    while True:
-        candidate = now if number == 1 else f"{now}-{number}"
-        try:
-            (parent / candidate).mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return candidate

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lavis_sam.datasets.sampler import BATCHINGS
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.names import unknown_name
 
@@ -40,8 +41,13 @@ class RunSettings:
     # Where it goes
     output_dir: str = _setting("output/sam", "folder of all runs, relative to the working directory")
     job_id: str | None = _setting(None, "folder of this run under output_dir; default: date and time")
-    keep_checkpoints: int = _setting(2, "how many of the last epochs' checkpoints stay on the disk", minimum=1)
-    resume_ckpt_path: str | None = _setting(None, "checkpoint of a whole epoch to continue from")
+    checkpoint_steps: int | None = _setting(None, "optimizer steps between checkpoints within an epoch", minimum=1)
+    checkpoint_epochs: int = _setting(1, "epochs between checkpoints; the last epoch always has one", minimum=1)
+    keep_checkpoints: int = _setting(
+        2, "how many of the last checkpoints stay on the disk; the best does too", minimum=1
+    )
+    resume: str | None = _setting(None, "auto: the newest whole checkpoint of this run's folder; or a checkpoint")
+    resume_ckpt_path: str | None = _setting(None, "LAVIS's name of `resume` with a checkpoint")
     # Optimisation
     lr_sched: str = _setting("linear_warmup_cosine_step_lr", "registered learning-rate schedule")
     init_lr: float = _setting(2e-5, "learning rate after the warm-up", minimum=0)
@@ -66,11 +72,18 @@ class RunSettings:
     decoding: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "arguments of the model's generate; default: the published ones"}
     )
+    batching: str = _setting("shuffled", "bucketed: batches of samples of like size, less padding", choices=BATCHINGS)
     num_workers: int = _setting(0, "data loading processes", minimum=0)
+    max_bad_samples: int = _setting(0, "training samples with unusable files to skip before the run stops", minimum=0)
+    max_nonfinite_steps: int = _setting(0, "steps without a finite loss or gradient to skip before it stops", minimum=0)
     # The machine
     device: str = _setting("auto", "auto: a GPU when there is one", choices=("auto", "cpu", "cuda"))
     seed: int = _setting(42, "seed of initialisation, shuffling and augmentation", minimum=0)
-    log_freq: int = _setting(10, "optimizer steps between progress lines", minimum=1)
+    timeout_minutes: float = _setting(30.0, "how long a process waits for the others", minimum=0.01)
+    # Seeing it
+    log_freq: int = _setting(10, "optimizer steps between progress lines without a terminal", minimum=1)
+    tensorboard: bool = _setting(False, "also write TensorBoard's event files")
+    wandb: bool = _setting(False, "also log to Weights & Biases (WANDB_MODE=offline keeps it on the disk)")
 
     @classmethod
     def from_config(cls, run_cfg: Mapping[str, Any]) -> "RunSettings":

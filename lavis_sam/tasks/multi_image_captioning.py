@@ -17,6 +17,7 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import write_json
 from lavis_sam.models.generation import Decoding
 from lavis_sam.names import registered_class, unknown_name
+from lavis_sam.stopping import RunStopped
 
 logger = logging.getLogger(__name__)
 
@@ -126,14 +127,27 @@ class MultiImageCaptioningTask(BaseTask):
     ) -> list[dict[str, Any]]:
         """Answer every batch of a loader, on the model's own device.
 
+        Args:
+            model: The model.
+            data_loader: This process's batches.
+            kwargs: `stop`, a `StopRequest` that is asked after every batch; LAVIS's further arguments.
+
         Returns:
             On rank 0 the records of all ranks, in the loader's order of samples; elsewhere an empty list.
+
+        Raises:
+            RunStopped: On every rank, when one of them was asked to stop.
         """
         device = next(model.parameters()).device
+        stop = kwargs.get("stop")
         records: list[dict[str, Any]] = []
         for samples in data_loader:
             records.extend(self.valid_step(model, to_device(samples, device)))
             logger.info("captioned %d samples", len(records))
+            if stop is not None and stop.name is not None:
+                break
+        if distributed.sum_over_ranks([float(stop is not None and stop.name is not None)])[0] > 0:
+            raise RunStopped
         by_rank = distributed.gather_on_main(records)
         return interleaved(by_rank) if by_rank is not None else []
 

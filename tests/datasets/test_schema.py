@@ -8,7 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.schema import MultiImageSample, read_annotations, scan_annotations
+from lavis_sam.datasets.report import AnnotationProblem
+from lavis_sam.datasets.schema import (
+    MultiImageSample,
+    read_annotations,
+    scan_annotations,
+    to_record,
+    write_annotations,
+)
 from lavis_sam.errors import SamDataError
 
 
@@ -50,6 +57,8 @@ def test_further_keys_are_ignored(tmp_path):
         ({"img_list": ["folder"]}, "missing image", ["not a file"]),
         ({"img_list": ["../outside.png"]}, "path leaves the root", ["../outside.png"]),
         ({"img_list": ["folder/../../outside.png"]}, "path leaves the root", ["outside.png"]),
+        ({"img_list": ["folder/../one.png"]}, "path leaves the root", ["folder/../one.png"]),
+        ({"img_list": ["empty.png"]}, "unreadable image", ["empty.png", "UnidentifiedImageError"]),
         ({"img_list": ["/etc/hostname"]}, "path leaves the root", ["/etc/hostname"]),
         ({"img_list": ["link.png"]}, "path leaves the root", ["link.png"]),
         ({"img_list": ["a\0b"]}, "wrong path", ["null"]),
@@ -60,6 +69,8 @@ def test_further_keys_are_ignored(tmp_path):
         ({"instruction": 3}, "wrong type", ["instruction", "3"]),
         ({"references": "One."}, "wrong type", ["references"]),
         ({"references": ["One.", " "]}, "empty output", ["references"]),
+        ({"instruction": "\ud83d"}, "wrong text", ["lone surrogate"]),
+        ({"references": ["One.", "\udc00"]}, "wrong text", ["lone surrogate"]),
     ],
 )
 def test_names_what_is_wrong(tmp_path, changes, kind, words):
@@ -68,6 +79,7 @@ def test_names_what_is_wrong(tmp_path, changes, kind, words):
     (tmp_path / "outside.png").touch()
     path = write_dataset(root, [record("good")])
     os.symlink(tmp_path / "outside.png", root / "link.png")
+    (root / "empty.png").touch()
     path.write_text(json.dumps([record("good"), record("bad", **changes)]))
     report = scan_annotations(path, root)
     assert [sample.id for sample in report.samples] == ["good"]
@@ -146,6 +158,63 @@ def test_files_that_are_no_annotations(tmp_path, content, kind):
 def test_missing_file_names_file_and_remedy(tmp_path):
     with pytest.raises(SamDataError, match=r"nowhere.json.*(?s:.)*build_info.annotations"):
         read_annotations(tmp_path / "nowhere.json", tmp_path)
+
+
+def test_bad_samples_can_be_dropped_and_told(tmp_path, caplog):
+    path = write_dataset(tmp_path, [record("good"), record("bad", output=""), record("gone")])
+    (tmp_path / "one.png").rename(tmp_path / "1.png")
+    records = [record("good", img_list=["two.png"]), record("bad", output="", img_list=["two.png"]), record("gone")]
+    path.write_text(json.dumps(records))
+    samples = read_annotations(path, tmp_path, strict=False)
+    assert [sample.id for sample in samples] == ["good"]
+    assert "1 whole sample(s); 2 dropped (1 x empty output, 1 x missing image)." in caplog.text
+    assert "'gone'" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["[{", '[{"id": 1}]', "[]"], ids=["broken", "nothing whole", "nothing"])
+def test_a_file_without_a_whole_sample_is_an_error_even_so(tmp_path, content):
+    (tmp_path / "annotations.json").write_text(content)
+    with pytest.raises(SamDataError, match=r"annotations\.json"):
+        read_annotations(tmp_path / "annotations.json", tmp_path, strict=False)
+
+
+def test_one_broken_file_of_several_is_an_error_even_so(tmp_path):
+    path = write_dataset(tmp_path, [record("a")])
+    (tmp_path / "broken.json").write_text("[{")
+    with pytest.raises(SamDataError, match="not JSON"):
+        read_annotations([path, tmp_path / "broken.json"], tmp_path, strict=False)
+
+
+def test_the_report_as_a_table(tmp_path):
+    path = write_dataset(tmp_path, [record("a", img_list=["x.png", "y.png"])])
+    path.write_text(
+        json.dumps(
+            [record("a", img_list=["x.png", "gone.png", "lost.png"]), record("b", img_list=["x.png"], output="")]
+        )
+    )
+    report = scan_annotations(path, tmp_path)
+    assert report.dropped == 2
+    missing, empty = report.rows()
+    assert (missing.kind, missing.count, missing.records, len(missing.examples)) == ("missing image", 2, 1, 2)
+    assert (empty.kind, empty.count, empty.records) == ("empty output", 1, 1)
+    plain = report.as_dict()
+    assert (plain["samples"], plain["dropped"], plain["repairs"]) == (0, 2, {})
+    assert plain["problems"][0]["examples"] == list(missing.examples)
+    assert "gone.png" in missing.examples[0]
+
+
+def test_a_problem_is_printable_whatever_it_is_about():
+    problem = AnnotationProblem("missing image", "pictures/\udcff.png", "\ud800")
+    assert (problem.place, problem.message) == ("pictures/\\udcff.png", "\\ud800")
+
+
+def test_written_annotations_read_the_same(tmp_path):
+    path = write_dataset(tmp_path, [record(1, references=["One.", "Zwö."]), record("b", img_list=["sub dir/ä.png"])])
+    before = read_annotations(path, tmp_path)
+    write_annotations(path, before)
+    after = read_annotations(path, tmp_path)
+    assert [to_record(sample) for sample in after] == [to_record(sample) for sample in before]
+    assert to_record(after[1]) == record("b", img_list=["sub dir/ä.png"], references=["An answer."])
 
 
 json_values = st.recursive(

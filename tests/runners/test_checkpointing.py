@@ -5,11 +5,12 @@ import torch
 
 from helpers.stand_in import StandInModel
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.runners.checkpointing import Progress, RunCheckpoints, load_model, load_run
+from lavis_sam.runners.checkpointing import Progress, RunCheckpoints, RunState, load_model, load_run
 from lavis_sam.runners.optimisation import build_optimizer
 from lavis_sam.runners.settings import RunSettings
 
 CONFIG = {"run": {"max_epoch": 3}}
+PROGRESS = Progress(epochs=1, validated=1, step=5, best_metric=-2.5, best_epoch=0, sums={"loss": 0.5})
 
 
 @pytest.fixture
@@ -28,26 +29,26 @@ def optimizer(model):
 def save(folder, name, model, optimizer, progress=None, keep=2):
     progress = progress or Progress(epochs=1)
     return RunCheckpoints(folder, keep).save(
-        name, model=model, config=CONFIG, progress=progress, optimizer=optimizer, scaler=None
+        name, model=model, config=CONFIG, state=RunState(progress), optimizer=optimizer, scaler=None
     )
 
 
 def test_holds_exactly_the_trained_parameters_and_what_continuing_needs(tmp_path, model, optimizer):
-    path = save(tmp_path, 0, model, optimizer, Progress(1, -2.5, 0))
+    path = save(tmp_path, 0, model, optimizer, PROGRESS)
     content = torch.load(path, weights_only=True)
     assert path.name == "checkpoint_0.pth"
     assert set(content["model"]) == {"trained.weight", "trained.bias"}
     assert content["config"] == CONFIG
-    assert content["progress"] == {"epochs": 1, "best_metric": -2.5, "best_epoch": 0}
+    assert content["progress"] == vars(PROGRESS)
     assert "torch" in content["versions"]
     assert content["optimizer"]["state"]
 
 
 def test_continues_with_weights_moments_and_progress(tmp_path, model, optimizer):
-    path = save(tmp_path, 0, model, optimizer, Progress(1, -2.5, 0))
+    path = save(tmp_path, 0, model, optimizer, PROGRESS)
     other = StandInModel()
     other_optimizer = build_optimizer(other, RunSettings(init_lr=0.1))
-    assert load_run(path, other, other_optimizer, None) == Progress(1, -2.5, 0)
+    assert load_run(path, other, other_optimizer, None).progress == PROGRESS
     for part, part_optimizer in ((model, optimizer), (other, other_optimizer)):
         part_optimizer.zero_grad()
         part.trained(torch.ones(3)).sum().backward()
@@ -73,13 +74,15 @@ def test_a_crash_while_writing_leaves_the_earlier_file(tmp_path, model, optimize
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SamCheckpointError, match=r"No space.*Earlier ones are as they were.*resume=auto"):
         save(tmp_path, "best", model, optimizer)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint_best.pth"]
 
 
-@pytest.mark.parametrize("loader", [load_model, lambda path, model: load_run(path, model, None, None)])
+@pytest.mark.parametrize(
+    "loader", [load_model, lambda path, model: load_run(path, model, build_optimizer(model, RunSettings()), None)]
+)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

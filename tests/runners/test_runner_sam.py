@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
-from lavis_sam.runners.runner_sam import RunnerSam, make_run_folder
+from lavis_sam.runners.run_folder import make_run_folder
+from lavis_sam.runners.runner_sam import RunnerSam
 from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask
 
 
@@ -52,8 +53,8 @@ def test_trains_and_captions(tmp_path):
     epochs = [event for event in events if event["event"] == "epoch"]
     assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
     assert epochs[-1]["loss"] < epochs[0]["loss"]
-    assert events[-1]["event"] == "evaluation"
-    assert (events[-1]["split"], events[-1]["dataset"], events[-1]["samples"]) == ("test", "stand_in", 5)
+    assert [event["event"] for event in events[-2:]] == ["evaluation", "finished"]
+    assert (events[-2]["split"], events[-2]["dataset"], events[-2]["samples"]) == ("test", "stand_in", 5)
     predictions = json.loads((runner.output_dir / "result" / "test" / "stand_in" / "pred.json").read_text())
     assert [record["sample_id"] for record in predictions] == [f"s{i}" for i in range(5)]
     assert sorted(path.name for path in runner.output_dir.glob("*.pth")) == ["checkpoint_2.pth", "checkpoint_3.pth"]
@@ -120,7 +121,7 @@ def test_no_epoch_only_evaluates(tmp_path):
     """Defect 16: LAVIS raises UnboundLocalError."""
     runner = make_runner(tmp_path, max_epoch=0, datasets={"stand_in": {"test": StandInDataset(2)}})
     runner.train()
-    assert [event["event"] for event in journal(runner)] == ["evaluation"]
+    assert [event["event"] for event in journal(runner)] == ["evaluation", "finished"]
     assert not list(runner.output_dir.glob("*.pth"))
 
 

@@ -8,12 +8,14 @@ import torch
 
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamDataError
+from lavis_sam.runners.checkpointing import Progress
 from lavis_sam.runners.journal import Journal
-from lavis_sam.runners.loaders import GlobalBatchSampler, training_loader
+from lavis_sam.runners.loaders import GlobalBatchSampler
 from lavis_sam.runners.optimisation import apply_gradients, build_optimizer, build_scaler
 from lavis_sam.runners.schedulers import LinearWarmupCosineStepLRScheduler
 from lavis_sam.runners.settings import RunSettings
-from lavis_sam.runners.training import EpochTrainer, accumulation_windows
+from lavis_sam.runners.training import EpochTrainer
+from lavis_sam.runners.training_data import build_training_data
 from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask
 
 # float32: the sum is divided once instead of per sample
@@ -24,24 +26,28 @@ def train(tmp_path, length=10, epochs=1, model=None, scaler=None, **run):
     tmp_path.mkdir(exist_ok=True)
     model = model or StandInModel()
     settings = RunSettings.from_config(stand_in_config(tmp_path, max_epoch=epochs, **run).run_cfg)
-    sampler = GlobalBatchSampler(length, settings.batch_size_train, seed=settings.seed)
-    loader = training_loader([StandInDataset(length)], sampler)
+    data = build_training_data(
+        [StandInDataset(length)], batch_size=settings.batch_size_train, seed=settings.seed, rank=0, world_size=1
+    )
     optimizer = build_optimizer(model, settings)
-    windows = accumulation_windows(len(loader), settings.accum_grad_iters)
+    steps = -(-len(data) // settings.accum_grad_iters)
+    progress = Progress()
     trainer = EpochTrainer(
         task=MultiImageCaptioningTask(),
         model=model,
         optimizer=optimizer,
-        scheduler=LinearWarmupCosineStepLRScheduler(optimizer, epochs, 0.01, settings.init_lr, len(windows)),
+        scheduler=LinearWarmupCosineStepLRScheduler(optimizer, epochs, 0.01, settings.init_lr, steps),
         scaler=scaler,
         settings=settings,
         device=torch.device("cpu"),
         journal=Journal(tmp_path / "log.jsonl"),
+        progress=progress,
     )
     stats = []
     for epoch in range(epochs):
-        sampler.set_epoch(epoch)
-        stats.append(trainer.run(epoch, loader, sampler))
+        data.start(epoch, settings.seed)
+        stats.append(trainer.run(epoch, data))
+        progress.sums = {}
     return model, stats
 
 
@@ -149,14 +155,6 @@ def test_a_scaler_is_for_fp16_layers_only():
     assert build_scaler(model, cpu) is None
     model.frozen.to(torch.float16)
     assert isinstance(build_scaler(model, cpu), torch.amp.GradScaler)
-
-
-@pytest.mark.parametrize(
-    ("batches", "size", "expected"),
-    [(3, 1, [[0], [1], [2]]), (5, 2, [[0, 1], [2, 3], [4]]), (2, 8, [[0, 1]]), (4, 4, [[0, 1, 2, 3]])],
-)
-def test_accumulation_windows(batches, size, expected):
-    assert [list(window) for window in accumulation_windows(batches, size)] == expected
 
 
 def test_the_journal_writes_whole_lines_of_strict_json(tmp_path):

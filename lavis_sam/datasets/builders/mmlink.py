@@ -7,6 +7,12 @@ from lavis_sam.datasets.builders.multi_image import MultiImageBuilder, packaged_
 
 @registry.register_builder("mmlink")
 class MMLinkBuilder(MultiImageBuilder):
-    """MmLINK from a folder (`type: default`), or the embedded photographs (`type: photographs`)."""
+    """MmLINK from a folder (`type: default`), from shards, or the embedded photographs (`type: photographs`)."""
 
-    DATASET_CONFIG_DICT = packaged_configs("mmlink", default="defaults.yaml", photographs="defaults_photographs.yaml")
+    FORMAT = "mmlink"
+    DATASET_CONFIG_DICT = packaged_configs(
+        "mmlink",
+        default="defaults.yaml",
+        shards="defaults_shards.yaml",
+        photographs="defaults_photographs.yaml",
+    )

@@ -1,18 +1,27 @@
 """What all our LAVIS builders share: from a configuration node to map-style data sets by split."""
 
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lavis.datasets.builders.base_dataset_builder import BaseDatasetBuilder
 from lavis.processors.base_processor import BaseProcessor
+from omegaconf import OmegaConf
 
 import lavis_sam
+from lavis_sam.datasets.formats import read_dataset
 from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.schema import MultiImageSample, accept
+from lavis_sam.datasets.shards import ShardDataset
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.names import registered_class, unknown_name
 
 PACKAGE_ROOT = Path(lavis_sam.__path__[0])
+# The `data_type` of a configuration whose annotations are folders that `lavis-sam data shards` wrote.
+SHARDS = "shards"
+SPLITS = ("train", "val", "test")
 # A storage that starts with this is relative to the installed package, not to the working directory.
 PACKAGE_PREFIX = "package:"
 # LAVIS's text processors that rewrite texts; the prompts and answers of this project must not pass through them.
@@ -43,12 +52,22 @@ def storage_path(storage: str) -> Path:
 class MultiImageBuilder(BaseDatasetBuilder):
     """Builds a `MultiImageDataset` for every split that `build_info.annotations` names.
 
-    A subclass sets `DATASET_CONFIG_DICT` and is registered. Nothing is ever downloaded.
+    A subclass sets the two class attributes and is registered. Nothing is ever downloaded. Under `build_info`:
+
+    - `<data_type>.storage`: the folder of pictures; `annotations.<split>.storage`: files or folders of annotations.
+      With `data_type: shards` there is no such folder, and the latter are folders of shards;
+    - `form`: "auto" (look), "unified", or "release", the files as the data set's authors give them out;
+    - `prompt_set`: the instructions that a release's samples get; `options`: what its format lets one choose;
+    - `check`: how closely to look at the pictures before the run, "paths", "quick" or "full";
+    - `strict`: false drops bad samples and says so in the log, true makes them an error.
+
+    Beside `build_info`, `sample_ratio` is the training split's share among several data sets (see `MixedOrder`).
     """
 
     train_dataset_cls = MultiImageDataset
     eval_dataset_cls = MultiImageDataset
     DATASET_CONFIG_DICT: ClassVar[dict[str, str]]
+    FORMAT: ClassVar[str]
 
     @classmethod
     def default_config_path(cls, type: str = "default") -> str:
@@ -76,28 +95,52 @@ class MultiImageBuilder(BaseDatasetBuilder):
 
         Raises:
             SamConfigurationError: A processor that rewrites texts, an unknown split, or a missing key.
-            SamDataError: Any problem in an annotation file.
+            SamDataError: Annotations that cannot be read, or, if `strict`, any problem in them.
         """
         self._check_processors()
         self.build_processors()
-        annotations = self._required("build_info.annotations")
-        root = storage_path(self._required(f"build_info.{self.data_type}.storage"))
         datasets = {}
-        for split, info in annotations.items():
-            if split not in ("train", "val", "test"):
-                valid = ("train", "val", "test")
-                raise SamConfigurationError(unknown_name("split", split, valid, "datasets.*.build_info.annotations"))
+        for split, info in self._required("build_info.annotations").items():
+            if split not in SPLITS:
+                raise SamConfigurationError(unknown_name("split", split, SPLITS, "datasets.*.build_info.annotations"))
             if info is None:  # a project switches a packaged split off with `test: null`
                 continue
             storage = info.storage
-            kind = "train" if split == "train" else "eval"
-            datasets[split] = (self.train_dataset_cls if kind == "train" else self.eval_dataset_cls)(
-                vis_processor=self.vis_processors[kind],
-                text_processor=self.text_processors[kind],
-                vis_root=root,
-                ann_paths=[storage_path(path) for path in ([storage] if isinstance(storage, str) else storage)],
-            )
+            paths = [storage_path(path) for path in ([storage] if isinstance(storage, str) else storage)]
+            datasets[split] = self._dataset(split, paths)
         return datasets
+
+    def _dataset(self, split: str, paths: Sequence[Path]) -> MultiImageDataset:
+        """A split's data set, from annotation files or from shards."""
+        kind = "train" if split == "train" else "eval"
+        processors = {"vis_processor": self.vis_processors[kind], "text_processor": self.text_processors[kind]}
+        info = self.config.build_info
+        if self.data_type == SHARDS:
+            check, strict = info.get("check", "quick"), bool(info.get("strict", False))
+            dataset: MultiImageDataset = ShardDataset(**processors, ann_paths=paths, check=check, strict=strict)
+        else:
+            root = storage_path(self._required(f"build_info.{self.data_type}.storage"))
+            dataset_class = self.train_dataset_cls if kind == "train" else self.eval_dataset_cls
+            read = partial(self._read, split=split)
+            dataset = dataset_class(**processors, vis_root=root, ann_paths=paths, read=read)
+        dataset.sample_ratio = self.config.get("sample_ratio")
+        return dataset
+
+    def _read(self, paths: Sequence[Path], root: Path, *, split: str) -> list[MultiImageSample]:
+        """The samples of a split, as `build_info` wants them read."""
+        info = self.config.build_info
+        report = read_dataset(
+            self.FORMAT,
+            paths,
+            root,
+            split=split,
+            form=info.get("form", "auto"),
+            prompt_set=info.get("prompt_set", "default"),
+            check=info.get("check", "quick"),
+            options=OmegaConf.to_container(info.get("options") or OmegaConf.create(), resolve=True),
+        )
+        place = f"{self.FORMAT}, split {split}, {', '.join(map(str, paths))} (pictures under {root})"
+        return accept(report, place, strict=bool(info.get("strict", False)))
 
     def _check_processors(self) -> None:
         for kind in ("train", "eval"):

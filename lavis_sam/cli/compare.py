@@ -1,0 +1,72 @@
+"""`lavis-sam compare`: is one model better than another, or is it chance?"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lavis_sam.reports.comparison import Comparison
+
+_REPORT_WIDTH = 120
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="One model's predictions.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another model's, for the same samples.")],
+    protocol: Annotated[str, typer.Option(help="sam or coco, see `lavis-sam score --help`.")] = "sam",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else, on stdout.")] = False,
+    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples, and exchanges of the test.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of resamples and exchanges.")] = 0,
+) -> None:
+    """Compare two prediction files sample by sample.
+
+    For each metric: both scores, their difference (B minus A) with a 95 % paired bootstrap interval, and the p-value of
+    a permutation test. The files must hold the same samples with the same references.
+
+    \b
+    Examples:
+      lavis-sam compare runs/instructblip/AESOP/pred.json runs/sam/AESOP/pred.json
+      lavis-sam compare a.json b.json --protocol coco --resamples 10000 --json
+    """
+    from lavis_sam.files import to_json
+    from lavis_sam.metrics.predictions import read_predictions
+    from lavis_sam.reports import comparison
+
+    result = comparison.compare(
+        read_predictions(first),
+        read_predictions(second),
+        names=(str(first), str(second)),
+        protocol=protocol,
+        resamples=resamples,
+        seed=seed,
+    )
+    if as_json:
+        typer.echo(to_json(result.as_dict()))
+    else:
+        _print(result)
+
+
+def _print(result: "Comparison") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from lavis_sam.metrics.protocols import METRICS
+
+    typer.echo(f"A: {result.names[0]}\nB: {result.names[1]}\n{result.count} samples, protocol {result.protocol}")
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("x100", "A", "B", "B - A", "95 % interval", "p"):
+        table.add_column(head, justify="left" if head == "x100" else "right")
+    for metric, row in result.metrics.items():
+        interval = f"{row.interval.low:+.2f} to {row.interval.high:+.2f}"
+        table.add_row(
+            METRICS[metric],
+            f"{row.first:.2f}",
+            f"{row.second:.2f}",
+            f"{row.difference:+.2f}",
+            interval,
+            f"{row.p_value:.4f}",
+        )
+    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)

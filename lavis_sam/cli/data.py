@@ -1,0 +1,251 @@
+"""`lavis-sam data`: data sets into the unified format and out of it, and whether they are whole."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from lavis_sam.cli.data_collect import collect
+from lavis_sam.cli.data_preview import preview
+from lavis_sam.cli.data_shards import shards
+from lavis_sam.cli.data_stats import stats
+
+if TYPE_CHECKING:
+    from lavis_sam.datasets.pictures import Check
+    from lavis_sam.datasets.report import AnnotationReport
+
+# Wide enough for most places and messages when the table goes into a file.
+_REPORT_WIDTH = 140
+_CHECK_FAILED = 1
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, check, import and export data sets.")
+for _command in (collect, shards, stats, preview):
+    app.command()(_command)
+
+_FormatName = Annotated[
+    str,
+    typer.Argument(
+        metavar="FORMAT",
+        help="mmlink, conceptual, nico_animal, nico_vehicle, aesop, vist, dm800k, spot_the_diff, clevr_change, "
+        "birds_to_words or iedit.",
+    ),
+]
+_Annotations = Annotated[
+    Path, typer.Option("--annotations", metavar="PATH", help="The annotation file, or the folder that holds them.")
+]
+_Images = Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder that the pictures are under.")]
+_Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write; it may exist.")]
+_Strict = Annotated[bool, typer.Option("--strict", help="Fail on any problem, instead of dropping bad samples.")]
+_Quick = Annotated[
+    bool, typer.Option("--quick", help="Look at header, size and end of the pictures instead of decoding each one.")
+]
+_Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="What a format lets one choose, such as group_size=4 for NICO."),
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON, nothing else, on stdout.")]
+
+
+@app.command()
+def convert(
+    format_: _FormatName,
+    annotations: _Annotations,
+    images: _Images,
+    out: _Out,
+    split: Annotated[str | None, typer.Option(help="train, val or test; without it, all splits.")] = None,
+    prompt_set: Annotated[
+        str, typer.Option(help="Instructions: default, or published where there is one.")
+    ] = "default",
+    option: _Options = None,
+    strict: _Strict = False,
+    quick: _Quick = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Convert a data set, as its authors released it, to the unified format.
+
+    Writes DIR/annotations.json, with the references joined in `output` and one by one in `references`; several splits
+    get an annotations.<split>.json each as well. Picture paths are valid from DIR: pictures that are not below it are
+    put into DIR/images, as hard links where the file system can, else as copies. Bad samples are dropped and counted.
+
+    \b
+    Examples:
+      lavis-sam data convert vist --annotations sis --images images --out data/vist
+      lavis-sam data convert nico_animal --annotations NICO --images NICO --out data/animal --option group_size=4
+    """
+    from lavis_sam.datasets.exchange import write_folder
+    from lavis_sam.datasets.formats import read_dataset
+
+    # The annotations.json of an earlier conversion into the release's own folder is not what is to be converted.
+    in_place = annotations.is_dir() and out.exists() and annotations.samefile(out)
+    report = read_dataset(
+        format_,
+        annotations,
+        images,
+        split=split,
+        form="release" if in_place else "auto",
+        prompt_set=prompt_set,
+        check=_check(quick),
+        options=_parsed(option),
+    )
+    _refuse(report, strict=strict, as_json=as_json)
+    files = write_folder(report.samples, report.splits, images, out)
+    _show(report, as_json=as_json, files={str(out / name): count for name, count in files.items()})
+
+
+@app.command()
+def validate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl); or such a file.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The root of the picture paths, if it is not DIR.")
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="DIR is the release of this data set.")
+    ] = None,
+    option: _Options = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the whole samples to this file.")] = None,
+    strict: _Strict = False,
+    quick: _Quick = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Check every sample and every picture of a data set, and show all that is wrong in one table.
+
+    Exit code 0: a run can use it (bad samples are dropped, as a run does); 1: there is a problem and --strict was
+    given, or nothing is left; 2: there is no such data set.
+
+    \b
+    Examples:
+      lavis-sam data validate data/mmlink
+      lavis-sam data validate data/mmlink --strict --json > report.json
+      lavis-sam data validate spot_the_diff/annotations --format spot_the_diff --images spot_the_diff/images
+    """
+    from lavis_sam.datasets.exchange import annotation_file
+    from lavis_sam.datasets.formats import read_dataset
+    from lavis_sam.datasets.schema import scan_annotations, write_annotations
+
+    root = images or (folder if folder.is_dir() else folder.parent)
+    if format_ is not None:
+        report = read_dataset(format_, folder, root, check=_check(quick), options=_parsed(option))
+    else:
+        report = scan_annotations(annotation_file(folder), root, check=_check(quick))
+    failed = not report.usable or (strict and bool(report.problems))
+    files = {}
+    if out is not None and not failed:
+        write_annotations(out, report.samples)
+        files = {str(out): len(report.samples)}
+    _show(report, as_json=as_json, files=files, valid=not failed)
+    if failed:
+        raise typer.Exit(_CHECK_FAILED)
+
+
+@app.command("import")
+def import_(
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="mantis, m4_instruct or demon.")],
+    annotations: _Annotations,
+    images: _Images,
+    out: _Out,
+    strict: _Strict = False,
+    quick: _Quick = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Bring a data set of another project into the unified format.
+
+    Writes DIR/annotations.json and, for pictures that are not below DIR, DIR/images, as `convert` does.
+
+    \b
+    Example:
+      lavis-sam data import mantis --annotations train.json --images images --out data/mantis
+    """
+    from lavis_sam.datasets.exchange import import_dataset, write_folder
+
+    report = import_dataset(format_, annotations, images, check=_check(quick))
+    _refuse(report, strict=strict, as_json=as_json)
+    files = write_folder(report.samples, report.splits, images, out)
+    _show(report, as_json=as_json, files={str(out / name): count for name, count in files.items()})
+
+
+@app.command("export")
+def export(
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="mantis or m4_instruct.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in the unified format.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The JSON file to write.")],
+    strict: _Strict = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Write a data set for another project; picture paths stay relative to DIR.
+
+    \b
+    Example:
+      lavis-sam data export m4_instruct data/mmlink --out mmlink_m4.json
+    """
+    from lavis_sam.datasets.exchange import annotation_file, export_records
+    from lavis_sam.datasets.schema import scan_annotations
+    from lavis_sam.files import write_json
+
+    read = scan_annotations(annotation_file(folder), folder if folder.is_dir() else folder.parent, check="paths")
+    records, report = export_records(format_, read.samples)
+    report.problems[:0] = read.problems
+    _refuse(report, strict=strict, as_json=as_json)
+    write_json(out, records, indent=1)
+    _show(report, as_json=as_json, files={str(out): len(records)})
+
+
+def _check(quick: bool) -> "Check":
+    return "quick" if quick else "full"
+
+
+def _parsed(options: list[str] | None) -> dict[str, Any]:
+    """`["group_size=4"]` to `{"group_size": 4}`."""
+    from lavis_sam.errors import SamConfigurationError
+
+    parsed: dict[str, Any] = {}
+    for option in options or ():
+        key, equals, value = option.partition("=")
+        if not equals or not key:
+            raise SamConfigurationError(f"--option: found {option!r}, wanted KEY=VALUE.")
+        parsed[key] = int(value) if value.isascii() and value.isdigit() else value
+    return parsed
+
+
+def _refuse(report: "AnnotationReport", *, strict: bool, as_json: bool) -> None:
+    """Stop, with the report, before anything is written."""
+    if strict and report.problems:
+        _show(report, as_json=as_json, files={}, valid=False)
+        raise typer.Exit(_CHECK_FAILED)
+    if not report.usable:
+        _nothing_left(report)
+
+
+def _nothing_left(report: "AnnotationReport") -> NoReturn:
+    from lavis_sam.errors import SamDataError
+
+    raise SamDataError(f"{report.verdict()} Nothing was written.\n{report.summary()}")
+
+
+def _show(report: "AnnotationReport", *, as_json: bool, files: dict[str, int], valid: bool = True) -> None:
+    from lavis_sam.files import to_json
+
+    if as_json:
+        typer.echo(to_json({"valid": valid, **report.as_dict(), "files": files}))
+        return
+    if report.problems:
+        _print_problems(report)
+    typer.echo(report.verdict())
+    for file, count in files.items():
+        typer.echo(f"wrote {file}: {count} sample(s)")
+
+
+def _print_problems(report: "AnnotationReport") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("problem")
+    table.add_column("count", justify="right")
+    table.add_column("records", justify="right")
+    table.add_column("first examples", overflow="fold")
+    for row in report.rows():
+        table.add_row(Text(row.kind), str(row.count), str(row.records), Text("\n".join(row.examples)))
+    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)

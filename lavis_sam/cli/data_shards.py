@@ -1,0 +1,97 @@
+"""`lavis-sam data shards`: a data set as few large files, and back."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def shards(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Holds annotations.json (or .jsonl); or such a file. With --unpack, shards."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write: new, empty, or interrupted.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The root of the picture paths, if it is not DIR.")
+    ] = None,
+    megabytes: Annotated[int, typer.Option(min=1, help="No shard is larger (MiB).")] = 256,
+    unpack: Annotated[
+        bool, typer.Option("--unpack", help="The other way: OUT becomes a folder of pictures with annotations.json.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on any problem, instead of dropping samples.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards that OUT holds.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, nothing else, on stdout.")] = False,
+) -> None:
+    """Write a data set as webdataset tar shards, with a manifest of their checksums.
+
+    The same data set gives the same bytes. A run that was interrupted goes on when it is started again. Train from
+    shards with `type: shards` (mmlink) or `data_type: shards` (any other data set).
+
+    \b
+    Examples:
+      lavis-sam data shards data/mmlink data/mmlink_shards
+      lavis-sam data shards data/mmlink/annotations.val.json data/val_shards --megabytes 64
+      lavis-sam data shards data/mmlink_shards data/mmlink_again --unpack
+    """
+    from lavis_sam.errors import SamConfigurationError
+    from lavis_sam.files import to_json
+
+    if unpack and (overwrite or images is not None):
+        raise SamConfigurationError("--unpack: takes neither --overwrite nor --images; it writes to an empty folder.")
+    report = _unpack(folder, out, strict) if unpack else _pack(folder, images, out, megabytes, strict, overwrite)
+    if as_json:
+        typer.echo(to_json(report))
+        return
+    for kind, count in report["dropped"].items():
+        typer.echo(f"dropped {count} sample(s): {kind}")
+    size = "" if unpack else f" in {report['shards']} shard(s), {report['bytes'] / 2**20:.1f} MiB"
+    typer.echo(f"wrote {out}: {report['samples']} sample(s), {report['pictures']} picture(s){size}")
+
+
+def _pack(
+    folder: Path, images: Path | None, out: Path, megabytes: int, strict: bool, overwrite: bool
+) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lavis_sam.datasets.exchange import annotation_file
+    from lavis_sam.datasets.schema import accept, scan_annotations
+    from lavis_sam.datasets.shards import write_shards
+
+    root = images or (folder if folder.is_dir() else folder.parent)
+    file = annotation_file(folder)
+    scanned = scan_annotations(file, root)
+    samples = accept(scanned, str(file), strict=strict)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task("samples", total=len(samples))
+        manifest = write_shards(
+            samples,
+            root,
+            out,
+            shard_bytes=megabytes * 2**20,
+            overwrite=overwrite,
+            progress=lambda done: progress.update(task, completed=done),
+        )
+    return {
+        "samples": manifest["samples"],
+        "pictures": manifest["pictures"],
+        "shards": len(manifest["shards"]),
+        "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
+        "dropped": {row.kind: row.records for row in scanned.rows()},
+    }
+
+
+def _unpack(folder: Path, out: Path, strict: bool) -> dict[str, Any]:
+    from lavis_sam.datasets.shards import unpack_shards
+
+    report = unpack_shards([folder], out, strict=strict)
+    return {
+        "samples": len(report.samples),
+        "pictures": sum(len(sample.images) for sample in report.samples),
+        "dropped": {row.kind: row.records for row in report.rows()},
+    }

@@ -1,0 +1,91 @@
+"""`lavis-sam data stats`: what is in a data set."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lavis_sam.datasets.statistics import DatasetStatistics
+
+_BAR = 40
+
+
+def stats(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl), or shards; or such a file.")
+    ],
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples in a batch of all processes, for the padding.")] = 20,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the figures to this PNG file.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON, nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Count samples and pictures, show the numbers of pictures and the lengths of texts, and what padding costs.
+
+    Padding is what batches hold beyond their samples. `run.batching: bucketed` puts samples of like size together.
+
+    \b
+    Examples:
+      lavis-sam data stats data/mmlink
+      lavis-sam data stats data/mmlink_shards --batch-size 8 --plot output/mmlink.png
+      lavis-sam data stats data/mmlink --json > stats.json
+    """
+    from lavis_sam.datasets.folder import open_folder
+    from lavis_sam.datasets.statistics import dataset_statistics, draw_statistics
+    from lavis_sam.files import to_json
+
+    dataset = open_folder(folder)
+    figures = dataset_statistics(dataset, batch_size=batch_size)
+    if plot is not None:
+        from lavis_sam.plotting import save_png
+
+        save_png(draw_statistics(dataset, figures), plot)
+    if as_json:
+        typer.echo(to_json(figures.as_dict()))
+    else:
+        _print(figures)
+        if plot is not None:
+            typer.echo(f"wrote {plot}")
+
+
+def _print(figures: "DatasetStatistics") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(
+        f"{figures.samples} samples, {figures.pictures} pictures ({figures.distinct_pictures} different ones)",
+        highlight=False,
+    )
+    most = max(figures.pictures_per_sample.values())
+    counts = Table(box=box.SIMPLE_HEAD)
+    for name in ("pictures", "samples"):
+        counts.add_column(name, justify="right")
+    counts.add_column("")
+    for number, count in figures.pictures_per_sample.items():
+        counts.add_row(str(number), str(count), "█" * max(1, round(_BAR * count / most)))
+    console.print(counts)
+
+    spreads = Table(box=box.SIMPLE_HEAD)
+    spreads.add_column("of a sample")
+    for name in ("smallest", "median", "mean", "largest"):
+        spreads.add_column(name, justify="right")
+    named = {
+        "words of the instruction": figures.instruction_words,
+        "words of the answer": figures.output_words,
+        "references": figures.references,
+    }
+    for name, spread in named.items():
+        spreads.add_row(name, str(spread.smallest), f"{spread.median:g}", f"{spread.mean:.1f}", str(spread.largest))
+    console.print(spreads)
+
+    padding = Table(box=box.SIMPLE_HEAD)
+    padding.add_column(f"padding, batches of {figures.batch_size}")
+    for name in ("pictures", "text"):
+        padding.add_column(name, justify="right")
+    for name, part in {**figures.padding, "saved by bucketing": figures.saved}.items():
+        padding.add_row(name, f"{part.pictures:.1%}", f"{part.characters:.1%}")
+    console.print(padding)

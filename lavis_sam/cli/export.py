@@ -1,0 +1,53 @@
+"""`lavis-sam export`: a model, or what was trained of it, in a form for others."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lavis_sam.cli.model_options import Base, Checkpoint, Json, Model, Precision, load_predictor
+
+
+class Format(StrEnum):
+    """What to write."""
+
+    ADAPTER = "adapter"
+    RELEASED = "released"
+    INSTRUCTBLIP = "instructblip"
+
+
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; for `released` a .pth file.")],
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to write; see above.")] = Format.ADAPTER,
+    model: Model = "tiny",
+    base: Base = None,
+    checkpoint: Checkpoint = None,
+    precision: Precision = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model in a form for others.
+
+    \b
+    adapter       the trained layers as a folder (safetensors, config.json, a model card; 17 MB for vicuna7b), which
+                  SamPredictor.from_pretrained and model.finetuned load
+    released      the trained layers under the authors' names, a file that their code loads over InstructBLIP
+    instructblip  the base and its projection as transformers' InstructBLIP folder, without SAM's layers
+
+    Exit code 0: written; 2: it cannot be written.
+
+    \b
+    Examples:
+      lavis-sam export my_adapter --checkpoint output/sam/tiny/<run>/checkpoint_15.pth
+      lavis-sam export sam.pth --format released --model vicuna7b --checkpoint my_adapter
+      lavis-sam export instructblip --format instructblip --model vicuna7b --precision fp16
+    """
+    from lavis_sam.files import to_json
+    from lavis_sam.predictor.exporting import export_model
+
+    predictor = load_predictor(model, base, checkpoint, "cpu", precision)
+    written = export_model(predictor.model, out, form.value, source=model, checkpoint=checkpoint)
+    if as_json:
+        typer.echo(to_json(written))
+    else:
+        typer.echo(f"{written['format']}: {written['path']}, {written['bytes'] / 1e6:,.1f} MB")

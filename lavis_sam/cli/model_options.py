@@ -1,0 +1,54 @@
+"""Options that every command with a model has, and how the model is loaded."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lavis_sam.predictor import SamPredictor
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME|PATH",
+        help="tiny, vicuna7b, vicuna13b; an adapter's folder; transformers' InstructBLIP folder; or a checkpoint file.",
+    ),
+]
+Base = Annotated[
+    Path | None,
+    typer.Option("--base", help="InstructBLIP (transformers' folder or LAVIS's file), if not where the config says."),
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", help="Trained layers to load over the model: a file or adapter's folder.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default the first GPU, or else the CPU.")
+]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="fp32, bf16 or fp16 for the frozen parts; by default the model's own.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else, on stdout.")]
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The pictures of one sample, in order.")]
+
+
+def load_predictor(
+    model: str, base: Path | None, checkpoint: Path | None, device: str | None, precision: str | None
+) -> "SamPredictor":
+    """Load the model that the options describe; what libraries say on the way goes to stderr."""
+    from lavis_sam.predictor import SamPredictor
+
+    with contextlib.redirect_stdout(sys.stderr):
+        predictor = SamPredictor.from_pretrained(
+            model, base=base, checkpoint=checkpoint, device=device, precision=precision
+        )
+    if not predictor.is_trained:
+        typer.echo(
+            "note: SAM's layers are untrained, so this model answers as its base alone does (InstructBLIP, or for tiny "
+            "a random one); --checkpoint loads trained ones",
+            err=True,
+        )
+    return predictor

@@ -1,0 +1,81 @@
+"""`lavis-sam score`: how good are these predictions?"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lavis_sam.metrics.protocols import Scores
+    from lavis_sam.metrics.resampling import Interval
+
+_REPORT_WIDTH = 120
+
+
+def score(
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PRED.json", help='A list of {"sample_id", "pred_response", "gt_response"}; "references" optional.'
+        ),
+    ],
+    protocol: Annotated[
+        str, typer.Option(help="sam: the paper's way; coco: the field's standard, with several references.")
+    ] = "sam",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, nothing else, on stdout.")] = False,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the intervals; 0 for none.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also write the folder of a data set in a run, for `lavis-sam table`."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set's name with --out; else the folder's.")] = None,
+) -> None:
+    """Score a prediction file: ROUGE-L, CIDEr and BLEU-4, x100.
+
+    The table has 95 % bootstrap intervals; --json has the unrounded corpus scores and those of every sample (not x100).
+
+    \b
+    Examples:
+      lavis-sam score pred.json
+      lavis-sam score pred.json --protocol coco --json > scores.json
+      lavis-sam score elsewhere/pred.json --out runs/theirs/AESOP
+    """
+    from lavis_sam.files import to_json
+    from lavis_sam.metrics import protocols
+    from lavis_sam.metrics.predictions import read_predictions
+    from lavis_sam.metrics.resampling import intervals
+    from lavis_sam.reports.run_folder import Provenance, write_results
+
+    read = read_predictions(predictions)
+    scores = protocols.score(read, protocol)
+    if out is not None:
+        name = dataset or out.resolve().name
+        write_results(out, read, scores, dataset=name, provenance=Provenance(model=str(predictions)))
+    if as_json:
+        typer.echo(to_json(scores.as_dict()))
+        return
+    _print(predictions, scores, intervals(scores, resamples=resamples, seed=seed) if resamples else {})
+    if out is not None:
+        typer.echo(f"written to {out}")
+
+
+def _print(path: Path, scores: "Scores", intervals: "dict[str, Interval]") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from lavis_sam.metrics.protocols import METRICS
+
+    typer.echo(f"{path}: {len(scores.ids)} samples, protocol {scores.protocol}")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("x100")
+    table.add_column("score", justify="right")
+    if intervals:
+        table.add_column("95 % interval", justify="right")
+    for metric, value in scores.corpus().items():
+        interval = intervals.get(metric)
+        cells = [f"{interval.low:.2f} to {interval.high:.2f}"] if interval else []
+        table.add_row(METRICS[metric], f"{value:.2f}", *cells)
+    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)

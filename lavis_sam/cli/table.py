@@ -1,0 +1,41 @@
+"""`lavis-sam table`: measured results beside the paper's."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def table(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RUN…", help="Folders with <DATASET>/eval.json and manifest.json, one for each model."),
+    ] = None,
+    wanted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--table", help="2a, 2b, 3 or 4; may be repeated. Else the tables that the runs have data sets of."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON, nothing else, on stdout.")] = False,
+) -> None:
+    """Print result tables as Markdown: measured rows beside the paper's, each row saying which it is.
+
+    Averages are the paper's, over all data sets of a task. Without a RUN the published numbers stand alone. Runs of
+    different protocols, or on different data, do not go into one table.
+
+    \b
+    Examples:
+      lavis-sam table runs/sam runs/instructblip
+      lavis-sam table runs/* --table 3 --json > ablation.json
+      lavis-sam table --table 2b
+    """
+    from lavis_sam.files import to_json
+    from lavis_sam.reports.run_folder import read_run
+    from lavis_sam.reports.tables import result_tables
+
+    tables = result_tables([read_run(folder) for folder in runs or ()], wanted or ())
+    if as_json:
+        typer.echo(to_json({"tables": [entry.as_dict() for entry in tables]}))
+    else:
+        typer.echo("\n".join(entry.as_markdown() for entry in tables), nl=False)

@@ -1,0 +1,79 @@
+"""Data sets into the unified format, and out of it into the formats of others."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.datasets.exchange.conversations import conversation_records, to_m4_instruct, to_mantis
+from lavis_sam.datasets.exchange.demon import demon_records
+from lavis_sam.datasets.exchange.folder import annotation_file, write_folder
+from lavis_sam.datasets.formats.fields import RecordError
+from lavis_sam.datasets.pictures import Check
+from lavis_sam.datasets.records import UnreadableFileError
+from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
+from lavis_sam.datasets.schema import MultiImageSample, scan_records
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.names import unknown_name
+
+__all__ = ["EXPORTS", "IMPORTS", "annotation_file", "export_records", "import_dataset", "write_folder"]
+
+# Name -> reader: a file to records of the unified format, each with its place; problems go to the list.
+IMPORTS: dict[str, Callable[[Path, list[AnnotationProblem]], Iterator[tuple[str, dict[str, Any]]]]] = {
+    "mantis": conversation_records,
+    "m4_instruct": conversation_records,
+    "demon": demon_records,
+}
+# Name -> writer: a sample to a record of that format.
+EXPORTS: dict[str, Callable[[MultiImageSample], dict[str, Any]]] = {
+    "mantis": to_mantis,
+    "m4_instruct": to_m4_instruct,
+}
+
+
+def import_dataset(name: str, annotations: Path, images: Path, *, check: Check = "quick") -> AnnotationReport:
+    """Read a data set in the format of another project.
+
+    Args:
+        name: A key of `IMPORTS`.
+        annotations: The annotation file.
+        images: The folder that its picture paths are relative to.
+        check: How closely to look at the pictures; see `PictureCheck`.
+
+    Raises:
+        SamConfigurationError: An unknown format.
+    """
+    if name not in IMPORTS:
+        raise SamConfigurationError(unknown_name("format", name, IMPORTS, "import"))
+    report = AnnotationReport()
+    try:
+        records = list(IMPORTS[name](annotations, report.problems))
+    except UnreadableFileError as error:
+        report.problems.append(error.problem)
+        return report
+    scan_records(records, images, report, check=check)
+    if not report.samples and not report.problems:
+        message = "found 0 samples, wanted at least one"
+        report.problems.append(AnnotationProblem("no samples", str(annotations), message, whole_file=True))
+    return report
+
+
+def export_records(name: str, samples: Sequence[MultiImageSample]) -> tuple[list[dict[str, Any]], AnnotationReport]:
+    """Records of another project's format, and a report of the samples that it cannot hold.
+
+    Args:
+        name: A key of `EXPORTS`.
+        samples: What to write; picture paths stay as they are.
+
+    Raises:
+        SamConfigurationError: An unknown format.
+    """
+    if name not in EXPORTS:
+        raise SamConfigurationError(unknown_name("format", name, EXPORTS, "export"))
+    records, report = [], AnnotationReport()
+    for sample in samples:
+        try:
+            records.append(EXPORTS[name](sample))
+            report.samples.append(sample)
+        except RecordError as error:
+            report.problems += [AnnotationProblem(kind, f"id {sample.id!r}", text) for kind, text in error.problems]
+    return records, report

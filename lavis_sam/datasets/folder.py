@@ -1,0 +1,39 @@
+"""A data set on the disk, opened for looking at it: a folder in the unified format, or shards."""
+
+from functools import partial
+from pathlib import Path
+
+from lavis_sam.datasets.exchange import annotation_file
+from lavis_sam.datasets.formats.reading import UNIFIED_FILES
+from lavis_sam.datasets.multi_image import MultiImageDataset, unprocessed
+from lavis_sam.datasets.schema import read_annotations
+from lavis_sam.datasets.shards import ShardDataset
+from lavis_sam.datasets.shards.layout import MANIFEST
+
+
+def open_folder(path: Path, *, images: Path | None = None) -> MultiImageDataset:
+    """Open a data set without processors; bad samples are dropped, and the log says how many and why.
+
+    Args:
+        path: A folder with annotations.json (or .jsonl), such a file, a folder of shards, or a tar file.
+        images: The root of the picture paths, if it is not the annotations' own folder.
+
+    Raises:
+        SamDataError: It is neither, or no sample of it is whole.
+    """
+    if is_sharded(path):
+        return ShardDataset(unprocessed, unprocessed, ann_paths=[path])
+    root = images or (path if path.is_dir() else path.parent)
+
+    read = partial(read_annotations, strict=False, check="paths")
+
+    return MultiImageDataset(unprocessed, unprocessed, root, [annotation_file(path)], read=read)
+
+
+def is_sharded(path: Path) -> bool:
+    """Whether a path is shards; a folder that has annotations as well is read by these."""
+    if path.is_file():
+        return path.suffix == ".tar"
+    if any((path / name).is_file() for name in UNIFIED_FILES):
+        return False
+    return (path / MANIFEST).is_file() or any(path.glob("*.tar"))

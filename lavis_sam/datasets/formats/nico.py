@@ -1,0 +1,139 @@
+"""NICO: animals and vehicles, each in many contexts, in folders; groups of pictures of one concept.
+
+`<root>/<superclass>/<concept>/<context>/<file>`. There are no captions: a group's text is its concept ("dog"), or its
+concept and context ("dog on grass"). Groups by concept take every picture from another context; groups by concept and
+context take all pictures from that one. No picture is used twice.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lavis_sam.datasets.formats.picture_folder import has_picture_suffix
+from lavis_sam.datasets.formats.release import Entry, Release
+from lavis_sam.datasets.records import UnreadableFileError
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.names import unknown_name
+
+_TARGETS = ("concept", "concept_context")
+_OTHER_SUPERCLASS = {"animal": "vehicle", "vehicle": "animal"}
+
+# Context -> picture paths relative to the folder of pictures.
+Contexts = dict[str, list[str]]
+
+
+def animal_entries(release: Release, *, group_size: int = 5, target: str = "concept") -> Iterator[Entry]:
+    """Groups of the ten animals; see `_entries`."""
+    return _entries(release, "animal", group_size, target)
+
+
+def vehicle_entries(release: Release, *, group_size: int = 5, target: str = "concept") -> Iterator[Entry]:
+    """Groups of the nine vehicles; see `_entries`."""
+    return _entries(release, "vehicle", group_size, target)
+
+
+def _entries(release: Release, superclass: str, group_size: int, target: str) -> Iterator[Entry]:
+    """Groups of `group_size` pictures, named by concept and number.
+
+    Raises:
+        SamConfigurationError: A group size below 1, or an unknown target.
+    """
+    if isinstance(group_size, bool) or not isinstance(group_size, int) or group_size < 1:
+        raise SamConfigurationError(f"group_size: found {group_size!r}, wanted an integer of at least 1.")
+    if target not in _TARGETS:
+        raise SamConfigurationError(unknown_name("target", target, _TARGETS, "target"))
+    folder = _superclass_folder(release, superclass)
+    for concept in _folders(folder):
+        contexts = {context: _pictures(release, folder / concept / context) for context in _folders(folder / concept)}
+        release.check.look_at(picture for pictures in contexts.values() for picture in pictures)
+        whole = {context: _readable(release, pictures) for context, pictures in contexts.items()}
+        if target == "concept":
+            yield from _across_contexts(release, folder / concept, whole, group_size)
+        else:
+            yield from _within_contexts(release, folder / concept, whole, group_size)
+
+
+def _superclass_folder(release: Release, superclass: str) -> Path:
+    """The folder `animal`, `Animals`, …: the one that was named, one of its own, or one a level below."""
+    named, images = release.annotations.resolve(), release.images.resolve()
+    named = named if named.is_dir() else named.parent
+    # Spelled from the folder of pictures, however the user spelled it.
+    root = release.images / named.relative_to(images) if named.is_relative_to(images) else release.images
+    below = [root / name for name in _folders(root)]
+    further = [folder / name for folder in below for name in _folders(folder)]
+    for folder in (root, *below, *further):
+        if _is_called(folder.name, superclass):
+            return folder
+    # A tree of concepts right below the root is fine, unless it is that of the other superclass.
+    other = _OTHER_SUPERCLASS[superclass]
+    if below and not any(_is_called(folder.name, other) for folder in (root, *below)):
+        return root
+    message = f"found no folder {superclass!r} (or {superclass}s, in upper or lower case)"
+    raise UnreadableFileError("unreadable file", root, message)
+
+
+def _is_called(name: str, superclass: str) -> bool:
+    return name.strip().lower() in (superclass, f"{superclass}s")
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(one.name for one in found if one.is_dir() and not one.name.startswith((".", "__")))
+    except OSError:
+        return []
+
+
+def _pictures(release: Release, folder: Path) -> list[str]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if has_picture_suffix(name) and not name.startswith("."))
+    except OSError as error:
+        release.problem("unreadable file", str(folder), f"{error.strerror}; the folder's pictures are left out")
+        return []
+    return [(folder / name).relative_to(release.images).as_posix() for name in names]
+
+
+def _readable(release: Release, pictures: Sequence[str]) -> list[str]:
+    """The whole pictures; the others are reported one by one."""
+    whole = []
+    for picture in pictures:
+        problem = release.check.problem(picture)
+        if problem is None:
+            whole.append(picture)
+        else:
+            release.problem(problem[0], f"{release.images}/{picture}", f"{problem[1]}; left out of all groups")
+    return whole
+
+
+def _across_contexts(release: Release, concept: Path, contexts: Contexts, size: int) -> Iterator[Entry]:
+    """Groups with a picture each from `size` contexts, of which those with the most pictures left come first."""
+    left = {context: pictures for context, pictures in contexts.items() if pictures}
+    count = 0
+    while len(left) >= size:
+        fullest = sorted(sorted(left, key=lambda context: (-len(left[context]), context))[:size])
+        images = tuple(left[context].pop(0) for context in fullest)
+        yield _group(release, concept, concept.name, images, count)
+        count += 1
+        left = {context: pictures for context, pictures in left.items() if pictures}
+    _tell_left_over(release, sum(map(len, left.values())))
+
+
+def _within_contexts(release: Release, concept: Path, contexts: Contexts, size: int) -> Iterator[Entry]:
+    """Groups of `size` pictures of one context."""
+    for context, pictures in contexts.items():
+        whole_groups = len(pictures) // size
+        for count in range(whole_groups):
+            images = tuple(pictures[count * size : (count + 1) * size])
+            yield _group(release, concept, f"{concept.name} {context}", images, count)
+        _tell_left_over(release, len(pictures) - whole_groups * size)
+
+
+def _group(release: Release, concept: Path, name: str, images: tuple[str, ...], count: int) -> Entry:
+    """The release has no splits: whatever is asked for is what the groups are used as."""
+    place = f"{concept} (group {name}-{count})"
+    return Entry(f"{name}-{count}", images, (name.replace("_", " "),), place, split=release.split)
+
+
+def _tell_left_over(release: Release, count: int) -> None:
+    if count:
+        release.repaired("picture left over, too few for a further group", count)

@@ -1,0 +1,183 @@
+"""From a release, or from unified annotations, to whole samples and an account of the others."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lavis_sam.datasets.formats.release import SPLITS, Entry, Release
+from lavis_sam.datasets.formats.table import Format, format_named
+from lavis_sam.datasets.pictures import Check
+from lavis_sam.datasets.prompts import Prompts
+from lavis_sam.datasets.records import UnreadableFileError
+from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
+from lavis_sam.datasets.schema import MultiImageSample, scan_annotations, text_problem
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.names import unknown_name
+
+Form = Literal["auto", "unified", "release"]
+
+# The published change-captioning scores join all references of a pair like this.
+REFERENCE_SEPARATOR = ". "
+# How much of a file is looked at to tell the two forms apart.
+_SNIFFED_BYTES = 1 << 20
+_UNIFIED_KEY = re.compile(rb'"img_list"\s*:')
+UNIFIED_FILES = ("annotations.json", "annotations.jsonl")
+
+
+def read_dataset(
+    name: str,
+    annotations: Path | Sequence[Path],
+    images: Path,
+    *,
+    split: str | None = None,
+    form: Form = "auto",
+    prompt_set: str = "default",
+    check: Check = "quick",
+    options: Mapping[str, Any] | None = None,
+) -> AnnotationReport:
+    """Read a data set in the unified format or as its authors released it.
+
+    Args:
+        name: A builder's name.
+        annotations: Annotation files, or a folder that holds them; several form one data set.
+        images: The folder that the pictures are under.
+        split: "train", "val" or "test", where one file or folder holds several; None takes all.
+        form: "unified", "release", or "auto" to look.
+        prompt_set: Which instructions releases get; see `Prompts`. Unified annotations have their own.
+        check: How closely to look at the pictures; see `PictureCheck`.
+        options: What this format lets one choose.
+
+    Returns:
+        Samples, problems and repairs. Samples of different splits may have the same id.
+
+    Raises:
+        SamConfigurationError: An unknown name, form, option or prompt set.
+    """
+    kind = format_named(name)
+    chosen = _checked_options(name, kind, options or {})
+    if form not in get_args(Form):
+        raise SamConfigurationError(unknown_name("form", form, get_args(Form), "form"))
+    if split not in (None, *SPLITS):
+        raise SamConfigurationError(unknown_name("split", split, SPLITS, "split"))
+    prompts = Prompts(kind.task, prompt_set)
+    report = AnnotationReport()
+    unified = []
+    for path in [annotations] if isinstance(annotations, Path) else annotations:
+        file = unified_file(path, split) if form != "release" else None
+        if file is not None or form == "unified" or kind.entries is None:
+            unified.append(file or path)
+        else:
+            _add(report, _read_release(kind, path, images, prompts, split=split, check=check, options=chosen))
+    if unified:
+        _add(report, scan_annotations(unified, images, check=check))
+    if not report.samples and not report.problems:
+        place = f"{annotations} (split {split})" if split else str(annotations)
+        report.problems.append(AnnotationProblem("no samples", place, "found 0 samples, wanted at least one", True))
+    return report
+
+
+def unified_file(path: Path, split: str | None = None) -> Path | None:
+    """The file of the unified format that `path` is or, as a folder, holds; None if there is none.
+
+    Args:
+        path: A file or a folder.
+        split: In a folder that has a file for each split, as `write_folder` makes it, the wanted one.
+    """
+    if path.is_dir():
+        by_split = {name: path / f"annotations.{name}.json" for name in SPLITS}
+        if split is not None and any(file.is_file() for file in by_split.values()):
+            return by_split[split]
+        return next((path / name for name in UNIFIED_FILES if (path / name).is_file()), None)
+    try:
+        with path.open("rb") as file:
+            return path if _UNIFIED_KEY.search(file.read(_SNIFFED_BYTES)) else None
+    except OSError:
+        return None
+
+
+def _checked_options(name: str, kind: Format, options: Mapping[str, Any]) -> dict[str, Any]:
+    for key in options:
+        if key not in kind.options:
+            raise SamConfigurationError(unknown_name("option", key, kind.options or ("(none)",), f"format {name}"))
+    return {**kind.options, **options}
+
+
+def _add(whole: AnnotationReport, part: AnnotationReport) -> None:
+    whole.splits += part.splits or [None] * len(part.samples)
+    whole.samples += part.samples
+    whole.problems += part.problems
+    whole.repairs += part.repairs
+
+
+def _read_release(
+    kind: Format,
+    annotations: Path,
+    images: Path,
+    prompts: Prompts,
+    *,
+    split: str | None,
+    check: Check,
+    options: Mapping[str, Any],
+) -> AnnotationReport:
+    try:
+        release = Release(annotations, images, split=split, check=check)
+    except UnreadableFileError as error:
+        return AnnotationReport(problems=[error.problem])
+    entries: list[Entry] = []
+    of_others: Counter[str] = Counter()
+    try:
+        for entry in kind.entries(release, **options) if kind.entries else ():
+            if split in (None, entry.split):
+                entries.append(entry)
+            else:
+                of_others[entry.split or "not said"] += 1
+    except UnreadableFileError as error:
+        release.report.problems.append(error.problem)
+    if of_others and not entries:
+        message = f"found none of the split {split!r}; the samples' splits are {dict(of_others)}"
+        release.report.problems.append(AnnotationProblem("no samples", str(annotations), message, whole_file=True))
+    release.check.look_at(image for entry in entries for image in entry.images)
+    places: dict[tuple[str | None, str], str] = {}
+    for entry in entries:
+        problems = [AnnotationProblem(what, entry.place, message) for what, message in _problems(release, entry)]
+        first = places.setdefault((entry.split, entry.id), entry.place)
+        if first != entry.place:
+            message = f"id {entry.id!r} was used before at {first}; ids must be unique"
+            problems.append(AnnotationProblem("duplicate id", entry.place, message))
+        release.report.problems += problems
+        if not problems:
+            release.report.samples.append(_sample(entry, prompts))
+            release.report.splits.append(entry.split)
+            empty = sum(not reference for reference in entry.references)
+            if empty:
+                release.repaired("empty sentence, left out", empty)
+    return release.report
+
+
+def _problems(release: Release, entry: Entry) -> Iterator[tuple[str, str]]:
+    if not any(entry.references):
+        yield "empty output", f"found {list(entry.references)!r}, wanted a text"
+    if not entry.images:
+        yield "no images", "found 0 pictures, wanted at least one"
+    for text in (entry.id, entry.context, *entry.references):
+        problem = text_problem(text)
+        if problem:
+            yield "wrong text", f"{text!r}: {problem}"
+    for image in entry.images:
+        found = release.check.problem(image)
+        if found:
+            yield found[0], f"{image!r}: {found[1]}"
+
+
+def _sample(entry: Entry, prompts: Prompts) -> MultiImageSample:
+    references = tuple(reference for reference in entry.references if reference)
+    return MultiImageSample(
+        id=entry.id,
+        images=entry.images,
+        instruction=prompts.draw(entry.id, len(entry.images)) + entry.context,
+        output=REFERENCE_SEPARATOR.join(references),
+        references=references,
+        source=entry.place,
+    )

@@ -1,0 +1,153 @@
+"""Looking at the pictures that annotations name, before anything is trained on them."""
+
+import os
+import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Literal, get_args
+
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.names import unknown_name
+
+Check = Literal["paths", "quick", "full"]
+
+# Decoding happens outside Python's global lock, and files on a network answer slowly: more threads than processors.
+_MOST_THREADS = 16
+# Starting threads for a handful of pictures costs more than it saves.
+_WORTH_THREADS = 64
+# From here on a person at a terminal wants to know how long it takes.
+_WORTH_PROGRESS = 2000
+# Where the last bytes of a whole file show that nothing was cut off. JPEG escapes the marker inside its data.
+_TAIL_BYTES = 64
+_END_MARKS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+
+
+class PictureCheck:
+    """Whether a picture path stays under the root and names a whole picture; every path is looked at once.
+
+    Three depths, each including the ones before:
+
+    - "paths": the path has no `..`, does not leave the root (links followed), and names a file;
+    - "quick": the header is a picture's, its size is bearable, and the file has its end; where the format does not
+      show its end, the picture is decoded;
+    - "full": the picture can be decoded.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], check: Check = "quick") -> None:
+        """Look at nothing yet.
+
+        Args:
+            root: The folder that the picture paths are relative to.
+            check: How closely to look.
+
+        Raises:
+            SamConfigurationError: An unknown depth.
+        """
+        if check not in get_args(Check):
+            raise SamConfigurationError(unknown_name("check", check, get_args(Check), "check"))
+        self.root = os.path.realpath(root)
+        self._check = check
+        self._folders: dict[str, str] = {}
+        self._answers: dict[str, tuple[str, str] | None] = {}
+
+    def problem(self, image: str) -> tuple[str, str] | None:
+        """(kind, message), or None when the picture is fine."""
+        if image not in self._answers:
+            self.look_at([image])
+        return self._answers[image]
+
+    def look_at(self, images: Iterable[str]) -> None:
+        """Look at many pictures at once, by several threads; `problem` answers from memory afterwards."""
+        paths: dict[str, str] = {}
+        for image in dict.fromkeys(images):
+            if image not in self._answers:
+                self._answers[image], path = self._place(image)
+                if path is not None and self._check != "paths":
+                    paths[image] = path
+        self._answers.update(
+            zip(paths, inspect_pictures(list(paths.values()), full=self._check == "full"), strict=True)
+        )
+
+    def _place(self, image: str) -> tuple[tuple[str, str] | None, str | None]:
+        """(problem, None), or (None, the real path)."""
+        wanted = f"wanted a path relative to {self.root} that stays inside it"
+        if os.path.isabs(image) or ".." in image.split("/"):
+            return ("path leaves the root", wanted), None
+        try:
+            image.encode("utf-8")  # what cannot be written into an annotation is refused here already
+            folder, name = os.path.split(image)
+            if folder not in self._folders:
+                self._folders[folder] = os.path.realpath(os.path.join(self.root, folder))
+            path = os.path.join(self._folders[folder], name)
+            if name in ("", ".") or os.path.islink(path):
+                path = os.path.realpath(path)
+            if not path.startswith(self.root.rstrip(os.sep) + os.sep):
+                return ("path leaves the root", wanted), None
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                return ("missing image", f"not a file under {self.root}"), None
+        except OSError as error:
+            return ("missing image", f"{error.strerror} under {self.root}"), None
+        except ValueError as error:  # zero bytes and lone surrogates have no place in a file name
+            return ("wrong path", str(error)), None
+        return None, path
+
+
+def inspect_pictures(paths: list[str], *, full: bool) -> list[tuple[str, str] | None]:
+    """What is wrong with each picture file, if anything: (kind, message) or None.
+
+    Args:
+        paths: Files that exist.
+        full: Decode every picture; otherwise only where the file does not show its end.
+    """
+    from lavis_sam.datasets.images import whole_pictures_only  # Pillow is not needed to check paths
+
+    def inspect(path: str) -> tuple[str, str] | None:
+        return _inspect(path, full=full)
+
+    # Around all threads: the switch is one for the process.
+    with whole_pictures_only():
+        if len(paths) < _WORTH_THREADS:
+            return [inspect(path) for path in paths]
+        from rich.console import Console
+        from rich.progress import track
+
+        threads = min(_MOST_THREADS, (os.cpu_count() or 1) + 4)
+        watched = Console(stderr=True)
+        silent = len(paths) < _WORTH_PROGRESS or not watched.is_terminal
+        with ThreadPoolExecutor(threads) as pool:
+            answers = pool.map(inspect, paths)
+            return list(track(answers, "pictures", total=len(paths), console=watched, disable=silent))
+
+
+def _inspect(path: str, *, full: bool) -> tuple[str, str] | None:
+    from PIL import Image
+
+    from lavis_sam.datasets.images import MAX_PIXELS, PICTURE_FORMATS, refuse_absurd_size
+    from lavis_sam.errors import SamDataError
+
+    try:
+        with open(path, "rb") as file, Image.open(file, formats=PICTURE_FORMATS) as picture:
+            refuse_absurd_size(picture.size)
+            if full or not _shows_its_end(file, picture.format or ""):
+                picture.draft(None, (1, 1))  # JPEG: decode all of the file, but at an eighth of the size
+                picture.load()
+    except SamDataError as error:
+        return "absurd pixel count", str(error)
+    except Image.DecompressionBombError as error:
+        return "absurd pixel count", f"{error}; wanted at most {MAX_PIXELS} pixels"
+    # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
+    except Exception as error:
+        return "unreadable image", f"{type(error).__name__}: {error}"
+    return None
+
+
+def _shows_its_end(file: BinaryIO, kind: str) -> bool:
+    position = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TAIL_BYTES))
+    whole = kind in _END_MARKS and _END_MARKS[kind] in file.read()
+    if kind == "WEBP":  # its header says how long the file is
+        file.seek(4)
+        whole = int.from_bytes(file.read(4), "little") + 8 <= size
+    file.seek(position)
+    return whole

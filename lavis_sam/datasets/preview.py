@@ -1,0 +1,121 @@
+"""A contact sheet of a data set: one HTML page with small pictures, prompts and answers, that needs nothing else."""
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from lavis_sam.errors import SamDataError
+
+if TYPE_CHECKING:
+    from lavis_sam.datasets.multi_image import MultiImageDataset
+
+# Long enough to recognise what is on a picture; a page of 50 pairs has about 1 MB.
+THUMBNAIL_SIDE = 220
+_QUALITY = 80
+# What a caption that went wrong would do to the page.
+_MOST_CHARACTERS = 2000
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1200px; padding: 1.5rem; }}
+h1 {{ font-size: 1.3rem; margin: 0; }}
+header p {{ margin: .2rem 0 1.5rem; opacity: .7; }}
+article {{ border-top: 1px solid var(--line); padding: 1rem 0; }}
+.pictures {{ display: flex; flex-wrap: wrap; gap: .6rem; }}
+figure {{ margin: 0; }}
+img {{ display: block; border-radius: 4px; }}
+figcaption, .id {{ font-size: .8rem; opacity: .6; overflow-wrap: anywhere; }}
+figcaption {{ max-width: {side}px; }}
+dl {{ display: grid; grid-template-columns: max-content minmax(0, 75ch); gap: .2rem 1rem; margin: .6rem 0 0; }}
+dt {{ font-weight: 600; opacity: .6; }}
+dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
+.broken {{ border: 1px solid #c33; border-radius: 4px; color: #c33; padding: .5rem .8rem; overflow-wrap: anywhere; }}
+</style>
+<header><h1>{title}</h1><p>{subtitle}</p></header>
+{samples}
+</html>
+"""
+
+
+def chosen_samples(count: int, total: int, seed: int | None) -> list[int]:
+    """Which samples a page shows, in their order: the first ones, or, with a seed, some at random."""
+    if seed is None:
+        return list(range(min(count, total)))
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    return sorted(order[:count].tolist())
+
+
+def contact_sheet(dataset: "MultiImageDataset", indices: Sequence[int], title: str) -> str:
+    """The page.
+
+    Texts are escaped and pictures are inside it, so it can be sent to somebody and loads nothing from anywhere. A
+    picture that cannot be read is shown as the message that says so.
+
+    Args:
+        dataset: What to show.
+        indices: Which samples.
+        title: The page's title.
+    """
+    return _PAGE.format(
+        title=html.escape(title),
+        subtitle=f"{len(indices)} of {len(dataset)} samples",
+        side=THUMBNAIL_SIDE,
+        samples="\n".join(_article(dataset, index) for index in indices),
+    )
+
+
+def _article(dataset: "MultiImageDataset", index: int) -> str:
+    sample = dataset.annotation[index]
+    texts = [("prompt", sample.instruction), ("answer", sample.output)]
+    if sample.references != (sample.output,):
+        texts += [(f"reference {number}", text) for number, text in enumerate(sample.references, start=1)]
+    lines = [f"<dt>{name}</dt><dd>{html.escape(_shortened(text))}</dd>" for name, text in texts]
+    return "\n".join(
+        [
+            "<article>",
+            f'<div class="id">{html.escape(str(sample.id))}</div>',
+            f'<div class="pictures">{"".join(_figures(dataset, index))}</div>',
+            f"<dl>{''.join(lines)}</dl>",
+            "</article>",
+        ]
+    )
+
+
+def _figures(dataset: "MultiImageDataset", index: int) -> Iterator[str]:
+    sample = dataset.annotation[index]
+    try:
+        pictures = dataset.pictures(index)
+    except SamDataError as error:
+        yield f'<div class="broken">{html.escape(str(error))}</div>'
+        return
+    for number, (name, picture) in enumerate(zip(sample.images, pictures, strict=True), start=1):
+        size = f"{picture.width} × {picture.height}"
+        small = picture.copy()
+        small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+        caption = f"{number}: {html.escape(name)} ({size})"
+        alternative = html.escape(name, quote=True)
+        yield (
+            f'<figure><img src="{_data_address(small)}" width="{small.width}" height="{small.height}" '
+            f'alt="{alternative}"><figcaption>{caption}</figcaption></figure>'
+        )
+
+
+def _data_address(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + f"… ({len(text)} characters)"

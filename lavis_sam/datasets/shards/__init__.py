@@ -1,0 +1,21 @@
+"""Data sets as webdataset tar shards: few large files in the place of many small ones.
+
+`layout` says how a folder of shards looks; `writing` and `unpacking` lead from a folder of pictures to shards and
+back; `archive` reads tar members that somebody else wrote, `index` makes samples of them, `dataset` reads their
+pictures.
+"""
+
+from lavis_sam.datasets.shards.dataset import DamagedSampleError, ShardDataset
+from lavis_sam.datasets.shards.index import ShardIndex, index_shards
+from lavis_sam.datasets.shards.unpacking import unpack_shards
+from lavis_sam.datasets.shards.writing import DEFAULT_SHARD_BYTES, write_shards
+
+__all__ = [
+    "DEFAULT_SHARD_BYTES",
+    "DamagedSampleError",
+    "ShardDataset",
+    "ShardIndex",
+    "index_shards",
+    "unpack_shards",
+    "write_shards",
+]

@@ -1,0 +1,109 @@
+"""How a folder of shards looks: names of members, and the manifest.
+
+A sample is `<key>.json`, its record of the unified format, and `<key>.1.jpg`, `<key>.2.png`, …, its pictures in order
+and unchanged: what webdataset groups by the name up to the first dot. Beyond the unified format, the record has the
+CRC-32 of itself and of the pictures (`crc32: {record, pictures}`), which shows a flipped bit that neither JSON nor a
+picture's decoder would notice.
+
+`manifest.json` lists the shards under `shards`: `file` (relative to the manifest), `samples`, `bytes`, `sha256`.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.datasets.records import read_json
+from lavis_sam.datasets.report import shown
+from lavis_sam.errors import SamDataError
+from lavis_sam.files import to_json
+
+MANIFEST = "manifest.json"
+CHECKSUMS = "crc32"
+ANNOTATION = "json"
+
+_MOST_DIGITS = 6
+_EXTENSION = re.compile(r"\.[a-z0-9]{1,5}")
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """A shard and what the manifest says of it; None where there is no manifest."""
+
+    path: Path
+    samples: int | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+def annotation_member(key: str) -> str:
+    """Name of a sample's record."""
+    return f"{key}.{ANNOTATION}"
+
+
+def picture_member(key: str, number: int, picture: str) -> str:
+    """Name of a sample's picture `number` (from 1); it keeps the extension of the path `picture`, if that is one."""
+    extension = Path(picture).suffix.lower()
+    return f"{key}.{number}{extension if _EXTENSION.fullmatch(extension) else ''}"
+
+
+def record_checksum(record: Mapping[str, Any]) -> int:
+    """CRC-32 of a record's content, its own checksums left out, however its JSON is spaced."""
+    content = {key: value for key, value in record.items() if key != CHECKSUMS}
+    return zlib.crc32(to_json(content, indent=None).encode("utf-8", "surrogatepass"))
+
+
+def split_member(name: str) -> tuple[str, str] | None:
+    """(key, the rest of the name), as webdataset splits it; None for a name without both."""
+    folder, slash, file = name.rpartition("/")
+    stem, _, rest = file.partition(".")
+    return (folder + slash + stem, rest) if stem and rest else None
+
+
+def picture_number(rest: str) -> int | None:
+    """The number of a picture's name behind the key; None if it is no picture's."""
+    digits = rest.partition(".")[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else None
+
+
+def shard_files(path: Path) -> list[ShardFile]:
+    """The shards that a path stands for: a tar file itself, a folder's manifest, or else all of a folder's tar files.
+
+    Raises:
+        SamDataError: There is none, or the manifest is not one.
+    """
+    if path.is_file():
+        return [ShardFile(path)]
+    if (path / MANIFEST).is_file():
+        return _listed(path / MANIFEST)
+    found = [ShardFile(file) for file in sorted(path.glob("*.tar"))]
+    if not found:
+        raise SamDataError(
+            f"{path}: found neither {MANIFEST} nor a .tar file; make shards with `lavis-sam data shards`."
+        )
+    return found
+
+
+def _listed(manifest: Path) -> list[ShardFile]:
+    content = read_json(manifest)
+    entries = content.get("shards") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise SamDataError(f"{manifest}: shards: found {shown(entries)}, wanted a list of at least one shard.")
+    return [_shard_file(manifest, index, entry) for index, entry in enumerate(entries)]
+
+
+def _shard_file(manifest: Path, index: int, entry: Any) -> ShardFile:
+    wanted = {"file": str, "samples": int, "bytes": int, "sha256": str}
+    if not isinstance(entry, dict) or any(type(entry.get(key)) is not kind for key, kind in wanted.items()):
+        raise SamDataError(f"{manifest}: shards[{index}]: found {shown(entry)}, wanted {', '.join(wanted)}.")
+    file = entry["file"]
+    if file.startswith("/") or ".." in file.split("/") or "\0" in file or not file.endswith(".tar"):
+        raise SamDataError(
+            f"{manifest}: shards[{index}].file: found {file!r}, wanted a .tar below the manifest's own folder."
+        )
+    path = manifest.parent / file
+    if path.is_symlink() or not path.is_file():
+        raise SamDataError(f"{manifest}: shards[{index}].file: there is no file {path}; write the shards again.")
+    return ShardFile(path, entry["samples"], entry["bytes"], entry["sha256"])

@@ -1,0 +1,138 @@
+"""Versions against the tested matrix, the plugin hook, and LAVIS itself."""
+
+import importlib.metadata
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from lavis_sam.doctor.findings import Finding, Verdict
+
+AREA = "environment"
+# Distribution -> versions that the tests run on (requirements.txt, requirements-transformers4.txt).
+TESTED: dict[str, tuple[str, ...]] = {
+    "torch": ("2.15.0",),
+    "torchvision": ("0.29.2",),
+    "transformers": ("5.23.0", "4.57.6"),
+    "salesforce-lavis": ("1.0.2",),
+    "huggingface-hub": ("2.4.0", "0.36.2"),
+    "numpy": ("2.4.6",),
+    "omegaconf": ("2.4.0",),
+    "pillow": ("13.0.0",),
+    "safetensors": ("0.8.0",),
+    "sentencepiece": ("0.2.3",),
+}
+# Below these, lavis_sam is known not to work.
+OLDEST = {"torch": "2.4", "transformers": "4.57", "salesforce-lavis": "1.0.2"}
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+INSTALL = "Install the tested set: pip install --no-deps -r requirements.txt (or `make setup`) in the source folder."
+HOOK_REMEDY = (
+    "Install the package into this Python (pip install --no-deps -e ., or its wheel): a .pth file in site-packages is "
+    "what makes LAVIS know it. With `python -S`, or from a source folder alone, `import lavis_sam` first does the same."
+)
+LAVIS_SECONDS = 180
+
+_HOOK_QUESTION = "import sys; print('lavis_sam.plugin.hook' in sys.modules)"
+_LAVIS_QUESTION = (
+    "import sys, warnings; warnings.simplefilter('ignore'); warnings.simplefilter('always', RuntimeWarning); "
+    "import lavis; from lavis.common.registry import registry; "
+    "print('registered:', registry.get_model_class('blip2_vicuna_sam') is not None, lavis.__file__)"
+)
+
+
+def check_python() -> Iterator[Finding]:
+    """Is this Python one of the tested ones?"""
+    tested = ", ".join(f"{major}.{minor}" for major, minor in PYTHONS)
+    version = sys.version_info[:2]
+    verdict = Verdict.OK if version in PYTHONS else Verdict.FAILURE if version < PYTHONS[0] else Verdict.WARNING
+    remedy = (
+        "" if verdict is Verdict.OK else f"Make the environment with Python {tested}: make PYTHON=python3.11 setup."
+    )
+    yield Finding(AREA, "Python", verdict, f"{platform.python_version()} (tested: {tested})", remedy)
+
+
+def check_versions() -> Iterator[Finding]:
+    """Is every package there, in a tested version?"""
+    for name, tested in TESTED.items():
+        wanted = " or ".join(tested)
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(AREA, name, Verdict.FAILURE, f"not installed (tested: {wanted})", INSTALL)
+            continue
+        if found.partition("+")[0] in tested:
+            yield Finding(AREA, name, Verdict.OK, found)
+        elif name in OLDEST and _numbers(found) < _numbers(OLDEST[name]):
+            yield Finding(AREA, name, Verdict.FAILURE, f"{found}, at least {OLDEST[name]} is needed", INSTALL)
+        else:
+            yield Finding(AREA, name, Verdict.WARNING, f"{found} (tested: {wanted})", INSTALL)
+
+
+def check_torchvision() -> Iterator[Finding]:
+    """Were torch and torchvision built for each other?"""
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError, OSError) as error:
+        message = (str(error).splitlines() or [""])[0]
+        yield Finding(
+            AREA,
+            "torch with torchvision",
+            Verdict.FAILURE,
+            f"torchvision does not load: {message}",
+            f"The two were built for different versions. {INSTALL}",
+        )
+    else:
+        yield Finding(AREA, "torch with torchvision", Verdict.OK, "they fit each other")
+
+
+def check_hook() -> Iterator[Finding]:
+    """Does a fresh Python know the plugin before anything of it is imported?"""
+    output = _ask(_HOOK_QUESTION, seconds=60)
+    if output.stdout.strip().endswith("True"):
+        yield Finding(AREA, "plugin hook", Verdict.OK, "in place when Python starts")
+    else:
+        said = _last_line(output.stderr)
+        found = "not in place when Python starts" + (f": {said}" if said else "")
+        yield Finding(AREA, "plugin hook", Verdict.FAILURE, found, HOOK_REMEDY)
+
+
+def check_lavis() -> Iterator[Finding]:
+    """Does LAVIS import, and does it know our model?"""
+    try:
+        output = _ask(_LAVIS_QUESTION, seconds=LAVIS_SECONDS)
+    except subprocess.TimeoutExpired:
+        yield Finding(
+            AREA,
+            "LAVIS",
+            Verdict.FAILURE,
+            f"`import lavis` did not end within {LAVIS_SECONDS} s",
+            "Look at what it waits for: python -X faulthandler -c 'import lavis'.",
+        )
+        return
+    warned = [line for line in output.stderr.splitlines() if "RuntimeWarning" in line]
+    if output.returncode != 0:
+        yield Finding(AREA, "LAVIS", Verdict.FAILURE, f"does not import: {_last_line(output.stderr)}", INSTALL)
+    elif "registered: True" in output.stdout and not warned:
+        yield Finding(AREA, "LAVIS", Verdict.OK, "imports, and knows blip2_vicuna_sam")
+    else:
+        found = warned[0] if warned else "imports, but does not know blip2_vicuna_sam"
+        yield Finding(AREA, "LAVIS", Verdict.FAILURE, found, HOOK_REMEDY)
+
+
+def _ask(code: str, *, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh Python like this one, away from any source folder."""
+    command: Sequence[str] = [sys.executable, "-c", code]
+    with tempfile.TemporaryDirectory() as elsewhere:
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=elsewhere, check=False)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release of a version, for comparison: "2.15.0+cpu" is (2, 15, 0)."""
+    return tuple(int(part) for part in re.match(r"[\d.]*\d|", version)[0].split(".") if part)  # type: ignore[index]
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ""

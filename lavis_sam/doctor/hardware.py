@@ -1,0 +1,126 @@
+"""GPU, precision, and free memory against what the model needs."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from lavis_sam.doctor.findings import Finding, Verdict
+from lavis_sam.errors import SamError
+from lavis_sam.models.builder import read_precision
+from lavis_sam.planning import Load, make_plan
+from lavis_sam.predictor.loading import read_device
+
+AREA = "hardware"
+GB = 1e9
+# A sample of the longest kind that the paper evaluates: a story of five pictures.
+IMAGES, TEXT_TOKENS = 5, 128
+SMALLER = "Take model.precision bf16 or fp16, a GPU with more memory, or model_type tiny."
+
+
+def check_device(config: DictConfig, device: str | None) -> Iterator[Finding]:
+    """Is there a GPU, and does it compute?"""
+    try:
+        target = read_device(device)
+    except SamError as error:
+        yield Finding(AREA, "device", Verdict.FAILURE, str(error), _cuda_remedy())
+        return
+    if target.type != "cuda":
+        slow = config.model_type != "tiny" and device is None
+        found = f"no CUDA device for PyTorch {torch.__version__}; the CPU is used"
+        if device is not None:
+            found = "the CPU, as asked for"
+        yield Finding(
+            AREA,
+            "device",
+            Verdict.WARNING if slow else Verdict.OK,
+            found,
+            f"{config.model_type} is slow on a CPU. {_cuda_remedy()}" if slow else "",
+        )
+        return
+    index = target.index or 0
+    name = torch.cuda.get_device_name(index)
+    try:
+        ones = torch.ones(64, 64, device=target)
+        value = float((ones @ ones).sum())
+    except RuntimeError as error:
+        message = str(error).splitlines()[0]
+        yield Finding(AREA, "device", Verdict.FAILURE, f"{name} does not compute: {message}", _cuda_remedy())
+        return
+    is_right = value == 64.0**3
+    verdict = Verdict.OK if is_right else Verdict.FAILURE
+    yield Finding(
+        AREA,
+        "device",
+        verdict,
+        f"{name}, cuda:{index} of {torch.cuda.device_count()}"
+        + ("" if is_right else f", computes {value} for {64**3}"),
+        "" if is_right else "The GPU or its driver is broken: run another program on it to see.",
+    )
+
+
+def _cuda_remedy() -> str:
+    if torch.version.cuda is None:
+        return "This PyTorch was built without CUDA; install one that has it, if there is a GPU."
+    if shutil.which("nvidia-smi") is None:
+        return "If there is an NVIDIA GPU, install its driver."
+    return f"PyTorch was built for CUDA {torch.version.cuda}; `nvidia-smi` says which version the driver supports."
+
+
+def check_precision(config: DictConfig, device: str | None) -> Iterator[Finding]:
+    """Does the device know the precision that the model type asks for?"""
+    precision = read_precision(config)
+    target = read_device(device)
+    if target.type == "cuda":
+        is_supported = precision != torch.bfloat16 or torch.cuda.is_bf16_supported(including_emulation=False)
+        found = f"{config.precision} on {torch.cuda.get_device_name(target.index or 0)}"
+        remedy = "" if is_supported else "This GPU has no bf16 units; take model.precision fp16 or fp32."
+        yield Finding(AREA, "precision", Verdict.OK if is_supported else Verdict.FAILURE, found, remedy)
+        return
+    is_slow = precision == torch.float16
+    yield Finding(
+        AREA,
+        "precision",
+        Verdict.WARNING if is_slow else Verdict.OK,
+        f"{config.precision} on the CPU",
+        "CPUs without fp16 units are very slow at it; take model.precision bf16, or fp32." if is_slow else "",
+    )
+
+
+def check_memory(config: DictConfig, device: str | None) -> Iterator[Finding]:
+    """Do the weights, and a typical sample on top of them, fit into the free memory? See `lavis-sam plan`."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
+    plan = make_plan(plain, Load(images=IMAGES, text_tokens=TEXT_TOKENS))
+    weights, needed = sum(plan.memory["weights"].values()), plan.memory["generation"]
+    target = read_device(device)
+    if target.type == "cuda":
+        yield _fits("GPU memory", torch.cuda.mem_get_info(target)[0], weights, needed)
+    yield _fits("memory", free_memory(), weights, needed)
+
+
+def _fits(name: str, free: int | None, weights: int, needed: int) -> Finding:
+    plan = f"{weights / GB:.2f} GB for the weights, {needed / GB:.2f} GB with {IMAGES} images and the published beams"
+    if free is None:
+        return Finding(AREA, name, Verdict.NOTE, f"unknown here; needed: {plan}")
+    found = f"{free / GB:.1f} GB free; needed: {plan}"
+    if free < weights:
+        return Finding(AREA, name, Verdict.FAILURE, found, f"The weights do not fit. {SMALLER}")
+    if free < 1.1 * needed:
+        remedy = "Little is left for generation: fewer beams, shorter answers. `lavis-sam plan` counts a training run."
+        return Finding(AREA, name, Verdict.WARNING, found, remedy)
+    return Finding(AREA, name, Verdict.OK, found)
+
+
+def free_memory() -> int | None:
+    """Bytes that this machine could give to a program now; None where it does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,250 @@
+"""Weights and tokenizers: are they there, whole, of the right architecture, and the right ones?
+
+Weights are checked by the loaders' own check, against a model without memory: names and shapes come from the files'
+headers, so that 14 GB take seconds.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from lavis_sam.doctor.findings import Finding, Verdict, run_check
+from lavis_sam.errors import SamError
+from lavis_sam.models import pretrained
+from lavis_sam.models.adapters import PAD_PREFIX, WEIGHTS_FILE, read_adapter_config
+from lavis_sam.models.builder import build_llama, build_visual_modules
+from lavis_sam.models.checkpoint_files import WeightSource, read_checkpoint, read_config, read_start
+from lavis_sam.models.checkpoints import SAM_LAYERS, LoadReport, load_checked, translate_released
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.instructblip import InstructBlipFolder, load_base
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.sizes import ModelSizes
+from lavis_sam.models.sources import (
+    finetuned_path,
+    llm_tokenizer_path,
+    locate,
+    open_instructblip,
+    q_former_tokenizer_path,
+    weight_sources,
+)
+from lavis_sam.models.streaming import open_file
+from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, find_bert_vocabulary, load_q_former_tokenizer
+from lavis_sam.models.vicuna import REMEDY, guess_version
+
+AREA = "weights"
+# The tokenizers that InstructBLIP was trained with, by the SHA-256 of their files.
+LLAMA_TOKENIZER = "9e556afd44213b6bd1be2b850ebbbd98f5481437a8021afaf58ee7fb1818d347"
+BERT_VOCABULARY = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+# A text and its ids under these two, so that a tokenizer library that reads them otherwise is noticed.
+LLAMA_GOLDEN = ("Hello world", [2, 15043, 3186])
+BERT_GOLDEN = ("a photo of", [101, 1037, 6302, 1997, 102])
+FETCH = "Fetch the file again and compare its size with the original's."
+
+
+def check_weights(config: DictConfig) -> Iterator[Finding]:
+    """All files that a model config needs."""
+    folder = open_instructblip(config)
+    sources = weight_sources(config)
+    absent = [source for source in sources if source.problem() is not None]
+    yield from (_absent(source) for source in absent)
+    missing = {source.config_key for source in absent}
+    if not config.get("pretrained"):
+        yield Finding(AREA, "base", Verdict.OK, f"{config.model_type}: in the package")
+    elif folder is not None:
+        yield from run_check(AREA, "InstructBLIP folder", lambda: _check_folder(config, folder))
+    else:
+        if "model.vit_checkpoint" not in missing:
+            yield from run_check(AREA, "EVA ViT", lambda: _check_eva(config))
+        if "model.pretrained" not in missing:
+            yield from run_check(AREA, "InstructBLIP", lambda: _check_instructblip(config))
+        if "model.llm_model" not in missing:
+            yield from run_check(AREA, "language model", lambda: _check_vicuna(config))
+    if not missing & {"model.llm_model", "model.llm_tokenizer"}:
+        yield from run_check(AREA, "LLM tokenizer", lambda: _check_llm_tokenizer(config, folder))
+    if "model.bert_tokenizer" not in missing:
+        yield from run_check(AREA, "Q-Former tokenizer", lambda: _check_q_former_tokenizer(config, folder))
+    yield from run_check(AREA, "trained layers", lambda: _check_trained(config))
+
+
+def _absent(source: WeightSource) -> Finding:
+    remedy = (
+        f"Set {source.config_key} in the config or {source.environment} in the environment to {source.description}."
+    )
+    return Finding(AREA, source.config_key, Verdict.FAILURE, source.problem() or "", remedy)
+
+
+def _meta_parts(config: DictConfig) -> dict[str, Any]:
+    with torch.device("meta"):
+        return build_visual_modules(ModelSizes.from_mapping(config.sizes))
+
+
+def _fits(name: str, path: str, check: Callable[[], LoadReport]) -> Finding:
+    """The finding of a loader that only checks."""
+    try:
+        report = check()
+    except SamError as error:
+        return Finding(AREA, name, Verdict.FAILURE, str(error), FETCH)
+    return Finding(AREA, name, Verdict.OK, f"{path}: {len(report.loaded)} tensors fit")
+
+
+def _check_eva(config: DictConfig) -> Iterator[Finding]:
+    encoder, path = _meta_parts(config)["visual_encoder"], locate(config.vit_checkpoint)
+    yield _fits("EVA ViT", path, lambda: pretrained.load_eva_vit(encoder, path, check_only=True))
+
+
+def _check_instructblip(config: DictConfig) -> Iterator[Finding]:
+    parts, path = _meta_parts(config), locate(config.pretrained)
+    model = _holder(parts)
+    yield _fits("InstructBLIP", path, lambda: pretrained.load_instructblip(model, path, check_only=True))
+
+
+def _holder(parts: dict[str, Any]) -> Any:
+    """The visual modules under their names in the model."""
+    holder: Any = torch.nn.Module()
+    for name, part in parts.items():
+        setattr(holder, "Qformer" if name == "q_former" else name, part)
+    return holder
+
+
+def _check_folder(config: DictConfig, folder: InstructBlipFolder) -> Iterator[Finding]:
+    sizes = ModelSizes.from_mapping(config.sizes)
+
+    def check() -> Any:
+        folder.check_sizes(sizes)
+        model = _holder(_meta_parts(config))
+        model.llm_model = folder.build_language(sizes.language.vocabulary, torch.float16)
+        return load_base(model, folder, check_only=True)
+
+    yield _fits("InstructBLIP folder", str(folder.path), check)
+
+
+def _check_vicuna(config: DictConfig) -> Iterator[Finding]:
+    folder = Path(locate(config.llm_model))
+    settings = read_config(folder / "config.json", f"{REMEDY}.")
+    version = guess_version(settings)
+    found = f"{folder}: Vicuna {version.name} ({version.evidence})"
+    if version.is_wanted is None:
+        yield Finding(AREA, "Vicuna version", Verdict.WARNING, found, f"{REMEDY}.")
+    else:
+        verdict = Verdict.OK if version.is_wanted else Verdict.FAILURE
+        yield Finding(AREA, "Vicuna version", verdict, found, "" if version.is_wanted else f"{REMEDY}.")
+    yield from _check_parts(folder)
+
+
+def _check_parts(folder: Path) -> Iterator[Finding]:
+    """Every weight file of a transformers folder: listed, there, and not cut off."""
+    indices = sorted(folder.glob("*.index.json"))
+    listed = {part for path in indices for part in read_config(path, FETCH).get("weight_map", {}).values()}
+    found = {path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)}
+    # A folder may hold both kinds; one whole set is enough.
+    for kind in (".safetensors", ".bin"):
+        wanted = {part for part in listed if part.endswith(kind)} or {part for part in found if part.endswith(kind)}
+        if not wanted or not wanted & found:
+            continue
+        problems = [f"{part} is missing" for part in sorted(wanted - found)]
+        problems += [f"{part}: {why}" for part in sorted(wanted & found) if (why := _damage(folder / part))]
+        remedy = FETCH if problems else ""
+        verdict = Verdict.FAILURE if problems else Verdict.OK
+        said = "; ".join(problems) or f"{len(wanted)} file(s), whole"
+        yield Finding(AREA, "language model", verdict, f"{folder}: {said}", remedy)
+        return
+    yield Finding(AREA, "language model", Verdict.FAILURE, f"{folder}: no weight files", FETCH)
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a weight file, by its header and its end alone."""
+    try:
+        if path.suffix == ".safetensors":
+            open_file(path)
+        elif read_start(path).startswith(b"PK") and not zipfile.is_zipfile(path):
+            return "truncated"
+    except SamError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return ""
+
+
+def _check_llm_tokenizer(config: DictConfig, folder: InstructBlipFolder | None) -> Iterator[Finding]:
+    path = Path(llm_tokenizer_path(config, folder))
+    path = path / "tokenizer.model" if path.is_dir() else path
+    try:
+        tokenizer = LlamaSentencePieceTokenizer.from_folder(path)
+    except SamError as error:
+        yield Finding(AREA, "LLM tokenizer", Verdict.FAILURE, str(error), FETCH)
+        return
+    wanted = int(config.sizes.language.vocabulary)
+    found = f"{path}: {len(tokenizer) - 1} pieces and [PAD], texts begin and end with id {tokenizer.bos_token_id}"
+    if len(tokenizer) != wanted:
+        yield Finding(AREA, "LLM tokenizer", Verdict.FAILURE, f"{found}; wanted {wanted} in all", f"{REMEDY}.")
+        return
+    if config.model_type == "tiny":
+        yield Finding(AREA, "LLM tokenizer", Verdict.OK, found)
+        return
+    yield _recognised("LLM tokenizer", path, LLAMA_TOKENIZER, found, tokenizer.encode(LLAMA_GOLDEN[0]), LLAMA_GOLDEN)
+
+
+def _check_q_former_tokenizer(config: DictConfig, folder: InstructBlipFolder | None) -> Iterator[Finding]:
+    name = q_former_tokenizer_path(config, folder)
+    wanted = int(config.sizes.q_former.vocabulary)
+    try:
+        tokenizer = load_q_former_tokenizer(name, vocabulary=wanted)
+    except SamError as error:
+        remedy = f"Point model.bert_tokenizer to bert-base-uncased's vocab.txt ({wanted} words with [DEC])."
+        yield Finding(AREA, "Q-Former tokenizer", Verdict.FAILURE, str(error), remedy)
+        return
+    path = find_bert_vocabulary(name)
+    found = f"{path}: {len(tokenizer)} words with [DEC]"
+    if config.model_type == "tiny" or path is None:
+        yield Finding(AREA, "Q-Former tokenizer", Verdict.OK, found)
+        return
+    ids = tokenizer(BERT_GOLDEN[0]).input_ids
+    yield _recognised("Q-Former tokenizer", path, BERT_VOCABULARY, found, ids, BERT_GOLDEN)
+
+
+def _recognised(
+    name: str, path: Path, wanted: str, found: str, ids: list[int], golden: tuple[str, list[int]]
+) -> Finding:
+    """Is this the file that InstructBLIP was trained with, and is it read as it was then?"""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != wanted:
+        remedy = (
+            "Take the published file (bert-base-uncased's vocab.txt, Llama's tokenizer.model), unless you know why."
+        )
+        return Finding(AREA, name, Verdict.WARNING, f"{found}; not the published file (SHA-256 {digest[:12]}…)", remedy)
+    if ids != golden[1]:
+        remedy = "The tokenizer library reads the right file in another way; install the tested versions."
+        return Finding(AREA, name, Verdict.FAILURE, f"{found}; {golden[0]!r} gives {ids}, not {golden[1]}", remedy)
+    return Finding(AREA, name, Verdict.OK, f"{found}, the published file")
+
+
+def _check_trained(config: DictConfig) -> Iterator[Finding]:
+    path = finetuned_path(config)
+    if not path:
+        found = "none named: the model starts at its base, without guidance"
+        yield Finding(AREA, "trained layers", Verdict.NOTE, found)
+    elif Path(path).exists():  # what does not exist has been said
+        yield _fits("trained layers", path, lambda: _fit_trained(config, Path(path)))
+
+
+def _fit_trained(config: DictConfig, path: Path) -> LoadReport:
+    """Do trained layers fit a model of this config? (Whether an adapter fits the base shows only at loading.)"""
+    file = path
+    if path.is_dir():
+        read_adapter_config(path)
+        file = path / WEIGHTS_FILE
+    state = translate_released(read_checkpoint(file))
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(PAD_PREFIX)}
+    parts, sizes = _meta_parts(config), ModelSizes.from_mapping(config.sizes)
+    with torch.device("meta"):
+        model = SemanticAlignment(
+            **parts,
+            llm_model=build_llama(sizes.language),
+            tokenizer=None,
+            llm_tokenizer=None,  # type: ignore[arg-type]  # nothing is tokenized here
+            guidance=Guidance.from_mapping(config.guidance),
+        )
+    return load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=str(path), check_only=True)

@@ -1,0 +1,61 @@
+"""What of a model is trained: SAM's layers, or one of the baselines of the paper's Table 3."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lavis_sam.errors import SamConfigurationError
+
+# Preset -> beginnings of the names of what it trains.
+PRESETS: dict[str, tuple[str, ...]] = {
+    "sam": ("adaptive_adjustment.", "w_former.", "linear_extractor.", "llm_proj."),
+    "projection": ("llm_proj.",),
+    "mmicl": (
+        "llm_proj.",
+        *(f"llm_model.model.layers.{layer}.self_attn.{name}_proj." for layer in (0, 1) for name in ("q", "v")),
+    ),
+}
+
+
+class MasterWeightLinear(nn.Linear):
+    """A trainable linear layer inside a half-precision network: float32 weights, computed in the input's type.
+
+    An update of 1e-5 of a weight would be rounded away in bf16 and fp16.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[..., in] -> [..., out], in the type of `values`."""
+        bias = self.bias.to(values.dtype) if self.bias is not None else None
+        return F.linear(values, self.weight.to(values.dtype), bias)
+
+
+def select_trainable(model: nn.Module, preset: str) -> list[str]:
+    """Freeze everything but what a preset trains.
+
+    Args:
+        model: A `SemanticAlignment`; linear layers of its language model that are to be trained get float32 weights.
+        preset: "sam", "projection" (Table 3 row 2) or "mmicl" (row 6).
+
+    Returns:
+        The names of the trainable parameters.
+
+    Raises:
+        SamConfigurationError: An unknown preset, or nothing of it is in the model.
+    """
+    if preset not in PRESETS:
+        raise SamConfigurationError(f"model.trainable is {preset!r}; choose one of {', '.join(PRESETS)}")
+    names = []
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(PRESETS[preset]))
+        if parameter.requires_grad:
+            names.append(name)
+    if not names:
+        raise SamConfigurationError(
+            f"model.trainable is {preset!r}, but the model has no such layers: {PRESETS[preset]}"
+        )
+    for name in names:
+        module = model.get_submodule(name.rpartition(".")[0])
+        if name.startswith("llm_model.") and module.weight.dtype != torch.float32:
+            module.__class__ = MasterWeightLinear
+            module.float()
+    return names

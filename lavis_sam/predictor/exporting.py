@@ -1,0 +1,61 @@
+"""Writing a loaded model in one of the forms that others read."""
+
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.adapters import is_adapter, save_adapter
+from lavis_sam.models.checkpoints import save_checkpoint, to_released, trainable_state_dict
+from lavis_sam.models.instructblip_export import save_instructblip
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.predictor.loading import model_config
+
+FORMATS = ("adapter", "released", "instructblip")
+
+
+def export_model(
+    model: SemanticAlignment, out: str | Path, form: str, *, source: str | Path, checkpoint: str | Path | None = None
+) -> dict[str, Any]:
+    """Write a model.
+
+    Args:
+        model: The model, with its weights.
+        out: The folder to make; for "released" a .pth file.
+        form: "adapter", "released" or "instructblip"; see `lavis-sam export`.
+        source: What the model was loaded from.
+        checkpoint: Trained layers that were loaded over it.
+
+    Returns:
+        `format`, `path` and `bytes` of what was written.
+
+    Raises:
+        SamConfigurationError: An unknown format; or the path is a file where a folder is wanted or the reverse, or a
+            folder with other files.
+        SamCheckpointError: The authors' code has no such layers.
+    """
+    out = Path(out)
+    if form not in FORMATS:
+        raise SamConfigurationError(f"format is {form!r}; choose one of {', '.join(FORMATS)}.")
+    _check_place(out, form)
+    if form == "released":
+        save_checkpoint(out, {"model": to_released(trainable_state_dict(model))})
+    elif form == "adapter":
+        config = model_config(source, checkpoint=checkpoint)
+        save_adapter(out, model, model_type=config.model_type, trainable=config.trainable)
+    else:
+        save_instructblip(out, model)
+    files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+    return {"format": form, "path": str(out), "bytes": sum(path.stat().st_size for path in files)}
+
+
+def _check_place(out: Path, form: str) -> None:
+    """Never write among files that are something else."""
+    if form == "released":
+        problem = "is a folder; the format released writes a .pth file" if out.is_dir() else ""
+    elif out.is_dir():
+        is_ours = form == "adapter" and is_adapter(out)
+        problem = "" if is_ours or not any(out.iterdir()) else "is a folder with other files in it"
+    else:
+        problem = f"is a file; the format {form} writes a folder" if out.exists() else ""
+    if problem:
+        raise SamConfigurationError(f"{out} {problem}. Give another path.")

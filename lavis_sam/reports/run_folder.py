@@ -1,0 +1,243 @@
+"""What an evaluation leaves on disk, written in one call and checked when it is read.
+
+    RUN/                    one model
+      AESOP/                one data set; `write_results` makes this folder
+        pred.json           predictions in the authors' exchange format
+        eval.json           {"rouge", "cider", "bleu4"}, x100, two decimals: the authors' file
+        eval_score.json     the scores of each sample: the authors' file
+        manifest.json       protocol, data, how the predictions were made, exact scores, fingerprints of the other files
+      VIST/ …
+
+The manifest is removed first and written last, so a folder with a manifest is whole, and one without is unfinished.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lavis_sam import __version__
+from lavis_sam.errors import SamDataError
+from lavis_sam.files import write_json
+from lavis_sam.metrics.predictions import Prediction, data_fingerprint, read_json
+from lavis_sam.metrics.protocols import METRICS, PROTOCOLS, Scores
+from lavis_sam.reports.benchmarks import evaluation_set
+
+PREDICTIONS_FILE = "pred.json"
+SCORES_FILE = "eval.json"
+SAMPLE_SCORES_FILE = "eval_score.json"
+MANIFEST_FILE = "manifest.json"
+_FORMAT = 1
+_DECIMALS = 2
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How predictions were made; None where nobody knows.
+
+    Attributes:
+        model: The model's name.
+        weights: Fingerprint of its weights.
+        split: The split of the data set.
+        prompts: The prompt set.
+        decoding: Arguments of `generate`.
+        config: The resolved configuration.
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    split: str | None = None
+    prompts: Any = None
+    decoding: Mapping[str, Any] | None = None
+    config: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of one model on one data set.
+
+    Attributes:
+        folder: Where they are.
+        dataset: The data set's name.
+        protocol: How they were scored.
+        count: How many samples there are.
+        corpus: Exact corpus scores, x100.
+        data: Fingerprint of the samples' ids and references.
+        made_by: How the predictions were made, as the manifest says.
+    """
+
+    folder: Path
+    dataset: str
+    protocol: str
+    count: int
+    corpus: Mapping[str, float]
+    data: str
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The data set's name in the paper's tables, or the one it has here if the paper has none."""
+        known = evaluation_set(self.dataset)
+        return known.title if known else self.dataset
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of one model.
+
+    Attributes:
+        folder: Where they are.
+        results: One for each data set, in alphabetical order of the folders.
+    """
+
+    folder: Path
+    results: tuple[Results, ...]
+
+
+def write_results(
+    folder: str | os.PathLike[str],
+    predictions: Sequence[Prediction],
+    scores: Scores,
+    *,
+    dataset: str,
+    provenance: Provenance | None = None,
+) -> Results:
+    """Write the four files of one data set.
+
+    Args:
+        folder: The data set's folder; earlier results there are replaced.
+        predictions: n predictions.
+        scores: Their scores, in the same order.
+        dataset: The data set's name.
+        provenance: How the predictions were made.
+
+    Raises:
+        SamDataError: Scores of other samples, or something that JSON cannot say.
+    """
+    folder = Path(folder)
+    if [prediction.sample_id for prediction in predictions] != list(scores.ids):
+        raise SamDataError(
+            f"{folder}: found scores of {len(scores.ids)} samples and {len(predictions)} predictions, wanted the "
+            "scores of these predictions in the same order."
+        )
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    corpus = scores.corpus()
+    contents: dict[str, Any] = {
+        PREDICTIONS_FILE: [prediction.as_record() for prediction in predictions],
+        SCORES_FILE: {name: round(value, _DECIMALS) for name, value in corpus.items()},
+        SAMPLE_SCORES_FILE: scores.per_sample(),
+    }
+    for name, content in contents.items():
+        write_json(folder / name, content)
+    manifest = {
+        "format": _FORMAT,
+        "lavis_sam": __version__,
+        "dataset": dataset,
+        "protocol": scores.protocol,
+        "count": len(predictions),
+        "corpus": corpus,
+        "data": data_fingerprint(predictions),
+        "made_by": asdict(provenance or Provenance()),
+        "files": {name: _fingerprint(folder / name) for name in contents},
+    }
+    write_json(folder / MANIFEST_FILE, manifest)
+    return _results(folder, manifest)
+
+
+def read_results(folder: str | os.PathLike[str]) -> Results:
+    """Read one data set's folder and check that its files belong together.
+
+    Raises:
+        SamDataError: No manifest, a damaged one, or a file that is not the one that the manifest was written for.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise SamDataError(
+            f"{folder}: found no {MANIFEST_FILE}, wanted a finished evaluation. Let it finish; predictions from "
+            f"elsewhere become one by `lavis-sam score {folder / PREDICTIONS_FILE} --out {folder}`."
+        )
+    manifest = read_json(path)
+    problem = _manifest_problem(manifest)
+    if problem:
+        raise SamDataError(f"{path}: {problem}. Evaluate or score again.")
+    for name, fingerprint in manifest["files"].items():
+        if not (folder / name).is_file() or _fingerprint(folder / name) != fingerprint:
+            raise SamDataError(
+                f"{folder / name}: missing, or changed since {MANIFEST_FILE} was written. Restore it, or score "
+                f"{PREDICTIONS_FILE} again."
+            )
+    return _results(folder, manifest)
+
+
+def read_run(folder: str | os.PathLike[str]) -> Run:
+    """Read the results of every data set in a run's folder; folders without predictions and scores are passed over.
+
+    Raises:
+        SamDataError: No such folder, no results in it, unfinished or damaged ones, or two of one data set.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SamDataError(f"{folder}: there is no such folder; wanted one with <DATASET>/{MANIFEST_FILE} in it.")
+    marks = (MANIFEST_FILE, PREDICTIONS_FILE, SCORES_FILE)
+    parts = [part for part in sorted(folder.iterdir()) if any((part / mark).is_file() for mark in marks)]
+    if not parts:
+        raise SamDataError(f"{folder}: found no results, wanted at least one <DATASET>/{MANIFEST_FILE}.")
+    run = Run(folder, tuple(read_results(part) for part in parts))
+    by_title: dict[str, Results] = {}
+    for results in run.results:
+        other = by_title.setdefault(results.title, results)
+        if other is not results:
+            raise SamDataError(
+                f"{other.folder} and {results.folder} are both results on {results.title}; wanted one in a run. "
+                "Move one of them away."
+            )
+    return run
+
+
+def _results(folder: Path, manifest: Mapping[str, Any]) -> Results:
+    return Results(
+        folder=folder,
+        dataset=manifest["dataset"],
+        protocol=manifest["protocol"],
+        count=manifest["count"],
+        corpus={name: float(manifest["corpus"][name]) for name in METRICS},
+        data=manifest["data"],
+        made_by=manifest["made_by"],
+    )
+
+
+def _manifest_problem(manifest: Any) -> str | None:
+    """What is wrong with a manifest, which may come from anywhere."""
+    if not isinstance(manifest, dict):
+        return f"found a {type(manifest).__name__}, wanted an object"
+    if manifest.get("format") != _FORMAT:
+        return f"format: found {manifest.get('format')!r}, wanted {_FORMAT}"
+    for key in ("dataset", "data"):
+        if not isinstance(manifest.get(key), str) or not manifest[key]:
+            return f"{key}: found {manifest.get(key)!r}, wanted a text"
+    if manifest.get("protocol") not in PROTOCOLS:
+        return f"protocol: found {manifest.get('protocol')!r}, wanted one of {', '.join(PROTOCOLS)}"
+    if type(manifest.get("count")) is not int or manifest["count"] < 1:
+        return f"count: found {manifest.get('count')!r}, wanted a positive integer"
+    corpus = manifest.get("corpus")
+    if not isinstance(corpus, dict) or not all(_is_score(corpus.get(name)) for name in METRICS):
+        return f"corpus: found {corpus!r}, wanted a number for each of {', '.join(METRICS)}"
+    if not isinstance(manifest.get("made_by"), dict):
+        return f"made_by: found {manifest.get('made_by')!r}, wanted an object"
+    files = manifest.get("files")
+    if not isinstance(files, dict) or set(files) != {PREDICTIONS_FILE, SCORES_FILE, SAMPLE_SCORES_FILE}:
+        return f"files: found {files!r}, wanted fingerprints of {PREDICTIONS_FILE}, {SCORES_FILE}, {SAMPLE_SCORES_FILE}"
+    return None
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _fingerprint(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

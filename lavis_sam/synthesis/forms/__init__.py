@@ -1,0 +1,48 @@
+"""What a sample is: which objects stand in which pictures, and what is asked and answered about them.
+
+A form is the only part that knows what a data set is for; all stages between its `plan` and its `write` are shared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lavis_sam.synthesis.protocols import Source
+from lavis_sam.synthesis.records import Attempt, Draft, Plan
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a form writes.
+
+    Attributes:
+        instruction: What is asked.
+        output: The answer.
+        required: Words of the answer that are the truth; whatever rewrites it must keep them.
+        references: All right answers, `output` first; empty where there is one.
+    """
+
+    instruction: str
+    output: str
+    required: tuple[str, ...]
+    references: tuple[str, ...] = ()
+
+
+class Form(Protocol):
+    """One kind of data set."""
+
+    def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
+        """Decide what a sample shows.
+
+        Args:
+            attempt: The try; all randomness comes from it.
+            sources: Kind -> where its objects come from.
+
+        Raises:
+            SamDataError: The objects drawn cannot be used; another try may succeed.
+        """
+        ...
+
+    def write(self, draft: Draft) -> Texts:
+        """Ask and answer, when everything is drawn and described."""
+        ...

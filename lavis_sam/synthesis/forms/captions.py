@@ -1,0 +1,167 @@
+"""One picture and something to say about it: captions and questions to pretrain a small base with."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.forms.changes import label_of
+from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, LAYOUTS, companion, other_icons
+from lavis_sam.synthesis.forms.stories import action_of
+from lavis_sam.synthesis.phrases import Phrases, listed, sentence, with_article
+from lavis_sam.synthesis.protocols import Draw, Source
+from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
+
+# How often a scene holds a second object.
+_ACCOMPANIED = 0.6
+# How often a question about presence names something that is not there.
+_ABSENT = 0.5
+_FEWEST_ICONS = 2
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
+
+
+class Captions:
+    """One picture; what is asked about it is drawn from what can be asked."""
+
+    def __init__(self, form: str, pictures: int) -> None:
+        """Set the form's name; there is one picture."""
+        self._form = form
+        self._phrases = Phrases.load(form)
+
+    def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
+        """See `Form.plan`; the last object may be one that is not in the picture, to be asked for."""
+        rng = attempt.rng("plan")
+        source = sources[attempt.kind]
+        objects = [source.draw(Draw(rng, 1, attempt.slot if attempt.number == 0 else None))]
+        if attempt.kind in SCENE_KINDS and rng.random() < _ACCOMPANIED:
+            objects.append(companion(sources, rng, objects))
+        if attempt.kind == "icons":
+            objects += other_icons(source, rng, objects, int(rng.integers(_FEWEST_ICONS, ICONS_IN_GRID + 1)) - 1)
+        actors = [Actor(index, 0, "companion" if index else "main") for index in range(len(objects))]
+        facts: dict[str, str] = {}
+        if attempt.kind != "covers" and rng.random() < _ABSENT:
+            objects.append(source.draw(Draw(rng, 1, unlike=tuple(objects))))
+            facts["absent"] = str(len(objects) - 1)
+        return Plan(attempt, self._form, tuple(objects), (PicturePlan(LAYOUTS[attempt.kind], tuple(actors)),), facts)
+
+    def write(self, draft: Draft) -> Texts:
+        """See `Form.write`."""
+        rng = draft.plan.attempt.rng("write")
+        askable = _ASKABLE[draft.plan.attempt.kind]
+        tries = [askable[int(index)] for index in rng.permutation(len(askable))]
+        for ask in tries:
+            texts = ask(draft, self._phrases, rng)
+            if texts is not None:
+                return texts
+        raise LookupError(f"nothing can be asked about {draft.plan.attempt.id}")
+
+
+Ask = Callable[[Draft, Phrases, np.random.Generator], Texts | None]
+
+
+def _texts(phrases: Phrases, rng: np.random.Generator, key: str, facts: Mapping[str, str], *required: str) -> Texts:
+    instruction = phrases.pick(rng, key, "instruction", facts)
+    return Texts(sentence_or_question(instruction), sentence(phrases.pick(rng, key, "answer", facts)), required)
+
+
+def sentence_or_question(text: str) -> str:
+    """A text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def _describe_scene(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    present = draft.plan.pictures[0].actors
+    things = listed([draft.descriptions[actor.thing] for actor in present])
+    if any(draft.descriptions[actor.thing].endswith(".") for actor in present):
+        return None  # whole sentences of a source's captions do not make a list
+    place = draft.backgrounds[0].place
+    facts = {"things": things, "Things": sentence_or_question(things), "place": place}
+    told = tuple(word for actor in present for word in draft.plan.objects[actor.thing].told)
+    return _texts(phrases, rng, "scene", facts, *told)
+
+
+def _place(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    place = draft.backgrounds[0].place
+    return _texts(phrases, rng, "place", {"place": place}, place) if place else None
+
+
+def _attribute(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    """A colour of the main object, asked without naming it."""
+    main = draft.plan.objects[0]
+    others = [draft.plan.objects[actor.thing] for actor in draft.plan.pictures[0].actors[1:]]
+    colours = [name for name in main.attributes if name.endswith("colour") and main.attributes[name] in main.told]
+    if not colours or not main.noun or main.noun in [other.noun for other in others]:
+        return None
+    name = colours[int(rng.integers(len(colours)))]
+    part = name.removesuffix("colour").strip()
+    thing = f"the {main.noun}'s {part}" if part else f"the {main.noun}"
+    facts = {"attribute": "colour", "thing": thing, "value": main.attributes[name]}
+    return _texts(phrases, rng, "attribute", facts, main.attributes[name])
+
+
+def _action(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    actor = draft.plan.pictures[0].actors[0]
+    label = draft.plan.objects[actor.thing].label
+    if not label:
+        return None
+    facts = {"thing": f"the {label}", "The_thing": f"The {label}", "action": action_of(draft, actor)}
+    return _texts(phrases, rng, "action", facts, facts["action"])
+
+
+def _side(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    """What is on the left or right, where two objects clearly are."""
+    composite = draft.composites[0]
+    if len(composite.layers) != 2:
+        return None
+    spans = sorted((layer.box[0], layer.box[0] + layer.box[2], layer.actor.thing) for layer in composite.layers)
+    if spans[0][1] > spans[1][0]:
+        return None
+    side = int(rng.integers(2))
+    thing = draft.plan.objects[spans[side][2]]
+    if not thing.label:
+        return None
+    facts = {"side": ("left", "right")[side], "a_thing": with_article(thing.label)}
+    return _texts(phrases, rng, "side", facts, thing.label)
+
+
+def _presence(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    asked, answer = 0, "yes_answer"
+    if "absent" in draft.plan.facts:
+        asked, answer = int(draft.plan.facts["absent"]), "no_answer"
+    thing: SourceObject = draft.plan.objects[asked]
+    if not thing.label:
+        return None
+    facts = {"a_thing": with_article(label_of(thing)), "label": thing.label}
+    instruction = phrases.pick(rng, "presence", "instruction", facts)
+    output = sentence(phrases.pick(rng, "presence", answer, facts))
+    return Texts(instruction, output, ("yes" if answer == "yes_answer" else "no",))
+
+
+def _count_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    number = _NUMBERS[len(draft.plan.pictures[0].actors)]
+    return _texts(phrases, rng, "count", {"what": "icons", "number": number}, number)
+
+
+def _list_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+    labels = [draft.plan.objects[actor.thing].label for actor in draft.plan.pictures[0].actors]
+    return _texts(phrases, rng, "flat_icons", {"things": listed([with_article(label) for label in labels])}, *labels)
+
+
+def _cover(fact: str) -> Ask:
+    def ask(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
+        facts = draft.plan.objects[0].views[0].attributes
+        wanted = ("title", "author") if fact == "cover" else (fact,)
+        if not all(facts.get(name) for name in wanted):
+            return None
+        return _texts(phrases, rng, fact, facts, *(facts[name] for name in wanted))
+
+    return ask
+
+
+# In each list the first entry can always be asked, and the other ones where the picture allows it.
+_ASKABLE: Mapping[str, tuple[Ask, ...]] = {
+    "characters": (_describe_scene, _describe_scene, _place, _attribute, _action, _side, _presence),
+    "furniture": (_describe_scene, _describe_scene, _place, _attribute, _side, _presence),
+    "icons": (_list_icons, _count_icons, _presence),
+    "covers": (_cover("genre"), _cover("author"), _cover("cover")),
+}

@@ -1,0 +1,104 @@
+"""Several pictures that share one thing: MmLINK's pairs (paper, section 3) and groups of five for group captioning.
+
+Characters and furniture stand in a different place in each picture, seen from another side and beside another
+companion; icons are one of six in a grid; covers are books of one author or genre.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lavis_sam.errors import SamDataError
+from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.phrases import Phrases, sentence
+from lavis_sam.synthesis.protocols import Draw, Source
+from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
+
+ICONS_IN_GRID = 6
+# How often a companion is of the main object's own kind: then its looks alone tell the two apart.
+_SAME_KIND = 0.5
+LAYOUTS = {"characters": "scene", "furniture": "scene", "icons": "grid", "covers": "flat"}
+
+
+class SharedObject:
+    """One main object in every picture."""
+
+    def __init__(self, form: str, pictures: int) -> None:
+        """Set the form's name (one of `records.FORMS`) and how many pictures a sample has."""
+        self._form, self._count = form, pictures
+        self._phrases = Phrases.load(form)
+
+    def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
+        """See `Form.plan`."""
+        rng = attempt.rng("plan")
+        position = attempt.slot if attempt.number == 0 else None
+        main = sources[attempt.kind].draw(Draw(rng, self._count, position))
+        objects, pictures = [main], []
+        for index in range(self._count):
+            actors = [Actor(0, index % len(main.views), "main")]
+            if attempt.kind in SCENE_KINDS:
+                objects.append(companion(sources, rng, objects))
+                actors.append(Actor(len(objects) - 1, 0, "companion"))
+            elif attempt.kind == "icons":
+                fillers = other_icons(sources["icons"], rng, objects, ICONS_IN_GRID - 1)
+                first = len(objects)
+                actors += [Actor(first + offset, 0, "companion") for offset in range(len(fillers))]
+                objects += fillers
+            pictures.append(PicturePlan(LAYOUTS[attempt.kind], tuple(actors)))
+        return Plan(attempt, self._form, tuple(objects), tuple(pictures))
+
+    def write(self, draft: Draft) -> Texts:
+        """See `Form.write`."""
+        attempt, main = draft.plan.attempt, draft.plan.objects[0]
+        key = relation_of(main) if attempt.kind == "covers" else attempt.kind
+        rng = attempt.rng("write")
+        facts = {**main.attributes, "thing": draft.descriptions[0]}
+        instruction = self._phrases.pick(rng, key, "instruction", facts)
+        output = self._phrases.pick(rng, key, "answer", facts)
+        return Texts(instruction, sentence(output), main.told)
+
+
+def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: list[SourceObject]) -> SourceObject:
+    """Something to stand beside the main object, and like nothing that is there already.
+
+    Args:
+        sources: Kind -> source; companions come from both scene kinds.
+        rng: Decides.
+        present: The sample's objects so far, the main one first.
+
+    Raises:
+        SamDataError: No scene source gives anything different.
+    """
+    kinds = [kind for kind in SCENE_KINDS if kind in sources]
+    own = present[0].kind
+    if own in kinds and len(kinds) > 1:
+        kinds = [own] if rng.random() < _SAME_KIND else [kind for kind in kinds if kind != own]
+    if not kinds:
+        raise SamDataError(f"no source of {' or '.join(SCENE_KINDS)} to draw a companion from")
+    kind = kinds[int(rng.integers(len(kinds)))]
+    return sources[kind].draw(Draw(rng, 1, unlike=tuple(present)))
+
+
+def other_icons(
+    source: Source, rng: np.random.Generator, present: list[SourceObject], count: int
+) -> list[SourceObject]:
+    """Icons besides those that are there; where a small set runs out, those of pictures further back may return."""
+    found: list[SourceObject] = []
+    for _ in range(count):
+        for avoided in (present, [present[0], *present[-count:]]):
+            try:
+                found.append(source.draw(Draw(rng, 1, unlike=(*avoided, *found))))
+                break
+            except SamDataError:
+                continue
+        else:
+            raise SamDataError(f"{source.name}: too few icons for a picture of {count + 1}")
+    return found
+
+
+def relation_of(books: SourceObject) -> str:
+    """What two covers have in common, as a key of the phrases."""
+    has = [name for name in ("author", "genre") if books.attributes.get(name)]
+    if not has:
+        raise SamDataError(f"books {books.id} have neither author nor genre in common")
+    return "covers_" + "_".join(has)

@@ -1,0 +1,84 @@
+"""Phrasings from data files: one file a form, `assets/phrases/<form>.yaml`, each entry with several ways to say it."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from lavis_sam.errors import SamConfigurationError
+
+FOLDER = Path(__file__).parents[1] / "assets" / "phrases"
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """The phrasings of one form.
+
+    `$name` stands for a fact; `{image#1}` and other braces are left as they are.
+
+    Attributes:
+        name: The form.
+        entries: Key -> purpose ("instruction", "answer", …) -> phrasings.
+    """
+
+    name: str
+    entries: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+    @staticmethod
+    @functools.cache
+    def load(name: str) -> "Phrases":
+        """Read a form's file."""
+        from omegaconf import OmegaConf
+
+        loaded = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+        if not isinstance(loaded, dict):
+            raise SamConfigurationError(f"{FOLDER / name}.yaml: found a list, wanted a mapping.")
+        return Phrases(
+            name,
+            {
+                str(key): {purpose: tuple(map(str, phrasings)) for purpose, phrasings in entry.items()}
+                for key, entry in loaded.items()
+            },
+        )
+
+    def pick(self, rng: np.random.Generator, key: str, purpose: str, facts: Mapping[str, str]) -> str:
+        """One phrasing, with the facts filled in."""
+        phrasings = self.entries[key][purpose]
+        return self.fill(phrasings[int(rng.integers(len(phrasings)))], facts)
+
+    def all(self, key: str, purpose: str, facts: Mapping[str, str]) -> tuple[str, ...]:
+        """Every phrasing, with the facts filled in."""
+        return tuple(self.fill(phrasing, facts) for phrasing in self.entries[key][purpose])
+
+    @staticmethod
+    def fill(phrasing: str, facts: Mapping[str, str]) -> str:
+        """A phrasing with `$name` replaced.
+
+        Raises:
+            KeyError: A fact is missing.
+        """
+        return Template(phrasing).substitute(facts)
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital letter and ends with a full stop."""
+    text = " ".join(text.split())
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def with_article(phrase: str) -> str:
+    """ "acorn" -> "an acorn"; a phrase that has an article, or is a plural, stays as it is."""
+    first = phrase.split(" ", 1)[0].lower()
+    if first in ("a", "an", "the", "some", "two", "three"):
+        return phrase
+    # By sound, not by letter.
+    vowel = first[:1] in "aeiou" and not first.startswith(("uni", "use", "eu", "one", "ukulele"))
+    return ("an " if vowel or first.startswith(("hour", "honest", "heir")) else "a ") + phrase
+
+
+def listed(phrases: list[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]

@@ -1,0 +1,215 @@
+"""What a backend has to offer, stage by stage: a batch of records in, a list of the same length out.
+
+A GPU backend (Segment Anything, a diffusion model, a chat model, InstructBLIP, CLIP) implements one of these and is
+named in the configuration; nothing else changes. An answer must depend on its own request alone, never on the rest of
+the batch: that is what makes a run repeatable whatever the batches and workers. If a batch raises, its requests are
+tried one by one, and only those that raise again are rejected.
+
+Every backend says its `name` and `version`; both go into the manifest. A version changes when answers change.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from lavis_sam.synthesis.records import Background, Composite, PicturePlan, Rgb, SoftMask, SourceObject, View
+
+
+class Backend(Protocol):
+    """What all backends have."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A group that a source offers but nobody can use.
+
+    Attributes:
+        id: The group.
+        reason: A short class, counted in the run's manifest: "one picture".
+    """
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A request for an object.
+
+    Attributes:
+        rng: Decides everything that is left open.
+        views: How many different views.
+        position: Preferred group of a source that has a list of them: taken modulo its length, so that a run passes
+            through all groups before it repeats one. None draws at random.
+        unlike: Objects that it must differ from in what a description says of it.
+    """
+
+    rng: np.random.Generator
+    views: int
+    position: int | None = None
+    unlike: tuple[SourceObject, ...] = ()
+
+
+class Source(Backend, Protocol):
+    """Objects of one kind, with their views, licence and whatever is known of them."""
+
+    licence: str
+
+    def draw(self, request: Draw) -> SourceObject:
+        """An object with `request.views` different views.
+
+        Raises:
+            SamDataError: The group drawn cannot be read or has too few views; another draw may succeed.
+        """
+        ...
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """Groups that were set aside when the source was listed."""
+        ...
+
+
+class Changing(Protocol):
+    """A source whose objects can be had with one attribute changed (before/after pairs)."""
+
+    def changed(self, thing: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
+        """The object in the same views with another value of one attribute, and that attribute's name."""
+        ...
+
+
+class Segmenter(Backend, Protocol):
+    """Finds the main object of a picture."""
+
+    def segment(self, pictures: Sequence[Rgb]) -> list[SoftMask]:
+        """One soft mask [H, W] a picture [H, W, 3]."""
+        ...
+
+
+@dataclass(frozen=True)
+class BackgroundRequest:
+    """Asks for a place.
+
+    Attributes:
+        rng: Decides what is left open.
+        objects: What stands in it.
+        scene: The scene it has to be, or "" for any.
+        avoid: Scenes that the sample's other pictures have.
+    """
+
+    rng: np.random.Generator
+    objects: tuple[SourceObject, ...]
+    scene: str = ""
+    avoid: tuple[str, ...] = ()
+
+
+class BackgroundWriter(Backend, Protocol):
+    """Thinks of places."""
+
+    def write(self, requests: Sequence[BackgroundRequest]) -> list[Background]:
+        """One place a request."""
+        ...
+
+
+@dataclass(frozen=True)
+class InpaintRequest:
+    """Asks for a picture with the objects where they are and a place around them.
+
+    Attributes:
+        rng: Decides what is left open; twin pictures get equal ones.
+        composite: The objects on the empty canvas.
+        background: The place.
+    """
+
+    rng: np.random.Generator
+    composite: Composite
+    background: Background
+
+
+class Inpainter(Backend, Protocol):
+    """Paints the place around the objects."""
+
+    def inpaint(self, requests: Sequence[InpaintRequest]) -> list[Rgb]:
+        """One picture [S, S, 3] a request. What it does inside the objects is undone afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class DescribeRequest:
+    """Asks for an object in words.
+
+    Attributes:
+        rng: Decides the phrasing.
+        thing: The object, with its source pictures and whatever is known of it.
+        views: The views that were used.
+    """
+
+    rng: np.random.Generator
+    thing: SourceObject
+    views: tuple[View, ...]
+
+
+class Describer(Backend, Protocol):
+    """Describes the main object from its source pictures or its known attributes."""
+
+    def describe(self, requests: Sequence[DescribeRequest]) -> list[str]:
+        """One noun phrase a request: "a young woman wearing a blue jumpsuit and sandals"."""
+        ...
+
+
+@dataclass(frozen=True)
+class RefineRequest:
+    """Asks for a smoother answer.
+
+    Attributes:
+        rng: Decides what is left open.
+        instruction: The question.
+        output: The answer as the template has it.
+        required: Words that must survive; an answer that loses one is not used.
+    """
+
+    rng: np.random.Generator
+    instruction: str
+    output: str
+    required: tuple[str, ...]
+
+
+class Refiner(Backend, Protocol):
+    """Rewrites answers; returning them unchanged is always right."""
+
+    def refine(self, requests: Sequence[RefineRequest]) -> list[str]:
+        """One answer a request."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Asks for measurements that need a model.
+
+    Attributes:
+        pictures: The finished pictures.
+        composites: Where the objects are.
+        plans: What was planned.
+        backgrounds: The places in words.
+    """
+
+    pictures: tuple[Rgb, ...]
+    composites: tuple[Composite, ...]
+    plans: tuple[PicturePlan, ...]
+    backgrounds: tuple[Background, ...]
+
+
+class Scorer(Backend, Protocol):
+    """Measures finished pictures (CLIP similarities)."""
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Mapping[str, tuple[float, ...]]]:
+        """One mapping a request, from names in `quality.SCORES` to values."""
+        ...
+
+
+def backend_versions(backends: Mapping[str, Any]) -> dict[str, str]:
+    """What the manifest says of each backend: "u2netp 1"."""
+    return {job: f"{backend.name} {backend.version}" for job, backend in sorted(backends.items())}

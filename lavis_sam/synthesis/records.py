@@ -1,0 +1,298 @@
+"""The records that travel from stage to stage: frozen, typed, and small enough to print.
+
+Sizes: S is the side of the square canvas (512), H and W those of a source picture. Pictures are uint8 arrays of RGB;
+soft masks ("alpha") are float32 arrays in [0, 1].
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lavis_sam.synthesis.seeds import generator
+
+Rgb = npt.NDArray[np.uint8]  # [H, W, 3]
+Rgba = npt.NDArray[np.uint8]  # [H, W, 4], colours not multiplied by alpha
+Alpha = npt.NDArray[np.float32]  # [H, W]
+Mask = npt.NDArray[np.bool_]  # [H, W]
+
+Polygon = tuple[tuple[float, float], ...]  # (x, y) corners in pixels
+
+KINDS = ("characters", "furniture", "icons", "covers")
+# Objects that are cut out of a picture and put into a scene; the other two kinds are drawn flat.
+SCENE_KINDS = ("characters", "furniture")
+FORMS = ("pairs", "groups", "stories", "changes", "captions")
+STAGES = ("plan", "segment", "composite", "background", "inpaint", "describe", "write")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at filling one place of the data set; everything random in it follows from these four values.
+
+    Attributes:
+        seed: The run's seed.
+        slot: The place in the data set, from 0.
+        number: 0 for the first try; a rejected try is followed by the next number.
+        kind: What the sample is about, one of `KINDS`.
+    """
+
+    seed: int
+    slot: int
+    number: int
+    kind: str
+
+    @property
+    def id(self) -> str:
+        """The sample's id, the same for every try."""
+        return f"{self.slot:06d}"
+
+    def rng(self, stage: str, item: int = 0) -> np.random.Generator:
+        """The generator of one stage and one item (a picture, an object) of it."""
+        return generator(self.seed, self.slot, self.number, stage, item)
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of an object, as a source gives it.
+
+    Attributes:
+        picture: [H, W, 3] what a camera saw.
+        alpha: [H, W] the object's exact or manual mask; None where only segmentation can tell.
+        description: The pose, view angle or file name, for the manifest.
+        reference: Where it came from: a path relative to the source's root, or a recipe.
+        attributes: What is true of this view alone, such as {"pose": "waving"}.
+        contacts: Where it touches the ground, as outlines in pixels of the picture; empty where nobody knows.
+        height: Metres of what is visible, where that differs from the object's (a raised arm, a seated person).
+    """
+
+    picture: Rgb
+    alpha: Alpha | None
+    description: str
+    reference: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    contacts: tuple[Polygon, ...] = ()
+    height: float | None = None
+
+
+@dataclass(frozen=True)
+class SourceObject:
+    """One thing that a sample can be about, with as many views as were asked for.
+
+    Attributes:
+        id: Unique within its source: "id_00000080-01", "procedural:9f3c…".
+        kind: One of `KINDS`.
+        source: The source's name.
+        licence: The licence of its pictures.
+        attributes: What is true of it in every view: {"top colour": "blue"}.
+        told: The words of it that a right description mentions.
+        noun: What it is, in a word: "woman"; "" when unknown.
+        label: A few words that tell it from others, without an article: "woman in the blue jumpsuit"; "" when unknown.
+        caption: The source's own text, or "".
+        height: Real height in metres; companions and rooms are scaled by it.
+        views: One entry a picture that was asked for.
+        recipe: What its source needs to draw it again, in a form that JSON can say; None for photographs.
+    """
+
+    id: str
+    kind: str
+    source: str
+    licence: str
+    attributes: Mapping[str, str]
+    height: float
+    views: tuple[View, ...]
+    told: tuple[str, ...] = ()
+    noun: str = ""
+    label: str = ""
+    caption: str = ""
+    recipe: Any = None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """An object's appearance in one picture.
+
+    Attributes:
+        thing: Index into `Plan.objects`.
+        view: Index into that object's views.
+        role: "main" for what the sample is about, "companion" for what is there besides.
+        name: The name that a story gives it, or "".
+        place_of: In the second picture of a before/after pair: the index of the object whose place and size it has
+            (its own, where it stays); None gives it a new place.
+    """
+
+    thing: int
+    view: int
+    role: str
+    name: str = ""
+    place_of: int | None = None
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """What one picture of a sample shows.
+
+    Attributes:
+        layout: "scene" (objects standing in a place), "grid" (icons on white) or "flat" (one picture as it is).
+        actors: Who appears.
+        twin_of: The earlier picture whose place, camera and layout this one shares (before/after), or None.
+        scene: The scene asked for, by name; "" leaves the choice to the background writer.
+    """
+
+    layout: str
+    actors: tuple[Actor, ...]
+    twin_of: int | None = None
+    scene: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sample will show and say; made by a form (`forms/`), before anything is drawn.
+
+    Attributes:
+        attempt: The try it belongs to.
+        form: One of `FORMS`.
+        objects: Every object of the sample.
+        pictures: Its pictures in order.
+        facts: What the text has to say beyond the objects' attributes: {"change": "removed", …}.
+    """
+
+    attempt: Attempt
+    form: str
+    objects: tuple[SourceObject, ...]
+    pictures: tuple[PicturePlan, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SoftMask:
+    """What a segmenter says of one picture.
+
+    Attributes:
+        alpha: [H, W] probability of belonging to the object.
+        predicted_iou: The segmenter's own estimate of its quality, where it has one (Segment Anything).
+    """
+
+    alpha: Alpha
+    predicted_iou: float | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """An object cut out of its source picture.
+
+    Attributes:
+        rgba: [h, w, 4] cropped to what is visible of it.
+        contacts: Where it touches the ground, as outlines in pixels of `rgba`.
+    """
+
+    rgba: Rgba
+    contacts: tuple[Polygon, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An object on the canvas.
+
+    Attributes:
+        actor: Who it is.
+        rgba: [h, w, 4] the object at its final size; the box is its place.
+        box: (left, top, width, height) in canvas pixels; may reach over the edge.
+        alpha: [S, S] its own soft mask on the canvas, occluded parts included.
+        contacts: Where it touches the ground, as outlines in canvas pixels.
+    """
+
+    actor: Actor
+    rgba: Rgba
+    box: tuple[int, int, int, int]
+    alpha: Alpha
+    contacts: tuple[Polygon, ...] = ()
+
+
+@dataclass(frozen=True)
+class Composite:
+    """The objects of one picture on an empty canvas: the paper's mask image.
+
+    Attributes:
+        colour: [S, S, 3] the objects' colours, not multiplied by alpha.
+        alpha: [S, S] all objects together.
+        canvas: [S, S, 3] the objects over the fill colour.
+        layers: Back to front.
+        horizon: Height of the horizon as a share of S from the top; what the objects' sizes were made for.
+        camera_height: Metres; with the horizon it fixes the scale of the ground.
+    """
+
+    colour: Rgb
+    alpha: Alpha
+    canvas: Rgb
+    layers: tuple[Layer, ...]
+    horizon: float
+    camera_height: float
+
+
+@dataclass(frozen=True)
+class Background:
+    """A place in words.
+
+    Attributes:
+        text: "Walking on a street": what an inpainting model is asked for.
+        place: Where that is, to end a sentence with: "on a street"; "" where nobody says.
+        scene: The name of a known scene; "" where the text is all there is.
+    """
+
+    text: str
+    place: str
+    scene: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A sample on its way; each stage fills its own fields and leaves the others.
+
+    Attributes:
+        plan: What is to be made.
+        segments: (object, view) -> the object cut out.
+        composites: One a picture.
+        backgrounds: One a picture; text and scene are "" where the picture has none.
+        pictures: One a picture, finished.
+        descriptions: One an object.
+        instruction: The sample's instruction.
+        output: The sample's answer.
+        references: Further right answers, `output` first; empty when there is only one.
+        scores: Every measurement so far: name -> values, one a view, picture or object.
+        hashes: Perceptual hashes of the pictures, hexadecimal.
+    """
+
+    plan: Plan
+    segments: Mapping[tuple[int, int], Segment] = field(default_factory=dict)
+    composites: tuple[Composite, ...] = ()
+    backgrounds: tuple[Background, ...] = ()
+    pictures: tuple[Rgb, ...] = ()
+    descriptions: tuple[str, ...] = ()
+    instruction: str = ""
+    output: str = ""
+    references: tuple[str, ...] = ()
+    scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a try did not become a sample.
+
+    Attributes:
+        attempt: The try.
+        stage: The stage that gave up, one of `STAGES`, or "duplicates".
+        reason: The score that crossed its threshold ("mask.area"), or the class of the error ("SamDataError").
+        value: The score's value; None for an error.
+        limit: The threshold, such as "at least 0.02"; for an error its message.
+        picture: Something to look at: the picture or mask that was judged, or None.
+    """
+
+    attempt: Attempt
+    stage: str
+    reason: str
+    value: float | None
+    limit: str
+    picture: Rgb | None = None

@@ -1,0 +1,110 @@
+"""A whole run: from a configuration and a number to a folder that holds a data set."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lavis_sam import __version__
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.assembly import Assembly
+from lavis_sam.synthesis.finishing import Ledger, finish
+from lavis_sam.synthesis.making import PartJob
+from lavis_sam.synthesis.progress import NoProgress, ProgressLine
+from lavis_sam.synthesis.runners import PartTask, Runner
+from lavis_sam.synthesis.seeds import even_share
+from lavis_sam.synthesis.settings import SynthesisSettings
+from lavis_sam.synthesis.work import WorkFolder
+
+
+def synthesize(
+    settings: SynthesisSettings,
+    root: Path,
+    *,
+    num: int,
+    seed: int,
+    runner: Runner,
+    resume: bool = False,
+    progress: ProgressLine | None = None,
+) -> dict[str, Any]:
+    """Make a data set, or go on with one.
+
+    What comes out depends on `settings`, `num` and `seed` alone: not on the runner, its workers, or how often the
+    run was killed and resumed.
+
+    Args:
+        settings: What a sample is and how it is made.
+        root: The folder to fill.
+        num: Samples wanted.
+        seed: Any integer from 0.
+        runner: Who makes the parts.
+        resume: Go on with what `root` holds.
+        progress: What shows how far it is.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        SamConfigurationError: A backend cannot work, or `root` holds something else.
+        OSError: The disk is full or gone. Finished parts stay, and `resume` continues.
+    """
+    if num < 1 or seed < 0:
+        raise SamConfigurationError(
+            f"found num {num} and seed {seed}, wanted num of at least 1 and seed of at least 0."
+        )
+    progress = progress or NoProgress()
+    folder = WorkFolder(root)
+    assembly = Assembly(settings)
+    identity = {
+        "version": __version__,
+        "num": num,
+        "seed": seed,
+        "settings": dataclasses.asdict(settings),
+        "backends": assembly.versions(),
+    }
+    with folder.opened(identity, resume=resume):
+        if not folder.is_finished:
+            ledger = Ledger(folder, settings, kinds_of_slots(settings, num, seed))
+            job = PartJob(settings, root, seed)
+            with progress:
+                _make(ledger, settings, runner, job, progress)
+                progress.say("writing annotations and shards")
+                finish(folder, settings, ledger, identity, assembly.source_records())
+        folder.remove_work()
+    return folder.manifest()
+
+
+def kinds_of_slots(settings: SynthesisSettings, num: int, seed: int) -> list[str]:
+    """The kind of each place: in proportion to the weights, in any stretch of the data set."""
+    kinds = [kind for kind, weight in settings.kinds.items() if weight > 0]
+    total = sum(settings.kinds[kind] for kind in kinds)
+    return [_at(even_share(slot, seed) * total, kinds, settings) for slot in range(num)]
+
+
+def _at(point: float, kinds: Sequence[str], settings: SynthesisSettings) -> str:
+    for kind in kinds:
+        point -= settings.kinds[kind]
+        if point < 0:
+            return kind
+    return kinds[-1]
+
+
+def _make(ledger: Ledger, settings: SynthesisSettings, runner: Runner, job: PartJob, progress: ProgressLine) -> None:
+    """All rounds: the first fills every place, the others replace near duplicates."""
+    tasks = ledger.first_tasks()
+    for round_ in range(1, settings.run.rounds + 1):
+        _make_missing(ledger, tasks, runner, job, progress)
+        if round_ > 1:
+            ledger.take_in(tasks)
+        tasks = ledger.replacements(round_)
+        if not tasks:
+            return
+        progress.replace(sum(len(task.slots) for task in tasks))
+
+
+def _make_missing(ledger: Ledger, tasks: list[PartTask], runner: Runner, job: PartJob, progress: ProgressLine) -> None:
+    missing = ledger.missing(tasks)
+    unfinished = {task.key for task in missing}
+    progress.found(ledger.finished_in([task for task in tasks if task.key not in unfinished]))
+    if missing:
+        runner.run(job, missing, progress.watch)

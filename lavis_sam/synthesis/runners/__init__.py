@@ -1,0 +1,93 @@
+"""Who makes the parts: processes of this machine today, a cluster tomorrow.
+
+A runner is handed parts that know nothing of one another and may make them in any order, anywhere, more than once.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """A batch of places of the data set, to be filled by one worker.
+
+    Attributes:
+        round: 0 for the first pass, then one for each replacement of near duplicates.
+        number: The part's number within its round.
+        slots: (place, number of the first try, kind) of each.
+        careful: Make one sample at a time and announce each try, so that a crash can be traced to it.
+        suspected: (place, try) of tries during which a worker died once.
+        crashed: (place, try) of tries during which two workers died; they are rejected unseen.
+    """
+
+    round: int
+    number: int
+    slots: tuple[tuple[int, int, str], ...]
+    careful: bool = False
+    suspected: frozenset[tuple[int, int]] = frozenset()
+    crashed: frozenset[tuple[int, int]] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """The part's name in the work folder."""
+        return f"{self.round}-{self.number:06d}"
+
+    def after_crash(self, trying: tuple[int, int] | None) -> "PartTask":
+        """The same part for another go.
+
+        Args:
+            trying: The try that was announced last, if any was.
+        """
+        if trying is None:
+            return replace(self, careful=True)
+        if trying in self.suspected:
+            return replace(self, careful=True, crashed=self.crashed | {trying})
+        return replace(self, careful=True, suspected=self.suspected | {trying})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Something happened in a worker.
+
+    Attributes:
+        stage: The stage that was finished, or "accepted" for finished samples.
+        passed: Drafts that passed it.
+        rejected: Drafts that did not.
+    """
+
+    stage: str
+    passed: int
+    rejected: int
+
+
+Tell = Callable[[Progress | tuple[int, int]], None]
+
+
+class Maker(Protocol):
+    """Makes one part and leaves it in the work folder."""
+
+    def __call__(self, task: PartTask, tell: Tell) -> None:
+        """Make it; `tell` takes progress, and announcements of tries as (slot, number)."""
+        ...
+
+
+class Job(Protocol):
+    """What is sent to a worker once: everything that it needs to make parts. Has to survive pickling."""
+
+    def prepare(self) -> Maker:
+        """Build the backends."""
+        ...
+
+
+class Runner(Protocol):
+    """Has all parts made."""
+
+    def run(self, job: Job, tasks: Iterable[PartTask], watch: Callable[[Progress], None]) -> None:
+        """Return when every part is there.
+
+        Raises:
+            SamError: Something that no other try would mend; finished parts stay.
+            OSError: The disk is full or gone.
+        """
+        ...

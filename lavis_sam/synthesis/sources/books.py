@@ -1,0 +1,148 @@
+"""Book covers from the Amazon book cover list: books of one author, or of one genre (covers).
+
+The list has no header and seven quoted columns - ASIN, file name, address, title, author, category number, category -
+in latin-1. ASINs have lost their leading zeros, so the file name is what identifies a book; authors can be empty.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.synthesis.protocols import Draw, LeftOut
+from lavis_sam.synthesis.records import SourceObject, View
+from lavis_sam.synthesis.sources.files import existing_file, existing_folder, read_picture
+from lavis_sam.synthesis.sources.groups import is_held_out
+
+LICENCE = "Book covers: rights with their publishers, for research"
+_COLUMNS = 7
+_LONGEST_FIELD = 100_000
+# Genres have thousands of books and authors a few, so half of the samples are about an author.
+_AUTHOR_SHARE = 0.5
+_COVER_HEIGHT = 0.24
+
+
+@dataclass(frozen=True)
+class Book:
+    """One row: the file under its category's folder, and what is known of it."""
+
+    file: str
+    title: str
+    author: str
+    genre: str
+
+
+class BookSource:
+    """Draws books that share an author, a genre or both; an object's views are their covers."""
+
+    name = "book covers"
+    version = "1"
+    licence = LICENCE
+
+    def __init__(self, root: str, table: str = "book32-listing.csv", split: str = "train", fewest: int = 2) -> None:
+        """Read the list.
+
+        Args:
+            root: The covers are in `<root>/<Category>/<file name>`.
+            table: The list, relative to the root.
+            split: "train" or "held_out", by author and genre.
+            fewest: Books that an author or genre must have.
+
+        Raises:
+            SamConfigurationError: The list is missing or malformed, or nothing in it can be used.
+        """
+        self._root = existing_folder(root, "sources.covers.root")
+        books, self._left_out = _read_table(existing_file(self._root / table, "the list of books"))
+        authors, genres = defaultdict(list), defaultdict(list)
+        for book in books:
+            if book.author:
+                authors[book.author].append(book)
+            genres[book.genre].append(book)
+        held_out = split == "held_out"
+        self._authors = _usable(authors, fewest, "author", held_out)
+        self._genres = _usable(genres, fewest, "genre", held_out)
+        if not self._authors and not self._genres:
+            raise SamConfigurationError(
+                f"{self._root / table}: {len(books)} books, but no author and no genre with at least {fewest} of them "
+                f"in the split {split!r}."
+            )
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """See `Source.left_out`."""
+        return iter(self._left_out)
+
+    def draw(self, request: Draw) -> SourceObject:
+        """See `Source.draw`; the views are covers of different books."""
+        by_author = bool(self._authors) and (not self._genres or request.rng.random() < _AUTHOR_SHARE)
+        groups = self._authors if by_author else self._genres
+        groups = [group for group in groups if len(group) >= request.views]
+        if not groups:
+            raise SamDataError(f"{self.name}: nobody has {request.views} books")
+        place = request.position if request.position is not None else int(request.rng.integers(len(groups)))
+        books = _pick(groups[place % len(groups)], request.views, request.rng)
+        attributes = shared_facts([book.author for book in books], [book.genre for book in books])
+        return SourceObject(
+            id=" + ".join(book.file for book in books),
+            kind="covers",
+            source=self.name,
+            licence=self.licence,
+            attributes=attributes,
+            told=tuple(attributes.values()),
+            height=_COVER_HEIGHT,
+            views=tuple(self._view(book) for book in books),
+        )
+
+    def _view(self, book: Book) -> View:
+        path = f"{book.genre}/{book.file}"
+        picture = read_picture(self._root, path)
+        facts = {"title": book.title, "author": book.author, "genre": book.genre}
+        return View(picture, np.ones(picture.shape[:2], np.float32), book.title, path, facts)
+
+
+def shared_facts(authors: list[str], genres: list[str]) -> dict[str, str]:
+    """What all books of a sample have in common: {"author": …, "genre": …}, either may be missing."""
+    shared = {}
+    if authors[0] and len(set(authors)) == 1:
+        shared["author"] = authors[0]
+    if genres[0] and len(set(genres)) == 1:
+        shared["genre"] = genres[0]
+    return shared
+
+
+def _usable(groups: dict[str, list[Book]], fewest: int, what: str, held_out: bool) -> list[list[Book]]:
+    usable = [
+        (name, sorted(books, key=lambda book: book.file))
+        for name, books in groups.items()
+        if len(books) >= fewest and is_held_out(f"{what}:{name}") == held_out
+    ]
+    return [books for _, books in sorted(usable, key=lambda entry: entry[0])]
+
+
+def _pick(books: list[Book], count: int, rng: np.random.Generator) -> list[Book]:
+    return [books[int(index)] for index in rng.choice(len(books), count, replace=False)]
+
+
+def _read_table(path: Path) -> tuple[list[Book], list[LeftOut]]:
+    books: list[Book] = []
+    left_out: list[LeftOut] = []
+    seen: set[str] = set()
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        with path.open(encoding="latin-1", newline="") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                if len(row) != _COLUMNS:
+                    left_out.append(LeftOut(f"line {number}", f"{len(row)} columns"))
+                    continue
+                _, name, _, title, author, _, genre = (field.strip() for field in row)
+                if name in seen or not name or not genre:
+                    left_out.append(LeftOut(f"line {number}", "named before" if name in seen else "no name or genre"))
+                    continue
+                seen.add(name)
+                books.append(Book(name, title, author, genre))
+    except (OSError, csv.Error) as error:
+        raise SamConfigurationError(f"{path}: cannot be read as a table ({error}).") from error
+    return books, left_out

@@ -1,0 +1,161 @@
+"""Reading what strangers made: pictures, masks and tables of a source, all under its root."""
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lavis_sam.datasets.images import PICTURE_FORMATS, refuse_absurd_size, whole_pictures_only
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.synthesis.records import Alpha, Rgb
+
+# Below this an object has no details.
+SMALLEST_SIDE = 64
+_LONGEST_LINE = 4_000_000
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def existing_folder(root: str | os.PathLike[str], key: str) -> Path:
+    """A configured folder.
+
+    Raises:
+        SamConfigurationError: It does not exist.
+    """
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise SamConfigurationError(f"{key}: found {str(root)!r}, wanted an existing folder.")
+    return path
+
+
+def existing_file(path: Path, what: str) -> Path:
+    """A file that a source cannot do without.
+
+    Raises:
+        SamConfigurationError: It does not exist.
+    """
+    if not path.is_file():
+        raise SamConfigurationError(f"{path}: missing; it is {what}.")
+    return path
+
+
+def inside(root: Path, relative: str) -> Path:
+    """A path that a table of the source names.
+
+    Raises:
+        SamDataError: It leaves the root, by `..` or by a link.
+    """
+    try:
+        path = Path(os.path.realpath(root / relative))
+    except ValueError as error:
+        raise SamDataError(f"{relative!r}: no file name ({error})") from error
+    if os.path.isabs(relative) or not path.is_relative_to(os.path.realpath(root)):
+        raise SamDataError(f"{relative!r}: leaves the source's folder {root}")
+    return path
+
+
+def read_picture(root: Path, relative: str) -> Rgb:
+    """A source picture, upright, [H, W, 3].
+
+    CMYK, grey, palette and 16-bit pictures are converted; transparent ones are laid on white.
+
+    Raises:
+        SamDataError: It is missing, damaged, cut off, animated, too small or too large.
+    """
+    return np.asarray(_open(root, relative).convert("RGB"))
+
+
+def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alpha]:
+    """A picture with transparency: colours [H, W, 3] and alpha [H, W]; opaque where it has none.
+
+    Raises:
+        SamDataError: As `read_picture`.
+    """
+    rgba = np.asarray(_open(root, relative, smallest, keep_alpha=True).convert("RGBA"))
+    return rgba[..., :3].copy(), rgba[..., 3].astype(np.float32) / np.float32(255)
+
+
+def read_mask(root: Path, relative: str, shape: tuple[int, ...], background: tuple[int, ...] = (0,)) -> Alpha:
+    """A label picture as a mask: everything but the background labels.
+
+    Args:
+        root: The source's folder.
+        relative: The label picture.
+        shape: (H, W) that it has to have.
+        background: Labels that are not the object.
+
+    Raises:
+        SamDataError: It cannot be read, or has another size.
+    """
+    picture = _open(root, relative, smallest=1, keep_alpha=True)
+    # A palette picture's indices are its labels; converting it would look the colours up.
+    labels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16", "1") else picture.convert("L")).astype(int)
+    if labels.shape != tuple(shape[:2]):
+        raise SamDataError(f"{relative}: mask of {labels.shape} for a picture of {tuple(shape[:2])}")
+    return (~np.isin(labels, background)).astype(np.float32)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file.
+
+    Raises:
+        SamConfigurationError: It cannot be read; a source is useless without its table.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SamConfigurationError(f"{path}: cannot be read as JSON ({error}).") from error
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text, gzipped where its name ends in .gz.
+
+    Raises:
+        SamConfigurationError: It cannot be read, or a line is absurdly long.
+    """
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8-sig") as file
+        ):
+            while line := file.readline(_LONGEST_LINE):
+                if len(line) == _LONGEST_LINE:
+                    raise SamConfigurationError(f"{path}: a line of over {_LONGEST_LINE} characters; is this a table?")
+                yield line.rstrip("\r\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise SamConfigurationError(f"{path}: cannot be read ({error}).") from error
+
+
+def _open(root: Path, relative: str, smallest: int = SMALLEST_SIDE, *, keep_alpha: bool = False) -> Image.Image:
+    path = inside(root, relative)
+    try:
+        with whole_pictures_only(), Image.open(path, formats=PICTURE_FORMATS) as picture:
+            _check_form(picture, relative, smallest)
+            upright = ImageOps.exif_transpose(picture)
+            upright.load()
+    except SamDataError:
+        raise
+    # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
+    except Exception as error:
+        message = f"{relative}: cannot be read as a picture ({type(error).__name__}: {error})"
+        raise SamDataError(message.replace(str(path), path.name)) from error
+    if not keep_alpha and (upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info):
+        white = Image.new("RGBA", upright.size, "white")
+        return Image.alpha_composite(white, upright.convert("RGBA"))
+    return upright
+
+
+def _check_form(picture: Image.Image, relative: str, smallest: int) -> None:
+    width, height = picture.size
+    if min(width, height) < smallest:
+        raise SamDataError(f"{relative}: {width}x{height} pixels, wanted at least {smallest} a side")
+    refuse_absurd_size(picture.size)
+    frames = getattr(picture, "n_frames", 1)
+    # Cameras store a preview as a second frame of a JPEG (MPO); that is no animation.
+    if frames > 1 and picture.format != "MPO":
+        raise SamDataError(f"{relative}: animated ({frames} frames), wanted one picture")

@@ -1,0 +1,185 @@
+"""A source that is a list of groups on the disk: the pictures of one object each."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.synthesis.protocols import Draw, LeftOut
+from lavis_sam.synthesis.records import Alpha, Rgb, SourceObject, View
+from lavis_sam.synthesis.sources.files import read_picture
+
+# Of all groups, the share whose ids belong to the evaluation sets; by hash, so a group never changes sides.
+_HELD_OUT = 0.1
+# Views closer than this show nearly the same side.
+_FAR_APART = 60.0
+# Groups looked at when a companion has to differ from what is there.
+_DRAWS = 20
+
+
+@dataclass(frozen=True)
+class ViewFile:
+    """One picture of a group.
+
+    Attributes:
+        path: Relative to the source's root.
+        description: "front", "azimuth 30".
+        azimuth: Degrees around the object, where it is known.
+        mask: The mask's path, where there is one.
+    """
+
+    path: str
+    description: str = ""
+    azimuth: float | None = None
+    mask: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """One object and its pictures.
+
+    Attributes:
+        id: Unique in the source.
+        views: Its pictures.
+        attributes: What is known of it.
+        told: The words that a right description mentions.
+        label: A few words that tell it from others: "man in denim".
+        caption: The source's own text, or "".
+        height: Metres; None takes the source's default.
+        licence: Its own licence; "" takes the source's.
+    """
+
+    id: str
+    views: tuple[ViewFile, ...]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    label: str = ""
+    caption: str = ""
+    height: float | None = None
+    licence: str = ""
+
+
+# (root, view, shape of the picture) -> mask.
+MaskReader = Callable[[Path, ViewFile, tuple[int, ...]], Alpha]
+
+
+class GroupedSource:
+    """Draws objects from a list of groups; pictures are read when they are drawn."""
+
+    version = "1"
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        root: Path,
+        groups: Iterable[Group],
+        *,
+        licence: str,
+        height: float,
+        split: str = "train",
+        fewest_views: int = 2,
+        left_out: Sequence[LeftOut] = (),
+        read_mask: MaskReader | None = None,
+    ) -> None:
+        """Sort the groups, set aside those with too few pictures, and keep those of the split.
+
+        Args:
+            name: The source's name in the manifest.
+            kind: One of `records.KINDS`.
+            root: The folder that paths are relative to.
+            groups: In any order.
+            licence: Of its pictures.
+            height: Metres of an object of which nothing is known.
+            split: "train" or "held_out".
+            fewest_views: Pictures that a group must have.
+            left_out: What the listing itself set aside.
+            read_mask: Reads a view's mask.
+
+        Raises:
+            SamConfigurationError: No group can be used.
+        """
+        self.name, self.licence = name, licence
+        self._kind, self._root, self._height, self._read_mask = kind, root, height, read_mask
+        everything = sorted(groups, key=lambda group: group.id)
+        lonely = [group for group in everything if len(group.views) < fewest_views]
+        self._left_out = [*left_out, *(LeftOut(group.id, "too few pictures") for group in lonely)]
+        usable = [group for group in everything if len(group.views) >= fewest_views]
+        self._groups = [group for group in usable if is_held_out(group.id) == (split == "held_out")]
+        if not self._groups:
+            raise SamConfigurationError(
+                f"sources.{kind}: {name} has {len(everything)} groups under {root}, {len(usable)} with at least "
+                f"{fewest_views} pictures and none of them in the split {split!r}; wanted at least one."
+            )
+
+    def __len__(self) -> int:
+        """Usable groups."""
+        return len(self._groups)
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """See `Source.left_out`."""
+        return iter(self._left_out)
+
+    def draw(self, request: Draw) -> SourceObject:
+        """See `Source.draw`."""
+        group = self._choose(request)
+        files = choose_views(group.views, request.views, request.rng)
+        views = tuple(self._view(file) for file in files)
+        return SourceObject(
+            id=group.id,
+            kind=self._kind,
+            source=self.name,
+            licence=group.licence or self.licence,
+            attributes=dict(group.attributes),
+            height=group.height or self._height,
+            views=views,
+            told=group.told,
+            label=group.label,
+            caption=group.caption,
+        )
+
+    def _choose(self, request: Draw) -> Group:
+        if request.position is not None:
+            return self._groups[request.position % len(self._groups)]
+        taken = {thing.id for thing in request.unlike if thing.source == self.name}
+        known = [dict(thing.attributes) for thing in request.unlike if thing.kind == self._kind]
+        for _ in range(_DRAWS):
+            group = self._groups[int(request.rng.integers(len(self._groups)))]
+            # Without attributes nobody can tell two objects apart by a description, so the id has to do.
+            if group.id not in taken and (not group.attributes or dict(group.attributes) not in known):
+                return group
+        raise SamDataError(f"{self.name}: found no object that differs from {sorted(taken)} in {_DRAWS} draws")
+
+    def _view(self, file: ViewFile) -> View:
+        picture: Rgb = read_picture(self._root, file.path)
+        alpha = None
+        if file.mask is not None and self._read_mask is not None:
+            alpha = self._read_mask(self._root, file, picture.shape)
+        return View(picture, alpha, file.description, file.path)
+
+
+def is_held_out(identity: str) -> bool:
+    """Whether a group belongs to the evaluation sets; the same on every machine."""
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < _HELD_OUT
+
+
+def choose_views(views: Sequence[ViewFile], count: int, rng: np.random.Generator) -> list[ViewFile]:
+    """Different views, far apart in azimuth where that is known; the same again only when there are too few."""
+    order = [views[int(index)] for index in rng.permutation(len(views))]
+    chosen: list[ViewFile] = []
+    for view in order:
+        if all(_angle(view, other) >= _FAR_APART for other in chosen):
+            chosen.append(view)
+    chosen += [view for view in order if view not in chosen]
+    return [chosen[index % len(chosen)] for index in range(count)]
+
+
+def _angle(first: ViewFile, second: ViewFile) -> float:
+    if first.azimuth is None or second.azimuth is None:
+        return 180.0
+    between = abs(first.azimuth - second.azimuth) % 360
+    return min(between, 360 - between)

@@ -1,0 +1,84 @@
+"""What the stages share: batches in which one failure is one failure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.synthesis.records import Draft, Rgb
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+# A missing package or file of the backend itself would fail every sample; such errors end the run.
+FATAL = (SamConfigurationError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that raised.
+
+    Attributes:
+        reason: The error's class.
+        message: Its text.
+        picture: Something to look at, where there is something.
+    """
+
+    reason: str
+    message: str
+    picture: Rgb | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        """The record of an exception."""
+        return cls(type(error).__name__, str(error) or "no message")
+
+
+class Stage(Protocol):
+    """One step of the pipeline."""
+
+    name: str
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
+        """Each draft one step further, or why it got no further; same order, same length."""
+        ...
+
+
+def answer_all(
+    call: Callable[[Sequence[Request]], Sequence[Answer]], requests: Sequence[Request]
+) -> list[Answer | Failure]:
+    """A backend's answers; where the batch as a whole raises, each request is tried alone.
+
+    Args:
+        call: The backend's method.
+        requests: Any number of requests; none gives no call.
+
+    Raises:
+        SamConfigurationError: The backend cannot work at all.
+    """
+    if not requests:
+        return []
+    try:
+        answers: Sequence[Answer | Failure] = call(requests)
+        if len(answers) != len(requests):
+            raise SamDataError(f"the backend gave {len(answers)} answers to {len(requests)} requests")
+        return list(answers)
+    except FATAL:
+        raise
+    except Exception as error:
+        if len(requests) == 1:
+            return [Failure.of(error)]
+    return [answer for request in requests for answer in answer_all(call, [request])]
+
+
+def one_by_one(call: Callable[[Draft], Draft], drafts: Sequence[Draft]) -> list[Draft | Failure]:
+    """The same for a step that is no backend: every draft by itself."""
+    return answer_all(lambda batch: [call(draft) for draft in batch], drafts)
+
+
+def with_scores(draft: Draft, scores: Mapping[str, Sequence[float]]) -> Draft:
+    """The draft with measurements added to what it has."""
+    merged = dict(draft.scores)
+    for name, values in scores.items():
+        merged[name] = merged.get(name, ()) + tuple(float(value) for value in values)
+    return replace(draft, scores=merged)

@@ -1,0 +1,342 @@
+"""Compositing: the objects of a picture on an empty canvas, as the paper's mask images.
+
+Objects of a scene stand on one ground under one camera: its horizon and height are drawn first, and an object's size
+then follows from where its feet are. So two objects in a picture have sizes that agree, and an inpainting backend that
+knows its ground (the panorama compositor) can put them on it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from lavis_sam.errors import SamDataError
+from lavis_sam.synthesis.quality import composite_scores
+from lavis_sam.synthesis.records import (
+    Actor,
+    Alpha,
+    Composite,
+    Draft,
+    Layer,
+    PicturePlan,
+    Rgb,
+    Rgba,
+    Segment,
+    SourceObject,
+)
+from lavis_sam.synthesis.stages.base import Failure, one_by_one, with_scores
+
+WHITE = 255
+# The camera, as a share of the main object's height and bounded in metres (a child's eyes to a raised arm).
+_CAMERA_SHARE, _CAMERA_BOUNDS = (0.65, 1.1), (0.7, 1.7)
+_HORIZON = (0.30, 0.50)
+# Shares of the canvas that an object may have: too small is unreadable, too large leaves no room.
+_MAIN_HEIGHT, _COMPANION_HEIGHT, _WIDTH = (0.30, 0.86), (0.20, 0.86), 0.62
+_TOP, _BOTTOM, _SIDE = 0.02, 0.98, 0.01
+# Visible pixels of an object, and how far below the horizon its feet are, at least; both as shares of the canvas.
+_LEAST_AREA, _LEAST_DROP = 0.013, 0.25
+# Layouts tried before the least bad one goes to quality control.
+_TRIALS = 48
+_ENOUGH_OVERLAP = 0.02
+# A thing that has moved between two pictures is this share of the canvas away from where it was.
+LEAST_MOVE = 0.18
+# Icons: columns x rows, size as a share of the cell, degrees, jitter as a share of the free room.
+_GRID = (3, 2)
+_ICON_SIZE, _ICON_ANGLE = (0.72, 0.97), 18.0
+
+
+class CompositeStage:
+    """Lays out every picture of a sample."""
+
+    name = "composite"
+
+    def __init__(self, size: int, fill: int) -> None:
+        """Set the side S of the canvas in pixels and the grey of what is to be painted."""
+        self.size, self.fill = size, fill
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
+        """Each draft with its composites and their scores."""
+        return one_by_one(self._compose, drafts)
+
+    def _compose(self, draft: Draft) -> Draft:
+        composites: list[Composite] = []
+        for index, picture in enumerate(draft.plan.pictures):
+            heights = [_height(draft.plan.objects[actor.thing], actor.view) for actor in picture.actors]
+            cutouts = [draft.segments[actor.thing, actor.view] for actor in picture.actors]
+            rng = draft.plan.attempt.rng("composite", index)
+            if picture.layout == "flat":
+                made = flat(picture.actors[0], cutouts[0], self.size)
+            elif picture.layout == "grid":
+                before = None if picture.twin_of is None else composites[picture.twin_of]
+                made = grid(picture, cutouts, rng, self.size, before)
+            else:
+                twin = None if picture.twin_of is None else composites[picture.twin_of]
+                made = scene(picture, cutouts, heights, rng, self.size, self.fill, twin)
+            composites.append(made)
+            draft = with_scores(draft, composite_scores(made.layers))
+        return replace(draft, composites=tuple(composites))
+
+
+def scene(
+    picture: PicturePlan,
+    cutouts: Sequence[Segment],
+    heights: Sequence[float],
+    rng: np.random.Generator,
+    size: int,
+    fill: int,
+    twin: Composite | None = None,
+) -> Composite:
+    """Objects standing in a place.
+
+    Args:
+        picture: Who appears; the first actor is what the camera is set up for.
+        cutouts: The segment of each actor.
+        heights: Metres of each actor.
+        rng: Decides camera and places.
+        size: Side S of the canvas.
+        fill: Grey of the canvas.
+        twin: The picture whose camera and places this one keeps.
+    """
+    best: list[Layer] = []
+    least = math.inf
+    # One camera for all layouts that are tried, so that the best one has its own.
+    camera = _Camera(twin.horizon, twin.camera_height) if twin else _Camera.draw(rng, heights[0])
+    for _ in range(_TRIALS):
+        layers = []
+        for actor, cutout, height in zip(picture.actors, cutouts, heights, strict=True):
+            kept = _kept_layer(actor, twin)
+            if kept and _is_same(kept.actor, actor):
+                layers.append(replace(kept, actor=actor))
+                continue
+            box = _replacing(kept, cutout.rgba) if kept else _stand(cutout.rgba, height, actor, camera, rng, size)
+            layers.append(place(actor, cutout, box, size))
+        # Who stands nearer hides who stands further away; feet lower in the picture are nearer.
+        layers.sort(key=lambda layer: layer.box[1] + layer.box[3])
+        fault = max(composite_scores(layers)["composite.overlap"]) + (0.0 if _moved_enough(layers, twin, size) else 1.0)
+        if fault < least:
+            best, least = layers, fault
+        if least <= _ENOUGH_OVERLAP:
+            break
+    return flatten(best, size, size, fill, camera.horizon, camera.height)
+
+
+def grid(
+    picture: PicturePlan, cutouts: Sequence[Segment], rng: np.random.Generator, size: int, twin: Composite | None = None
+) -> Composite:
+    """Icons on white, in a jittered grid; each has its own size and angle.
+
+    Args:
+        picture: Up to six actors.
+        cutouts: The segment of each.
+        rng: Decides cells, sizes and angles.
+        size: Side S of the canvas.
+        twin: The picture whose places this one keeps, where its actors say so.
+    """
+    columns, rows = _GRID
+    cell_width, cell_height = size / columns, size / rows
+    side = min(cell_width, cell_height)
+    # A cell that was left stays empty, or what moved could move to where it was.
+    taken = {_cell(layer, size) for layer in twin.layers} if twin else set()
+    free = [int(cell) for cell in rng.permutation(columns * rows) if int(cell) not in taken]
+    new = sum(_kept_layer(actor, twin) is None for actor in picture.actors)
+    if new > len(free):
+        raise SamDataError(f"{new} icons for {len(free)} free cells of a grid of {columns * rows}")
+    layers = []
+    for actor, cutout in zip(picture.actors, cutouts, strict=True):
+        longest = float(rng.uniform(*_ICON_SIZE)) * side
+        angle = float(rng.uniform(-_ICON_ANGLE, _ICON_ANGLE))
+        shift = rng.uniform(-0.5, 0.5, 2)
+        kept = _kept_layer(actor, twin)
+        if kept and _is_same(kept.actor, actor):
+            layers.append(replace(kept, actor=actor))
+            continue
+        turned = turn(cutout.rgba, angle)
+        height, width = turned.shape[:2]
+        scale = longest / max(height, width)
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        cell = _cell(kept, size) if kept else free.pop()
+        room = np.array([cell_width - width, cell_height - height])
+        corner = np.array([cell % columns * cell_width, cell // columns * cell_height]) + room * (0.5 + shift * 0.8)
+        layers.append(place(actor, Segment(turned), (int(corner[0]), int(corner[1]), width, height), size))
+    return flatten(layers, size, size, WHITE, 0.5, 0.0)
+
+
+def flat(actor: Actor, cutout: Segment, size: int) -> Composite:
+    """One picture as it is, its longer side S pixels long."""
+    height, width = cutout.rgba.shape[:2]
+    scale = size / max(height, width)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    layer = place(actor, cutout, (0, 0, width, height), width, height)
+    return flatten([layer], width, height, WHITE, 0.5, 0.0)
+
+
+def place(
+    actor: Actor, cutout: Segment, box: tuple[int, int, int, int], width: int, height: int | None = None
+) -> Layer:
+    """An object at its size and place on a canvas of `width` x `height` (square by default) pixels.
+
+    Args:
+        actor: Who it is.
+        cutout: Its picture.
+        box: (left, top, width, height) in pixels; may reach over the edge.
+        width: Of the canvas.
+        height: Of the canvas.
+    """
+    rgba = _resized(cutout.rgba, box[2], box[3])
+    alpha = np.zeros((height or width, width), np.float32)
+    target, origin = _common(box, alpha.shape)
+    alpha[target] = rgba[origin][..., 3] / np.float32(255)
+    x_scale, y_scale = box[2] / cutout.rgba.shape[1], box[3] / cutout.rgba.shape[0]
+    contacts = tuple(
+        tuple((box[0] + x * x_scale, box[1] + y * y_scale) for x, y in outline) for outline in cutout.contacts
+    )
+    return Layer(actor, rgba, box, alpha, contacts)
+
+
+def flatten(
+    layers: Sequence[Layer], width: int, height: int, fill: int, horizon: float, camera_height: float
+) -> Composite:
+    """Layers over one another (Porter and Duff's "over"), and over the fill."""
+    colour = np.zeros((height, width, 3), np.float32)
+    alpha = np.zeros((height, width, 1), np.float32)
+    for layer in layers:
+        target, origin = _common(layer.box, (height, width))
+        own = layer.rgba[origin].astype(np.float32)
+        over = own[..., 3:] / 255
+        colour[target] = own[..., :3] * over + colour[target] * (1 - over)
+        alpha[target] = over + alpha[target] * (1 - over)
+    straight = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha > 0)
+    canvas = colour + fill * (1 - alpha)
+    return Composite(_bytes(straight), alpha[..., 0], _bytes(canvas), tuple(layers), horizon, camera_height)
+
+
+def over(colour: Rgb, alpha: Alpha, background: Rgb) -> Rgb:
+    """Objects pasted over a picture, all [S, S, …]."""
+    share = alpha[..., None]
+    return _bytes(colour * share + background * (1 - share))
+
+
+def turn(cutout: Rgba, degrees: float) -> Rgba:
+    """The object turned about its middle, cropped to what is visible."""
+    turned = np.asarray(Image.fromarray(cutout).rotate(degrees, Image.Resampling.BICUBIC, expand=True))
+    seen = cv2.boundingRect((turned[..., 3] > 1).astype(np.uint8))
+    left, top, width, height = seen
+    return turned[top : top + height, left : left + width] if width else turned
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """Looking straight ahead.
+
+    Attributes:
+        horizon: Share of the canvas from the top.
+        height: Metres above the ground.
+    """
+
+    horizon: float
+    height: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, main_height: float) -> "_Camera":
+        share = float(rng.uniform(*_CAMERA_SHARE))
+        return cls(float(rng.uniform(*_HORIZON)), float(np.clip(main_height * share, *_CAMERA_BOUNDS)))
+
+    def feet(self, share: float, metres: float) -> float:
+        """Where the feet of an object are that is `metres` high and takes `share` of the canvas."""
+        return self.horizon + share * self.height / metres
+
+
+def _stand(
+    cutout: Rgba, metres: float, actor: Actor, camera: _Camera, rng: np.random.Generator, size: int
+) -> tuple[int, int, int, int]:
+    """A box on the ground; its size is one that the camera sees there."""
+    aspect = cutout.shape[1] / cutout.shape[0]
+    low, high = _MAIN_HEIGHT if actor.role == "main" else _COMPANION_HEIGHT
+    # Wide objects (a sofa) are limited by their width, which also lowers the least height.
+    high = min(high, _WIDTH / aspect)
+    low = min(low, 0.7 * high)
+    # Thin objects (a lamp) need more height to be seen at all ...
+    low = max(low, math.sqrt(_LEAST_AREA / (aspect * float((cutout[..., 3] >= 128).mean()) + 1e-6)))
+    # ... and feet near the horizon would stand behind the walls of most places.
+    low = max(low, _LEAST_DROP * metres / camera.height)
+    # Feet above the bottom edge, head below the top edge.
+    high = min(high, (_BOTTOM - camera.horizon) * metres / camera.height)
+    rise = 1 - camera.height / metres
+    if rise > 0:
+        high = min(high, (camera.horizon - _TOP) / rise)
+    share = float(rng.uniform(min(low, high), high))
+    feet = camera.feet(share, metres)
+    height, width = max(2, round(share * size)), max(2, round(share * size * aspect))
+    room = size * (1 - 2 * _SIDE) - width
+    left = size * _SIDE + float(rng.uniform(0, 1)) * room
+    return round(left), round(feet * size) - height, width, height
+
+
+def _moved_enough(layers: Sequence[Layer], twin: Composite | None, size: int) -> bool:
+    """Whether everything that was in the twin and has a new place is well away from its old one."""
+    if twin is None:
+        return True
+    before = {layer.actor.thing: layer.box for layer in twin.layers}
+    for layer in layers:
+        old = before.get(layer.actor.thing)
+        if layer.actor.place_of is not None or old is None:
+            continue
+        if abs(layer.box[0] + layer.box[2] / 2 - old[0] - old[2] / 2) < LEAST_MOVE * size:
+            return False
+    return True
+
+
+def _is_same(before: Actor, after: Actor) -> bool:
+    return (before.thing, before.view) == (after.thing, after.view)
+
+
+def _kept_layer(actor: Actor, twin: Composite | None) -> Layer | None:
+    """The twin's layer whose place the actor has."""
+    if twin is None or actor.place_of is None:
+        return None
+    return next((layer for layer in twin.layers if layer.actor.thing == actor.place_of), None)
+
+
+def _height(thing: SourceObject, view: int) -> float:
+    """Metres of an object as a view shows it."""
+    return thing.views[view].height or thing.height
+
+
+def _replacing(kept: Layer, cutout: Rgba) -> tuple[int, int, int, int]:
+    """The box of a changed object: feet and height of the old one, its own width."""
+    left, top, width, height = kept.box
+    own = max(2, round(height * cutout.shape[1] / cutout.shape[0]))
+    return left + (width - own) // 2, top, own, height
+
+
+def _cell(layer: Layer, size: int) -> int:
+    columns, rows = _GRID
+    left, top, width, height = layer.box
+    return int((left + width / 2) * columns / size) + columns * int((top + height / 2) * rows / size)
+
+
+def _common(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of a box that is on the canvas: slices of the canvas, and of the box."""
+    left, top, width, height = box
+    x0, x1 = max(0, left), min(shape[1], left + width)
+    y0, y1 = max(0, top), min(shape[0], top + height)
+    x1, y1 = max(x0, x1), max(y0, y1)
+    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+
+
+def _resized(rgba: Rgba, width: int, height: int) -> Rgba:
+    """[height, width, 4]. Colours count by their alpha, and filters without negative lobes keep edges free of halos."""
+    shrinks = width * height < rgba.shape[0] * rgba.shape[1]
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    weighted = np.dstack([rgba[..., :3] * alpha, alpha])
+    resized = cv2.resize(weighted, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    share = resized[..., 3:]
+    colour = np.divide(resized[..., :3], share, out=np.zeros_like(resized[..., :3]), where=share > 0)
+    return _bytes(np.dstack([colour, share * 255]))
+
+
+def _bytes(values: np.ndarray) -> Rgb:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

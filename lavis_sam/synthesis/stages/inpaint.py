@@ -1,0 +1,120 @@
+"""Inpainting: the place around the objects, and the objects back as they were."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+
+from lavis_sam.errors import SamDataError
+from lavis_sam.synthesis.protocols import Inpainter, InpaintRequest, Scorer, ScoreRequest, Segmenter
+from lavis_sam.synthesis.quality import background_scores, extra_salient, subject_difference
+from lavis_sam.synthesis.records import Draft, Rgb
+from lavis_sam.synthesis.stages.base import Failure, answer_all, with_scores
+from lavis_sam.synthesis.stages.composite import over
+
+
+class InpaintStage:
+    """Paints every scene, pastes the objects back, and measures what came out.
+
+    Grids and flat pictures are finished when they are composed.
+    """
+
+    name = "inpaint"
+
+    def __init__(
+        self, inpainter: Inpainter, *, fill: int, segmenter: Segmenter | None = None, scorer: Scorer | None = None
+    ) -> None:
+        """Keep the backends.
+
+        Args:
+            inpainter: Paints.
+            fill: Grey of the canvas before painting.
+            segmenter: Looks for further salient objects in the finished picture; None saves its time.
+            scorer: Further measurements that need a model.
+        """
+        self._inpainter, self._fill, self._segmenter, self._scorer = inpainter, fill, segmenter, scorer
+
+    def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
+        """Each draft with its finished pictures and their scores."""
+        jobs = [
+            (place, index)
+            for place, draft in enumerate(drafts)
+            for index, picture in enumerate(draft.plan.pictures)
+            if picture.layout == "scene"
+        ]
+        requests = [_request(drafts[place], index) for place, index in jobs]
+        painted = dict(zip(jobs, answer_all(self._inpainter.inpaint, requests), strict=True))
+        results = [_with_pictures(draft, place, painted, self._fill) for place, draft in enumerate(drafts)]
+        if self._segmenter is not None:
+            results = self._look_again(results, jobs, self._segmenter)
+        return self._score(results) if self._scorer is not None else results
+
+    def _look_again(
+        self, results: list[Draft | Failure], jobs: list[tuple[int, int]], segmenter: Segmenter
+    ) -> list[Draft | Failure]:
+        """Re-segmentation: is there anything salient that nobody put there?"""
+        pictures = {job: draft.pictures[job[1]] for job in jobs if isinstance(draft := results[job[0]], Draft)}
+        masks = answer_all(segmenter.segment, list(pictures.values()))
+        for (place, index), mask in zip(pictures, masks, strict=True):
+            draft = results[place]
+            if isinstance(draft, Draft):
+                if isinstance(mask, Failure):
+                    results[place] = mask
+                else:
+                    extra = extra_salient(mask.alpha, draft.composites[index].alpha)
+                    results[place] = with_scores(draft, {"background.extra_salient": (extra,)})
+        return results
+
+    def _score(self, results: list[Draft | Failure]) -> list[Draft | Failure]:
+        if self._scorer is None:
+            return results
+        places = [place for place, draft in enumerate(results) if isinstance(draft, Draft)]
+        drafts = [draft for draft in results if isinstance(draft, Draft)]
+        requests = [
+            ScoreRequest(draft.pictures, draft.composites, draft.plan.pictures, draft.backgrounds) for draft in drafts
+        ]
+        answers = answer_all(self._scorer.score, requests)
+        for place, draft, scores in zip(places, drafts, answers, strict=True):
+            results[place] = scores if isinstance(scores, Failure) else with_scores(draft, scores)
+        return results
+
+
+def _request(draft: Draft, index: int) -> InpaintRequest:
+    twin = draft.plan.pictures[index].twin_of
+    # Twins are painted with equal randomness: the same camera in the same place.
+    rng = draft.plan.attempt.rng("inpaint", index if twin is None else twin)
+    return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index])
+
+
+def _with_pictures(
+    draft: Draft, place: int, painted: dict[tuple[int, int], Rgb | Failure], fill: int
+) -> Draft | Failure:
+    pictures: list[Rgb] = []
+    for index, composite in enumerate(draft.composites):
+        answer = painted.get((place, index), composite.canvas)
+        if isinstance(answer, Failure):
+            return replace(answer, picture=composite.canvas)
+        if answer.shape != composite.canvas.shape or answer.dtype != composite.canvas.dtype:
+            found = f"{answer.dtype} {answer.shape}"
+            wanted = f"{composite.canvas.dtype} {composite.canvas.shape}"
+            return Failure.of(SamDataError(f"the inpainting backend gave a picture of {found}, wanted {wanted}"))
+        if draft.plan.pictures[index].layout == "scene":
+            pasted = over(composite.colour, composite.alpha, answer)
+            scores = {
+                "subject.difference": subject_difference(composite.canvas, answer, composite.alpha),
+                "subject.pasted": subject_difference(composite.canvas, pasted, composite.alpha),
+                **background_scores(pasted, composite.alpha, fill),
+            }
+            draft = with_scores(draft, {name: (value,) for name, value in scores.items()})
+            answer = pasted
+        pictures.append(answer)
+    return replace(draft, pictures=tuple(pictures))
+
+
+def shrunk(picture: Rgb, side: int) -> Rgb:
+    """A picture with its longer side at most `side` pixels long."""
+    scale = side / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -1,0 +1,236 @@
+"""`lavis-sam data convert | validate | import | export`, as a user types them."""
+
+import json
+import shutil
+import sys
+from collections import Counter
+
+import pytest
+
+from helpers.release_parts import pictures
+from helpers.releases import MINIATURES
+from helpers.stand_in import record, write_dataset
+from lavis_sam.cli import main
+from lavis_sam.datasets.schema import read_annotations, to_record
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lavis-sam", "data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        output = capsys.readouterr()
+        return exit_.value.code or 0, output.out, output.err
+
+    return run_command
+
+
+@pytest.fixture(params=list(MINIATURES))
+def miniature(request, tmp_path):
+    return MINIATURES[request.param](tmp_path / "release")
+
+
+def convert(run, miniature, out, *more, annotations=None):
+    annotations = annotations or miniature.annotations
+    return run(
+        "convert", miniature.name, "--annotations", annotations, "--images", miniature.images, "--out", out, *more
+    )
+
+
+def test_convert_and_validate(run, miniature, tmp_path):
+    out = tmp_path / "out"
+    code, told, _ = convert(run, miniature, out)
+    assert code == 0
+    for kind in miniature.problems:
+        assert kind in told
+    records = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
+    expected = [sample for samples in miniature.samples.values() for sample in samples]
+    assert len(records) == len(expected)
+    found = Counter((one["output"], tuple(one["references"])) for one in records)
+    assert found == Counter((one.output, one.references) for one in expected)
+    prefix = "" if miniature.name == "mmlink" else "images/"
+    assert Counter(tuple(one["img_list"]) for one in records) == Counter(
+        tuple(f"{prefix}{image}" for image in one.images) for one in expected
+    )
+    # The folder stands alone: without the release, strictly, it is whole.
+    shutil.rmtree(tmp_path / "release")
+    code, told, _ = run("validate", out, "--strict", "--json")
+    assert code == 0
+    report = json.loads(told)
+    assert (report["valid"], report["samples"], report["dropped"]) == (True, len(expected), 0)
+
+
+def test_convert_split_by_split(run, miniature, tmp_path):
+    for split, storage in miniature.storages.items():
+        out = tmp_path / split
+        code, *_ = convert(run, miniature, out, "--split", split, annotations=storage)
+        assert code == 0
+        samples = read_annotations(out / "annotations.json", out)
+        assert [str(sample.id) for sample in samples] == [sample.id for sample in miniature.samples[split]]
+
+
+def test_validate_a_release(run, miniature):
+    code, told, _ = run(
+        "validate", miniature.annotations, "--format", miniature.name, "--images", miniature.images, "--json"
+    )
+    assert code == 0
+    report = json.loads(told)
+    assert {row["kind"]: row["count"] for row in report["problems"]} == miniature.problems
+    assert report["samples"] == sum(map(len, miniature.samples.values()))
+
+
+def test_strict_conversion_writes_nothing(run, tmp_path):
+    miniature = MINIATURES["vist"](tmp_path / "release")
+    code, told, _ = convert(run, miniature, tmp_path / "out", "--strict")
+    assert code == 1
+    assert "unreadable image" in told
+    assert not (tmp_path / "out").exists()
+    code, told, _ = convert(run, miniature, tmp_path / "out", "--strict", "--json")
+    assert (code, json.loads(told)["valid"]) == (1, False)
+
+
+def test_splits_are_kept_apart(run, tmp_path):
+    out = tmp_path / "out"
+    code, told, _ = convert(run, MINIATURES["spot_the_diff"](tmp_path / "release"), out)
+    assert code == 0
+    assert "annotations.val.json: 1 sample(s)" in told
+    ids = {name: [one["id"] for one in json.loads((out / f"annotations{name}.json").read_text())]
+           for name in ("", ".train", ".val", ".test")}  # fmt: skip
+    # 17 is in two splits.
+    assert ids == {
+        "": ["256", "train/17", "val/17", "77"],
+        ".train": ["256", "train/17"],
+        ".val": ["val/17"],
+        ".test": ["77"],
+    }
+
+
+def test_into_the_release_itself_twice(run, tmp_path):
+    """Pictures stay where they are, and the second time the release is read again, not the first time's result."""
+    miniature = MINIATURES["clevr_change"](tmp_path)
+    for _ in range(2):
+        code, told, _ = convert(run, miniature, tmp_path)
+        assert code == 0
+        assert "missing image" in told
+        first = read_annotations(tmp_path / "annotations.json", tmp_path)[0]
+        assert first.images == ("images/CLEVR_default_000000.png", "sc_images/CLEVR_semantic_000000.png")
+
+
+def test_options_and_prompt_set(run, tmp_path):
+    miniature = MINIATURES["nico_animal"](tmp_path / "release")
+    code, *_ = convert(run, miniature, tmp_path / "out", "--option", "group_size=2", "--prompt-set", "published")
+    assert code == 0
+    records = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert len(records) > 1
+    assert records[0]["instruction"] == "Sum up the common factor in these two pictures in a single statement."
+
+
+def test_everything_wrong_is_in_one_table(run, tmp_path):
+    bad = [record(k, output="") for k in range(5)] + [record(0), record("x", img_list=["../y.png"])]
+    path = write_dataset(tmp_path, [record("good")])
+    path.write_text(json.dumps([record("good"), *bad]))
+    code, told, _ = run("validate", tmp_path)
+    assert code == 0
+    assert "1 whole sample(s); 7 dropped (5 x empty output, 1 x duplicate id, 1 x path leaves the root)." in told
+    rows = [line.split() for line in told.splitlines() if line.startswith("  empty output")]
+    assert rows[0][:4] == ["empty", "output", "5", "5"]
+    assert f"{path}[1]" in told.replace("\n", "").replace(" ", "")
+    code, told, _ = run("validate", tmp_path, "--strict")
+    assert code == 1
+
+
+def test_the_clean_part_can_be_written(run, tmp_path):
+    write_dataset(tmp_path, [record("good"), record("bad", output=" ")])
+    code, told, _ = run("validate", tmp_path, "--out", tmp_path / "clean.json", "--json")
+    assert code == 0
+    assert json.loads(told)["files"] == {str(tmp_path / "clean.json"): 1}
+    assert [sample.id for sample in read_annotations(tmp_path / "clean.json", tmp_path)] == ["good"]
+
+
+def test_nothing_left_fails_without_strict(run, tmp_path):
+    write_dataset(tmp_path, [record("bad", output=" ")])
+    assert run("validate", tmp_path)[0] == 1
+    (tmp_path / "annotations.json").write_text("[{")
+    code, told, _ = run("validate", tmp_path, "--json")
+    assert code == 1
+    assert json.loads(told)["problems"][0]["kind"] == "not JSON"
+
+
+def test_validate_decodes_unless_quick(run, tmp_path):
+    path = write_dataset(tmp_path, [record("a"), record("b", img_list=["two.png"])])
+    content = bytearray((tmp_path / "one.png").read_bytes())
+    content[content.index(b"IDAT") + 6] ^= 255
+    (tmp_path / "one.png").write_bytes(content)
+    assert json.loads(run("validate", path, "--quick", "--json")[1])["dropped"] == 0
+    report = json.loads(run("validate", path, "--json")[1])
+    assert [row["kind"] for row in report["problems"]] == ["unreadable image"]
+
+
+def test_pictures_may_be_elsewhere(run, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    path = write_dataset(tmp_path / "pictures", [record()]).rename(tmp_path / "annotations.json")
+    assert run("validate", path)[0] == 1
+    assert run("validate", path, "--images", tmp_path / "pictures")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["mantis", "m4_instruct"])
+def test_round_trip(run, tmp_path, name):
+    data = tmp_path / "data"
+    data.mkdir()
+    first = record(1, instruction="{image#1}A:{image#2}B:", references=["One.", "Two."])
+    write_dataset(data, [first, record("b", img_list=["sub/x.png"])])
+    before = read_annotations(data / "annotations.json", data)
+    code, told, _ = run("export", name, data, "--out", tmp_path / "exported.json")
+    assert (code, "2 sample(s)" in told) == (0, True)
+    code, *_ = run("import", name, "--annotations", tmp_path / "exported.json", "--images", data, "--out", data)
+    assert code == 0
+    after = read_annotations(data / "annotations.json", data)
+    assert [to_record(sample) for sample in after] == [to_record(sample) for sample in before]
+
+
+def test_import_and_its_problems(run, tmp_path):
+    pictures(tmp_path / "images", "a.jpg")
+    turns = [{"role": "user", "content": "<image>What?"}, {"role": "assistant", "content": "A cat."}]
+    records = [{"id": k, "images": ["a.jpg", "b.jpg"][k : k + 1], "conversation": turns} for k in range(2)]
+    (tmp_path / "mantis.json").write_text(json.dumps(records))
+    arguments = ["import", "mantis", "--annotations", tmp_path / "mantis.json", "--images", tmp_path / "images",
+                 "--out", tmp_path / "out"]  # fmt: skip
+    assert run(*arguments, "--strict")[0] == 1
+    code, told, _ = run(*arguments)
+    assert code == 0
+    assert "1 dropped (1 x missing image)" in told
+    assert read_annotations(tmp_path / "out" / "annotations.json", tmp_path / "out")[0].images == ("images/a.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("convert", "vits", "--annotations", "a", "--images", "i", "--out", "o"), "Did you mean 'vist'"),
+        (("convert", "vist", "--annotations", "nowhere", "--images", ".", "--out", "o"), "--annotations"),
+        (("convert", "vist", "--annotations", ".", "--images", "nowhere", "--out", "o"), "--images"),
+        (("convert", "vist", "--annotations", ".", "--images", ".", "--out", "o"), "train.story-in-sequence.json"),
+        (("convert", "vist", "--annotations", ".", "--images", ".", "--out", "o", "--option", "x"), "KEY=VALUE"),
+        (("convert", "vist", "--annotations", ".", "--images", ".", "--out", "o", "--split", "dev"), "split 'dev'"),
+        (("validate", "nowhere"), "annotations.json"),
+        (("export", "demon", "nowhere", "--out", "o"), "annotations.json"),
+        (("import", "mantiss", "--annotations", "a", "--images", "i", "--out", "o"), "Did you mean 'mantis'"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(run, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.delenv("LAVIS_SAM_DEBUG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    code, told, error = run(*arguments)
+    assert (code, told) == (2, "")
+    assert error.startswith("lavis-sam: error: ")
+    assert words in error
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("command", ["convert", "validate", "import", "export"])
+def test_help_has_examples(run, command):
+    code, told, _ = run(command, "--help")
+    assert code == 0
+    assert f"lavis-sam data {command} " in told

@@ -1,0 +1,184 @@
+"""Tar files of strangers: whole members are found, damaged ones passed over, dangerous ones refused."""
+
+import tarfile
+
+import pytest
+import webdataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.shards import offset_of, overwrite, tar_of
+from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES, Damage, Member, read_members
+from lavis_sam.errors import SamDataError
+
+FILES = [("a.json", b"{}"), ("a.1.jpg", b"x" * 600), ("b/c.json", b"y" * 512), ("b/c.1.png", b"")]
+
+
+def found(path):
+    data = path.read_bytes()
+    members = list(read_members(path))
+    return [
+        (m.name, data[m.offset : m.offset + m.size]) if isinstance(m, Member) else (m.message, m.offset)
+        for m in members
+    ]
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_members_in_every_format(tmp_path, kind):
+    assert found(tar_of(tmp_path / "t.tar", FILES, format=kind)) == FILES
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("name", ["n" * 300 + ".json", "Größe/猫.json", "d/" * 60 + "x.1.jpg"])
+def test_names_that_need_an_extended_header(tmp_path, kind, name):
+    assert found(tar_of(tmp_path / "t.tar", [(name, b"1"), ("z.json", b"2")], format=kind)) == [
+        (name, b"1"),
+        ("z.json", b"2"),
+    ]
+
+
+def test_a_long_name_in_ustar_is_joined_with_its_prefix(tmp_path):
+    name = "folder/" * 20 + "x.json"
+    assert found(tar_of(tmp_path / "t.tar", [(name, b"1")], format=tarfile.USTAR_FORMAT)) == [(name, b"1")]
+
+
+def test_folders_are_passed_over_in_silence(tmp_path):
+    folder = tarfile.TarInfo("b/")
+    folder.type = tarfile.DIRTYPE
+    assert found(tar_of(tmp_path / "t.tar", [(folder, b""), *FILES])) == FILES
+
+
+def test_the_writer_of_webdataset(tmp_path):
+    """It gives every member a date of its own in a pax header."""
+    with webdataset.TarWriter(str(tmp_path / "t.tar")) as writer:
+        writer.write({"__key__": "a", "json": b"{}", "1.jpg": b"12"})
+    assert sorted(found(tmp_path / "t.tar")) == [("a.1.jpg", b"12"), ("a.json", b"{}")]
+
+
+def special(kind, name="x.json", target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        (special(tarfile.SYMTYPE, target="/etc/passwd"), "a symbolic link"),
+        (special(tarfile.LNKTYPE, target="a.json"), "a hard link"),
+        (special(tarfile.CHRTYPE), "a device"),
+        (special(tarfile.FIFOTYPE), "a named pipe"),
+        (special(b"?"), "a member of type b'?'"),
+        (special(tarfile.REGTYPE, "/etc/x.json"), "leaves the folder"),
+        (special(tarfile.REGTYPE, "../x.json"), "leaves the folder"),
+        (special(tarfile.REGTYPE, "a/../../x.json"), "leaves the folder"),
+        (special(tarfile.DIRTYPE, "../x"), "leaves the folder"),
+        (special(tarfile.REGTYPE, ""), "no proper name"),
+    ],
+    ids=lambda value: None if isinstance(value, tarfile.TarInfo) else value,
+)
+def test_dangerous_members_are_refused(tmp_path, header, complaint):
+    path = tar_of(tmp_path / "t.tar", [*FILES, (header, b"")], format=tarfile.GNU_FORMAT)
+    with pytest.raises(SamDataError, match=rf"t\.tar: member '.*' at byte \d+: found .*{complaint}"):
+        list(read_members(path))
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path):
+    info = tarfile.TarInfo("x.json")
+    path = tmp_path / "t.tar"
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    header[0] = 0xFF
+    header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 8 * 32)
+    path.write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(SamDataError, match="no proper name"):
+        list(read_members(path))
+
+
+@pytest.mark.parametrize("size", [MAX_MEMBER_BYTES + 1, 2**40])
+def test_an_oversized_member_is_refused_before_it_is_read(tmp_path, size):
+    info = tarfile.TarInfo("x.1.jpg")
+    info.size = size
+    (tmp_path / "t.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(SamDataError, match=f"found {size} bytes, wanted at most {MAX_MEMBER_BYTES}"):
+        list(read_members(tmp_path / "t.tar"))
+
+
+def test_an_oversized_extended_header_is_refused(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 10**6
+    (tmp_path / "t.tar").write_bytes(info.tobuf() + bytes(2 * 10**6))
+    with pytest.raises(SamDataError, match="an extended header of 1000000 bytes"):
+        list(read_members(tmp_path / "t.tar"))
+
+
+def test_after_a_damaged_header_reading_goes_on(tmp_path):
+    path = tar_of(tmp_path / "t.tar", FILES)
+    place = offset_of(path, "a.1.jpg") - 512
+    overwrite(path, place, b"\xff")
+    assert found(path) == [FILES[0], ("a header's checksum is wrong", place), FILES[2], FILES[3]]
+
+
+def test_a_hole_is_no_end(tmp_path):
+    path = tar_of(tmp_path / "t.tar", FILES)
+    place = offset_of(path, "b/c.json") - 512
+    overwrite(path, place, bytes(1024))
+    assert found(path) == [*FILES[:2], ("zeros where a header should be", place), FILES[3]]
+
+
+@pytest.mark.parametrize("where", ["in a member", "in a header", "after a member"])
+def test_a_file_that_was_cut_off(tmp_path, where):
+    path = tar_of(tmp_path / "t.tar", FILES)
+    end = {"in a member": 100, "in a header": -400, "after a member": -512}[where] + offset_of(path, "b/c.json")
+    path.write_bytes(path.read_bytes()[:end])
+    *whole, damage = read_members(path)
+    assert [member.name for member in whole] == ["a.json", "a.1.jpg"]
+    assert isinstance(damage, Damage)
+    assert "cut off" in damage.message
+
+
+@pytest.mark.parametrize("content", [b"", b"no tar at all", bytes(5), b"\x1f\x8b compressed" * 100])
+def test_what_is_no_tar_has_no_members(tmp_path, content):
+    (tmp_path / "t.tar").write_bytes(content)
+    assert all(isinstance(entry, Damage) for entry in read_members(tmp_path / "t.tar"))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SamDataError, match=r"gone\.tar: cannot be read"):
+        list(read_members(tmp_path / "gone.tar"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_fuzzed_bytes_give_members_or_our_errors(folder, data):
+    """Headers with odd fields but right checksums are where a tar reader goes wrong."""
+    blocks = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        info = tarfile.TarInfo(data.draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)))
+        info.type = data.draw(st.sampled_from([b"0", b"\0", b"x", b"g", b"L", b"K", b"5", b"7", b"2"]))
+        content = data.draw(
+            st.one_of(st.binary(max_size=700), st.sampled_from([b"20 path=other.json\n", b"9 size=7\n"]))
+        )
+        info.size = data.draw(st.one_of(st.just(len(content)), st.integers(0, 2**34)))
+        header = bytearray(info.tobuf(tarfile.GNU_FORMAT))[:512]
+        if data.draw(st.booleans()):
+            for _ in range(data.draw(st.integers(0, 4))):
+                header[data.draw(st.integers(0, 511))] = data.draw(st.integers(0, 255))
+            if data.draw(st.booleans()):
+                header[148:156] = b"%06o\0 " % (sum(header[:148]) + sum(header[156:]) + 8 * 32)
+        blocks.append(bytes(header) + content + bytes(-len(content) % 512))
+    path = folder / "t.tar"
+    path.write_bytes(b"".join(blocks) + bytes(data.draw(st.sampled_from([0, 512, 1024]))))
+    try:
+        entries = list(read_members(path))
+    except SamDataError:
+        return
+    for entry in entries:
+        if isinstance(entry, Member):
+            assert 0 <= entry.offset <= entry.offset + entry.size <= path.stat().st_size
+            assert ".." not in entry.name.split("/")
+            assert not entry.name.startswith("/")

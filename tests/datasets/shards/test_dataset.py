@@ -1,0 +1,194 @@
+"""Items out of shards are those of the map-style set, in every process."""
+
+import logging
+import multiprocessing
+import pickle
+import zipfile
+
+import pytest
+import torch
+from lavis.common.registry import registry
+from omegaconf import OmegaConf
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from helpers.shards import contents, noise_picture, offset_of, opened, overwrite, sharded
+from lavis_sam.datasets.builders.mmlink import MMLinkBuilder
+from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.schema import MultiImageSample, write_annotations
+from lavis_sam.datasets.shards import DamagedSampleError, ShardDataset, write_shards
+from lavis_sam.datasets.shards import dataset as dataset_module
+from lavis_sam.errors import SamDataError
+
+
+def noisy(picture: Image.Image) -> torch.Tensor:
+    """Depends on the picture and on torch's generator, as augmentations do."""
+    return torch.tensor(picture.resize((4, 4)).tobytes()[0] / 255) + torch.rand(3, 4, 4)
+
+
+def text(value: str) -> str:
+    return value.upper()
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """The same samples as a folder and as shards."""
+    samples, path = sharded(tmp_path)
+    annotations = tmp_path / "pictures" / "annotations.json"
+    write_annotations(annotations, samples)
+    return (
+        MultiImageDataset(noisy, text, tmp_path / "pictures", [annotations], seed=5),
+        ShardDataset(noisy, text, ann_paths=[path], seed=5),
+    )
+
+
+def assert_equal_items(one, two):
+    assert one.keys() == two.keys()
+    assert torch.equal(one["image"], two["image"])
+    assert {k: v for k, v in one.items() if k != "image"} == {k: v for k, v in two.items() if k != "image"}
+
+
+def test_items_equal_the_map_style_ones(pair):
+    one, two = pair
+    assert len(one) == len(two) == 10
+    for epoch in (0, 3):
+        one.set_epoch(epoch)
+        two.set_epoch(epoch)
+        for index in range(10):
+            assert_equal_items(one[index], two[index])
+    assert not torch.equal(two.item(3)["image"], two.item(3, repeat=1)["image"])
+
+
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.integration)])
+def test_workers_read_the_same(pair, start):
+    dataset = pair[1]
+    alone = list(DataLoader(dataset, batch_size=3, collate_fn=dataset.collater))
+    assert dataset[0] is not None  # files are open when the workers start
+    context = multiprocessing.get_context(start)
+    workers = DataLoader(dataset, 3, num_workers=2, collate_fn=dataset.collater, multiprocessing_context=context)
+    for one, two in zip(alone, workers, strict=True):
+        assert torch.equal(one["image"], two["image"])
+        assert torch.equal(one["image_mask"], two["image_mask"])
+        assert one["sample_id"] == two["sample_id"]
+
+
+def test_a_pickled_copy_reads_the_same(pair):
+    assert_equal_items(pickle.loads(pickle.dumps(pair[1]))[7], pair[1][7])
+
+
+def test_few_files_are_open_at_once(pair, monkeypatch):
+    monkeypatch.setattr(dataset_module, "_MOST_OPEN_FILES", 2)
+    dataset = pair[1]
+    for index in (0, 9, 4, 0, 9):
+        assert_equal_items(dataset[index], pair[0][index])
+        assert len(dataset._files._open) <= 2
+
+
+def test_a_shard_that_vanished_is_an_error_that_names_it(tmp_path):
+    _, path = sharded(tmp_path)
+    dataset = opened(path)
+    (path / "000000.tar").unlink()
+    with pytest.raises(SamDataError, match=r"000000\.tar: cannot be read any more") as caught:
+        dataset[0]
+    assert not isinstance(caught.value, DamagedSampleError)
+
+
+def test_a_shard_that_was_cut_off_since(tmp_path):
+    _, path = sharded(tmp_path)
+    dataset = opened(path)
+    (path / "000000.tar").write_bytes(b"")
+    with pytest.raises(DamagedSampleError, match="picture 1 was cut off"):
+        dataset[0]
+
+
+def test_a_decompression_bomb_is_refused_with_the_limit(tmp_path):
+    bomb = Image.new("1", (30_000, 30_000))
+    bomb.save(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 200_000
+    write_shards([MultiImageSample(1, ("bomb.png",), "What?", "Boom.", ("Boom.",), "")], tmp_path, tmp_path / "out")
+    with pytest.raises(DamagedSampleError, match=r"sample 1 .*900000000 pixels.* limit of 178956970"):
+        opened(tmp_path / "out")[0]
+
+
+def test_a_file_of_another_format_is_no_picture(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.png", "w") as file:
+        file.writestr("a", "b")
+    write_shards([MultiImageSample(1, ("x.png",), "What?", "No.", ("No.",), "")], tmp_path, tmp_path / "out")
+    with pytest.raises(DamagedSampleError, match="picture 1 cannot be read as a picture"):
+        opened(tmp_path / "out")[0]
+
+
+def test_dropped_samples_are_logged_with_their_count(tmp_path, caplog):
+    _, path = sharded(tmp_path)
+    overwrite(path / "000000.tar", offset_of(path / "000000.tar", "000000001.json"), b"[[")
+    with caplog.at_level(logging.WARNING):
+        assert len(opened(path)) == 9
+    assert "9 whole sample(s); 1 dropped (1 x damaged member)" in caplog.text
+
+
+# Order ----------------------------------------------------------------------------------------------------------------
+
+
+def test_nearby_order_has_every_sample_once_and_few_shards_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset_module, "_MIXED_SHARDS", 2)
+    _, path = sharded(tmp_path, count=24, shard_bytes=24 * 1024)
+    dataset = opened(path)
+    assert len(dataset.index.files) >= 6
+    orders = [dataset.nearby_order(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    for order in orders:
+        assert sorted(order) == list(range(24))
+        shards = [dataset.index.places[index].shard for index in order]
+        for shard in set(shards):
+            first, last = shards.index(shard), 24 - shards[::-1].index(shard)
+            assert len(set(shards[first:last])) <= 2
+    firsts = {dataset.nearby_order(torch.Generator().manual_seed(seed))[0] for seed in range(40)}
+    assert len(firsts) > 12  # every sample may come first
+
+
+# Through LAVIS --------------------------------------------------------------------------------------------------------
+
+
+def config(path, **changes):
+    section = OmegaConf.load(MMLinkBuilder.default_config_path("shards")).datasets.mmlink
+    for name in ("train", "eval"):
+        section.vis_processor[name].image_size = 16
+    section.build_info.annotations.train.storage = str(path)
+    return OmegaConf.merge(section, changes)
+
+
+def test_the_builder_of_mmlink(tmp_path):
+    samples, path = sharded(tmp_path)
+    datasets = MMLinkBuilder(config(path, sample_ratio=2)).build_datasets()
+    assert sorted(datasets) == ["train"]
+    assert isinstance(datasets["train"], ShardDataset)
+    assert contents(datasets["train"].annotation) == contents(samples)
+    assert datasets["train"][2]["image"].shape == (3, 3, 16, 16)
+    assert datasets["train"].sample_ratio == 2
+
+
+def test_any_builder_reads_shards(tmp_path):
+    _, path = sharded(tmp_path)
+    builder = registry.get_builder_class("vist")
+    annotations = {"train": None, "val": None, "test": {"storage": [str(path)]}}
+    section = OmegaConf.load(builder.default_config_path()).datasets.vist
+    changes = {"data_type": "shards", "build_info": {"annotations": annotations}}
+    datasets = builder(OmegaConf.merge(section, changes)).build_datasets()
+    assert len(datasets["test"]) == 10
+    assert "Random" not in str(datasets["test"].vis_processor.transform)
+
+
+def test_strict_and_check_reach_the_shards(tmp_path):
+    _, path = sharded(tmp_path)
+    shard = path / "000000.tar"
+    overwrite(shard, offset_of(shard, "000000001.1.png") + 30, b"?")  # in the picture: only its checksum tells
+    assert len(MMLinkBuilder(config(path, build_info={"strict": True})).build_datasets()["train"]) == 10
+    with pytest.raises(SamDataError, match="SHA-256 is not the manifest's"):
+        MMLinkBuilder(config(path, build_info={"strict": True, "check": "full"})).build_datasets()
+
+
+def test_noise_pictures_differ(tmp_path):
+    """The premise of every comparison here."""
+    noise_picture(tmp_path / "a.png", 1)
+    noise_picture(tmp_path / "b.png", 2)
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

@@ -1,0 +1,335 @@
+"""Shards are bounded, always the same bytes, whole, and an interrupted run goes on."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import webdataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.shards import contents, opened, write_pictures
+from lavis_sam.datasets.schema import MultiImageSample
+from lavis_sam.datasets.shards import unpack_shards, write_shards, writing
+from lavis_sam.datasets.shards.layout import MANIFEST
+from lavis_sam.errors import SamDataError
+
+SMALL = 32 * 1024
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_pictures(tmp_path / "pictures"), tmp_path / "pictures"
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_manifest_tells_the_truth(source, tmp_path):
+    samples, root = source
+    manifest = write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL)
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text()) == manifest
+    assert (manifest["samples"], manifest["pictures"]) == (10, sum(len(sample.images) for sample in samples))
+    names = [entry["file"] for entry in manifest["shards"]]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*names, MANIFEST])
+    assert sum(entry["samples"] for entry in manifest["shards"]) == 10
+    for entry in manifest["shards"]:
+        data = (tmp_path / "out" / entry["file"]).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])
+
+
+@settings(deadline=None, max_examples=25)
+@given(sizes=st.lists(st.lists(st.integers(0, 9000), min_size=1, max_size=3), min_size=1, max_size=12), text=st.text())
+def test_shards_are_bounded_and_hold_everything(tmp_path_factory, sizes, text):
+    folder = tmp_path_factory.mktemp("bounded")
+    text = text.encode("utf-8", "ignore").decode() + "."
+    samples = []
+    for number, parts in enumerate(sizes):
+        for k, size in enumerate(parts):
+            (folder / f"{number}-{k}").write_bytes(os.urandom(size))
+        images = tuple(f"{number}-{k}" for k in range(len(parts)))
+        samples.append(MultiImageSample(number, images, text, text, (text,), ""))
+    limit = 64 * 1024
+    manifest = write_shards(samples, folder, folder / "out", shard_bytes=limit)
+    assert all(entry["bytes"] <= limit for entry in manifest["shards"])
+    # no shard could have taken the next one's first sample as well, give or take tar's padding
+    assert len(manifest["shards"]) <= 1 + sum(map(sum, sizes)) // 10_000
+    dataset = opened(folder / "out")
+    assert contents(dataset.annotation) == contents(samples)
+    for index, sample in enumerate(samples):
+        assert dataset.picture_bytes(index) == [(folder / name).read_bytes() for name in sample.images]
+
+
+def test_the_same_bytes_wherever_and_whenever(source, tmp_path):
+    samples, root = source
+    write_shards(samples, root, tmp_path / "one", shard_bytes=SMALL)
+    for path in root.rglob("*.*"):
+        os.utime(path, (1, 1))
+    write_shards([replace(s, source="elsewhere") for s in samples], root, tmp_path / "two", shard_bytes=SMALL)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_webdataset_reads_them(source, tmp_path):
+    samples, root = source
+    write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL)
+    paths = [str(path) for path in sorted((tmp_path / "out").glob("*.tar"))]
+    found = list(webdataset.WebDataset(paths, shardshuffle=False))
+    assert [json.loads(entry["json"])["output"] for entry in found] == [sample.output for sample in samples]
+    assert found[1]["1.png"] == (root / samples[1].images[0]).read_bytes()
+    assert found[1]["2.jpg"] == (root / samples[1].images[1]).read_bytes()
+
+
+def test_members_carry_nothing_of_the_machine(source, tmp_path):
+    samples, root = source
+    write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL)
+    with tarfile.open(tmp_path / "out" / "000000.tar") as tar:
+        for member in tar:
+            found = (member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode)
+            assert found == (0, 0, 0, "", "", 0o644)
+
+
+# Interruption ---------------------------------------------------------------------------------------------------------
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+def interrupt(monkeypatch, after):
+    """Let the run die when shard number `after` is about to be written."""
+    write = writing._write_shard
+
+    def dying(folder, name, *rest):
+        if name == f"{after:06d}.tar":
+            raise InterruptedRunError
+        return write(folder, name, *rest)
+
+    monkeypatch.setattr(writing, "_write_shard", dying)
+
+
+def test_an_interrupted_run_goes_on(source, tmp_path, monkeypatch):
+    samples, root = source
+    write_shards(samples, root, tmp_path / "whole", shard_bytes=SMALL)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2)
+        with pytest.raises(InterruptedRunError):
+            write_shards(samples, root, out, shard_bytes=SMALL)
+    assert not (out / MANIFEST).exists()
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")}
+    assert sorted(before) == ["000000.tar", "000001.tar"]
+    (out / ".000002.tar.99-aaaa.tmp").write_bytes(b"half a shard")
+    done = []
+    write_shards(samples, root, out, shard_bytes=SMALL, progress=done.append)
+    assert files(out) == files(tmp_path / "whole")
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before
+    assert done[-1] == 10
+    assert done == sorted(done)
+
+
+@pytest.mark.parametrize("harm", ["a shard changed", "a shard is gone", "the last line is torn"])
+def test_only_whole_shards_are_kept(source, tmp_path, monkeypatch, harm):
+    samples, root = source
+    write_shards(samples, root, tmp_path / "whole", shard_bytes=SMALL)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2)
+        with pytest.raises(InterruptedRunError):
+            write_shards(samples, root, out, shard_bytes=SMALL)
+    if harm == "a shard changed":
+        (out / "000000.tar").write_bytes((out / "000000.tar").read_bytes()[:-1] + b"!")
+    elif harm == "a shard is gone":
+        (out / "000000.tar").unlink()
+    else:
+        progress = out / writing.PROGRESS
+        progress.write_bytes(progress.read_bytes()[:-9])
+    write_shards(samples, root, out, shard_bytes=SMALL)
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["samples", "pictures", "size"])
+def test_an_interrupted_run_of_something_else_is_refused(source, tmp_path, monkeypatch, change):
+    samples, root = source
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1)
+        with pytest.raises(InterruptedRunError):
+            write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL)
+    size = SMALL
+    if change == "samples":
+        samples = [*samples[:-1], replace(samples[-1], output="Something else.")]
+    elif change == "pictures":
+        os.utime(root / samples[0].images[0], (1, 1))
+    else:
+        size = 2 * SMALL
+    with pytest.raises(SamDataError, match="interrupted run with other samples, pictures or settings"):
+        write_shards(samples, root, tmp_path / "out", shard_bytes=size)
+    write_shards(samples, root, tmp_path / "out", shard_bytes=size, overwrite=True)
+    write_shards(samples, root, tmp_path / "whole", shard_bytes=size)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from helpers.shards import write_pictures
+from lavis_sam.datasets.shards import writing
+from lavis_sam.datasets.schema import read_annotations
+root, out = map(Path, sys.argv[1:])
+samples = read_annotations(root / "annotations.json", root)
+write = writing._write_shard
+def slow(*args):
+    time.sleep(0.05)
+    return write(*args)
+writing._write_shard = slow
+writing.write_shards(samples, root, out, shard_bytes=32 * 1024)
+"""
+
+
+@pytest.mark.integration
+def test_killed_runs_go_on_to_the_same_bytes(tmp_path):
+    from lavis_sam.datasets.schema import write_annotations
+
+    root = tmp_path / "pictures"
+    samples = write_pictures(root, 30)
+    write_annotations(root / "annotations.json", samples)
+    write_shards(samples, root, tmp_path / "whole", shard_bytes=SMALL)
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", SCRIPT, str(root), str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for delay in (0.0, 0.02, 0.04, 0.06):
+        before = len(list(out.glob("*.tar")))
+        process = subprocess.Popen(command, env=environment)
+        while process.poll() is None and len(list(out.glob("*.tar"))) == before:
+            time.sleep(0.002)
+        time.sleep(delay)
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (out / MANIFEST).exists()
+    subprocess.run(command, env=environment, check=True)
+    assert files(out) == files(tmp_path / "whole")
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_folder_is_not_written_again(source, tmp_path):
+    samples, root = source
+    write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL)
+    before = files(tmp_path / "out")
+    with pytest.raises(SamDataError, match=r"found 000000\.tar.*--overwrite"):
+        write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL)
+    assert files(tmp_path / "out") == before
+    write_shards(samples[:2], root, tmp_path / "out", shard_bytes=SMALL, overwrite=True)
+    assert contents(opened(tmp_path / "out").annotation) == contents(samples[:2])
+
+
+def test_overwriting_leaves_other_files_alone(source, tmp_path):
+    samples, root = source
+    (tmp_path / "out").mkdir()
+    for name in ("notes.txt", "old.tar"):
+        (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(SamDataError, match=r"found notes\.txt, old\.tar, wanted a new or empty folder"):
+        write_shards(samples, root, tmp_path / "out")
+    write_shards(samples, root, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "notes.txt").read_text() == (tmp_path / "out" / "old.tar").read_text() == "mine"
+
+
+def test_a_sample_larger_than_a_shard_is_an_error(source, tmp_path):
+    samples, root = source
+    with pytest.raises(SamDataError, match=r"sample 's/0': record and pictures need \d+ bytes, wanted at most"):
+        write_shards(samples, root, tmp_path / "out", shard_bytes=12 * 1024)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_picture_is_an_error_before_anything_is_written(source, tmp_path):
+    samples, root = source
+    (root / samples[3].images[0]).unlink()
+    with pytest.raises(SamDataError, match=r"sample 3: .*bild 3-0\.png cannot be read"):
+        write_shards(samples, root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_vanishes_meanwhile_leaves_no_half_shard(source, tmp_path, monkeypatch):
+    samples, root = source
+    plan = writing._plan
+
+    def planned(*arguments):
+        found = plan(*arguments)
+        (root / samples[-1].images[0]).unlink()
+        return found
+
+    monkeypatch.setattr(writing, "_plan", planned)
+    with pytest.raises(SamDataError, match=r"sample 9: .* cannot be read"):
+        write_shards(samples, root, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [writing.PROGRESS]
+
+
+def test_no_samples_make_a_manifest_that_says_so(tmp_path):
+    manifest = write_shards([], tmp_path, tmp_path / "out")
+    assert (manifest["samples"], manifest["shards"]) == (0, [])
+    with pytest.raises(SamDataError, match=r"shards: found \[\]"):
+        opened(tmp_path / "out")
+
+
+# Unpacking ------------------------------------------------------------------------------------------------------------
+
+
+def test_unpacking_wants_an_empty_folder(source, tmp_path):
+    samples, root = source
+    write_shards(samples, root, tmp_path / "out")
+    with pytest.raises(SamDataError, match="wanted a new or empty one"):
+        unpack_shards([tmp_path / "out"], root)
+
+
+def test_unpacking_refuses_two_pictures_of_one_name(source, tmp_path):
+    samples, root = source
+    other = tmp_path / "other"
+    others = [replace(sample, id=f"other {sample.id}") for sample in write_pictures(other)]
+    (other / samples[0].images[0]).write_bytes((other / samples[1].images[0]).read_bytes())
+    write_shards(samples, root, tmp_path / "one")
+    write_shards(others, other, tmp_path / "two")
+    with pytest.raises(SamDataError, match="was written with other contents before"):
+        unpack_shards([tmp_path / "one", tmp_path / "two"], tmp_path / "back")
+
+
+@pytest.mark.parametrize(
+    ("images", "complaint"),
+    [
+        (("annotations.json",), "the annotation file's name"),
+        (("a", "a/b"), "cannot be written"),
+        (("x" * 300,), "cannot be written"),
+    ],
+)
+def test_unpacking_refuses_paths_that_cannot_be(source, tmp_path, images, complaint):
+    """A shard from elsewhere may name its pictures as it likes."""
+    from helpers.shards import tar_of
+
+    record = {"id": 1, "img_list": list(images), "instruction": "What?", "output": "That."}
+    pictures = [(f"a.{number}.png", b"1") for number in range(1, len(images) + 1)]
+    path = tar_of(tmp_path / "t.tar", [("a.json", json.dumps(record).encode()), *pictures])
+    with pytest.raises(SamDataError, match=complaint):
+        unpack_shards([path], tmp_path / "back")
+
+
+def test_unpacking_leaves_damaged_samples_out_if_allowed(source, tmp_path):
+    from helpers.shards import offset_of, overwrite
+
+    samples, root = source
+    write_shards(samples, root, tmp_path / "out")
+    shard = tmp_path / "out" / "000000.tar"
+    overwrite(shard, offset_of(shard, "000000001.1.png") + 30, b"?")
+    with pytest.raises(SamDataError, match="checksum"):
+        unpack_shards([tmp_path / "out"], tmp_path / "strict")
+    report = unpack_shards([tmp_path / "out"], tmp_path / "back", strict=False)
+    assert contents(report.samples) == contents(samples[:1] + samples[2:])
+    assert report.dropped == 1

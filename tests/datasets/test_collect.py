@@ -1,0 +1,76 @@
+"""Folders of pictures with a text become samples; what does not is told."""
+
+import pytest
+from PIL import Image
+
+from lavis_sam.datasets.collect import collect_folder
+from lavis_sam.errors import SamDataError
+
+
+def fill(root, folder, pictures, caption="A cat.", **texts):
+    path = root / folder
+    path.mkdir(parents=True, exist_ok=True)
+    for name in pictures:
+        Image.new("RGB", (3, 2)).save(path / name, format="PNG")
+    if caption is not None:
+        (path / "caption.txt").write_text(caption, encoding="utf-8")
+    for name, text in texts.items():
+        (path / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
+def found(root):
+    return [(s.id, s.images, s.instruction, s.output, s.references) for s in collect_folder(root, "What?").samples]
+
+
+def test_samples(tmp_path):
+    fill(tmp_path, "b", ["10.png", "2.JPG", "a.webp", "notes.png.txt"[:9]], "\ufeffOne.\r\n\r\n  Two. \n")
+    fill(tmp_path, "a/inner", ["x y.png"], "Größe 猫", instruction="Asked\ndifferently?")
+    (tmp_path / "b" / "readme.txt").write_text("not a picture")
+    (tmp_path / ".hidden").mkdir()
+    Image.new("RGB", (1, 1)).save(tmp_path / ".hidden" / "x.png")
+    assert found(tmp_path) == [
+        ("a/inner", ("a/inner/x y.png",), "Asked\ndifferently?", "Größe 猫", ("Größe 猫",)),
+        ("b", ("b/2.JPG", "b/10.png", "b/a.webp", "b/notes.png"), "What?", "One.. Two.", ("One.", "Two.")),
+    ]
+
+
+def test_folders_are_ordered_by_number(tmp_path):
+    for name in ("s10", "s9", "S1"):
+        fill(tmp_path, name, ["a.png"])
+    assert [sample[0] for sample in found(tmp_path)] == ["S1", "s9", "s10"]
+
+
+def test_problems(tmp_path):
+    fill(tmp_path, "good", ["a.png"])
+    fill(tmp_path, "no_text", ["a.png"], caption=None)
+    fill(tmp_path, "empty_text", ["a.png"], caption=" \n")
+    fill(tmp_path, "broken", ["a.png"])
+    (tmp_path / "broken" / "a.png").write_bytes(b"?")
+    fill(tmp_path, "latin", ["a.png"])
+    (tmp_path / "latin" / "caption.txt").write_bytes("Größe".encode("latin-1"))
+    fill(tmp_path, "huge", ["a.png"], caption="x" * (2**20 + 1))
+    fill(tmp_path, ".", ["loose.png"], caption=None)
+    report = collect_folder(tmp_path, "What?")
+    assert [sample.id for sample in report.samples] == ["good"]
+    told = {problem.message for problem in report.problems}
+    assert "caption.txt is missing" in told
+    assert "caption.txt is empty" in told
+    assert any("not UTF-8" in text for text in told)
+    assert any("more than 1048576 bytes" in text for text in told)
+    assert any("such as loose.png" in text for text in told)
+    assert {problem.kind for problem in report.problems} == {"no text", "no sample's folder", "unreadable image"}
+    assert report.dropped == 6
+
+
+@pytest.mark.parametrize("make", [lambda root: None, lambda root: fill(root, ".", ["a.png"])])
+def test_no_sample_at_all(tmp_path, make):
+    make(tmp_path)
+    with pytest.raises(SamDataError, match=r"found no folder with pictures and caption\.txt in it"):
+        collect_folder(tmp_path, "What?")
+
+
+def test_wrong_arguments(tmp_path):
+    with pytest.raises(SamDataError, match="there is no such folder"):
+        collect_folder(tmp_path / "gone", "What?")
+    with pytest.raises(SamDataError, match="found an empty text"):
+        collect_folder(tmp_path, " ")

@@ -1,0 +1,85 @@
+"""Contact sheets of a synthesised data set, to look at: one JPEG a kind, a sample a row, its texts below.
+
+    python tools/make_contact_sheets.py data/mmlink docs/synthesis --rows 6
+
+Writes <out>/<form>_<kind>.jpg. Which samples are shown follows from their order, so equal data give equal sheets.
+"""
+
+import argparse
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from lavis_sam.synthesis.finishing import SAMPLES, read_lines
+
+MARGIN, LINE = 10, 17
+
+
+def sheet(root: Path, samples: list[dict], side: int, columns: int) -> Image.Image:
+    """The samples in a grid of `columns`, pictures `side` pixels high."""
+    cards = [card(root, sample, side) for sample in samples]
+    width = max(card.width for card in cards)
+    rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
+    heights = [max(card.height for card in row) for row in rows]
+    page = Image.new("RGB", (columns * (width + MARGIN) + MARGIN, sum(heights) + MARGIN * (len(rows) + 1)), "white")
+    top = MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        for column, one in enumerate(row):
+            page.paste(one, (MARGIN + column * (width + MARGIN), top))
+        top += height + MARGIN
+    return page
+
+
+def card(root: Path, sample: dict, side: int) -> Image.Image:
+    """One sample: its pictures side by side, question and answer below."""
+    pictures = []
+    for entry in sample["pictures"]:
+        with Image.open(root / entry["file"]) as picture:
+            scale = side / picture.height
+            pictures.append(
+                picture.convert("RGB").resize((round(picture.width * scale), side), Image.Resampling.LANCZOS)
+            )
+    width = max(sum(picture.width for picture in pictures) + 4 * (len(pictures) - 1), side)
+    places = " | ".join(entry["background"]["text"] for entry in sample["pictures"] if entry["background"]["text"])
+    letters = max(20, width // 7)
+    lines = [
+        line
+        for text in (sample["instruction"], "-> " + sample["output"], places)
+        for line in textwrap.wrap(text, letters)
+    ]
+    image = Image.new("RGB", (width, side + 6 + LINE * len(lines)), "white")
+    left = 0
+    for picture in pictures:
+        image.paste(picture, (left, 0))
+        left += picture.width + 4
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(13)
+    for number, line in enumerate(lines):
+        draw.text((0, side + 4 + number * LINE), line, "black", font)
+    return image
+
+
+def main() -> None:
+    """Write a sheet for every kind."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--rows", type=int, default=6)
+    parser.add_argument("--columns", type=int, default=2)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--skip", type=int, default=0, help="leave out this many samples of each kind")
+    arguments = parser.parse_args()
+    samples = defaultdict(list)
+    for sample in read_lines(arguments.root / SAMPLES):
+        samples[sample["form"], sample["kind"]].append(sample)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for (form, kind), found in samples.items():
+        shown = found[arguments.skip : arguments.skip + arguments.rows * arguments.columns]
+        path = arguments.out / f"{form}_{kind}.jpg"
+        sheet(arguments.root, shown, arguments.side, arguments.columns).save(path, quality=85)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
