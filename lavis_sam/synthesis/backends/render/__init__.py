@@ -1,0 +1,13 @@
+"""A small renderer: parametric surfaces in metres, one camera, soft studio light, an exact alpha channel.
+
+    surfaces    shapes as functions of two parameters
+    paint       colours as functions of a place on a surface
+    noise       smooth randomness in space
+    camera      perspective with upright verticals
+    raster      which surface is in front, pixel by pixel
+    shading     light, shadow, occlusion
+    picture     all of it: surfaces in, a cut-out picture out
+
+Everything is numpy on arrays of points; a figure of 480 pixels takes about a quarter of a second on one core. Space is
+right-handed: x to the right, y up, z towards the viewer, the ground at y = 0.
+"""
