@@ -142,7 +142,8 @@ def test_a_single_image_has_nothing_to_be_masked(guidance):
 def test_the_control_is_guided_by_itself_alone():
     found = explain_sample(small_model(context="self"), images(3), INSTRUCTION)
     assert found.has_guidance
-    assert not found.masked_change.any()
+    # Masked and whole batches differ in shape, so rounding is left (1e-6); the gradient below is exactly zero.
+    assert found.masked_change.max() < 1e-5
     others = ~np.eye(3, dtype=bool)
     assert not found.gradient[others].any()
     assert found.gradient[~others].all()

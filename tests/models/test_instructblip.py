@@ -145,7 +145,8 @@ def test_instructblip_guidance_starts_as_instructblip(ours):
     plain = {"image": batch["image"][:, :, 0]}
     texts = batch["text_input"]
     guided, alone = ours.visual_path(batch, texts), ours.visual_path(plain, texts)
-    assert torch.equal(guided.tokens[:, : SIZES.q_former.queries], alone.tokens)
+    # Another batch shape is summed in another order; at one shape the two are equal bit for bit.
+    torch.testing.assert_close(guided.tokens[:, : SIZES.q_former.queries], alone.tokens, atol=5e-5, rtol=0)
 
 
 def test_a_folder_without_pad_gets_the_row_that_every_process_draws(folder, tmp_path):
