@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT as a wish: the run ends at the next whole step, with a checkpoint."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -45,6 +46,18 @@ class StopRequest:
 
 
 def leave_signals_to_the_parent(worker: int = 0) -> None:
-    """For a data loading process: a terminal and SLURM signal it too, and it must live until the run has stopped."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    """For a data loading process: a terminal and SLURM signal it too, and it must live until the run has stopped.
+
+    SIGTERM from the parent ends it all the same. Python sends that one when it exits and then waits for the process:
+    were it deaf, an iterator that nobody has closed would keep the interpreter waiting for ever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A handler would not learn who has sent the signal; who waits for it does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _end_when_the_parent_says() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
