@@ -3,6 +3,8 @@
 #
 #   make demo                trains and evaluates the embedded default, says what it made and where
 #   make test                the default tests
+#   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
+#   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
 #   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
 #   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
 
@@ -20,7 +22,7 @@ READY4 := $(VENV4)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt 
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup demo test test-integration test-transformers4 lint types format checks clean
+.PHONY: help setup demo test test-integration test-transformers4 lint types format checks mmlink-mini benchmarks clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -38,6 +40,10 @@ $(READY):
 demo: $(READY)
 	$(BIN)/python -m lavis.train --cfg-path projects/sam/tiny/train.yaml
 	@$(BIN)/python tools/show_run.py output/sam/tiny
+
+mmlink-mini: $(READY)
+	$(BIN)/lavis-sam synthesize --out output/mmlink-mini --num 500 --resume
+	$(BIN)/lavis-sam synthesize-report output/mmlink-mini
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -58,7 +64,8 @@ format: $(READY)
 
 # What touches transformers; the oracle of the visual path does not, and takes minutes.
 test-transformers4: $(READY4)
-	$(BIN4)/python -m pytest -m "not gpu" --ignore tests/models/test_guidance_oracle.py tests/models tests/parity tests/plugin
+	$(BIN4)/python -m pytest -m "not gpu" --ignore tests/models/test_guidance_oracle.py tests/models tests/parity tests/plugin \
+	    tests/baselines
 
 $(READY4): $(READY)
 	@rm -rf $(VENV4)
@@ -67,6 +74,14 @@ $(READY4): $(READY)
 	@$(BIN)/python -c "$(SITE)" > "$$($(BIN4)/python -c "$(SITE)")/main_environment.pth"
 	@$(BIN4)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+RESULTS := benchmarks/results
+benchmarks: $(READY)
+	$(BIN)/python benchmarks/visual_path.py --out $(RESULTS)/visual_path_cpu.json
+	$(BIN)/python benchmarks/train_step.py --out $(RESULTS)/train_step_cpu.json
+	$(BIN)/python benchmarks/data_loading.py --out $(RESULTS)/data_loading_cpu.json
+	$(BIN)/python benchmarks/metrics.py --out $(RESULTS)/metrics_cpu.json
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthesis.py --num 24 --out $(RESULTS)/synthesis_cpu.json
 
 checks: lint types test test-integration test-transformers4
 

@@ -83,7 +83,11 @@ setup(
         "transformers>=4.57",
         "typer",
     ],
-    extras_require={"plots": ["matplotlib"], "synthesis": ["imagehash", "onnxruntime", "pycocotools"]},
+    extras_require={
+        "logging": ["tensorboard", "wandb"],
+        "plots": ["matplotlib"],
+        "synthesis": ["imagehash", "onnxruntime", "pycocotools"],
+    },
     entry_points={"console_scripts": ["lavis-sam = lavis_sam.cli:main"]},
     cmdclass={"build": Build, "build_hook": BuildHook},
 )

@@ -1,7 +1,7 @@
 """What a training step costs: ours, and the same model run with the released semantics, side by side.
 
     python benchmarks/train_step.py                                   # the tiny model, CPU
-    python benchmarks/train_step.py --sizes real --device cuda --precision bf16 --batch 5
+    python benchmarks/train_step.py --sizes real --device cuda --precision bf16 --batch 5 --instructblip-video
 
 "Released" is what the authors' code does in a step: image by image through ViT and Q-Former with both streams for each
 image, autograd everywhere (its frozen parts too record their graph), and logits at every position of the sequence.
@@ -9,6 +9,9 @@ image, autograd everywhere (its frozen parts too record their graph), and logits
 one batch and take turns; the ratios are the medians of the turns' own ratios. On a CPU times are the process's own CPU
 seconds on one thread and memory is a count of live storages; on a GPU wall-clock and PyTorch's own count. Neither
 updates a weight, and the losses of the two are compared first.
+
+With --instructblip-video, transformers' InstructBlipVideo of the same sizes takes turns too, on the same samples: see
+instructblip_video.py.
 """
 
 import argparse
@@ -25,6 +28,7 @@ import torch.nn.functional as F
 import transformers
 
 sys.path.insert(0, str(Path(__file__).parent))
+import instructblip_video
 from visual_path import peak_megabytes, seconds
 
 from lavis_sam.files import write_json
@@ -131,10 +135,27 @@ def released(model: SemanticAlignment, samples: dict[str, Any]) -> torch.Tensor:
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), inputs.labels[:, 1:].flatten(), ignore_index=-100)
 
 
-def step(method: Callable[..., torch.Tensor], model: SemanticAlignment, samples: dict[str, Any]) -> None:
+def step(method: Callable[..., torch.Tensor], model: torch.nn.Module, samples: dict[str, Any]) -> None:
     """Forward and backward."""
     method(model, samples).backward()
     model.zero_grad(set_to_none=True)
+
+
+def contenders(
+    args: argparse.Namespace, cfg: dict[str, Any], model: SemanticAlignment, samples: dict[str, Any]
+) -> dict[str, Callable[[], None]]:
+    """Name -> a step of it."""
+    steps = {method.__name__: lambda m=method: step(m, model, samples) for method in (ours, released)}
+    if args.instructblip_video:
+        other = instructblip_video.build(
+            ModelSizes.from_mapping(cfg["sizes"]),
+            dtype=PRECISIONS[args.precision],
+            device=args.device,
+            gradient_checkpointing=args.gradient_checkpointing,
+        )
+        given = instructblip_video.inputs(other, model, samples)
+        steps["instructblip_video"] = lambda: step(instructblip_video.loss, other, given)
+    return steps
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -148,14 +169,21 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "text_input": [PROMPT] * args.batch,
         "text_output": [ANSWER] * args.batch,
     }
-    losses = {method.__name__: float(method(model, samples)) for method in (ours, released)}
+    losses = {method.__name__: float(method(model, samples).detach()) for method in (ours, released)}
     if abs(losses["ours"] - losses["released"]) > LOSS_TOLERANCE[args.precision] * abs(losses["ours"]):
         raise SystemExit(f"the two losses differ: {losses}")
-    turns: dict[str, list[float]] = {"ours": [], "released": []}
+    steps = contenders(args, cfg, model, samples)
+    turns: dict[str, list[float]] = {name: [] for name in steps}
+    for task in steps.values():
+        task()  # what a first step sets up is no step's cost
     for _ in range(args.turns):
-        for method in (ours, released):
-            turns[method.__name__].append(seconds(lambda m=method: step(m, model, samples), args.device))
-    peaks = {m.__name__: peak_megabytes(lambda m=m: step(m, model, samples), args.device) for m in (ours, released)}
+        for name, task in steps.items():
+            turns[name].append(seconds(task, args.device))
+    peaks = {name: peak_megabytes(task, args.device) for name, task in steps.items()}
+    ratios = {
+        name: statistics.median(other / mine for mine, other in zip(turns["ours"], values, strict=True))
+        for name, values in turns.items()
+    }
     tokens = int(model(samples)["target_tokens"][0])
     load = Load(
         batch=args.batch,
@@ -168,11 +196,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "loss": losses,
         "seconds": {name: statistics.median(values) for name, values in turns.items()},
         "peak_megabytes": peaks,
-        "time_ratio_released_over_ours": statistics.median(
-            theirs / mine for mine, theirs in zip(turns["ours"], turns["released"], strict=True)
-        ),
-        "memory_ratio_released_over_ours": peaks["released"] / peaks["ours"],
-        "samples_per_second": args.batch / median,
+        "time_ratio_over_ours": ratios,
+        "memory_ratio_over_ours": {name: peak / peaks["ours"] for name, peak in peaks.items()},
+        "samples_per_second": {name: args.batch / statistics.median(values) for name, values in turns.items()},
         "planned_flops": flops,
         "flops_per_second": flops / median,
         "flop_utilisation": flops / median / args.peak_flops if args.peak_flops else None,
@@ -189,6 +215,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--instructblip-video", action="store_true", help="compare with transformers' model too")
     parser.add_argument(
         "--peak-flops", type=float, help="the device's FLOPs a second in this precision, for utilisation"
     )

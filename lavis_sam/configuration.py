@@ -36,7 +36,7 @@ class SamConfig(Config):
 
     1. the defaults: `RunSettings`; the model's packaged YAML, chosen by `model.arch` and `model.model_type`; each data
        set's packaged YAML, chosen by its name and `type`;
-    2. the YAML file;
+    2. the YAML file, above the one beside it that its key `base` names, if it has one;
     3. `--options` (which take part in choosing the defaults too).
 
     Data set splits that the run does not use are left out, so they need not exist on the disk.
@@ -64,9 +64,9 @@ class SamConfig(Config):
         self.args = args
         registry.register("configuration", self)
         options = parse_options(args.options) | dict(forced or {})
-        written = _read_yaml(Path(args.cfg_path))
+        files = _read_files(Path(args.cfg_path))
         try:
-            self.config, self.layers = _resolve(written, options, str(args.cfg_path), check_files=check_files)
+            self.config, self.layers = _resolve(files, options, str(args.cfg_path), check_files=check_files)
         except OmegaConfBaseException as error:
             raise SamConfigurationError(f"{args.cfg_path}: {error}") from error
 
@@ -113,15 +113,28 @@ def parse_options(options: Sequence[str] | None) -> dict[str, Any]:
     return parsed
 
 
-def _read_yaml(path: Path) -> DictConfig:
+def _read_files(path: Path, place: str = "--cfg-path") -> list[tuple[str, DictConfig]]:
+    """The file as a layer, above that of the file beside it that its key `base` names, if it has one."""
     try:
         written = OmegaConf.load(path)
     except OSError as error:
-        raise SamConfigurationError(f"--cfg-path: {path} cannot be read ({error.strerror or error}).") from error
+        raise SamConfigurationError(f"{place}: {path} cannot be read ({error.strerror or error}).") from error
     except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise SamConfigurationError(f"--cfg-path: {path} is no YAML ({error}).") from error
+        raise SamConfigurationError(f"{place}: {path} is no YAML ({error}).") from error
     if not isinstance(written, DictConfig):
-        raise SamConfigurationError(f"--cfg-path: {path}: found a list, wanted the sections {', '.join(_SECTIONS)}.")
+        raise SamConfigurationError(f"{place}: {path}: found a list, wanted the sections {', '.join(_SECTIONS)}.")
+    own = (f"file {path}", written)
+    if "base" not in written:
+        return [own]
+    base = written.pop("base")
+    if not isinstance(base, str) or place != "--cfg-path":
+        raise SamConfigurationError(f"{path}: base: found {base!r}, wanted a file beside it without a base of its own.")
+    return [*_read_files(path.parent / base, f"{path}: base"), own]
+
+
+def _joined(files: Sequence[tuple[str, DictConfig]], path: Path) -> DictConfig:
+    """What the files say together, with every section a mapping."""
+    written = OmegaConf.merge(*(layer for _, layer in files))
     known = (*_SECTIONS, "preprocess")  # which stands in every packaged model YAML, and so in a run's config.yaml
     unknown = [unknown_name("section", key, known, str(path)) for key in written if key not in known]
     if unknown:
@@ -139,17 +152,12 @@ def _read_yaml(path: Path) -> DictConfig:
 
 
 def _resolve(
-    written: DictConfig, options: dict[str, Any], place: str, *, check_files: bool
+    files: list[tuple[str, DictConfig]], options: dict[str, Any], place: str, *, check_files: bool
 ) -> tuple[DictConfig, list[tuple[str, DictConfig]]]:
     """The resolved configuration and its layers; all problems come in one error."""
-    problems = Problems()
-    optioned = _with_options(written, options)
-    layers: list[tuple[str, DictConfig]] = [
-        ("default", OmegaConf.create({"run": dataclasses.asdict(RunSettings())})),
-        *_packaged_layers(optioned, place, problems),
-        (f"file {place}", written),
-    ]
-    defaults = OmegaConf.merge(*(layer for _, layer in layers[1:-1])) if len(layers) > 2 else OmegaConf.create()
+    written, problems = _joined(files, Path(place)), Problems()
+    packaged = _packaged_layers(_with_options(written, options), place, problems)
+    defaults = OmegaConf.merge(*(layer for _, layer in packaged)) if packaged else OmegaConf.create()
     known = OmegaConf.merge(defaults, written)
     all_named = not problems
     resolved = _with_options(known, options)
@@ -168,8 +176,9 @@ def _resolve(
     if check_files and not problems:
         problems.extend(missing_files(resolved))
     problems.raise_all()
+    own = OmegaConf.create({"run": dataclasses.asdict(RunSettings())})
     given = _with_options(OmegaConf.create(), options)
-    return resolved, [*layers, ("option", given)]
+    return resolved, [("default", own), *packaged, *files, ("option", given)]
 
 
 def _with_options(config: DictConfig, options: dict[str, Any]) -> DictConfig:

@@ -52,6 +52,9 @@ def leave_signals_to_the_parent(worker: int = 0) -> None:
     were it deaf, an iterator that nobody has closed would keep the interpreter waiting for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # macOS: SIGTERM ends it, whoever sends it
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return
     # A handler would not learn who has sent the signal; who waits for it does.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_when_the_parent_says, daemon=True).start()

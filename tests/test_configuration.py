@@ -181,7 +181,38 @@ def test_a_missing_file_is_named(tmp_path):
         SamConfig(Namespace(cfg_path=str(tmp_path / "none.yaml"), options=None))
 
 
-@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("projects/**/*.yaml")), ids=lambda p: p.name)
+def test_a_base_beside_the_file_is_laid_under_it(tmp_path):
+    """What several runs share, they say once; and the origin of a value is the file that says it."""
+    (tmp_path / "base.yaml").write_text(FILE)
+    path = tmp_path / "run.yaml"
+    path.write_text("base: base.yaml\nrun: {init_lr: 5.0e-4}")
+    config = SamConfig(Namespace(cfg_path=str(path), options=["run.seed=1"]))
+    assert (config.run_cfg.init_lr, list(config.run_cfg.test_splits)) == (5e-4, ["test"])
+    assert "base" not in config.to_dict()
+    origins = [config.origin(f"run.{key}") for key in ("init_lr", "test_splits", "seed")]
+    assert origins == [f"file {path}", f"file {tmp_path / 'base.yaml'}", "option"]
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("gone.yaml", r"run\.yaml: base: .*gone\.yaml cannot be read"),
+        ("[a, b]", r"base: found \['a', 'b'\], wanted a file beside it"),
+        ("run.yaml", r"base: found 'run\.yaml', wanted a file beside it without a base of its own"),
+    ],
+)
+def test_a_base_that_is_none_is_named(tmp_path, base, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"base: {base}\n{FILE}")
+    with pytest.raises(SamConfigurationError, match=message):
+        SamConfig(Namespace(cfg_path=str(path), options=None))
+
+
+# The shared part of a folder of projects is no project itself.
+PROJECTS = sorted(path for path in REPOSITORY.glob("projects/**/*.yaml") if path.name != "base.yaml")
+
+
+@pytest.mark.parametrize("path", PROJECTS, ids=lambda p: p.name)
 def test_shipped_projects_resolve_and_open_with_their_command(path):
     relative = path.relative_to(REPOSITORY)
     config = SamConfig(Namespace(cfg_path=str(path), options=None), {})

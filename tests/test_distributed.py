@@ -55,15 +55,16 @@ def test_devices(monkeypatch):
         distributed.choose_device("auto", Launch(2, 3, 2))
 
 
-def test_a_group_of_one_process_over_gloo(monkeypatch):
+def test_a_group_of_one_process_over_gloo():
     """The code of many processes, in one: sums and objects come back, and the group is gone afterwards."""
-    for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29533"}.items():
-        monkeypatch.setenv(name, value)
-    torch.distributed.init_process_group("gloo", rank=0, world_size=1, timeout=timedelta(seconds=20))
+    store, limit = torch.distributed.HashStore(), timedelta(seconds=60)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1, timeout=limit)
     try:
         assert distributed.is_distributed()
         assert distributed.sum_over_ranks([1, 2.5]) == [1.0, 2.5]
         assert distributed.gather_on_main({"a": 1}) == [{"a": 1}]
+        assert distributed.gather_on_all({"a": 1}) == [{"a": 1}]
         assert distributed.from_main({"a": 1}) == {"a": 1}
+        distributed.barrier()
     finally:
         torch.distributed.destroy_process_group()

@@ -1,11 +1,13 @@
-"""Contact sheets of a synthesised data set, to look at: one JPEG a kind, a sample a row, its texts below.
+"""Contact sheets of a synthesised data set, to look at: one JPEG a kind, several samples a row, their texts below.
 
-    python tools/make_contact_sheets.py data/mmlink docs/synthesis --rows 6
+    python tools/make_contact_sheets.py data/mmlink docs/synthesis --rows 3 --columns 2
 
-Writes <out>/<form>_<kind>.jpg. Which samples are shown follows from their order, so equal data give equal sheets.
+Writes <out>/<form>_<kind>.jpg, none larger than 400 kB. Which samples are shown follows from their order, so equal data
+give equal sheets.
 """
 
 import argparse
+import io
 import textwrap
 from collections import defaultdict
 from pathlib import Path
@@ -14,7 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lavis_sam.synthesis.finishing import SAMPLES, read_lines
 
-MARGIN, LINE = 10, 17
+MARGIN, LINE, GAP = 10, 17, 4
+FRAME = (170, 174, 180)
+MOST_BYTES = 400_000
 
 
 def sheet(root: Path, samples: list[dict], side: int, columns: int) -> Image.Image:
@@ -34,30 +38,40 @@ def sheet(root: Path, samples: list[dict], side: int, columns: int) -> Image.Ima
 
 def card(root: Path, sample: dict, side: int) -> Image.Image:
     """One sample: its pictures side by side, question and answer below."""
-    pictures = []
+    pictures: list[Image.Image] = []
     for entry in sample["pictures"]:
-        with Image.open(root / entry["file"]) as picture:
-            scale = side / picture.height
-            pictures.append(
-                picture.convert("RGB").resize((round(picture.width * scale), side), Image.Resampling.LANCZOS)
-            )
-    width = max(sum(picture.width for picture in pictures) + 4 * (len(pictures) - 1), side)
+        with Image.open(root / entry["file"]) as file:
+            width = round(file.width * side / file.height)
+            picture = file.convert("RGB").resize((width, side), Image.Resampling.LANCZOS)
+        # Icons lie on white: without a frame nobody would see where a picture ends.
+        ImageDraw.Draw(picture).rectangle((0, 0, width - 1, side - 1), outline=FRAME)
+        pictures.append(picture)
+    width = max(sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1), side)
     places = " | ".join(entry["background"]["text"] for entry in sample["pictures"] if entry["background"]["text"])
-    letters = max(20, width // 7)
     lines = [
         line
         for text in (sample["instruction"], "-> " + sample["output"], places)
-        for line in textwrap.wrap(text, letters)
+        for line in textwrap.wrap(text, max(20, width // 7))
     ]
     image = Image.new("RGB", (width, side + 6 + LINE * len(lines)), "white")
     left = 0
     for picture in pictures:
         image.paste(picture, (left, 0))
-        left += picture.width + 4
+        left += picture.width + GAP
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(13)
     for number, line in enumerate(lines):
         draw.text((0, side + 4 + number * LINE), line, "black", font)
     return image
+
+
+def small_jpeg(page: Image.Image) -> bytes:
+    """The page as JPEG of at most `MOST_BYTES`, as good as that allows."""
+    for quality in range(88, 20, -6):
+        buffer = io.BytesIO()
+        page.save(buffer, "JPEG", quality=quality, optimize=True)
+        if buffer.tell() <= MOST_BYTES:
+            return buffer.getvalue()
+    raise SystemExit("a sheet is larger than 400 kB at any quality; show fewer rows or a smaller side")
 
 
 def main() -> None:
@@ -77,7 +91,7 @@ def main() -> None:
     for (form, kind), found in samples.items():
         shown = found[arguments.skip : arguments.skip + arguments.rows * arguments.columns]
         path = arguments.out / f"{form}_{kind}.jpg"
-        sheet(arguments.root, shown, arguments.side, arguments.columns).save(path, quality=85)
+        path.write_bytes(small_jpeg(sheet(arguments.root, shown, arguments.side, arguments.columns)))
         print(path)
 
 

@@ -7,8 +7,8 @@
     pip install OpenEXR==3.5.3          # here only; lavis_sam itself never reads EXR
     python tools/make_synthesis_assets.py /tmp/packages
 
-Every package is compared with the SHA-256 below, so that nothing else slips in under its licence. The texts in `licences/`
-and the list `icons/icons.yaml` are written by hand and are not touched here.
+Every package is compared with the SHA-256 below, so that nothing else slips in under its licence. The texts in
+`licences/` and the list `icons/icons.yaml` are written by hand and are not touched here.
 """
 
 import argparse
@@ -49,6 +49,9 @@ FONTS = {
     "eb-garamond": "eb-garamond-latin-700-normal.woff",
     "oswald": "oswald-latin-600-normal.woff",
 }
+
+# A machine hall so full that nothing can stand anywhere in it.
+UNUSED = ("lab",)
 
 # A scene's geometric mean becomes this bright; a night stays dark.
 EXPOSURE, EXPOSURES = (
@@ -138,7 +141,7 @@ def enlarged(picture: np.ndarray) -> np.ndarray:
 
 
 def _steeper(picture: np.ndarray) -> np.ndarray:
-    """Darker on the dark side of an edge, brighter on the bright one; the second derivative across it tells the side."""
+    """Darker on an edge's dark side, brighter on the bright one; the second derivative across it tells the side."""
     grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (0, 0), 1.6)
     dx, dy = (cv2.Sobel(grey, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1)))
     xx, yy, xy = (cv2.GaussianBlur(product, (0, 0), 2.5) for product in (dx * dx, dy * dy, dx * dy))
@@ -181,6 +184,8 @@ def make_scenes(package: bytes, folder: Path) -> None:
         modules = sorted(name for name in archive.getnames() if re.fullmatch(r"package/hdri/\w+\.exr\.js", name))
         for module in modules:
             name = Path(module).name.split(".")[0]
+            if name in UNUSED:
+                continue
             light = read_panorama(archive.extractfile(module).read())  # type: ignore[union-attr]
             lights[name] = main_light(light)
             picture = np.round(enlarged(tone_mapped(name, light)) * 255).astype(np.uint8)
@@ -225,7 +230,8 @@ def write_hashes(folder: Path) -> int:
     """Replace the table of hashes at the end of NOTICE.md; returns the size of all files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "NOTICE.md")
     rows = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.stat().st_size:>8}  {path.relative_to(folder).as_posix()}"
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.stat().st_size:>8}  "
+        f"{path.relative_to(folder).as_posix()}"
         for path in files
     ]
     notice = folder / "NOTICE.md"

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from lavis_sam import __version__
+from lavis_sam.cli.baseline import baseline
+from lavis_sam.cli.benchmark import benchmark
 from lavis_sam.cli.caption import caption
 from lavis_sam.cli.compare import compare
 from lavis_sam.cli.config import config
@@ -22,6 +24,7 @@ from lavis_sam.cli.parity import parity
 from lavis_sam.cli.plan import plan
 from lavis_sam.cli.plot import plot
 from lavis_sam.cli.score import score
+from lavis_sam.cli.synthesize import synthesize, synthesize_report
 from lavis_sam.cli.table import table
 from lavis_sam.errors import SamError
 
@@ -32,6 +35,8 @@ USAGE_ERROR = 2
 app = typer.Typer(
     name="lavis-sam", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
 )
+app.command()(baseline)
+app.command()(benchmark)
 app.command()(caption)
 app.command()(compare)
 app.command()(config)
@@ -42,6 +47,8 @@ app.command()(parity)
 app.command()(plan)
 app.command()(plot)
 app.command()(score)
+app.command()(synthesize)
+app.command(name="synthesize-report")(synthesize_report)
 app.command()(table)
 app.add_typer(data, name="data")
 

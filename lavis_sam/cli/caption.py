@@ -1,10 +1,14 @@
 """`lavis-sam caption`: a question about pictures, and its answer."""
 
+import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from lavis_sam.cli.model_options import Base, Checkpoint, Device, Images, Json, Model, Precision, load_predictor
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.files import to_json
 
 
 def caption(
@@ -40,8 +44,10 @@ def caption(
       lavis-sam caption *.jpg -p "Tell a story." --model vicuna7b --checkpoint my_adapter --num-beams 1 --stream
       lavis-sam caption one.jpg two.jpg -p "What has changed?" --json > answer.json
     """
-    from lavis_sam.files import to_json
-
+    if stream and as_json:
+        raise SamConfigurationError(
+            "--stream prints words as they come, --json the whole at the end; give one of them."
+        )
     predictor = load_predictor(model, base, checkpoint, device, precision)
     decoding = {
         "use_nucleus_sampling": sample,
@@ -55,16 +61,18 @@ def caption(
         "temperature": temperature,
     }
     pictures = [str(path) for path in images]
-    if stream and not as_json:
-        for piece in predictor.stream(pictures, prompt, **decoding):
-            typer.echo(piece, nl=False)
-        typer.echo()
+    if stream:
+        _print_as_written(predictor.stream(pictures, prompt, **decoding))
         return
     answer = predictor.caption(pictures, prompt, **decoding)
     answers = [answer] if isinstance(answer, str) else answer
-    if as_json:
-        result = {"images": pictures, "prompt": prompt, "answers": answers, "is_trained": predictor.is_trained}
-        typer.echo(to_json({**result, "model": model, "decoding": decoding}))
-    else:
-        for text in answers:
-            typer.echo(text)
+    asked = {"model": model, "images": pictures, "prompt": prompt, "decoding": decoding}
+    result = {**asked, "answers": answers, "is_trained": predictor.is_trained}
+    typer.echo(to_json(result) if as_json else "\n".join(answers))
+
+
+def _print_as_written(pieces: Iterator[str]) -> None:
+    for piece in pieces:
+        typer.echo(piece, nl=False)
+        sys.stdout.flush()  # a pipe would hold the words back
+    typer.echo()

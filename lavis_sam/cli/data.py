@@ -95,7 +95,9 @@ def convert(
 
 @app.command()
 def validate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl); or such a file.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl), or shards; or such a file.")
+    ],
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The root of the picture paths, if it is not DIR.")
     ] = None,
@@ -110,22 +112,25 @@ def validate(
 ) -> None:
     """Check every sample and every picture of a data set, and show all that is wrong in one table.
 
-    Exit code 0: a run can use it (bad samples are dropped, as a run does); 1: there is a problem and --strict was
-    given, or nothing is left; 2: there is no such data set.
+    Of shards, the checksums are compared as well. Exit code 0: a run can use it (bad samples are dropped, as a run
+    does); 1: there is a problem and --strict was given, or nothing is left; 2: there is no such data set.
 
     \b
     Examples:
       lavis-sam data validate data/mmlink
-      lavis-sam data validate data/mmlink --strict --json > report.json
+      lavis-sam data validate data/mmlink_shards --strict --json > report.json
       lavis-sam data validate spot_the_diff/annotations --format spot_the_diff --images spot_the_diff/images
     """
     from lavis_sam.datasets.exchange import annotation_file
+    from lavis_sam.datasets.folder import is_sharded
     from lavis_sam.datasets.formats import read_dataset
     from lavis_sam.datasets.schema import scan_annotations, write_annotations
 
     root = images or (folder if folder.is_dir() else folder.parent)
     if format_ is not None:
         report = read_dataset(format_, folder, root, check=_check(quick), options=_parsed(option))
+    elif is_sharded(folder):
+        report = _scanned_shards(folder, check=_check(quick), pictures_elsewhere=out is not None or images is not None)
     else:
         report = scan_annotations(annotation_file(folder), root, check=_check(quick))
     failed = not report.usable or (strict and bool(report.problems))
@@ -188,6 +193,18 @@ def export(
     _refuse(report, strict=strict, as_json=as_json)
     write_json(out, records, indent=1)
     _show(report, as_json=as_json, files={str(out): len(records)})
+
+
+def _scanned_shards(folder: Path, *, check: "Check", pictures_elsewhere: bool) -> "AnnotationReport":
+    from lavis_sam.datasets.shards import scan_shards
+    from lavis_sam.errors import SamConfigurationError
+
+    if pictures_elsewhere:
+        raise SamConfigurationError(
+            f"{folder}: shards hold their pictures, so --images and --out mean nothing; `lavis-sam data shards "
+            "--unpack` makes a folder of them."
+        )
+    return scan_shards([folder], check=check)
 
 
 def _check(quick: bool) -> "Check":

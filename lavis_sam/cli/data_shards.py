@@ -82,7 +82,7 @@ def _pack(
         "pictures": manifest["pictures"],
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
-        "dropped": {row.kind: row.records for row in scanned.rows()},
+        "dropped": {row.kind: row.records for row in scanned.rows() if row.records},
     }
 
 
@@ -93,5 +93,5 @@ def _unpack(folder: Path, out: Path, strict: bool) -> dict[str, Any]:
     return {
         "samples": len(report.samples),
         "pictures": sum(len(sample.images) for sample in report.samples),
-        "dropped": {row.kind: row.records for row in report.rows()},
+        "dropped": {row.kind: row.records for row in report.rows() if row.records},
     }

@@ -1,5 +1,6 @@
 """`lavis-sam score`: how good are these predictions?"""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from lavis_sam.metrics.predictions import Prediction
     from lavis_sam.metrics.protocols import Scores
     from lavis_sam.metrics.resampling import Interval
 
@@ -24,6 +26,10 @@ def score(
         str, typer.Option(help="sam: the paper's way; coco: the field's standard, with several references.")
     ] = "sam",
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, nothing else, on stdout.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The data set (unified format) whose samples these must be, all of them."),
+    ] = None,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the intervals; 0 for none.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
     out: Annotated[
@@ -40,6 +46,7 @@ def score(
     Examples:
       lavis-sam score pred.json
       lavis-sam score pred.json --protocol coco --json > scores.json
+      lavis-sam score pred.json --protocol coco --data data/spot_the_diff
       lavis-sam score elsewhere/pred.json --out runs/theirs/AESOP
     """
     from lavis_sam.files import to_json
@@ -49,6 +56,8 @@ def score(
     from lavis_sam.reports.run_folder import Provenance, write_results
 
     read = read_predictions(predictions)
+    if data is not None:
+        read = _of_data_set(read, str(predictions), data)
     scores = protocols.score(read, protocol)
     if out is not None:
         name = dataset or out.resolve().name
@@ -59,6 +68,17 @@ def score(
     _print(predictions, scores, intervals(scores, resamples=resamples, seed=seed) if resamples else {})
     if out is not None:
         typer.echo(f"written to {out}")
+
+
+def _of_data_set(read: "list[Prediction]", name: str, data: Path) -> "list[Prediction]":
+    """The predictions with the data set's references; refuses those of other samples."""
+    from lavis_sam.datasets.folder import open_folder
+    from lavis_sam.metrics.predictions import Prediction, of_samples
+
+    with contextlib.redirect_stdout(sys.stderr):
+        samples = open_folder(data).annotation
+    wanted = [Prediction(sample.id, "", sample.output, sample.references) for sample in samples]
+    return of_samples(read, wanted, names=(name, str(data)))
 
 
 def _print(path: Path, scores: "Scores", intervals: "dict[str, Interval]") -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.utils.data import default_collate
 
 from lavis_sam.errors import SamDataError
 
@@ -42,7 +43,8 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     counts = torch.tensor([sample["image"].shape[1] for sample in samples])
     largest = int(counts.max())
     batch: dict[str, Any] = {
-        "image": torch.stack([_padded(sample["image"], largest) for sample in samples]),
+        # PyTorch's own way of stacking: in a worker, straight into memory that it shares with the main process.
+        "image": default_collate([_padded(sample["image"], largest) for sample in samples]),
         "image_mask": torch.arange(largest)[None, :] < counts[:, None],
     }
     for key in _LISTS:

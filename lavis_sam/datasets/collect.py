@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from lavis_sam.datasets.formats.picture_folder import has_picture_suffix
+from lavis_sam.datasets.formats.picture_folder import PICTURE_SUFFIXES, has_picture_suffix
 from lavis_sam.datasets.formats.reading import REFERENCE_SEPARATOR
 from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.schema import scan_records
@@ -12,6 +12,8 @@ from lavis_sam.errors import SamDataError
 
 ANSWER_FILE, INSTRUCTION_FILE = "caption.txt", "instruction.txt"
 _MOST_TEXT_BYTES = 1024**2
+# What telephones and cameras write, and is not read here. A sample must not lose a picture in silence.
+_OTHER_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg")
 
 
 def collect_folder(root: Path, instruction: str) -> AnnotationReport:
@@ -34,11 +36,13 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
         raise SamDataError("--instruction: found an empty text, wanted what to ask about each sample.")
     report = AnnotationReport()
     records: list[tuple[str, dict[str, object]]] = []
-    for folder, pictures in _folders_with_pictures(root):
+    for folder, files in _folders(root):
         place = str(root / folder)
-        if folder == ".":
-            message = f"{len(pictures)} picture(s) beside the folders, such as {pictures[0]}"
-            report.problems.append(AnnotationProblem("no sample's folder", place, message))
+        pictures = sorted(filter(has_picture_suffix, files), key=_natural)
+        problem = _problem(root, folder, files, pictures)
+        if problem is not None:
+            report.problems.append(AnnotationProblem(problem[0], place, problem[1]))
+        if problem is not None or not pictures:
             continue
         try:
             references = _lines(root / folder / ANSWER_FILE)
@@ -63,16 +67,34 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
     return report
 
 
-def _folders_with_pictures(root: Path) -> list[tuple[str, list[str]]]:
+def _folders(root: Path) -> list[tuple[str, list[str]]]:
+    """Every folder, by its path from `root`, and its files (of a link none); what is hidden is left out."""
     if not root.is_dir():
         raise SamDataError(f"{root}: there is no such folder.")
-    found = []
+    found: list[tuple[str, list[str]]] = []
     for folder, below, files in os.walk(root):
         below[:] = [name for name in below if not name.startswith(".")]
-        pictures = sorted((name for name in files if has_picture_suffix(name)), key=_natural)
-        if pictures:
-            found.append((os.path.relpath(folder, root).replace(os.sep, "/"), pictures))
-    return sorted(found, key=lambda entry: _natural(entry[0]))
+        found.append((folder, [name for name in files if not name.startswith(".")]))
+        found += [(path, []) for name in below if os.path.islink(path := os.path.join(folder, name))]
+    relative = [(os.path.relpath(folder, root).replace(os.sep, "/"), files) for folder, files in found]
+    return sorted(relative, key=lambda entry: _natural(entry[0]))
+
+
+def _problem(root: Path, folder: str, files: list[str], pictures: list[str]) -> tuple[str, str] | None:
+    """Why a folder that looks like a sample's is none: (kind, message)."""
+    if folder == "." and pictures:
+        return "no sample's folder", f"{len(pictures)} picture(s) beside the folders, such as {pictures[0]}"
+    if folder == ".":
+        return None
+    if (root / folder).is_symlink():
+        return "linked folder", "links to folders are not followed; put the folder itself here, or copy its pictures"
+    wanted = f"wanted {', '.join(PICTURE_SUFFIXES)}"
+    others = sorted((name for name in files if name.lower().endswith(_OTHER_SUFFIXES)), key=_natural)
+    if others:
+        return "other picture format", f"{len(others)} picture(s) that cannot be read, such as {others[0]}; {wanted}"
+    if not pictures and ANSWER_FILE in files:
+        return "no pictures", f"{ANSWER_FILE} without a picture; {wanted}"
+    return None
 
 
 def _lines(path: Path, missing: list[str] | None = None) -> list[str]:

@@ -2,16 +2,17 @@
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lavis_sam.datasets.exchange import annotation_file
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
-from lavis_sam.datasets.multi_image import MultiImageDataset, unprocessed
 from lavis_sam.datasets.schema import read_annotations
-from lavis_sam.datasets.shards import ShardDataset
-from lavis_sam.datasets.shards.layout import MANIFEST
+
+if TYPE_CHECKING:
+    from lavis_sam.datasets.multi_image import MultiImageDataset
 
 
-def open_folder(path: Path, *, images: Path | None = None) -> MultiImageDataset:
+def open_folder(path: Path, *, images: Path | None = None) -> "MultiImageDataset":
     """Open a data set without processors; bad samples are dropped, and the log says how many and why.
 
     Args:
@@ -21,12 +22,13 @@ def open_folder(path: Path, *, images: Path | None = None) -> MultiImageDataset:
     Raises:
         SamDataError: It is neither, or no sample of it is whole.
     """
+    from lavis_sam.datasets.multi_image import MultiImageDataset, unprocessed
+    from lavis_sam.datasets.shards import ShardDataset
+
     if is_sharded(path):
         return ShardDataset(unprocessed, unprocessed, ann_paths=[path])
     root = images or (path if path.is_dir() else path.parent)
-
     read = partial(read_annotations, strict=False, check="paths")
-
     return MultiImageDataset(unprocessed, unprocessed, root, [annotation_file(path)], read=read)
 
 
@@ -36,4 +38,6 @@ def is_sharded(path: Path) -> bool:
         return path.suffix == ".tar"
     if any((path / name).is_file() for name in UNIFIED_FILES):
         return False
+    from lavis_sam.datasets.shards.layout import MANIFEST  # and with it PyTorch, which no other folder needs
+
     return (path / MANIFEST).is_file() or any(path.glob("*.tar"))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from lavis_sam.errors import SamDataError
 
@@ -15,6 +15,9 @@ from lavis_sam.errors import SamDataError
 MAX_PIXELS = 89_478_485
 # Pillow guesses the format from the content, and some of the formats that it knows start other programs (EPS).
 PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+
+# What EXIF's orientation says of a picture that needs no turning.
+_UPRIGHT = 1
 
 
 def load_image(path: str | os.PathLike[str], sample_id: int | str) -> Image.Image:
@@ -74,6 +77,24 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
+def open_picture(file: BinaryIO) -> Image.Image:
+    """Open a picture without decoding it; what would need too much memory is refused here.
+
+    Args:
+        file: A picture file of one of `PICTURE_FORMATS`.
+
+    Raises:
+        SamDataError: Its header claims more than `MAX_PIXELS`.
+        Exception: Whatever Pillow's plugins raise on what is no picture.
+    """
+    try:
+        picture = Image.open(file, formats=PICTURE_FORMATS)
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which is twice ours
+        raise SamDataError(f"{error}; wanted at most {MAX_PIXELS} pixels") from error
+    refuse_absurd_size(picture.size)
+    return picture
+
+
 def refuse_absurd_size(size: tuple[int, int]) -> None:
     """Refuse a picture that would need too much memory, before it is decoded.
 
@@ -100,15 +121,15 @@ def whole_pictures_only() -> Iterator[None]:
 
 
 def _decoded(file: BinaryIO) -> Image.Image:
-    with whole_pictures_only(), Image.open(file, formats=PICTURE_FORMATS) as picture:
-        refuse_absurd_size(picture.size)
+    with whole_pictures_only(), open_picture(file) as picture:
         picture.load()
         return to_rgb(picture)
 
 
 def _upright(picture: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(picture)
+        turned = picture.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) != _UPRIGHT
+        return ImageOps.exif_transpose(picture) if turned else picture  # it would copy an upright one, too
     # A damaged EXIF block is common, says nothing about the pixels, and raises whatever its parser stumbles over.
     except Exception:
         return picture

@@ -2,14 +2,17 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal, TypeVar, get_args
 
-from lavis_sam.errors import SamConfigurationError
+from lavis_sam.datasets.paths import leaves_root
+from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.names import unknown_name
 
 Check = Literal["paths", "quick", "full"]
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
 # Decoding happens outside Python's global lock, and files on a network answer slowly: more threads than processors.
 _MOST_THREADS = 16
@@ -71,7 +74,7 @@ class PictureCheck:
     def _place(self, image: str) -> tuple[tuple[str, str] | None, str | None]:
         """(problem, None), or (None, the real path)."""
         wanted = f"wanted a path relative to {self.root} that stays inside it"
-        if os.path.isabs(image) or ".." in image.split("/"):
+        if leaves_root(image):
             return ("path leaves the root", wanted), None
         try:
             image.encode("utf-8")  # what cannot be written into an annotation is refused here already
@@ -101,40 +104,42 @@ def inspect_pictures(paths: list[str], *, full: bool) -> list[tuple[str, str] | 
     """
     from lavis_sam.datasets.images import whole_pictures_only  # Pillow is not needed to check paths
 
-    def inspect(path: str) -> tuple[str, str] | None:
-        return _inspect(path, full=full)
-
     # Around all threads: the switch is one for the process.
     with whole_pictures_only():
-        if len(paths) < _WORTH_THREADS:
-            return [inspect(path) for path in paths]
-        from rich.console import Console
-        from rich.progress import track
+        return in_threads(lambda path: _inspect(path, full=full), paths, "pictures")
 
-        threads = min(_MOST_THREADS, (os.cpu_count() or 1) + 4)
-        watched = Console(stderr=True)
-        silent = len(paths) < _WORTH_PROGRESS or not watched.is_terminal
-        with ThreadPoolExecutor(threads) as pool:
-            answers = pool.map(inspect, paths)
-            return list(track(answers, "pictures", total=len(paths), console=watched, disable=silent))
+
+def in_threads(look: Callable[[_Item], _Answer], items: Sequence[_Item], name: str) -> list[_Answer]:
+    """What `look` says of every item, in order; by several threads, and with a progress bar if it takes its time.
+
+    Args:
+        look: Reads or decodes, so that threads are of use.
+        items: What to look at.
+        name: What the progress bar calls the items.
+    """
+    if len(items) < _WORTH_THREADS:
+        return [look(item) for item in items]
+    from rich.console import Console
+    from rich.progress import track
+
+    threads = min(_MOST_THREADS, (os.cpu_count() or 1) + 4)
+    watched = Console(stderr=True)
+    silent = len(items) < _WORTH_PROGRESS or not watched.is_terminal
+    with ThreadPoolExecutor(threads) as pool:
+        answers = pool.map(look, items)
+        return list(track(answers, name, total=len(items), console=watched, disable=silent))
 
 
 def _inspect(path: str, *, full: bool) -> tuple[str, str] | None:
-    from PIL import Image
-
-    from lavis_sam.datasets.images import MAX_PIXELS, PICTURE_FORMATS, refuse_absurd_size
-    from lavis_sam.errors import SamDataError
+    from lavis_sam.datasets.images import open_picture
 
     try:
-        with open(path, "rb") as file, Image.open(file, formats=PICTURE_FORMATS) as picture:
-            refuse_absurd_size(picture.size)
+        with open(path, "rb") as file, open_picture(file) as picture:
             if full or not _shows_its_end(file, picture.format or ""):
                 picture.draft(None, (1, 1))  # JPEG: decode all of the file, but at an eighth of the size
                 picture.load()
     except SamDataError as error:
         return "absurd pixel count", str(error)
-    except Image.DecompressionBombError as error:
-        return "absurd pixel count", f"{error}; wanted at most {MAX_PIXELS} pixels"
     # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
     except Exception as error:
         return "unreadable image", f"{type(error).__name__}: {error}"

@@ -24,12 +24,14 @@ class AnnotationProblem:
         place: File and record, with the sample's id where it is known.
         message: Value found and value wanted.
         whole_file: The file itself cannot be read, so nobody knows how many records are lost.
+        drops: Whether a record is dropped for it; damage of a shard as a whole is told beside that of its samples.
     """
 
     kind: str
     place: str
     message: str
     whole_file: bool = False
+    drops: bool = True
 
     def __post_init__(self) -> None:
         # Names on a disk may be bytes that are no text; a report must be printable whatever it reports.
@@ -68,7 +70,7 @@ class AnnotationReport:
     @property
     def dropped(self) -> int:
         """How many records have a problem and are therefore not among the samples."""
-        return len({problem.place for problem in self.problems})
+        return _records(self.problems)
 
     @property
     def usable(self) -> bool:
@@ -84,7 +86,7 @@ class AnnotationReport:
             ProblemRow(
                 kind,
                 len(problems),
-                len({problem.place for problem in problems}),
+                _records(problems),
                 tuple(f"{problem.place}: {problem.message}" for problem in problems[:_SHOWN_EXAMPLES]),
             )
             for kind, problems in sorted(by_kind.items(), key=lambda item: -len(item[1]))
@@ -102,9 +104,11 @@ class AnnotationReport:
     def verdict(self) -> str:
         """One sentence: how many samples are whole, how many records were dropped and why, what was mended."""
         parts = [f"{len(self.samples)} whole sample(s)"]
-        if self.problems:
-            reasons = ", ".join(f"{row.records} x {row.kind}" for row in self.rows())
+        rows = self.rows()
+        if self.dropped:
+            reasons = ", ".join(f"{row.records} x {row.kind}" for row in rows if row.records)
             parts.append(f"{self.dropped} dropped ({reasons})")
+        parts += [f"{row.count} x {row.kind}" for row in rows if not row.records]
         parts += [f"{count} x {what}" for what, count in self.repairs.most_common()]
         return "; ".join(parts) + "."
 
@@ -120,6 +124,11 @@ class AnnotationReport:
             "problems": rows,
             "repairs": dict(self.repairs.most_common()),
         }
+
+
+def _records(problems: Iterable[AnnotationProblem]) -> int:
+    """How many records are dropped for these problems."""
+    return len({problem.place for problem in problems if problem.drops})
 
 
 def names(paths: Iterable[object]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from lavis_sam.doctor.bases import check_base
 from lavis_sam.doctor.findings import Finding, Verdict, run_check
 from lavis_sam.errors import SamError
 from lavis_sam.models import pretrained
@@ -72,10 +73,9 @@ def check_weights(config: DictConfig) -> Iterator[Finding]:
 
 
 def _absent(source: WeightSource) -> Finding:
-    remedy = (
-        f"Set {source.config_key} in the config or {source.environment} in the environment to {source.description}."
-    )
-    return Finding(AREA, source.config_key, Verdict.FAILURE, source.problem() or "", remedy)
+    words = source.remedy()
+    found = f"{source.description}: {source.problem()}"
+    return Finding(AREA, source.config_key, Verdict.FAILURE, found, f"{words[0].upper()}{words[1:]}.")
 
 
 def _meta_parts(config: DictConfig) -> dict[str, Any]:
@@ -228,10 +228,12 @@ def _check_trained(config: DictConfig) -> Iterator[Finding]:
         yield Finding(AREA, "trained layers", Verdict.NOTE, found)
     elif Path(path).exists():  # what does not exist has been said
         yield _fits("trained layers", path, lambda: _fit_trained(config, Path(path)))
+        if Path(path).is_dir():
+            yield from check_base(config, Path(path))
 
 
 def _fit_trained(config: DictConfig, path: Path) -> LoadReport:
-    """Do trained layers fit a model of this config? (Whether an adapter fits the base shows only at loading.)"""
+    """Do trained layers fit a model of this config?"""
     file = path
     if path.is_dir():
         read_adapter_config(path)

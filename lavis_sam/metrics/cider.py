@@ -47,4 +47,5 @@ def _similarity(overlap: Overlap, corpus: Corpus) -> Floats:
     product = np.minimum(weight[overlap.partner[met]], reference_weight[met]) * reference_weight[met]
     product = np.bincount(references.text[met], weights=product, minlength=len(corpus.reference_words))
     norms = norm[corpus.sample] * reference_norm
-    return np.divide(product, norms, out=np.zeros_like(product), where=norms != 0)
+    # Without entries `bincount` counts integers, whatever the weights; the output is a fresh array of floats.
+    return np.divide(product, norms, out=np.zeros(len(norms)), where=norms != 0)

@@ -9,7 +9,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,30 @@ def check_same_data(first: Sequence[Prediction], second: Sequence[Prediction], *
             )
 
 
+def of_samples(
+    predictions: Sequence[Prediction], samples: Sequence[Prediction], *, names: tuple[str, str]
+) -> list[Prediction]:
+    """The predictions with a data set's references, if they answer its samples: each once, and no other.
+
+    Args:
+        predictions: From a file that may know one reference of several.
+        samples: The data set's ids and references; their texts do not count.
+        names: What messages call the two.
+
+    Raises:
+        SamDataError: Unknown or missing samples, or another truth; the message names both sides.
+    """
+    by_id = {str(sample.sample_id): sample for sample in samples}
+    completed = [
+        replace(prediction, references=by_id[str(prediction.sample_id)].references)
+        if prediction.references == (prediction.truth,) and str(prediction.sample_id) in by_id
+        else prediction
+        for prediction in predictions
+    ]
+    check_same_data(completed, samples, names=names)
+    return completed
+
+
 def data_fingerprint(predictions: Sequence[Prediction]) -> str:
     """What the predictions were asked for: a hash of ids and references, whatever their order and the answers.
 
@@ -186,8 +210,10 @@ def _problems(record: Any) -> list[str]:
         isinstance(references, list) and references and all(isinstance(text, str) for text in references)
     ):
         problems.append(f"references{name}: found {_shown(references)}, wanted a non-empty list of texts")
-    texts = [identity, *(record.get(key) for key in ("pred_response", "gt_response")), *(references or ())]
-    if not problems and any(isinstance(text, str) and not _is_unicode(text) for text in texts):
+    if problems:
+        return problems
+    texts = [identity, record["pred_response"], record["gt_response"], *(references or ())]
+    if any(isinstance(text, str) and not _is_unicode(text) for text in texts):
         problems.append(f"{name.strip() or 'sample_id'}: a text holds half a character (a lone surrogate)")
     return problems
 

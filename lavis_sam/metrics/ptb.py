@@ -18,7 +18,12 @@ _BRACKETS = {"(": "-LRB-", ")": "-RRB-", "[": "-LSB-", "]": "-RSB-", "{": "-LCB-
 _CURRENCIES = {"¢": "cents", "£": "#"}
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": "''", "&nbsp;": ""}
 _FRACTIONS = {"¼": "1/4", "½": "1/2", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"}
-_QUOTES = {"’": "'", "‘": "`", "“": "``", "`": "`"}
+_QUOTES = {
+    **dict.fromkeys("“«\x93", "``"),
+    **dict.fromkeys("”»\x94", "''"),
+    **dict.fromkeys("‘‛‹\x91`", "`"),
+    **dict.fromkeys("’›\x92", "'"),
+}
 # Name -> length of the first of two tokens (cannot, 'tis); the second is read again, with what follows it.
 _FIRST_PART = {"two words": 3, "'t and a word": 2}
 # What is most of any caption needs no rules: letters in front of a space.
@@ -56,7 +61,7 @@ def _all_tokens(text: str) -> list[str]:
             continue
         name, end = found
         end = position + _FIRST_PART.get(name, end - position)
-        tokens.append(_written(name, text[position:end], shape[position:end]).lower())
+        tokens.append(_written(name, text[position:end]).lower())
         position = end
     return tokens
 
@@ -76,13 +81,16 @@ def _rules_for(first: str) -> tuple[Rule, ...]:
     return tuple(rule for rule in RULES if rule.first.match(first))
 
 
-def _written(name: str, token: str, shape: str) -> str:
+def _written(name: str, token: str) -> str:
     """The token as the original spells it, apart from its case."""
     match name:
+        case "quote" if token in ("''", '"', "&quot;"):
+            return "''"
         case "quote":
-            return _quote(token, shape)
+            # Two in a row are one token, which is no punctuation any more once both are written out.
+            return "'" if token == "&apos;" else "".join(_QUOTES.get(character, character) for character in token)
         case "clitic":
-            return "'".join(re.split("[’›\x92]|&apos;", token))
+            return "'".join(re.split("[’\x92]|&apos;", token))
         case "dash":
             return "--"
         case "dots":
@@ -107,12 +115,3 @@ def _written(name: str, token: str, shape: str) -> str:
             return _BRACKETS.get(token, token)
         case _:
             return token.replace(SOFT_HYPHEN, "")
-
-
-def _quote(token: str, shape: str) -> str:
-    if token in ("''", '"', "&quot;"):
-        return "''"
-    if token == "&apos;":
-        return "'"
-    # Two in a row are one token, which is no punctuation any more once both are written out.
-    return "".join("''" if c in "”»\x94" else _QUOTES.get(s, c) for c, s in zip(token, shape, strict=True))

@@ -73,7 +73,9 @@ _CLITIC = _APOSTROPHE + _one_of("[msd] re ve ll")
 _NOT = f"[nN]{_ANY_APOSTROPHE}[tT]"
 
 # Words, also with full stops and no space between them; d'Arcy-Smith; AT&T; 1.5-inch; he/she; U.S.; +3.14; <b id="1">.
-_WORD = f"[{_W}][{_W}{_D}]*(?:[.!?][{_W}][{_W}{_D}]*)*"
+_ACCENTED = "&[aeiouAEIOU](?:acute|grave|uml);"
+_SYLLABLES = f"(?:[{_W}]|{_ACCENTED})(?:[{_W}{_D}]|{_ACCENTED})*"
+_WORD = rf"{_SYLLABLES}(?:[.!?]{_SYLLABLES})*"
 _PART = f"(?:[dDoOlL]{_ANY_APOSTROPHE}[{_L}{_D}])?[{_L}{_D}]+"
 _HYPHENATED = f"{_PART}(?:[-_‐]{_PART})*"
 _INITIALS = "[A-Z]+(?:(?:[+&]|&amp;)[A-Z]+)+"
@@ -97,7 +99,7 @@ _SITE = (
     rf"|(?:[^ \t\"`'<>|.!?(){{}},-_$]+\.)+(?i:com|net|org|edu))(?:/[^ \t\"<>|()]+[^{_OUTSIDE}.!?,-])?"
 )
 _MAIL = rf"(?:<|&lt;)?(?:mailto:)?[a-zA-Z0-9][^{_OUTSIDE}]*@(?:[^{_OUTSIDE}.]+\.)*[^{_OUTSIDE}.]+(?:>|&gt;)?"
-_ENTITY = "&(?:HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+|lt|gt|quot|nbsp|[aeiouAEIOU](?:acute|grave|uml));"
+_ENTITY = "&(?:HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+|lt|gt|quot|nbsp);"
 _FACE = r"[<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]]"
 _SIDEWAYS_FACE = r"[-^x=~<>']_[-^x=~<>']|\([-^x=~<>'][_.]?[-^x=~<>']\)|\([-^x=~<>']-[-^x=~<>'`]\)"
 _FIXED = _one_of(r"-(?:[RL][RCS]B)- C\.D\.s pro- anti- S(?:&|&amp;)P-500 S(?:&|&amp;)Ls [C]\+\+ [CF]\#")
@@ -110,10 +112,10 @@ _TABLE = [
     ("dash", "[–&]", "&(?:MD|mdash|ndash);|–", ""),
     ("ampersand", "&", "&amp;", ""),
     ("entity", "&", _ENTITY, ""),
-    ("word", f"[{_W}]", _WORD, _CLITIC),
+    ("word", f"[{_W}&]", _WORD, _CLITIC),
     ("word", "[A-Za-z]", "[A-Za-z]*?[A-MO-Za-mo-z]", _NOT),
     ("number", f"[{_D}]", f"[{_D}]+", _CLITIC),
-    ("word", f"[{_W}]", _WORD, ""),
+    ("word", f"[{_W}&]", _WORD, ""),
     *(("word", "[A-Za-z'’&]", _one_of(word.replace("%", _APOSTROPHE)), "") for word in _APOSTROPHE_WORDS.split()),
     ("word", "[lLdDjJ]", f"[lLdDjJ]{_APOSTROPHE}", ""),
     ("word", "[A-HJ-XZn]", f"[A-HJ-XZn]{_ANY_APOSTROPHE}[{_L}]{{2,}}", ""),
@@ -123,7 +125,7 @@ _TABLE = [
     ("address", "[hH]", _URL, ""),
     ("address", ".", _SITE, ""),
     ("address", "[A-Za-z0-9<&]", _MAIL, ""),
-    ("address", "[@#]", rf"@[a-zA-Z_][a-zA-Z_0-9]*|\#[{_L}]+", ""),
+    ("address", "[@#]", rf"@[a-zA-Z_][a-zA-Z_0-9]*|\#(?:[{_W}]|{_ACCENTED})+", ""),
     ("clitic", "['’&]", _CLITIC, "[^A-Za-z]"),
     ("quote", "'", "'", r"[A-Za-z][^ \t]"),
     ("clitic", "['’&]", _CLITIC, ""),
@@ -147,7 +149,7 @@ _TABLE = [
     ("word", "[A-Za-z]", "[A-Za-z]", rf"\. +(?:(?=[A-Z]){_SENTENCE_STARTS}|{_TAG}) "),
     ("word", "[A-Za-z0-9]", _COMPOUND, ""),
     *(
-        ("word", f"[{_W}{_D}]", rf"(?:{word})\.", "[,;:、]")
+        ("word", f"[{_W}{_D}&]", rf"(?:{word})\.", "[,;:、]")
         for word in (_WORD, f"[{_D}]+", _HYPHENATED, _INITIALS, _COMPOUND)
     ),
     ("word", f"[{_L}{_D}]", rf"[{_L}{_D}]+(?:\.[{_L}{_D}]+)*\.{_FILE_ENDINGS}", r"[ \t.,?!]"),

@@ -27,9 +27,9 @@ a1 a5-a9 ac ae-b1 b4 b6-b8 bf d7 f7 37e 387 589 5be 5c0 5c3 5c6 5f3-603 606-60c 
 """
 # Characters that the patterns name -> those that they stand for.
 _NAMED = {
-    "’": "’›\x92",
-    "‘": "‘‛‹\x91",
-    "“": "“«\x93”»\x94",
+    "’": "’\x92",
+    "‘": "‘‛\x91",
+    "“": "“”«»‹›\x93\x94",
     "„": "‚„‟",
     "–": "–—―\x96\x97",
     "‐": "‐‑֊",

@@ -26,10 +26,9 @@ from lavis_sam.models.checkpoints import (
     trainable_state_dict,
 )
 from lavis_sam.models.fingerprints import compare_fingerprints, fingerprint
-from lavis_sam.models.sources import MODEL_TYPES
+from lavis_sam.models.sources import ADAPTER_FILES, MODEL_TYPES
 
-WEIGHTS_FILE = "sam_adapter.safetensors"
-CONFIG_FILE = "config.json"
+CONFIG_FILE, WEIGHTS_FILE = ADAPTER_FILES
 CARD_FILE = "README.md"
 FORMAT = "lavis_sam adapter"
 FORMAT_VERSION = 1

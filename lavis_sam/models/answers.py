@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.models.language import target_loss, training_inputs
+from lavis_sam.models.language import check_length, target_loss, training_inputs
 
 MAX_OCR_TOKENS = 30
 # Candidates and prompts are not cut: a candidate without its end would be another one.
@@ -92,7 +92,8 @@ class AnswersQuestions:
             samples have different numbers of candidates.
 
         Raises:
-            SamDataError: the batch breaks the contract, or a candidate is empty.
+            SamDataError: the batch breaks the contract, a candidate is empty, or a sample is longer than the language
+                model reads.
             SamConfigurationError: an impossible n_segments.
         """
         prompts = class_prompts(samples)
@@ -101,6 +102,10 @@ class AnswersQuestions:
         if not 1 <= n_segments <= fewest:
             raise SamConfigurationError(f"n_segments is {n_segments}; wanted 1 to the number of candidates, {fewest}.")
         visual = self.visual_path(samples, prompts)
+        encode = self.llm_tokenizer.encode
+        longest = [max(len(encode(text)) - 1 for text in texts) for texts in per_sample]
+        texts_read = [len(encode(prompt)) + most for prompt, most in zip(prompts, longest, strict=True)]
+        check_length(self.llm_model, visual.token_mask.sum(dim=1).tolist(), texts_read)
         if isinstance(candidates[0], str):
             losses = candidate_losses(self, visual.tokens, visual.token_mask, prompts, candidates, n_segments)
             return losses.argsort(dim=-1, stable=True)

@@ -17,7 +17,7 @@ from lavis_sam.models import pretrained
 from lavis_sam.models.checkpoints import load_trained, require_complete, require_files
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.instructblip import load_base
-from lavis_sam.models.language import enable_gradient_checkpointing, load_llm
+from lavis_sam.models.language import enable_gradient_checkpointing
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.q_former import QFormer, QFormerBert
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
@@ -25,6 +25,7 @@ from lavis_sam.models.sources import (
     DEFAULT_MODEL_TYPE,
     MODEL_CONFIGS,
     PACKAGE,
+    base_hint,
     finetuned_path,
     llm_tokenizer_path,
     locate,
@@ -33,7 +34,7 @@ from lavis_sam.models.sources import (
     weight_sources,
 )
 from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
-from lavis_sam.models.vicuna import refuse_other_version
+from lavis_sam.models.vicuna import load_llm, refuse_other_version
 from lavis_sam.models.vision import EvaVisionTransformer
 
 __all__ = [
@@ -140,7 +141,7 @@ def build_parts(cfg: Mapping[str, Any]) -> dict[str, Any]:
     guidance = Guidance.from_mapping(cfg.get("guidance")).at_depth(sizes.q_former.layers)
     precision = read_precision(cfg)
     checkpointing = bool(cfg.get("gradient_checkpointing", False))
-    require_files(weight_sources(cfg))
+    require_files(weight_sources(cfg), hint=base_hint(cfg))
     folder = open_instructblip(cfg)
     tokenizer = load_q_former_tokenizer(q_former_tokenizer_path(cfg, folder), vocabulary=sizes.q_former.vocabulary)
     llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(llm_tokenizer_path(cfg, folder))

@@ -23,6 +23,7 @@ _DATA_PARALLEL_PREFIX = "module."
 _SNIFFED_BYTES = 512
 _NAMES_SHOWN = 8
 _MAX_CONFIG_BYTES = 1 << 20
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class WeightSource:
         path = self.resolve()
         if path is None:
             return "not set"
-        if re.match(r"^[a-z][a-z0-9+.-]+:/", os.fspath(path)):
+        if _ADDRESS.match(os.fspath(path)):
             return f"{os.fspath(self.path or path)} is an address; download the file and give its path"
         if not path.exists():
             return f"{path.absolute()} does not exist"
@@ -68,12 +69,19 @@ class WeightSource:
         absent = [names for names in self.contents if not any(any(path.glob(name)) for name in names.split("|"))]
         return f"{path.absolute()} has no {', no '.join(n.replace('|', ' or ') for n in absent)}" if absent else None
 
+    def remedy(self) -> str:
+        """What to do about a problem: get it, and where to put it or how to say where it is."""
+        path = self.resolve()
+        there = "put it there, or " if path is not None and not path.exists() and not _ADDRESS.match(str(path)) else ""
+        return f"{there}set {self.config_key} in the config or {self.environment} in the environment to its path"
 
-def require_files(sources: Iterable[WeightSource]) -> list[Path]:
+
+def require_files(sources: Iterable[WeightSource], *, hint: str = "") -> list[Path]:
     """Check that every source is there, without touching the network.
 
     Args:
         sources: What the model needs.
+        hint: A further sentence for the message: where such files come from.
 
     Returns:
         The resolved paths, in the order of `sources`.
@@ -85,15 +93,11 @@ def require_files(sources: Iterable[WeightSource]) -> list[Path]:
     sources = list(sources)
     problems = [(source, problem) for source in sources if (problem := source.problem()) is not None]
     if problems:
-        lines = [
-            f"  - {source.description}: {problem}; set {source.config_key} in the config or {source.environment} in "
-            "the environment"
-            for source, problem in problems
-        ]
+        lines = [f"  - {source.description}: {problem}; {source.remedy()}" for source, problem in problems]
         count = "1 file or folder" if len(lines) == 1 else f"{len(lines)} files or folders"
         raise SamCheckpointError(
             "\n".join([f"{count} that this model needs cannot be used:", *lines])
-            + '\nNothing was downloaded. model_type="tiny" works offline and needs no files.'
+            + f'\nNothing was downloaded. {hint} model_type="tiny" works offline and needs no files.'.replace("  ", " ")
         )
     return [path for source in sources if (path := source.resolve()) is not None]
 

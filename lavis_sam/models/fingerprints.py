@@ -46,6 +46,17 @@ def fingerprint(model: nn.Module) -> dict[str, str]:
     }
 
 
+def fingerprint_weights(weights: Mapping[str, torch.Tensor], *, pieces: int) -> dict[str, str]:
+    """The same of weights that no model holds yet.
+
+    Args:
+        weights: Tensors by InstructBLIP's parameter names; those of `PARTS` alone are looked at.
+        pieces: Pieces of the language model's tokenizer: rows of its tables behind them do not count.
+    """
+    held = {part: weights[name] for part, name in PARTS.items() if name in weights}
+    return {part: _numbers(tensor[:pieces] if part in WITH_PAD_ROW else tensor) for part, tensor in held.items()}
+
+
 def _numbers(parameter: torch.Tensor) -> str:
     values = parameter.detach().reshape(-1)
     places = torch.linspace(0, len(values) - 1, NUMBERS, dtype=torch.float64).long()

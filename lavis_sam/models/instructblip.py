@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.models.checkpoint_files import read_config
 from lavis_sam.models.checkpoints import PAD_TABLES, LoadReport, load_checked
-from lavis_sam.models.language import draw_pad_rows
+from lavis_sam.models.language import draw_pad_rows, empty_llm
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.models.streaming import StreamedTensors, TensorInFile, open_folder
 
@@ -131,7 +131,7 @@ class InstructBlipFolder:
                 cross_attention_frequency=_number(path, q_former, "cross_attention_frequency", 2),
                 queries=_number(path, config, "num_query_tokens", 32),
             ),
-            _llama_config(path, text),
+            read_llama(path, text),
         )
 
     @cached_property
@@ -200,12 +200,7 @@ class InstructBlipFolder:
             vocabulary: Rows of its embedding and head.
             dtype: The type that its weights will have.
         """
-        config = LlamaConfig.from_dict(self.llm_config.to_dict() | {"vocab_size": vocabulary})
-        with torch.device("meta"):
-            llm_model = LlamaForCausalLM(config).to(dtype)
-        # The rotary frequencies are computed, not loaded, so they must not stay on the meta device.
-        llm_model.model.rotary_emb = type(llm_model.model.rotary_emb)(config=config)
-        return llm_model.requires_grad_(False).eval()
+        return empty_llm(LlamaConfig.from_dict(self.llm_config.to_dict() | {"vocab_size": vocabulary}), dtype)
 
 
 def load_base(model: nn.Module, folder: InstructBlipFolder, *, check_only: bool = False) -> LoadReport:
@@ -224,7 +219,7 @@ def load_base(model: nn.Module, folder: InstructBlipFolder, *, check_only: bool 
     """
     source = f"{folder.path} (InstructBLIP in transformers' layout)"
     rows = model.get_parameter(PAD_TABLES[0]).shape[0]
-    entries = _with_pad_rows(_in_our_names(folder.entries), rows, folder)
+    entries = _with_pad_rows(in_our_names(folder.entries), rows, folder)
     report = load_checked(
         model,
         StreamedTensors(entries),
@@ -237,8 +232,8 @@ def load_base(model: nn.Module, folder: InstructBlipFolder, *, check_only: bool 
     return report
 
 
-def _in_our_names(entries: Mapping[str, TensorInFile]) -> dict[str, TensorInFile]:
-    """Our names for transformers' tensors.
+def in_our_names(entries: Mapping[str, TensorInFile]) -> dict[str, TensorInFile]:
+    """A folder's tensors (`InstructBlipFolder.entries`) by our names.
 
     Their ViT has one bias for query, key and value, ours none for the key: a constant added to all scores of a query
     leaves its softmax as it is, so nothing is lost.
@@ -315,8 +310,16 @@ def _number(folder: Path, section: Mapping[str, Any], key: str, default: int, mo
     return value
 
 
-def _llama_config(folder: Path, text: Mapping[str, Any]) -> LlamaConfig:
-    """The language model's configuration, with Llama's own special ids: the folder's are 0, 1 and -1, and unused."""
+def read_llama(folder: Path, text: Mapping[str, Any]) -> LlamaConfig:
+    """A language model's configuration, with Llama's own special ids: a folder's may be 0, 1 and -1, and are unused.
+
+    Args:
+        folder: The folder, for messages.
+        text: The entries of its config.json that are about the language model.
+
+    Raises:
+        SamCheckpointError: Sizes are impossible, or transformers cannot make a configuration of it.
+    """
     for key, most in (
         ("hidden_size", MAX_WIDTH),
         ("intermediate_size", MAX_WIDTH),
@@ -330,5 +333,5 @@ def _llama_config(folder: Path, text: Mapping[str, Any]) -> LlamaConfig:
         return LlamaConfig.from_dict({**text, **ids})
     except Exception as error:  # transformers' versions differ in what they raise
         raise SamCheckpointError(
-            f"{folder / CONFIG_FILE}: text_config is no Llama configuration ({error}). Fetch the folder again."
+            f"{folder / CONFIG_FILE}: no Llama configuration ({error}). Fetch the folder again."
         ) from error

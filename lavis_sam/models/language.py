@@ -7,12 +7,11 @@ token. Padding may stand anywhere, as padded images lie among the visual tokens:
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.models.tokenizers import LLM_REMEDY, LlamaSentencePieceTokenizer
@@ -202,34 +201,17 @@ def check_batch(visual_tokens: Tensor, visual_mask: Tensor, **counts: int) -> No
             )
 
 
-def load_llm(folder: str | Path, dtype: torch.dtype, *, vocabulary: int) -> LlamaForCausalLM:
-    """Loads a Vicuna folder as the frozen LLM, with the [PAD] row.
+def empty_llm(config: LlamaConfig, dtype: torch.dtype) -> LlamaForCausalLM:
+    """The frozen LLM on the meta device: weights can be loaded into it without ever being initialised.
 
     Args:
-        folder: a local transformers folder (config.json, weights); nothing is looked up elsewhere.
-        dtype: the dtype to keep the weights in.
-        vocabulary: pieces of its tokenizer and `[PAD]`, that is `len(tokenizer)`.
-
-    Raises:
-        SamCheckpointError: the folder is missing or damaged, holds other parameters, or has another vocabulary.
+        config: its sizes.
+        dtype: the type that its weights will have.
     """
-    path = Path(folder).expanduser()
-    if not (path / "config.json").is_file():
-        raise SamCheckpointError(f"The LLM is missing: no file {path / 'config.json'}. {LLM_REMEDY}.")
-    try:
-        llm_model, report = LlamaForCausalLM.from_pretrained(
-            str(path), dtype=dtype, local_files_only=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SamCheckpointError(f"The LLM in {path} cannot be loaded: {error} {LLM_REMEDY}.") from error
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if report.get(problem):
-            names = sorted(str(name) for name in report[problem])
-            raise SamCheckpointError(
-                f"The LLM in {path} has {len(names)} {problem.replace('_', ' ')}, first {names[0]}; a Llama's own "
-                f"parameters were wanted. {LLM_REMEDY}."
-            )
-    add_pad_row(llm_model, vocabulary)
+    with torch.device("meta"):
+        llm_model = LlamaForCausalLM(config).to(dtype)
+    # The rotary frequencies are computed, not loaded, so they must not stay on the meta device.
+    llm_model.model.rotary_emb = type(llm_model.model.rotary_emb)(config=config)
     return llm_model.requires_grad_(False).eval()
 
 

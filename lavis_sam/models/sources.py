@@ -19,7 +19,9 @@ MODEL_CONFIGS = {
     model_type: str(PACKAGE / "configs" / "models" / f"blip2_vicuna_sam_{model_type}.yaml")
     for model_type in MODEL_TYPES
 }
-_LLM_NAMES = {"vicuna13b": "Vicuna-13B v1.1"}
+_LLM_NAMES = {"vicuna13b": "Vicuna-13B v1.1 (lmsys/vicuna-13b-v1.1)"}
+# What an adapter's folder holds: how its layers work, and the layers (see `lavis_sam.models.adapters`).
+ADAPTER_FILES = ("config.json", "sam_adapter.safetensors")
 
 
 def locate(path: str) -> str:
@@ -77,9 +79,30 @@ def weight_sources(cfg: Mapping[str, Any]) -> list[WeightSource]:
                 WeightSource(cfg["bert_tokenizer"], "model.bert_tokenizer", bert, "bert-base-uncased's vocab.txt")
             )
     if finetuned_path(cfg):
-        checkpoint = environment_variable("CHECKPOINT", cfg)
-        sources.append(WeightSource(finetuned_path(cfg), "model.finetuned", checkpoint, "SAM's trained layers"))
+        sources.append(_trained(cfg))
     return sources
+
+
+def base_hint(cfg: Mapping[str, Any]) -> str:
+    """A sentence on the easiest way to the base of this model type; empty where it needs none."""
+    if not cfg.get("pretrained"):
+        return ""
+    size = "13b" if cfg.get("model_type") == "vicuna13b" else "7b"
+    return (
+        f"The base is also to be had in one folder, with both tokenizers: Salesforce/instructblip-vicuna-{size} in "
+        "transformers' layout, as model.pretrained."
+    )
+
+
+def _trained(cfg: Mapping[str, Any]) -> WeightSource:
+    path = finetuned_path(cfg)
+    return WeightSource(
+        path,
+        "model.finetuned",
+        environment_variable("CHECKPOINT", cfg),
+        "SAM's trained layers: the authors' file, a checkpoint of yours or an adapter's folder",
+        contents=ADAPTER_FILES if Path(path).is_dir() else (),
+    )
 
 
 def _base(cfg: Mapping[str, Any]) -> WeightSource:
@@ -103,11 +126,13 @@ def _folder(cfg: Mapping[str, Any]) -> WeightSource:
 
 def _eva(cfg: Mapping[str, Any]) -> WeightSource:
     variable = environment_variable("EVA_VIT", {})  # the same for every model type
-    return WeightSource(cfg.get("vit_checkpoint"), "model.vit_checkpoint", variable, "EVA ViT-g, .pth")
+    return WeightSource(
+        cfg.get("vit_checkpoint"), "model.vit_checkpoint", variable, "EVA ViT-g, BLIP-2's eva_vit_g.pth"
+    )
 
 
 def _llm(cfg: Mapping[str, Any]) -> WeightSource:
-    name = _LLM_NAMES.get(str(cfg.get("model_type")), "Vicuna-7B v1.1")
+    name = _LLM_NAMES.get(str(cfg.get("model_type")), "Vicuna-7B v1.1 (lmsys/vicuna-7b-v1.1)")
     return WeightSource(
         cfg.get("llm_model"),
         "model.llm_model",

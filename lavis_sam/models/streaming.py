@@ -18,6 +18,8 @@ from lavis_sam.models.checkpoint_files import explain_failure, read_start
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+OLD_SINGLE_FILE = "pytorch_model.bin"
+OLD_INDEX_FILE = "pytorch_model.bin.index.json"
 MAX_INDEX_BYTES = 64 << 20
 KINDS = {
     "F64": torch.float64,
@@ -144,6 +146,21 @@ def open_folder(folder: Path) -> dict[str, TensorInFile]:
     return entries
 
 
+def old_parts(folder: Path) -> list[Path]:
+    """The files of a transformers folder from before safetensors: `pytorch_model.bin`, or the parts of its index.
+
+    Returns:
+        The files; none when the folder is not of that kind.
+
+    Raises:
+        SamCheckpointError: The index is damaged or names a file outside the folder.
+    """
+    index = folder / OLD_INDEX_FILE
+    if index.is_file():
+        return [folder / part for part in sorted(set(_read_index(index).values()))]
+    return [folder / OLD_SINGLE_FILE] if (folder / OLD_SINGLE_FILE).is_file() else []
+
+
 def _read_index(index: Path) -> dict[str, str]:
     """The part that holds each tensor; parts are plain names, so none can lead out of the folder."""
     try:
@@ -155,6 +172,6 @@ def _read_index(index: Path) -> dict[str, str]:
             raise ValueError(f"it names {strange[0]!r}, which is no file of this folder")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SamCheckpointError(
-            f"{index}: no usable index of safetensors files ({type(error).__name__}: {error}). Fetch the folder again."
+            f"{index}: no usable index of weight files ({type(error).__name__}: {error}). Fetch the folder again."
         ) from error
     return dict(listed)

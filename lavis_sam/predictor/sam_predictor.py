@@ -1,6 +1,7 @@
 """The predictor: pictures and a question in, an answer out; no configs, batches or tensors in sight."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ class SamPredictor:
         answers: list[str] = []
         for start in range(0, len(samples), self.batch_size):
             chosen = range(start, min(start + self.batch_size, len(samples)))
-            batch = self._batch([(number, samples[number]) for number in chosen])
             with naming_samples(lambda chosen=chosen: _name(chosen, samples), REMEDY):  # type: ignore[misc]
+                batch = self._batch([(number, samples[number]) for number in chosen])
                 found = self.model.generate({**batch, "prompt": [prompts[number] for number in chosen]}, **decoding)
             answers += [str(text) for text in found]
         count = settings.num_captions
@@ -127,10 +128,12 @@ class SamPredictor:
         samples = [self._read_one(images, "stream")]
         prompts = _read_prompts(prompt, 1, self.model.prompt)
         self._check_lengths(samples, prompts)
-        batch = self._batch(list(enumerate(samples)))
+        naming = partial(naming_samples, lambda: _name(range(1), samples), REMEDY)
+        with naming():
+            batch = self._batch(list(enumerate(samples)))
 
         def pieces() -> Iterator[str]:
-            with naming_samples(lambda: _name(range(1), samples), REMEDY):
+            with naming():
                 yield from self.model.stream({**batch, "prompt": prompts}, settings)
 
         return pieces()
@@ -153,9 +156,10 @@ class SamPredictor:
 
         sample = self._read_one(images, "explain")
         (text,) = _read_prompts(prompt, 1, self.model.prompt)
-        pictures = [read_picture(picture, 0, place) for place, picture in enumerate(sample, start=1)]
-        tensors = torch.stack([picture_tensor(picture, self.image_size) for picture in pictures])
+        self._check_lengths([sample], [text])
         with naming_samples(lambda: _name(range(1), [sample]), "Use fewer images, or device='cpu'."):
+            pictures = [read_picture(picture, 0, place) for place, picture in enumerate(sample, start=1)]
+            tensors = torch.stack([picture_tensor(picture, self.image_size) for picture in pictures])
             return ExplainedPictures(explain_sample(self.model, tensors, text), pictures)
 
     @property
@@ -228,7 +232,7 @@ def _read_prompts(prompt: Any, count: int, default: str) -> list[str]:
         return [prompt or default] * count
     texts = list(prompt) if isinstance(prompt, Sequence) else [prompt]
     if not all(isinstance(text, str) for text in texts):
-        raise SamDataError(f"prompt is {str(prompt)[:80]!r}; give a text, or a list of one text per sample.")
+        raise SamDataError(f"prompt is {repr(prompt)[:80]}; give a text, or a list of one text per sample.")
     if len(texts) != count:
         raise SamDataError(f"{len(texts)} prompts for {count} samples; give one, or one per sample.")
     return texts

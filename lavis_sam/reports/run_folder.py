@@ -219,7 +219,7 @@ def _manifest_problem(manifest: Any) -> str | None:
     for key in ("dataset", "data"):
         if not isinstance(manifest.get(key), str) or not manifest[key]:
             return f"{key}: found {manifest.get(key)!r}, wanted a text"
-    if manifest.get("protocol") not in PROTOCOLS:
+    if manifest.get("protocol") not in list(PROTOCOLS):  # the list: what comes from a file may have no hash
         return f"protocol: found {manifest.get('protocol')!r}, wanted one of {', '.join(PROTOCOLS)}"
     if type(manifest.get("count")) is not int or manifest["count"] < 1:
         return f"count: found {manifest.get('count')!r}, wanted a positive integer"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.files import atomic_path
+from lavis_sam.errors import SamDataError
+from lavis_sam.plotting import figure, save_png
 from lavis_sam.runners.journal import read_journal
 
 _SIZE_INCHES = (9, 6)
@@ -66,14 +66,8 @@ def draw_curves(runs: Sequence[Path], out: Path | None = None) -> Path:
         SamDataError: A run has no log, or no step in it.
         SamConfigurationError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise SamConfigurationError(
-            f"drawing needs matplotlib, which is not installed ({error}); `pip install matplotlib`."
-        ) from error
-    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    drawing = figure(*_SIZE_INCHES)
+    upper, lower = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for run in runs:
         curves = read_curves(run)
         (line,) = upper.plot(*zip(*sorted(curves.loss.items()), strict=True), label=curves.name, linewidth=1)
@@ -87,6 +81,5 @@ def draw_curves(runs: Sequence[Path], out: Path | None = None) -> Path:
     upper.legend()
     first = runs[0] if runs[0].is_dir() else runs[0].parent
     path = out or first / "curves.png"
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    save_png(drawing, path)
     return path

@@ -79,10 +79,10 @@ class Display:
             f"lr {report.lr:.2e}",
             f"{self.samples / seconds:.1f} samples/s",
             f"data {100 * self.data_seconds / seconds:.0f} %",
+            f"{report.memory / 2**30:.1f} GiB",
+            f"{_clock(left)} left",
         ]
-        if report.memory is not None:
-            parts.append(f"{report.memory / 2**30:.1f} GiB")
-        return "  ".join([*parts, f"{_clock(left)} left"])
+        return "  ".join(parts)
 
 
 def _clock(seconds: float) -> str:

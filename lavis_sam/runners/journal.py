@@ -4,11 +4,28 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say clearly that a file of a run cannot be written.
+
+    Raises:
+        SamConfigurationError: The disk is full or read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SamConfigurationError(
+            f"{path}: cannot be written ({error.strerror or error}). Earlier checkpoints are as they were; make room "
+            "or name another run.output_dir, and continue with run.resume=auto."
+        ) from error
 
 
 class Mirror(Protocol):
@@ -45,24 +62,19 @@ class Journal:
         if not distributed.is_main_process():
             return
         line = json.dumps({"event": event, "time": round(time.time(), 3)} | {k: _plain(v) for k, v in values.items()})
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise SamConfigurationError(
-                f"{self.path}: cannot be written ({error.strerror or error}). Earlier checkpoints are as they were; "
-                "make room or name another run.output_dir, and continue with run.resume=auto."
-            ) from error
+        with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
         self._step = int(values.get("step", self._step))
         numbers = {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         for mirror in self.mirrors:
             mirror.write(event, self._step, {k: v for k, v in numbers.items() if k not in ("step", "epoch")})
 
     def close(self) -> None:
-        """Close the mirrors."""
-        for mirror in self.mirrors:
-            mirror.close()
-        self.mirrors = []
+        """Close the mirrors; each of them, whatever happens to the one before."""
+        with ExitStack() as closing:
+            for mirror in self.mirrors:
+                closing.callback(mirror.close)
+            self.mirrors = []
 
     def mend(self) -> None:
         """End the line that a killed run left unfinished, so that the next one starts anew."""

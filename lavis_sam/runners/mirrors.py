@@ -16,10 +16,16 @@ def build_mirrors(settings: RunSettings, folder: Path, config: Mapping[str, Any]
         SamConfigurationError: The package of one is not installed.
     """
     mirrors: list[Mirror] = []
-    if settings.tensorboard:
-        mirrors.append(TensorBoard(folder / "tensorboard"))
-    if settings.wandb:
-        mirrors.append(WeightsAndBiases(folder, config))
+    try:
+        if settings.tensorboard:
+            mirrors.append(TensorBoard(folder / "tensorboard"))
+        if settings.wandb:
+            mirrors.append(WeightsAndBiases(folder, config))
+    except BaseException:
+        # Both keep threads, which nobody else would end.
+        for mirror in mirrors:
+            mirror.close()
+        raise
     return mirrors
 
 

@@ -41,6 +41,8 @@ def build_schedule(optimizer: torch.optim.Optimizer, settings: RunSettings, *, s
     Raises:
         SamConfigurationError: An unknown name.
     """
+    import lavis.common.optims  # noqa: F401 - registers LAVIS's own schedules, which nothing else has to import
+
     schedule = registered_class("learning-rate schedule", settings.lr_sched, "run.lr_sched")
     return schedule(
         optimizer=optimizer,

@@ -1,10 +1,45 @@
 """The folder of a run: a new one, or the one to continue in."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 
+from lavis_sam import distributed
+from lavis_sam.errors import SamConfigurationError
 from lavis_sam.runners.checkpointing import RunCheckpoints
 from lavis_sam.runners.journal import read_journal
+from lavis_sam.runners.settings import RunSettings
+
+
+def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Path]:
+    """The folder of this run, the same for all processes: rank 0 chooses and makes it.
+
+    Args:
+        settings: `output_dir`, `job_id`, and `resume`, which may choose the run to continue.
+        name: The folder's name, if somebody gave one.
+
+    Returns:
+        Its name and its absolute path.
+
+    Raises:
+        SamConfigurationError: It cannot be made; on every process.
+    """
+    problem = None
+    if distributed.is_main_process():
+        try:
+            parent, name = Path(settings.output_dir), name or settings.job_id
+            if name is None and settings.resume == "auto":
+                name = unfinished_run(parent)
+            name = make_run_folder(parent, name)
+        except OSError as error:
+            problem = str(error)
+    name, problem = distributed.from_main((name, problem))
+    if problem:
+        raise SamConfigurationError(
+            f"run.output_dir: the folder {settings.output_dir!r} cannot be made or written ({problem}); "
+            "name another one."
+        )
+    return str(name), Path(os.path.abspath(os.path.expanduser(settings.output_dir))) / str(name)
 
 
 def make_run_folder(parent: Path, name: str | None) -> str:

@@ -1,7 +1,6 @@
 """The LAVIS runner `runner_sam`: trains, evaluates and saves, on CPU or GPU, in one process or many."""
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,18 @@ from torch.utils.data import DataLoader
 
 from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.evaluation.results import folder_name
 from lavis_sam.files import write_text
 from lavis_sam.runners import continuing, randomness
 from lavis_sam.runners.checkpointing import Progress, RunCheckpoints, load_model
-from lavis_sam.runners.journal import Journal
-from lavis_sam.runners.loaders import datasets_by_split, evaluation_loader
+from lavis_sam.runners.journal import Journal, writing
 from lavis_sam.runners.mirrors import build_mirrors
 from lavis_sam.runners.optimisation import build_optimizer, build_scaler, build_schedule, exchanging_gradients
-from lavis_sam.runners.run_folder import make_run_folder, unfinished_run
+from lavis_sam.runners.run_data import build_run_data
+from lavis_sam.runners.run_folder import agreed_run_folder
 from lavis_sam.runners.settings import RunSettings
 from lavis_sam.runners.training import EpochTrainer
-from lavis_sam.runners.training_data import TrainingData, build_training_data
+from lavis_sam.runners.training_data import TrainingData
 from lavis_sam.stopping import RunStopped, StopRequest
 
 logger = logging.getLogger(__name__)
@@ -166,22 +166,7 @@ class RunnerSam(RunnerBase):
             SamConfigurationError: A split that no data set has.
             SamDataError: An empty training split.
         """
-        options = {"num_workers": self.settings.num_workers, "pin_memory": self.cuda_enabled}
-        place: dict[str, Any] = {"rank": distributed.rank(), "world_size": distributed.world_size()}
-        loaders: dict[str, Any] = {}
-        if not self.settings.evaluate and self.settings.max_epoch > 0:
-            by_split = datasets_by_split(datasets, self.settings.train_splits)
-            parts: list[Any] = [part for by_name in by_split.values() for part in by_name.values()]
-            loaders["train"] = build_training_data(
-                parts, batch_size=self.settings.batch_size_train, seed=self.settings.seed, **place, **options
-            )
-        splits = [*([] if self.settings.evaluate else self.settings.valid_splits), *self.settings.test_splits]
-        for split, by_name in datasets_by_split(datasets, splits).items():
-            loaders[split] = {
-                name: evaluation_loader(dataset, self.settings.batch_size_eval, **place, **options)
-                for name, dataset in by_name.items()
-            }
-        return loaders
+        return build_run_data(datasets, self.settings, pin_memory=self.cuda_enabled)
 
     def unwrap_dist_model(self, model: nn.Module) -> nn.Module:
         """The model inside DDP, or the model itself."""
@@ -193,22 +178,7 @@ class RunnerSam(RunnerBase):
         Raises:
             SamConfigurationError: It cannot be made.
         """
-        problem = None
-        if distributed.is_main_process():
-            try:
-                parent, name = Path(self.settings.output_dir), self.job_id or self.settings.job_id
-                if name is None and self.settings.resume == "auto":
-                    name = unfinished_run(parent)
-                self.job_id = make_run_folder(parent, name)
-            except OSError as error:
-                problem = str(error)
-        self.job_id, problem = distributed.from_main((self.job_id, problem))
-        if problem:
-            raise SamConfigurationError(
-                f"run.output_dir: the folder {self.settings.output_dir!r} cannot be made or written ({problem}); "
-                "name another one."
-            )
-        self.output_dir = Path(os.path.abspath(os.path.expanduser(self.settings.output_dir))) / self.job_id
+        self.job_id, self.output_dir = agreed_run_folder(self.settings, self.job_id)
         self.result_dir = self.output_dir / "result"
         # LAVIS's own tasks ask the registry; its register_path would refuse a second run in one process.
         registry.mapping["paths"].update(output_dir=str(self.output_dir), result_dir=str(self.result_dir))
@@ -222,9 +192,9 @@ class RunnerSam(RunnerBase):
         under way, with a checkpoint.
         """
         self.log_config()
-        if distributed.is_main_process():
-            self.journal.mirrors = build_mirrors(self.settings, self.output_dir, self.config.to_dict())
         try:
+            if distributed.is_main_process():
+                self.journal.mirrors = build_mirrors(self.settings, self.output_dir, self.config.to_dict())
             with self.stop:
                 self._run()
         except RunStopped:
@@ -275,11 +245,14 @@ class RunnerSam(RunnerBase):
             stop=self.stop,
             after_step=self._after_step,
         )
-        self.training_data.start(epoch, self.settings.seed)
-        if self._random is not None:  # after everything that draws while a run is put together
-            randomness.restore(self._random)
-            self._random = None
-        return trainer.run(epoch, self.training_data)
+        try:
+            self.training_data.start(epoch, self.settings.seed)
+            if self._random is not None:  # after everything that draws while a run is put together
+                randomness.restore(self._random)
+                self._random = None
+            return trainer.run(epoch, self.training_data)
+        finally:
+            self.training_data.stop()
 
     def _after_step(self, epoch: int) -> None:
         if self.settings.checkpoint_steps and self.progress.step % self.settings.checkpoint_steps == 0:
@@ -319,11 +292,21 @@ class RunnerSam(RunnerBase):
         metrics: dict[str, Any] = {}
         for name, loader in self.dataloaders[split_name].items():
             self.task.before_evaluation(model=model, dataset=loader.dataset)
-            results = self.task.evaluation(model, loader, cuda_enabled=self.cuda_enabled, stop=self.stop)
+            place: dict[str, Any] = {"dataset": name, "result_dir": folder / folder_name(name)}
+            results = self.task.evaluation(
+                # A run that trains has other weights each time; only an evaluation asked for as such is continued.
+                model,
+                loader,
+                cuda_enabled=self.cuda_enabled,
+                stop=self.stop,
+                restart=not self.settings.evaluate,
+                **place,
+            )
             if distributed.is_main_process():
-                metrics[name] = self.task.after_evaluation(
-                    val_result=results, split_name=split_name, epoch=cur_epoch, result_dir=folder / name
-                )
+                with writing(place["result_dir"]):
+                    metrics[name] = self.task.after_evaluation(
+                        val_result=results, split_name=split_name, epoch=cur_epoch, **place
+                    )
                 self.log_stats(metrics[name], split_name, epoch=cur_epoch, dataset=name)
         metrics = distributed.from_main(metrics)
         return metrics | {"agg_metrics": sum(part["agg_metrics"] for part in metrics.values()) / len(metrics)}
@@ -400,4 +383,6 @@ class RunnerSam(RunnerBase):
     def log_config(self) -> None:
         """Write the resolved configuration to the run's folder."""
         if distributed.is_main_process():
-            write_text(self.output_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.config.to_dict())))
+            path = self.output_dir / "config.yaml"
+            with writing(path):
+                write_text(path, OmegaConf.to_yaml(OmegaConf.create(self.config.to_dict())))

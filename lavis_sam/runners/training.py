@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lavis_sam import distributed
-from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.errors import SamDataError
+from lavis_sam.memory import naming_samples, peak_bytes
 from lavis_sam.runners.checkpointing import Progress
 from lavis_sam.runners.display import Display
 from lavis_sam.runners.journal import Journal
@@ -39,7 +40,7 @@ class StepReport:
         grad_norm: Total norm of the gradients of `loss`, before clipping.
         seconds: Wall time of the step, `data_seconds` included.
         data_seconds: Wall time that this process waited for data.
-        memory: Peak memory of this process's GPU so far, in bytes; None on a CPU.
+        memory: Peak memory of this process so far, in bytes (of its GPU, where it has one).
     """
 
     loss: float
@@ -49,17 +50,18 @@ class StepReport:
     grad_norm: float
     seconds: float
     data_seconds: float
-    memory: int | None = None
+    memory: int
 
 
 @dataclass
 class _Window:
-    """What one process gathers over the batches of a step."""
+    """What one process gathers over the batches of a step; `latest` is the number of samples of the last one."""
 
     loss: float = 0.0
     target_tokens: int = 0
     samples: int = 0
     batches: int = 0
+    latest: int = 0
     waited: float = 0.0
     names: list[Any] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
@@ -179,7 +181,7 @@ class EpochTrainer:
                 if not (total[1] > 0 and math.isfinite(total[0])):
                     self._skip(f"a summed loss of {total[0]} over {total[1]:.0f} target tokens", window, place)
                     return self._report(total, started, window, norm=math.nan)
-            self._backward(summed, is_last=is_last)
+            self._backward(summed, window, is_last=is_last)
         norm = apply_gradients(
             self.optimizer,
             self.scaler,
@@ -201,7 +203,8 @@ class EpochTrainer:
         window.unusable.extend(batch.unusable)
         window.batches += int(batch.counts)
         window.names.extend(samples["sample_id"])
-        with self._exchange(is_last=is_last), _OutOfMemory(samples):
+        window.latest = len(samples["sample_id"])
+        with self._exchange(is_last=is_last), self._enough_memory(window):
             output = self.task.train_output(self.model, samples)
         weight = output.target_tokens if batch.counts else 0
         # A stand-in's gradient is exactly zero only if it is never NaN * 0.
@@ -211,8 +214,8 @@ class EpochTrainer:
         window.samples += len(samples["sample_id"]) if batch.counts else 0
         return summed
 
-    def _backward(self, summed: Tensor, *, is_last: bool) -> None:
-        with self._exchange(is_last=is_last):
+    def _backward(self, summed: Tensor, window: _Window, *, is_last: bool) -> None:
+        with self._exchange(is_last=is_last), self._enough_memory(window):
             (self.scaler.scale(summed) if self.scaler is not None else summed).backward()
 
     def _exchange(self, *, is_last: bool) -> AbstractContextManager[Any]:
@@ -221,8 +224,15 @@ class EpochTrainer:
             return self.model.no_sync()
         return nullcontext()
 
+    def _enough_memory(self, window: _Window) -> AbstractContextManager[None]:
+        """Name the batch when it does not fit."""
+        return naming_samples(
+            lambda: f"training on the samples {window.names[-window.latest :]}",
+            "`lavis-sam plan` says what a batch needs; lower run.batch_size_train (and raise run.accum_grad_iters) or "
+            "set model.gradient_checkpointing.",
+        )
+
     def _report(self, total: list[float], started: float, window: _Window, norm: float) -> StepReport:
-        cuda = self.device.type == "cuda"
         return StepReport(
             loss=total[0] / total[1] if total[1] else math.nan,
             target_tokens=int(total[1]),
@@ -231,7 +241,7 @@ class EpochTrainer:
             grad_norm=norm,
             seconds=time.perf_counter() - started,
             data_seconds=window.waited,
-            memory=torch.cuda.max_memory_allocated(self.device) if cuda else None,
+            memory=peak_bytes(self.device),
         )
 
     def _judge_unusable(self, count: int, window: _Window, place: str) -> None:
@@ -269,22 +279,3 @@ class EpochTrainer:
                 f"{self.settings.max_nonfinite_steps} of them."
             )
         logger.warning("%sNothing was updated in this step.", message)
-
-
-class _OutOfMemory:
-    """Turns a GPU's out-of-memory error into one that names the batch."""
-
-    def __init__(self, samples: dict[str, Any]) -> None:
-        self.samples = samples
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, torch.OutOfMemoryError):
-            shape = tuple(self.samples["image"].shape)
-            raise SamConfigurationError(
-                f"out of GPU memory with the samples {list(self.samples['sample_id'])}, images {shape} ({error}). "
-                "`lavis-sam plan` says what a batch needs; lower run.batch_size_train (and raise run.accum_grad_iters) "
-                "or set model.gradient_checkpointing."
-            ) from error

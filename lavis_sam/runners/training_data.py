@@ -47,6 +47,9 @@ class TrainingData(Protocol):
     def next_batch(self) -> Batch:
         """The next batch, or a stand-in when there is none."""
 
+    def stop(self) -> None:
+        """Let go of what reads ahead (worker processes, open files); the position stays."""
+
     def state_dict(self) -> dict[str, Any]:
         """The position after the batches handed out."""
 
@@ -131,6 +134,10 @@ class MapBatches:
         self._last = samples
         return Batch(samples, counts, unusable if counts else ())
 
+    def stop(self) -> None:
+        """See `TrainingData`."""
+        self._batches = iter(())
+
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingData`."""
         return {"kind": "map", "epoch": self.epoch, "batches": self.used} | self._identity()
@@ -213,6 +220,10 @@ class StreamBatches:
         self.used += 1
         self._last = samples
         return Batch(samples)
+
+    def stop(self) -> None:
+        """See `TrainingData`."""
+        self._batches = iter(())
 
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingData`."""

@@ -52,10 +52,23 @@ class PanoramaInpainter:
     def _paint(request: InpaintRequest) -> Rgb:
         composite = request.composite
         size = composite.canvas.shape[0]
-        yaw, view = sample_view(request.rng, request.background.scene)
+        yaw, view = sample_view(request.rng, request.background.scene, _feet(request.company))
         place = render_background(request.background.scene, yaw, 0.0, view, size, horizon=composite.horizon)
         everybody = [placed(layer, other) for other in request.company for layer in other.layers]
         return compose([placed(layer, composite) for layer in composite.layers], place, everybody)
+
+
+def _feet(company: Sequence[Composite]) -> list[tuple[float, float]]:
+    """Where the objects of all pictures of a place stand, as `sample_view` wants it."""
+    feet = []
+    for composite in company:
+        size = composite.canvas.shape[0]
+        for layer in composite.layers:
+            left, top, width, height = layer.box
+            ends = ((left, top + height), (left + width, top + height))
+            points = [point for outline in layer.contacts for point in outline] or ends
+            feet += [(x / size - 0.5, y / size - composite.horizon) for x, y in points]
+    return feet
 
 
 def placed(layer: Layer, composite: Composite) -> PlacedLayer:

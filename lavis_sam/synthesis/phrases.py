@@ -1,6 +1,7 @@
 """Phrasings from data files: one file a form, `assets/phrases/<form>.yaml`, each entry with several ways to say it."""
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 
 from lavis_sam.errors import SamConfigurationError
 
+# Things that have no singular, or that are counted in pairs and heaps.
+_PLURALS = ("cherries", "glasses", "grapes", "fries", "pancakes", "socks", "jeans", "trousers", "shorts", "overalls")
 FOLDER = Path(__file__).parents[1] / "assets" / "phrases"
 
 
@@ -77,6 +80,12 @@ def with_article(phrase: str) -> str:
     # By sound, not by letter.
     vowel = first[:1] in "aeiou" and not first.startswith(("uni", "use", "eu", "one", "ukulele"))
     return ("an " if vowel or first.startswith(("hour", "honest", "heir")) else "a ") + phrase
+
+
+def indefinite(phrase: str) -> str:
+    """ "acorn" -> "an acorn", "grapes" -> "grapes", "woman in jeans" -> "a woman in jeans"."""
+    head = re.split(r" (?:in|with|of|wearing) ", phrase, maxsplit=1)[0]
+    return phrase if head.endswith(_PLURALS) else with_article(phrase)
 
 
 def listed(phrases: list[str]) -> str:

@@ -98,12 +98,14 @@ class BackgroundRequest:
         objects: What stands in it.
         scene: The scene it has to be, or "" for any.
         avoid: Scenes that the sample's other pictures have.
+        pose: What the first of the objects does, where it is a person ("walking"); "" otherwise.
     """
 
     rng: np.random.Generator
     objects: tuple[SourceObject, ...]
     scene: str = ""
     avoid: tuple[str, ...] = ()
+    pose: str = ""
 
 
 class BackgroundWriter(Backend, Protocol):
@@ -122,11 +124,14 @@ class InpaintRequest:
         rng: Decides what is left open; twin pictures get equal ones.
         composite: The objects on the empty canvas.
         background: The place.
+        company: The composites of all pictures that show this very place, this one among them. A camera that is chosen
+            to suit all of them is the same in all of them.
     """
 
     rng: np.random.Generator
     composite: Composite
     background: Background
+    company: tuple[Composite, ...]
 
 
 class Inpainter(Backend, Protocol):

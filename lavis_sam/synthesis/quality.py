@@ -203,14 +203,15 @@ def text_scores(
     Args:
         output: The answer.
         required: Words and phrases that it has to mention (attributes of the object).
-        prompts: Texts that were given to a language model; eight of their words in a row are a leak.
+        prompts: Texts that were given to a language model; eight of their words in a row are a leak, unless they name
+            what the answer has to mention.
         banned: Phrases that give a language model away ("As an AI").
     """
     wanted = [phrase for phrase in required if phrase]
     return {
         "text.attributes": sum(mentions(output, phrase) for phrase in wanted) / len(wanted) if wanted else 1.0,
         "text.words": float(len(output.split())),
-        "text.leaked_prompt": float(sum(_leaks(output, prompt) for prompt in prompts)),
+        "text.leaked_prompt": float(sum(_leaks(output, prompt, wanted) for prompt in prompts)),
         "text.banned": float(sum(mentions(output, phrase) for phrase in banned)),
     }
 
@@ -220,11 +221,16 @@ def mentions(text: str, phrase: str) -> bool:
     return f" {_normal(phrase)} " in f" {_normal(text)} "
 
 
-def _leaks(output: str, prompt: str, length: int = 8) -> bool:
-    words = _normal(prompt).split()
-    padded = f" {_normal(output)} "
-    runs = (words[start : start + length] for start in range(max(1, len(words) - length + 1)))
-    return any(run and f" {' '.join(run)} " in padded for run in runs)
+def _leaks(output: str, prompt: str, allowed: Iterable[str] = (), most: int = 8) -> bool:
+    """Whether `most` words in a row of the prompt, or all of a shorter one, stand in the answer."""
+    padded = f" {_normal(prompt)} "
+    length = min(most, len(padded.split()))
+    for phrase in allowed:
+        padded = padded.replace(f" {_normal(phrase)} ", " | ")
+    answer = f" {_normal(output)} "
+    pieces = [piece.split() for piece in padded.split("|")]
+    runs = (piece[start : start + length] for piece in pieces for start in range(len(piece) - length + 1))
+    return any(run and f" {' '.join(run)} " in answer for run in runs)
 
 
 def _normal(text: str) -> str:

@@ -24,6 +24,8 @@ KINDS = ("characters", "furniture", "icons", "covers")
 # Objects that are cut out of a picture and put into a scene; the other two kinds are drawn flat.
 SCENE_KINDS = ("characters", "furniture")
 FORMS = ("pairs", "groups", "stories", "changes", "captions")
+# What people do of whom nothing else is known.
+DEFAULT_ACTION = "standing"
 STAGES = ("plan", "segment", "composite", "background", "inpaint", "describe", "write")
 
 

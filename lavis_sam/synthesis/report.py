@@ -17,6 +17,7 @@ from PIL import Image
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import write_text
 from lavis_sam.synthesis.charts import bars, heat_map, histogram
+from lavis_sam.synthesis.duplicates import DuplicateIndex
 from lavis_sam.synthesis.finishing import DUPLICATE_SCORE, REJECTIONS, SAMPLES, read_lines
 from lavis_sam.synthesis.quality import SCORES, Limits
 from lavis_sam.synthesis.work import MANIFEST, WorkFolder
@@ -25,13 +26,14 @@ _ACCEPTED_SHOWN = 6  # of each kind
 _REJECTED_SHOWN = 4  # of each reason
 _THUMBNAIL = 200
 _VALUES_SHOWN = 14
+_ALIKE_SHOWN = 4  # pairs of samples
 _GRID = 16
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } h3 { margin-bottom: .3rem; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.cards { display: flex; flex-wrap: wrap; gap: 1rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 1rem; }
 .card { border: 1px solid #ddd; border-radius: 6px; padding: .6rem; max-width: 100%; }
 .card img { height: 150px; border-radius: 3px; margin-right: 4px; max-width: 100%; object-fit: contain; }
 .card p { margin: .3rem 0 0; max-width: 34rem; } .muted { color: #777; font-size: .85rem; }
@@ -58,7 +60,7 @@ def write_report(root: Path, path: Path) -> None:
         "<h2>Accepted</h2>" + "".join(_accepted(root, kind, shown) for kind, shown in gathered.examples.items()),
         "<h2>Rejected</h2>" + _rejected(root, manifest, rejections),
         "<h2>Scores</h2>" + _scores(gathered, rejections, manifest),
-        "<h2>Diversity</h2>" + _diversity(gathered),
+        "<h2>Diversity</h2>" + _diversity(gathered) + _alike(root, gathered),
         "<h2>Sources and backends</h2>" + _sources(manifest),
     ]
     title = f"{manifest['accepted']} samples: {html.escape(root.resolve().name)}"
@@ -78,6 +80,9 @@ class _Gathered:
         self.instructions: Counter[str] = Counter()
         self.positions: dict[str, np.ndarray] = {}
         self.heights: dict[str, list[float]] = defaultdict(list)
+        self.files: dict[int, list[str]] = {}
+        self.alike: list[tuple[int, int, int]] = []
+        self._index = DuplicateIndex()
         for sample in samples:
             self._add(sample)
 
@@ -86,6 +91,7 @@ class _Gathered:
             self.examples[sample["kind"]].append(sample)
         for name, values in sample["scores"].items():
             self.scores[name].extend(values)
+        self._compare(sample)
         self.answers[sample["output"]] += 1
         self.instructions[sample["instruction"]] += 1
         for name, value in sample["objects"][0]["attributes"].items():
@@ -96,6 +102,15 @@ class _Gathered:
             for thing in picture["objects"]:
                 if thing["role"] == "main":
                     self._place(sample["kind"], thing)
+
+    def _compare(self, sample: Mapping[str, Any]) -> None:
+        """Keep the few pairs (distance, slot, earlier slot) that are most alike."""
+        hashes = tuple(picture["hash"] for picture in sample["pictures"])
+        self.files[sample["slot"]] = [picture["file"] for picture in sample["pictures"]]
+        nearest, distance = self._index.nearest(hashes)
+        self._index.add(sample["slot"], hashes)
+        if nearest is not None:
+            self.alike = sorted([*self.alike, (distance, sample["slot"], nearest)])[:_ALIKE_SHOWN]
 
     def _place(self, kind: str, thing: Mapping[str, Any]) -> None:
         height, width = thing["mask"]["size"]
@@ -210,6 +225,20 @@ def _diversity(gathered: _Gathered) -> str:
             more = f", {len(counts)} different values" if len(counts) > _VALUES_SHOWN else ""
             charts.append(f"<figure><b>{html.escape(name)}</b>{more}{bars(shown)}</figure>")
     return "".join(parts) + f"<div class=charts>{''.join(charts)}</div>"
+
+
+def _alike(root: Path, gathered: _Gathered) -> str:
+    """The accepted samples that are nearest to being near duplicates, side by side."""
+    if not gathered.alike:
+        return ""
+    cards = []
+    for distance, slot, earlier in gathered.alike:
+        strips = (
+            "".join(_picture(root, file) for file in gathered.files[which]) + f"<p class=muted>{which:06d}</p>"
+            for which in (earlier, slot)
+        )
+        cards.append(f"<div class=card>{''.join(strips)}<p>{distance} bits apart</div>")
+    return f"<h3>Most alike</h3><div class=cards>{''.join(cards)}</div>"
 
 
 def _sources(manifest: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,22 @@ from lavis.tasks.base_task import BaseTask
 from torch import Tensor, nn
 
 from lavis_sam import distributed
-from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.files import write_json
-from lavis_sam.models.generation import Decoding
+from lavis_sam.datasets.schema import MultiImageSample
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.evaluation.answering import answer_all
+from lavis_sam.evaluation.identity import samples_fingerprint, weights_fingerprint
+from lavis_sam.evaluation.loading import as_evaluation_loader
+from lavis_sam.evaluation.results import DEFAULT_PROTOCOL, check_scorable, write_scored
+from lavis_sam.metrics.protocols import METRICS
+from lavis_sam.models.decoding import Decoding
 from lavis_sam.names import registered_class, unknown_name
-from lavis_sam.stopping import RunStopped
+from lavis_sam.reports.run_folder import PREDICTIONS_FILE, Provenance
 
 logger = logging.getLogger(__name__)
 
-PREDICTIONS_FILE = "pred.json"
+# What `model` says and the weights' fingerprint does not hold.
+_MODEL_KEYS = ("arch", "model_type", "precision", "guidance", "max_txt_len", "prompt")
+SELECT_BEST_BY = ("loss", *METRICS)
 
 
 @dataclass(frozen=True)
@@ -43,10 +50,20 @@ class MultiImageCaptioningTask(BaseTask):
 
     Attributes:
         decoding: Keyword arguments of the model's `generate`; what is not given keeps the published default.
+        select_best_by: What a validation is judged by: "loss", "rouge", "cider" or "bleu4".
+        protocol: How answers are scored; see `lavis_sam.metrics.protocols`.
+        config: The resolved configuration as plain data; results say how they were made with it.
     """
 
-    def __init__(self, decoding: Mapping[str, Any] | None = None) -> None:
-        """Check the decoding arguments.
+    def __init__(
+        self,
+        decoding: Mapping[str, Any] | None = None,
+        *,
+        select_best_by: str = "loss",
+        protocol: str = DEFAULT_PROTOCOL,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Check the arguments; see the class.
 
         Raises:
             SamConfigurationError: An unknown argument, or an impossible value.
@@ -54,6 +71,11 @@ class MultiImageCaptioningTask(BaseTask):
         super().__init__()
         self.inst_id_key = "sample_id"
         self.decoding = dict(decoding or {})
+        self.select_best_by, self.protocol, self.config = select_best_by, protocol, dict(config or {})
+        # Folder of results -> what the answers there depend on.
+        self._identities: dict[str, Mapping[str, Any] | None] = {}
+        if select_best_by not in SELECT_BEST_BY:
+            raise SamConfigurationError(unknown_name("metric", select_best_by, SELECT_BEST_BY, "run.select_best_by"))
         known = [entry.name for entry in dataclasses.fields(Decoding)]
         unknown = [unknown_name("key", name, known, "run.decoding") for name in self.decoding if name not in known]
         if unknown:
@@ -64,7 +86,11 @@ class MultiImageCaptioningTask(BaseTask):
     def setup_task(cls, cfg: Any, **kwargs: Any) -> "MultiImageCaptioningTask":
         """Build from a configuration; `run.decoding` holds arguments of `generate`."""
         decoding = cfg.run_cfg.get("decoding") or {}
-        return cls(decoding={str(name): decoding[name] for name in decoding})
+        return cls(
+            {str(name): decoding[name] for name in decoding},
+            select_best_by=cfg.run_cfg.get("select_best_by", "loss"),
+            config=cfg.to_dict() if hasattr(cfg, "to_dict") else None,
+        )
 
     def build_model(self, cfg: Any) -> nn.Module:
         """The model that `model.arch` names.
@@ -100,15 +126,15 @@ class MultiImageCaptioningTask(BaseTask):
         """Answer a batch of B samples.
 
         Returns:
-            B records with `sample_id`, `pred_response`, `gt_response`, and, for the validation loss, `target_loss`
-            (mean over the sample's target tokens) and `target_tokens`.
+            B records with `sample_id`, `pred_response`, `gt_response`, `references` where the batch has them, and, for
+            the validation loss, `target_loss` (mean over the sample's target tokens) and `target_tokens`.
         """
         output = model(samples)
         responses = model.generate({**samples, "prompt": samples["text_input"]}, **self.decoding)
         losses, tokens = output["per_sample_loss"].tolist(), output["target_tokens"].tolist()
         # With num_captions > 1 the answers of a sample follow one another; the first is the best.
         first_responses = responses[:: max(1, len(responses) // len(losses))]
-        return [
+        records = [
             {
                 "sample_id": name,
                 "pred_response": response,
@@ -120,95 +146,133 @@ class MultiImageCaptioningTask(BaseTask):
                 samples["sample_id"], first_responses, samples["text_output"], losses, tokens, strict=True
             )
         ]
+        references = samples.get("references") or [None] * len(records)
+        return [
+            record | ({"references": texts} if texts else {}) for record, texts in zip(records, references, strict=True)
+        ]
 
     @torch.no_grad()
-    def evaluation(
-        self, model: nn.Module, data_loader: Iterable[dict[str, Any]], **kwargs: Any
-    ) -> list[dict[str, Any]]:
-        """Answer every batch of a loader, on the model's own device.
+    def evaluation(self, model: nn.Module, data_loader: Any, **kwargs: Any) -> list[dict[str, Any]]:
+        """Answer a data set, each sample once, on the model's own device; all processes together.
 
         Args:
             model: The model.
-            data_loader: This process's batches.
-            kwargs: `stop`, a `StopRequest` that is asked after every batch; LAVIS's further arguments.
+            data_loader: An `EvaluationLoader`, or any loader over a map-style data set.
+            kwargs: `result_dir`, the data set's folder, where answers are kept as they come and an interrupted
+                evaluation is continued (without it nothing is kept); `dataset`, its name; `restart`, whether earlier
+                answers of something else are thrown away instead of refused; `stop`, a `StopRequest` that is asked
+                after every batch; LAVIS's further arguments.
 
         Returns:
-            On rank 0 the records of all ranks, in the loader's order of samples; elsewhere an empty list.
+            On rank 0 the records of all samples, in the data set's order; elsewhere an empty list.
 
         Raises:
+            SamDataError: Nothing to compare an answer with; a sample that cannot be used; earlier answers of something
+                else. The message names the samples, or both sides.
+            SamConfigurationError: Out of memory; the message names the samples.
             RunStopped: On every rank, when one of them was asked to stop.
         """
         device = next(model.parameters()).device
-        stop = kwargs.get("stop")
-        records: list[dict[str, Any]] = []
-        for samples in data_loader:
-            records.extend(self.valid_step(model, to_device(samples, device)))
-            logger.info("captioned %d samples", len(records))
-            if stop is not None and stop.name is not None:
-                break
-        if distributed.sum_over_ranks([float(stop is not None and stop.name is not None)])[0] > 0:
-            raise RunStopped
-        by_rank = distributed.gather_on_main(records)
-        return interleaved(by_rank) if by_rank is not None else []
+        loader = as_evaluation_loader(data_loader, rank=distributed.rank(), world_size=distributed.world_size())
+        name, folder = str(kwargs.get("dataset") or "evaluation"), kwargs.get("result_dir")
+        samples = annotated(loader.dataset)
+        if samples:
+            check_scorable(samples, self.protocol)
+        identity = None
+        if folder is not None:
+            identity = distributed.from_main(
+                self.identity(model, loader.dataset, name) if distributed.is_main_process() else None
+            )
+        self._identities[str(folder)] = identity
+        return answer_all(
+            loader,
+            lambda batch: self.valid_step(model, to_device(batch, device)),
+            folder=Path(folder) if folder is not None else None,
+            identity=identity,
+            restart=bool(kwargs.get("restart")),
+            stop=kwargs.get("stop"),
+            title=name,
+        )
+
+    def identity(self, model: nn.Module, dataset: Any, name: str) -> dict[str, Any]:
+        """What the answers depend on: model, weights, decoding, how pictures are prepared, and the data.
+
+        Args:
+            model: The model.
+            dataset: The data set that it answers.
+            name: The data set's name, under which the configuration speaks of it.
+        """
+        section = (self.config.get("datasets") or {}).get(name) or {}
+        chosen = self.config.get("model") or {}
+        samples = annotated(dataset)
+        return {
+            "model": {key: chosen[key] for key in _MODEL_KEYS if key in chosen},
+            "weights": weights_fingerprint(model),
+            "decoding": self.full_decoding(),
+            "pictures": (section.get("vis_processor") or {}).get("eval"),
+            "data": samples_fingerprint(samples, getattr(dataset, "vis_root", None)) if samples else len(dataset),
+        }
+
+    def full_decoding(self) -> dict[str, Any]:
+        """Every argument of `generate`, the published defaults included."""
+        return dataclasses.asdict(Decoding(**self.decoding))
 
     def after_evaluation(
         self, val_result: list[dict[str, Any]], split_name: str, epoch: int | str, result_dir: str | Path, **kwargs: Any
     ) -> dict[str, Any]:
-        """Save the predictions and sum up (rank 0).
+        """Score the answers, and save them with their scores and how they were made (rank 0).
 
         Args:
             val_result: What `evaluation` returned.
-            split_name: The split, for messages.
+            split_name: The split.
             epoch: The epoch, or "best" or "last".
-            result_dir: The folder of `pred.json`.
+            result_dir: The data set's folder; see `lavis_sam.reports.run_folder` for the files.
+            kwargs: `dataset`, its name; by default the folder's.
 
         Returns:
-            `samples`, `loss` (mean over target tokens), `predictions` (the file) and LAVIS's `agg_metrics`: the higher,
-            the better, here the negative loss.
+            `samples`, `loss` (mean over target tokens), `rouge`, `cider` and `bleu4` (x100), their `protocol`,
+            `predictions` (the file) and LAVIS's `agg_metrics`: the higher, the better, here the metric that
+            `select_best_by` names, a loss with its sign turned.
 
         Raises:
-            SamDataError: No sample, or two with one id.
+            SamDataError: No sample, two with one id, or a reference that is empty.
         """
-        path = self.save_result(val_result, result_dir)
+        folder = Path(result_dir)
+        name = str(kwargs.get("dataset") or folder.name)
+        provenance = self._provenance(self._identities.get(str(result_dir)) or {}, name, split_name)
+        results, _ = write_scored(folder, val_result, dataset=name, protocol=self.protocol, provenance=provenance)
         tokens = sum(record["target_tokens"] for record in val_result)
         loss = sum(record["target_loss"] * record["target_tokens"] for record in val_result) / tokens
-        logger.info("%s: loss %.4f over %d samples; predictions in %s", split_name, loss, len(val_result), path)
-        return {"samples": len(val_result), "loss": loss, "predictions": str(path), "agg_metrics": -loss}
+        metrics = {"loss": loss, **results.corpus}
+        shown = "  ".join(f"{METRICS[metric]} {value:.2f}" for metric, value in results.corpus.items())
+        logger.info(
+            "%s, %s: loss %.4f  %s (protocol %s) over %d samples; see %s",
+            name, split_name, loss, shown, results.protocol, results.count, folder,
+        )  # fmt: skip
+        return {
+            "samples": len(val_result),
+            **metrics,
+            "protocol": results.protocol,
+            "predictions": str(folder / PREDICTIONS_FILE),
+            "agg_metrics": -loss if self.select_best_by == "loss" else metrics[self.select_best_by],
+        }
 
-    @staticmethod
-    def save_result(
-        result: list[dict[str, Any]],
-        result_dir: str | Path,
-        filename: str = PREDICTIONS_FILE,
-        remove_duplicate: str = "",
-    ) -> Path:
-        """Write predictions in the authors' exchange format, atomically.
-
-        Args:
-            result: Records with `sample_id`, `pred_response` and `gt_response`; further keys are dropped.
-            result_dir: The folder.
-            filename: The file's name.
-            remove_duplicate: LAVIS's argument; duplicates are an error here and never removed.
-
-        Raises:
-            SamDataError: No record, or two of one id.
-        """
-        if not result:
-            raise SamDataError(f"{filename}: found 0 predictions, wanted at least one; is the split empty?")
-        seen: set[str] = set()
-        for record in result:
-            if str(record["sample_id"]) in seen:
-                raise SamDataError(f"{filename}: sample id {record['sample_id']!r} was predicted twice.")
-            seen.add(str(record["sample_id"]))
-        path = Path(result_dir) / filename
-        write_json(path, [{k: r[k] for k in ("sample_id", "pred_response", "gt_response")} for r in result])
-        return path
+    def _provenance(self, identity: Mapping[str, Any], name: str, split: str) -> Provenance:
+        model, section = self.config.get("model") or {}, (self.config.get("datasets") or {}).get(name) or {}
+        return Provenance(
+            model=" ".join(str(model[key]) for key in ("arch", "model_type") if model.get(key)) or None,
+            weights=identity.get("weights"),
+            split=split,
+            prompts=(section.get("build_info") or {}).get("prompt_set"),
+            decoding=self.full_decoding(),
+            config={"model": model, "datasets": {name: section}} if model else None,
+        )
 
 
-def interleaved(by_rank: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Undo the split of samples over ranks, where rank r has the samples r, r + world size, r + 2 * world size, …"""
-    longest = max(map(len, by_rank), default=0)
-    return [records[i] for i in range(longest) for records in by_rank if i < len(records)]
+def annotated(dataset: Any) -> list[MultiImageSample]:
+    """The samples of a data set that has them at hand; none of one that has not."""
+    samples = getattr(dataset, "annotation", None)
+    return samples if isinstance(samples, list) and samples and isinstance(samples[0], MultiImageSample) else []
 
 
 def to_device(samples: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

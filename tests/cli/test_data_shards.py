@@ -89,6 +89,23 @@ def test_damage_is_told_when_unpacking(run, folder, tmp_path):
     assert run("shards", tmp_path / "s", tmp_path / "strict", "--unpack", "--strict")[0] == 2
 
 
+def test_validate(run, folder, tmp_path):
+    run("shards", folder, tmp_path / "s")
+    code, told, _ = run("validate", tmp_path / "s", "--strict", "--json")
+    assert code == 0
+    assert json.loads(told) == {"valid": True, "samples": 10, "dropped": 0, "problems": [], "repairs": {}, "files": {}}
+    shard = tmp_path / "s" / "000000.tar"
+    overwrite(shard, offset_of(shard, "000000003.1.png") + 30, b"?")
+    assert run("validate", tmp_path / "s", "--quick", "--strict")[0] == 0
+    code, told, _ = run("validate", tmp_path / "s")
+    assert code == 0
+    assert "9 whole sample(s); 1 dropped (1 x damaged member); 1 x damaged shard." in told
+    assert "its SHA-256 is not the manifest's" in " ".join(told.split())
+    assert run("validate", shard, "--strict")[0] == 1
+    code, _, errors = run("validate", tmp_path / "s", "--out", tmp_path / "clean.json")
+    assert (code, "shards hold their pictures" in errors) == (2, True)
+
+
 def test_stats(run, folder, tmp_path):
     code, told, _ = run("stats", folder, "--batch-size", 4)
     assert code == 0

@@ -62,6 +62,37 @@ def test_problems(tmp_path):
     assert report.dropped == 6
 
 
+def test_no_picture_is_lost_in_silence(tmp_path):
+    """A folder with pictures that are not read is no sample, even if others in it are; nor is one without any."""
+    fill(tmp_path, "good", ["a.png"])
+    fill(tmp_path, "telephone", ["a.png", "IMG_10.HEIC", "IMG_9.HEIC"])
+    fill(tmp_path, "nothing", [])
+    fill(tmp_path, "outer/good too", ["a.png"])  # outer itself has neither text nor picture
+    fill(tmp_path, "good", [".thumbnail.heic"])
+    fill(tmp_path, ".", [], caption="Not a sample's.")
+    report = collect_folder(tmp_path, "What?")
+    assert [sample.id for sample in report.samples] == ["good", "outer/good too"]
+    found = {problem.place: (problem.kind, problem.message.split(";")[0]) for problem in report.problems}
+    assert found == {
+        str(tmp_path / "telephone"): (
+            "other picture format",
+            "2 picture(s) that cannot be read, such as IMG_9.HEIC",
+        ),
+        str(tmp_path / "nothing"): ("no pictures", "caption.txt without a picture"),
+    }
+    assert ".jpg" in report.problems[0].message
+
+
+def test_links_to_folders_are_told(tmp_path):
+    fill(tmp_path / "elsewhere", "cat", ["a.png"])
+    fill(tmp_path / "data", "good", ["a.png"])
+    (tmp_path / "data" / "good" / "more").symlink_to(tmp_path / "elsewhere" / "cat")
+    (tmp_path / "link").symlink_to(tmp_path / "data")  # the root itself may be one
+    report = collect_folder(tmp_path / "link", "What?")
+    assert [sample.id for sample in report.samples] == ["good"]
+    assert [(p.kind, p.place) for p in report.problems] == [("linked folder", str(tmp_path / "link/good/more"))]
+
+
 @pytest.mark.parametrize("make", [lambda root: None, lambda root: fill(root, ".", ["a.png"])])
 def test_no_sample_at_all(tmp_path, make):
     make(tmp_path)

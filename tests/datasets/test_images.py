@@ -124,13 +124,13 @@ def test_the_first_frame_of_an_animation():
 
 @pytest.mark.parametrize(
     ("size", "complaint"),
-    [((9500, 9500), f"wanted at most {MAX_PIXELS}"), ((20_000, 20_000), "exceeds limit of")],
+    [((9500, 9500), "90250000 pixels, "), ((20_000, 20_000), "exceeds limit of")],
 )
 def test_decompression_bombs_are_refused_with_the_limit(tmp_path, size, complaint):
     Image.new("1", size).save(tmp_path / "bomb.png")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with pytest.raises(SamDataError, match=rf"bomb\.png.*{complaint}"):
+        with pytest.raises(SamDataError, match=rf"bomb\.png.*{complaint}.*wanted at most {MAX_PIXELS}"):
             load_image(tmp_path / "bomb.png", "s")
 
 

@@ -1,5 +1,8 @@
 """Items of the map-style data set, and that they depend on seed, epoch and index alone."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,6 +16,11 @@ from lavis_sam.errors import SamDataError
 def noisy(picture: Image.Image) -> torch.Tensor:
     """A processor that draws from torch's global generator, as torchvision's do."""
     return torch.full((3, 2, 2), float(picture.getpixel((0, 0))[0])) + torch.rand(3, 2, 2)
+
+
+def noisy_otherwise(picture: Image.Image) -> torch.Tensor:
+    """A processor that draws as LAVIS's RandomAugment (`blip_image_train`) does."""
+    return torch.full((3, 2, 2), np.random.random() + random.random())
 
 
 @pytest.fixture
@@ -66,7 +74,23 @@ def test_the_global_generator_is_left_alone(dataset):
     assert torch.equal(after, torch.rand(3))
 
 
-def test_workers_change_nothing(dataset):
+def test_processors_that_draw_from_numpy_and_python(dataset):
+    dataset.set_processors(noisy_otherwise, str)
+    np.random.seed(0)
+    random.seed(0)
+    first, after = dataset[4]["image"], (np.random.random(), random.random())
+    assert torch.equal(dataset[4]["image"], first)
+    assert not torch.equal(dataset[5]["image"][:, :1], first[:, :1])
+    assert first.unique().numel() == 2  # a draw for each of the two pictures
+    np.random.seed(0)
+    random.seed(0)
+    assert after == (np.random.random(), random.random())
+
+
+@pytest.mark.parametrize("processor", [noisy, noisy_otherwise])
+def test_workers_change_nothing(dataset, processor):
+    dataset.set_processors(processor, str)
+
     def epoch(workers):
         return list(DataLoader(dataset, batch_size=4, num_workers=workers, collate_fn=dataset.collater))
 

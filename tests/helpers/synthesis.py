@@ -155,6 +155,23 @@ class FakeSegmenter:
         return [SoftMask((picture.min(axis=-1) < 225).astype(np.float32)) for picture in pictures]
 
 
+class ConfidentSegmenter(FakeSegmenter):
+    """Has an opinion of its own work, as Segment Anything has."""
+
+    def segment(self, pictures):
+        return [SoftMask(mask.alpha, 0.97) for mask in super().segment(pictures)]
+
+
+class FakeScorer:
+    """What a CLIP scorer would add."""
+
+    name, version = "similarities", "1"
+
+    def score(self, requests):
+        scores = {"semantic.object_similarity": (0.8,), "semantic.background_similarity": (0.3, 0.3)}
+        return [scores for _ in requests]
+
+
 class FakeBackgrounds:
     """One of four places."""
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import lavis
@@ -12,6 +13,7 @@ import torch
 
 import lavis_sam
 from lavis_sam.datasets.schema import read_annotations
+from lavis_sam.runners.journal import read_journal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = "projects/sam/tiny/train.yaml"
@@ -29,17 +31,24 @@ TRAINED = {
 
 # float32 over 20 steps at the paper's rate; the worst difference seen was 6e-8.
 TOLERANCE = 1e-6
+# For one command, on a loaded machine.
+SECONDS = 600
 
 pytestmark = pytest.mark.integration
 
 
-def run(folder, *words):
-    """Run a command of python's in `folder`, where nothing of the repository is but its projects."""
+def surroundings(folder):
+    """A folder where nothing of the repository is but its projects, and an environment with nothing of ours."""
     if not (folder / "projects").exists():
         (folder / "projects").symlink_to(REPOSITORY / "projects")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return {"cwd": folder, "env": environment}
+
+
+def run(folder, *words):
+    """Run a command of python's in `folder`."""
     done = subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *words], **surroundings(folder), capture_output=True, text=True, timeout=SECONDS
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -51,8 +60,7 @@ def only_run(folder):
 
 
 def events(folder, kind):
-    lines = (json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines())
-    return [line for line in lines if line["event"] == kind]
+    return [event for event in read_journal(folder / "log.jsonl") if event["event"] == kind]
 
 
 def files_of_lavis():
@@ -106,7 +114,8 @@ def test_nothing_else_is_written(trained):
     folder, run_folder = trained
     assert {path.name for path in folder.iterdir()} <= {"projects", "output", ".cache", ".triton"}
     names = {str(path.relative_to(run_folder)) for path in run_folder.rglob("*") if path.is_file()}
-    assert names == {"config.yaml", "log.jsonl", "checkpoint_15.pth", "result/test/mmlink/pred.json"}
+    results = ("pred.json", "eval.json", "eval_score.json", "manifest.json", "answers-0.jsonl")
+    assert names == {"config.yaml", "log.jsonl", "checkpoint_15.pth", *(f"result/test/mmlink/{n}" for n in results)}
 
 
 def test_evaluate_gives_the_same_captions(trained):
@@ -155,3 +164,54 @@ def test_two_processes_agree_with_one(tmp_path):
     predictions = [(f / "result" / "test" / "mmlink" / "pred.json") for f in (one, two)]
     names = [[p["sample_id"] for p in json.loads(path.read_text())] for path in predictions]
     assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains(tmp_path, precision):
+    """Clipped and accumulated too: every loss is finite, and the trained layers stay float32."""
+    options = ["run.max_epoch=4", "run.accum_grad_iters=2", "run.max_grad_norm=1.0", "run.test_splits=[]"]
+    run(tmp_path, "-m", "lavis.train", "--cfg-path", TRAIN, "--options", f"model.precision={precision}", *options)
+    folder = only_run(tmp_path / "output" / "sam" / "tiny")
+    steps = events(folder, "train")
+    assert len(steps) == 4 * 2  # 3 batches an epoch: the last window is one batch
+    assert all(step["loss"] is not None for step in steps)
+    # fp16's scaler finds its scale by steps that overflow, which change nothing.
+    assert all(step["grad_norm"] is not None for step in (steps[4:] if precision == "fp16" else steps))
+    assert events(folder, "epoch")[-1]["loss"] < events(folder, "epoch")[0]["loss"]
+    content = torch.load(folder / "checkpoint_3.pth", weights_only=True)
+    assert {tensor.dtype for tensor in content["model"].values()} == {torch.float32}
+    assert bool(content["scaler"]) == (precision == "fp16")
+
+
+def test_kill_and_resume_of_the_embedded_default(tmp_path):
+    """The real model too: what a killed run left is continued to the same losses and weights, bit by bit."""
+    options = ["run.max_epoch=3", "run.checkpoint_steps=2", "run.resume=auto", "run.test_splits=[]", "run.job_id=here"]
+
+    def command(name):
+        return ["-m", "lavis.train", "--cfg-path", TRAIN, "--options", f"run.output_dir=output/{name}", *options]
+
+    def made(name):
+        folder = tmp_path / "output" / name / "here"
+        log = folder / "log.jsonl"
+        return {step["step"]: step["loss"] for step in events(folder, "train")} if log.is_file() else {}
+
+    run(tmp_path, *command("whole"))
+    child = subprocess.Popen([sys.executable, *command("killed")], **surroundings(tmp_path), stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + SECONDS
+        while len(made("killed")) < 5:
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        child.kill()
+        child.wait()
+    run(tmp_path, *command("killed"))
+    (resumed,) = events(tmp_path / "output" / "killed" / "here", "resumed")
+    assert resumed["step"] in (2, 3, 4, 6, 8)
+    assert made("killed") == made("whole")
+    one, two = (
+        torch.load(tmp_path / "output" / name / "here" / "checkpoint_2.pth", weights_only=True)["model"]
+        for name in ("whole", "killed")
+    )
+    assert all(torch.equal(weight, two[name]) for name, weight in one.items())

@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers import endpoint_server
+from helpers.benchmarks import write_benchmarks
+from helpers.releases import MINIATURES
+from helpers.vision_language import write_instructblip, write_llava
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -54,6 +59,45 @@ def test_python_runs(code, newcomer):
     assert run([sys.executable, "-W", "ignore", "-c", code], newcomer).strip()
 
 
+def marked(name):
+    """The commands between the markers of this name: those that need what a newcomer has to bring."""
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)^```\n<!-- /{name} -->", README, re.MULTILINE | re.DOTALL)
+    assert found, f"README.md: wants commands between <!-- {name} --> and <!-- /{name} -->"
+    return found[1]
+
+
+@pytest.mark.integration
+def test_a_release_is_converted(newcomer):
+    folder, environment = newcomer
+    home = folder / "release"
+    home.mkdir()
+    MINIATURES["spot_the_diff"](home)
+    said = run(["sh", "-euc", marked("convert")], (home, environment))
+    assert "data/spot_the_diff" in said
+
+
+@pytest.mark.integration
+def test_other_models_answer(newcomer):
+    folder, environment = newcomer
+    models = folder / "models"
+    write_llava(models / "llava-interleave")
+    write_instructblip(models / "instructblip")
+    data = write_benchmarks(folder / "miniatures")
+    with endpoint_server.running() as service:
+        service.otherwise = lambda body: endpoint_server.said("a red dog runs")
+        brought = {
+            "MODELS": str(models),
+            "DATA": str(data),
+            "URL": service.url,
+            "OPENAI_API_KEY": "sk-1",
+            "OMP_NUM_THREADS": "1",
+        }
+        said = run(["sh", "-euc", marked("baselines")], (folder, {**environment, **brought}))
+        assert service.requests
+    rows = [line.split(" | ")[1] for line in said.splitlines() if line.startswith("| measured")]
+    assert set(rows) == {"llava", "instructblip", "gpt-4o"}
+
+
 def test_the_annotation_example_is_one():
     (example,) = [block for kind, block in BLOCKS if kind == "json"]
     (sample,) = json.loads(example)
@@ -65,7 +109,8 @@ def test_every_link_leads_somewhere():
     text = prose + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
     assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
+    headings = {"#" + heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)}
+    assert not [link for link in links if link not in headings and not (ROOT / link).exists()]
 
 
 def test_quoted_figures_are_the_committed_ones():

@@ -194,3 +194,22 @@ def test_impossible_candidates(model, candidates, words):
 def test_impossible_segments(model, n_segments):
     with pytest.raises(SamConfigurationError, match=f"n_segments is {n_segments}; wanted 1 to"):
         model.predict_class(batch(prompt="What?"), CANDIDATES, n_segments=n_segments)
+
+
+WORDS = "word " * 10_000
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: model.predict_answers(batch(text_input=["What?", WORDS])),
+        lambda model: model.predict_class(batch(prompt=["What?", WORDS]), CANDIDATES),
+        lambda model: model.predict_class(batch(prompt="What?"), [CANDIDATES, ["cat", WORDS]]),
+    ],
+    ids=["question", "prompt", "candidate"],
+)
+def test_ten_thousand_words_are_refused_by_the_samples_number(ask):
+    model = small_model()
+    model.max_txt_len = 50  # of what the small Q-Former reads
+    with pytest.raises(SamDataError, match=r"sample 1 of the batch has 9 visual tokens .* and \d{5} text tokens"):
+        ask(model)

@@ -1,6 +1,5 @@
 """The builder: the released files in their real layout become a model, and what does not fit is named."""
 
-import time
 
 import pytest
 import torch
@@ -93,10 +92,8 @@ def test_every_missing_file_is_listed_at_once(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("INSTRUCTBLIP", "EVA_VIT", "VICUNA", "BERT", "CHECKPOINT"):
         monkeypatch.delenv(f"LAVIS_SAM_{name}", raising=False)
-    start = time.monotonic()
     with pytest.raises(SamCheckpointError) as caught:
         Blip2VicunaSAM.from_pretrained()
-    assert time.monotonic() - start < 10
     message = str(caught.value)
     for key, variable in (
         ("model.pretrained", "LAVIS_SAM_INSTRUCTBLIP"),

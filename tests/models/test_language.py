@@ -1,6 +1,5 @@
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from helpers.language import released_case, released_tokenizer
 from helpers.toy_llm import toy_llm, toy_visual_tokens
@@ -8,7 +7,6 @@ from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.models.language import (
     add_pad_row,
     enable_gradient_checkpointing,
-    load_llm,
     target_loss,
     training_inputs,
 )
@@ -246,52 +244,3 @@ class TestPadRow:
     def test_another_vocabulary_is_refused(self, vocabulary):
         with pytest.raises(SamCheckpointError, match=rf"has 197 rows, its tokenizer needs {vocabulary - 1}, or"):
             add_pad_row(toy_llm(vocabulary=197), vocabulary)
-
-
-class TestLoadLlm:
-    @pytest.fixture
-    def folder(self, tmp_path):
-        toy_llm(vocabulary=196).save_pretrained(tmp_path)
-        return tmp_path
-
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-    def test_a_folder_becomes_a_frozen_llm_with_the_pad_row(self, folder, dtype):
-        llm_model, wanted = load_llm(folder, dtype, vocabulary=197), toy_llm(vocabulary=196).to(dtype)
-        assert torch.equal(llm_model.lm_head.weight[:-1], wanted.lm_head.weight)
-        assert llm_model.lm_head.weight.shape[0] == 197
-        assert {parameter.dtype for parameter in llm_model.parameters()} == {dtype}
-        assert not any(parameter.requires_grad for parameter in llm_model.parameters())
-        assert not llm_model.training
-
-    def test_buffers_that_old_folders_carry_are_no_surprise(self, folder):
-        weights = load_file(folder / "model.safetensors")
-        weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(5)
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        wanted = toy_llm(vocabulary=196).model.rotary_emb.inv_freq
-        assert torch.equal(load_llm(folder, torch.float32, vocabulary=197).model.rotary_emb.inv_freq, wanted)
-
-    def test_missing_folder(self, tmp_path):
-        with pytest.raises(SamCheckpointError) as error:
-            load_llm(tmp_path / "vicuna", torch.float32, vocabulary=197)
-        for part in (str(tmp_path / "vicuna" / "config.json"), "model.llm_model", "LAVIS_SAM_VICUNA", "tiny"):
-            assert part in str(error.value)
-
-    def test_folder_without_weights(self, folder):
-        (folder / "model.safetensors").unlink()
-        with pytest.raises(SamCheckpointError, match="cannot be loaded"):
-            load_llm(folder, torch.float32, vocabulary=197)
-
-    @pytest.mark.parametrize("change", ["missing", "unexpected"])
-    def test_other_parameters(self, folder, change):
-        weights = load_file(folder / "model.safetensors")
-        if change == "missing":
-            del weights["model.layers.1.mlp.up_proj.weight"]
-        else:
-            weights["model.layers.1.mlp.extra.weight"] = torch.zeros(2)
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(SamCheckpointError, match=rf"1 {change} keys, first model\.layers\.1\.mlp"):
-            load_llm(folder, torch.float32, vocabulary=197)
-
-    def test_tokenizer_of_another_model(self, folder):
-        with pytest.raises(SamCheckpointError, match="196 rows, its tokenizer needs 32000, or 32001 with"):
-            load_llm(folder, torch.float32, vocabulary=32001)

@@ -93,9 +93,12 @@ def test_the_package_says_what_it_imports():
 
 
 def test_what_the_package_says_it_needs_is_pinned():
+    pinned = MAIN | read(REPOSITORY / "requirements-dev.txt")
     for text in importlib.metadata.requires("lavis_sam"):
         needed = Requirement(text)
-        (pin,) = MAIN[canonicalize_name(needed.name)].specifier
+        if needed.name in NOT_INSTALLED:
+            continue
+        (pin,) = pinned[canonicalize_name(needed.name)].specifier
         assert needed.specifier.contains(pin.version)
         assert canonicalize_name(needed.name) != UNSATISFIABLE
 

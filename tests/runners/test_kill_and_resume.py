@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from lavis_sam.runners.journal import read_journal
 from lavis_sam.runners.runner_sam import RunnerSam
 from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask
 
-LENGTH, EPOCHS, SECONDS = 22, 4, 60
+LENGTH, EPOCHS, SECONDS = 22, 4, 120
 FORK = multiprocessing.get_context("fork")
 
 
@@ -115,19 +116,29 @@ def losses(folder):
     return found
 
 
-def kill_after(folder, kind, workers, step):
-    """Start the run in a process of its own and kill that without warning when it has made `step`."""
+@contextmanager
+def running(folder, kind, workers, until):
+    """A run in a process of its own, from the moment that a training step fits `until`; it never outlives the block."""
     child = FORK.Process(target=start, args=(folder, kind, workers))
     child.start()
-    deadline, journal = time.monotonic() + SECONDS, folder / "run" / "log.jsonl"
-    while child.is_alive() and time.monotonic() < deadline:
-        if journal.exists() and any(e["event"] == "train" and e["step"] >= step for e in read_journal(journal)):
-            break
-        time.sleep(0.002)
-    assert child.is_alive(), "the run ended before it was killed"
-    os.kill(child.pid, signal.SIGKILL)
-    child.join(SECONDS)
-    assert child.exitcode == -signal.SIGKILL
+    try:
+        deadline, journal = time.monotonic() + SECONDS, folder / "run" / "log.jsonl"
+        while not (journal.exists() and any(e["event"] == "train" and until(e) for e in read_journal(journal))):
+            assert child.is_alive(), "the run ended before it got there"
+            assert time.monotonic() < deadline, "the run does not get there"
+            time.sleep(0.002)
+        yield child
+    finally:
+        child.kill()
+        child.join()
+
+
+def kill_after(folder, kind, workers, step):
+    """Start the run in a process of its own and kill that without warning when it has made `step`."""
+    with running(folder, kind, workers, lambda event: event["step"] >= step) as child:
+        os.kill(child.pid, signal.SIGKILL)
+        child.join(SECONDS)
+        assert child.exitcode == -signal.SIGKILL, "the run ended before it was killed"
 
 
 CASES = [pytest.param(k, w, marks=[pytest.mark.integration] * (w > 0)) for k in KINDS for w in (0, 2)]
@@ -163,16 +174,11 @@ def test_kill_and_resume_after_a_signal(tmp_path, name):
     """A polite signal leaves a checkpoint of the very step, and exit code 0."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     uninterrupted = start(whole, "map", 2, checkpoint_epochs=100)
-    child = FORK.Process(target=start, args=(stopped, "map", 2))
-    child.start()
-    journal = stopped / "run" / "log.jsonl"
-    while not (journal.exists() and sum(e["event"] == "train" for e in read_journal(journal)) >= 8):
-        assert child.is_alive()
-        time.sleep(0.002)
-    os.kill(child.pid, getattr(signal, name))
-    child.join(SECONDS)
-    assert child.exitcode == 0
-    *_, last_step, end = read_journal(journal)
+    with running(stopped, "map", 2, lambda event: event["step"] >= 8) as child:
+        os.kill(child.pid, getattr(signal, name))
+        child.join(SECONDS)
+        assert child.exitcode == 0
+    *_, last_step, end = read_journal(stopped / "run" / "log.jsonl")
     assert (end["event"], end["signal"], end["step"]) == ("stopped", name, last_step["step"] + 1)
     content = torch.load(max((stopped / "run").glob("*_step*.pth"), key=os.path.getmtime), weights_only=True)
     assert content["progress"]["step"] == end["step"]

@@ -1,6 +1,7 @@
-"""Defects of LAVIS 1.0.2 that no other test shows: each is met in LAVIS's own code first, then absent in ours.
+"""Defects of LAVIS 1.0.2 in processes, loaders and configuration: each is met in LAVIS's own code, then absent in ours.
 
-The rest of the list is in the tests of the part that mends it, by number ("Defect 13").
+Those of a run as a whole are in `test_lavis_defects_run.py`, those of the loop, results and names in
+`test_lavis_defects_loop.py`; docs/lavis_defects.md lists all of them, and `test_lavis_defects_table.py` keeps it true.
 """
 
 import argparse

@@ -1,7 +1,10 @@
 """The runner on the CPU, with a stand-in model: what LAVIS's RunnerBase gets wrong there works here."""
 
 import json
+import os
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import lavis
 import pytest
@@ -77,6 +80,20 @@ def test_a_run_is_repeatable(tmp_path):
         runner.train()
     assert torch.equal(first._model.trained.weight, second._model.trained.weight)
     assert first.output_dir != second.output_dir
+
+
+def test_batches_of_like_size(tmp_path):
+    """`run.batching` reaches the order of the samples."""
+    dataset = StandInDataset(24)
+    dataset.annotation = [SimpleNamespace(images=[0] * (1 + i % 3), instruction="", output="") for i in range(24)]
+    spread = {}
+    for batching in ("shuffled", "bucketed"):
+        runner = make_runner(
+            tmp_path, datasets={"s": {"train": dataset}}, test_splits=[], batch_size_train=8, batching=batching
+        )
+        runner.train()
+        spread[batching] = [len({int(name[1:]) % 3 for name in call}) for call in runner._model.calls]
+    assert spread == {"shuffled": [3, 3, 3], "bucketed": [1, 1, 1]}
 
 
 def test_output_goes_below_the_working_directory(tmp_path, monkeypatch):
@@ -179,6 +196,42 @@ def test_a_continued_run_equals_an_uninterrupted_one(tmp_path):
     steps = [[event for event in journal(runner) if event["event"] == "train"] for runner in (whole, continued)]
     assert [event["loss"] for event in steps[0][6:]] == [event["loss"] for event in steps[1]]
     assert [event["step"] for event in steps[1]] == list(range(6, 12))
+
+
+class Signalled(StandInModel):
+    """Gets a signal during its n-th forward pass."""
+
+    at = 0
+
+    def forward(self, samples):
+        if len(self.calls) + 1 == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().forward(samples)
+
+
+# 10 samples are 3 steps, the 3 for validation one batch more, and the 5 for the test another two.
+@pytest.mark.parametrize(
+    ("at", "newest"),
+    [(2, "checkpoint_0_step2.pth"), (4, "checkpoint_1_step3.pth"), (8, "checkpoint_1.pth"), (9, "checkpoint_1.pth")],
+    ids=["a step", "a validation", "the last validation", "the test"],
+)
+def test_a_signal_leaves_a_checkpoint_and_the_run_continues_exactly(tmp_path, at, newest):
+    options = {"max_epoch": 2, "valid_splits": ["val"], "batch_size_eval": 3, "resume": "auto", "job_id": "run"}
+    whole, handler = make_runner(tmp_path / "whole", **options), signal.getsignal(signal.SIGTERM)
+    whole.train()
+    model = Signalled()
+    model.at = at
+    stopped = make_runner(tmp_path / "here", model=model, **options)
+    stopped.train()
+    assert signal.getsignal(signal.SIGTERM) is handler
+    end = journal(stopped)[-1]
+    assert (end["event"], end["signal"]) == ("stopped", "SIGTERM")
+    assert stopped.checkpoints.newest_first()[0].name == newest
+    continued = make_runner(tmp_path / "here", **options)
+    continued.train()
+    assert journal(continued)[-1]["event"] == "finished"
+    assert torch.equal(whole._model.trained.weight, continued._model.trained.weight)
+    assert continued.progress.best_metric == whole.progress.best_metric
 
 
 def test_several_training_and_test_sets(tmp_path):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamConfigurationError
@@ -111,12 +112,43 @@ def test_a_switch_adds_a_logger(tmp_path, monkeypatch, switch):
     assert all(isinstance(value, float) for _, value, _ in writer.points)
 
 
+def test_tensorboard_reads_what_it_was_told(tmp_path):
+    config = stand_in_config(tmp_path, job_id="run", max_epoch=2, tensorboard=True)
+    RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), {"s": {"train": StandInDataset(8)}}).train()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    told = [event for event in read_journal(tmp_path / "run" / "log.jsonl") if event["event"] == "train"]
+    points = events.Scalars("train/loss")
+    assert [point.step for point in points] == [0, 1, 2, 3]
+    assert [point.value for point in points] == pytest.approx([event["loss"] for event in told], rel=1e-6)
+
+
 @pytest.mark.parametrize(("switch", "module"), [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb")])
 def test_a_switch_without_its_package_names_the_remedy(tmp_path, monkeypatch, switch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SamConfigurationError, match=rf"run\.{switch}: .*pip install {switch}"):
         build_mirrors(RunSettings(**{switch: True}), tmp_path, {})
     assert build_mirrors(RunSettings(), tmp_path, {}) == []
+
+
+def test_no_logger_outlives_the_failure_of_another(tmp_path, monkeypatch):
+    """Both keep threads: what was opened is closed when the second cannot be, or cannot be closed."""
+    first, second = Recorder(), Recorder()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=lambda folder: first))
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(SamConfigurationError, match="wandb"):
+        build_mirrors(RunSettings(tensorboard=True, wandb=True), tmp_path, {})
+    assert first.closed
+
+    class Broken(Recorder):
+        def close(self):
+            raise OSError("the disk is full")
+
+    journal = Journal(tmp_path / "log.jsonl")
+    journal.mirrors = [second, Broken()]
+    with pytest.raises(OSError, match="full"):
+        journal.close()
+    assert second.closed
+    journal.close()
 
 
 def test_auto_finds_the_last_unfinished_run(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.runners.checkpointing import Progress
 from lavis_sam.runners.journal import Journal
 from lavis_sam.runners.loaders import GlobalBatchSampler
@@ -106,6 +106,7 @@ def test_statistics_and_journal_are_plain_numbers(tmp_path):
     assert lines[0]["lr"] == pytest.approx(2e-5)
     assert lines[0]["event"] == "train"
     assert lines[0]["seconds"] >= lines[0]["data_seconds"] >= 0
+    assert lines[0]["memory"] > 50e6  # torch alone is more
     assert stats["samples"] == 10
     assert stats["steps"] == 3
     assert stats["target_tokens"] == 2 * (1 + 2 + 3 + 4 + 5) == sum(line["target_tokens"] for line in lines)
@@ -139,6 +140,19 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_samples(tmp_path):
         train(tmp_path, length=10, batch_size_train=10, model=model)
     assert "init_lr" in str(caught.value)
     assert torch.equal(model.trained.weight, before)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+def test_a_batch_that_does_not_fit_is_named(tmp_path, error):
+    class Huge(StandInModel):
+        def forward(self, samples):
+            if "s7" in samples["sample_id"]:
+                raise error
+            return super().forward(samples)
+
+    with pytest.raises(SamConfigurationError, match=r"training on the samples \[.*'s7'.*lavis-sam plan") as caught:
+        train(tmp_path, batch_size_train=2, accum_grad_iters=5, model=Huge())
+    assert str(caught.value).count("'s") == 2  # the batch, not all of the step
 
 
 def test_a_scaler_changes_nothing_but_rounding(tmp_path):

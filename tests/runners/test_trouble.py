@@ -1,11 +1,13 @@
 """Full disks, read-only folders, pictures that vanish, shards that are corrupt, losses that are not finite."""
 
 import errno
+import multiprocessing
 
 import pytest
 import torch
 from torchvision.transforms import Compose, Resize, ToTensor
 
+import lavis_sam.files
 import lavis_sam.models.checkpoints
 from helpers.stand_in import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
 from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -85,6 +87,24 @@ def test_a_read_only_folder_is_one_clear_error(tmp_path, monkeypatch):
     assert whole(tmp_path) == ["checkpoint_0_step1.pth"]
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "pred.json"])
+def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch, name):
+    """Before the first step, and after the last: what was trained is on the disk."""
+    write = lavis_sam.files.write_bytes
+
+    def full(path, data):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(lavis_sam.files, "write_bytes", full)
+    datasets = {"s": {"train": StandInDataset(COUNT), "test": StandInDataset(2)}}
+    config = stand_in_config(tmp_path, job_id="run", max_epoch=1, test_splits=["test"])
+    with pytest.raises(SamConfigurationError, match=r"cannot be written \(No space left on device\).*resume=auto"):
+        RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), datasets).train()
+    assert whole(tmp_path) == (["checkpoint_0.pth"] if name == "pred.json" else [])
+
+
 def test_a_log_that_cannot_be_written_is_one_clear_error(tmp_path):
     runner = make_runner(tmp_path)
     (runner.output_dir / "log.jsonl").mkdir()
@@ -99,6 +119,8 @@ def test_a_vanished_picture_stops_the_run_by_name(tmp_path, pictures, workers):
     with pytest.raises(SamDataError, match=r"epoch 0 step \d.*7\.png.*max_bad_samples allows 0") as caught:
         make_runner(tmp_path, dataset, num_workers=workers).train()
     assert "Traceback" not in str(caught.value)
+    # However long somebody keeps the error and its frames: the worker processes are gone.
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])

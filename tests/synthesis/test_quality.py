@@ -181,6 +181,7 @@ def test_the_subjects_inside_must_survive():
     assert subject_difference(before, np.zeros_like(before), alpha()) == 0
 
 
+LONG = ("woman in a striped white tank top and shorts",)
 ANSWER = "The person in both images is a young woman wearing a blue jumpsuit and sandals."
 
 
@@ -198,6 +199,8 @@ ANSWER = "The person in both images is a young woman wearing a blue jumpsuit and
         ("text.words", "Yes.", ("yes",), (), ()),
         ("text.words", "word " * 81, (), (), ()),
         ("text.leaked_prompt", f"Rewrite: {ANSWER}", (), (ANSWER + " Make it shorter.",), ()),
+        (None, "The woman in a striped white tank top and shorts sits.", LONG, (f"What does the {LONG[0]} do?",), ()),
+        ("text.leaked_prompt", f"The {LONG[0]} sits.", (), (f"What does the {LONG[0]} do?",), ()),
         ("text.banned", "As an AI, I see a woman.", ("woman",), (), ("as an ai",)),
     ],
 )
@@ -233,8 +236,7 @@ def test_every_threshold_of_the_packaged_configuration_acts():
                 assert judged({name: limit + outside}) == name
                 assert judged({name: limit}) is None
         assert judged({name: math.nan}) == name
-    assert set(DEFAULTS) <= set(SCORES)
-    assert set(SCORES) - set(DEFAULTS) == {"mask.true_iou"}, "it is known for embedded sources only, so no judge"
+    assert set(DEFAULTS) == set(SCORES)
 
 
 def test_a_violation_says_which_value_and_what_was_wanted():

@@ -45,6 +45,15 @@ def test_the_page_shows_everything(root, tmp_path):
     assert "http" not in page, "the page needs nothing from elsewhere"
 
 
+def test_the_most_alike_samples_stand_side_by_side(root, tmp_path):
+    write_report(root, tmp_path / "page.html")
+    part = (tmp_path / "page.html").read_text().split("<h3>Most alike</h3>")[1].split("<h2>")[0]
+    distances = [int(bits) for bits in re.findall(r"(\d+) bits apart", part)]
+    assert len(distances) == 4
+    assert distances == sorted(distances)
+    assert part.count("<img") == 4 * 2 * 2
+
+
 def test_names_are_escaped(root, tmp_path):
     write_report(root, tmp_path / "page.html")
     assert "my &lt;set&gt;" in (tmp_path / "page.html").read_text()

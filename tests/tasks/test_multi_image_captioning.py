@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask, interleaved, to_device
+from lavis_sam.reports.run_folder import read_run
+from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask, to_device
 
 
 def predicted(identity, **changes):
@@ -75,42 +76,98 @@ def test_several_captions_a_sample_keep_the_first():
     assert [r["pred_response"] for r in results] == ["question 0 0", "question 1 0"]
 
 
-def test_after_evaluation_weighs_the_loss_by_tokens(tmp_path):
+def test_after_evaluation_weighs_the_loss_by_tokens_and_scores_the_answers(tmp_path):
     records = [predicted("a", target_loss=1.0, target_tokens=1), predicted("b", target_loss=4.0, target_tokens=3)]
-    metrics = MultiImageCaptioningTask().after_evaluation(records, "test", "last", result_dir=tmp_path)
+    records[0]["pred_response"] = "g"
+    metrics = MultiImageCaptioningTask().after_evaluation(records, "test", "last", result_dir=tmp_path / "mine")
     assert metrics == {
         "samples": 2,
         "loss": pytest.approx(13 / 4),
-        "predictions": str(tmp_path / "pred.json"),
+        "rouge": pytest.approx(50),
+        "cider": 0,
+        "bleu4": pytest.approx(0, abs=0.1),
+        "protocol": "sam",
+        "predictions": str(tmp_path / "mine" / "pred.json"),
         "agg_metrics": pytest.approx(-13 / 4),
     }
+    (results,) = read_run(tmp_path).results
+    assert (results.dataset, results.count, results.made_by["split"]) == ("mine", 2, "test")
+    assert results.made_by["decoding"]["num_beams"] == 5
+
+
+@pytest.mark.parametrize(("by", "wanted"), [("loss", -1.0), ("rouge", 100.0), ("cider", 0.0)])
+def test_the_best_checkpoint_may_be_chosen_by_a_score(tmp_path, by, wanted):
+    task = MultiImageCaptioningTask(select_best_by=by)
+    metrics = task.after_evaluation([predicted(1, pred_response="g")], "val", 0, result_dir=tmp_path)
+    assert metrics["agg_metrics"] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_metric_that_is_none_is_refused():
+    with pytest.raises(SamConfigurationError, match=r"run.select_best_by: unknown metric 'ruge'.*'rouge'"):
+        MultiImageCaptioningTask(select_best_by="ruge")
 
 
 def test_the_file_is_the_authors_format_and_written_at_once(tmp_path):
     (tmp_path / "pred.json").write_text("an earlier file")
-    task = MultiImageCaptioningTask()
-    path = task.save_result([predicted(1, pred_response="Ü"), predicted("b")], tmp_path)
+    records = [predicted(1, pred_response="Ü"), predicted("b")]
+    MultiImageCaptioningTask().after_evaluation(records, "test", "last", result_dir=tmp_path)
     expected = [
         {"sample_id": 1, "pred_response": "Ü", "gt_response": "g"},
         {"sample_id": "b", "pred_response": "p", "gt_response": "g"},
     ]
-    assert json.loads(path.read_text(encoding="utf-8")) == expected
-    assert [entry.name for entry in tmp_path.iterdir()] == ["pred.json"]
+    assert json.loads((tmp_path / "pred.json").read_text(encoding="utf-8")) == expected
+    files = ["eval.json", "eval_score.json", "manifest.json", "pred.json"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == files
 
 
 @pytest.mark.parametrize(
-    ("records", "message"), [([], "0 predictions"), ([predicted(1), predicted("1")], "'1' was predicted twice")]
+    ("records", "message"),
+    [
+        ([], "0 predictions"),
+        ([predicted(1), predicted("1")], "occur more than once: 1"),
+        ([predicted(1), predicted("bad", gt_response=" . ")], "empty reference.*'bad'"),
+    ],
 )
 def test_predictions_that_cannot_be_right_are_refused(tmp_path, records, message):
     with pytest.raises(SamDataError, match=message):
-        MultiImageCaptioningTask().save_result(records, tmp_path)
+        MultiImageCaptioningTask().after_evaluation(records, "test", "last", result_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("length", [0, 1, 4, 5, 6, 7])
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_interleaved_undoes_the_split_over_ranks(length, ranks):
-    assert interleaved([list(range(rank, length, ranks)) for rank in range(ranks)]) == list(range(length))
+def test_an_empty_answer_scores_nothing(tmp_path):
+    records = [predicted(1, pred_response=""), predicted(2, pred_response="g")]
+    metrics = MultiImageCaptioningTask().after_evaluation(records, "test", "last", result_dir=tmp_path)
+    assert metrics["rouge"] == pytest.approx(50)
+    assert json.loads((tmp_path / "eval_score.json").read_text())[0] == {"id": 1, "rouge": 0, "cider": 0, "bleu4": 0}
+
+
+def test_answers_are_kept_and_not_asked_for_again(tmp_path):
+    task, model, place = (
+        MultiImageCaptioningTask(),
+        StandInModel(),
+        {"dataset": "mine", "result_dir": tmp_path},
+    )
+    first = task.evaluation(model, loader(5, 2), **place)
+    assert sorted(name for call in model.calls for name in call) == [f"s{i}" for i in range(5)]
+    model.calls.clear()
+    assert task.evaluation(model, loader(5, 2), **place) == first
+    assert model.calls == []
+
+
+def test_other_weights_are_refused_or_begin_anew(tmp_path):
+    task, model, place = (
+        MultiImageCaptioningTask(),
+        StandInModel(),
+        {"dataset": "mine", "result_dir": tmp_path},
+    )
+    task.evaluation(model, loader(3, 2), **place)
+    model.trained.weight.data += 1
+    model.calls.clear()
+    with pytest.raises(SamDataError, match=r"made otherwise(.|\n)*weights: then \"[0-9a-f]{64}\", now \"[0-9a-f]{64}"):
+        task.evaluation(model, loader(3, 2), **place)
+    assert model.calls == []
+    task.evaluation(model, loader(3, 2), restart=True, **place)
+    assert sum(map(len, model.calls)) == 3
 
 
 def test_unknown_names_list_the_valid_ones():

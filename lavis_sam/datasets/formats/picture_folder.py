@@ -4,6 +4,8 @@ import os
 import unicodedata
 from pathlib import Path
 
+from lavis_sam.datasets.paths import leaves_root
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -37,7 +39,7 @@ class PictureFolder:
         return tuple(self._find_one(names) for names in pictures)
 
     def _find_one(self, names: list[str]) -> str:
-        if any(name.startswith("/") or ".." in name.split("/") for name in names):
+        if any(map(leaves_root, names)):
             return names[0]
         return next((path for name in names if (path := self._find(name)) is not None), names[0])
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.errors import SamDataError
 
 # No picture of any known data set comes near; a member is read into memory as a whole.
@@ -92,6 +93,7 @@ class _Reader:
         self._next_size: int | None = None
 
     def members(self) -> Iterator[Member | Damage]:
+        """See `read_members`; each step leaves the position at a header, or behind the end of the file."""
         while True:
             start = self._position
             block = self._read(start, _BLOCK)
@@ -156,7 +158,7 @@ class _Reader:
             self._refuse(name, f"{_KINDS.get(kind, f'a member of type {kind!r}')}, wanted plain files")
         if not 0 <= size <= MAX_MEMBER_BYTES:
             self._refuse(name, f"{size} bytes, wanted at most {MAX_MEMBER_BYTES}")
-        if name.startswith("/") or ".." in name.split("/"):
+        if leaves_root(name):
             self._refuse(name, "a name that leaves the folder, wanted a relative one without `..`")
         if not name or "\0" in name or len(name) > _MAX_NAME_CHARACTERS or not _is_unicode(name):
             self._refuse(name[:80], f"no proper name, wanted 1 to {_MAX_NAME_CHARACTERS} characters of UTF-8")

@@ -1,29 +1,20 @@
 """The data set that reads from shards."""
 
 import os
-import threading
-import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
 from PIL import Image
 
-from lavis_sam.datasets.images import decode_image
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.datasets.pictures import Check
 from lavis_sam.datasets.report import names
 from lavis_sam.datasets.schema import MultiImageSample, accept
-from lavis_sam.datasets.shards.index import Picture, ShardIndex, index_shards
-from lavis_sam.errors import SamDataError
+from lavis_sam.datasets.shards.index import ShardIndex, index_shards
+from lavis_sam.datasets.shards.pictures import ShardPictures
 
 # Neighbouring shards whose samples are shuffled together: enough to mix well, few enough to be read from few places.
 _MIXED_SHARDS = 16
-_MOST_OPEN_FILES = 64
-
-
-class DamagedSampleError(SamDataError):
-    """A sample's picture in a shard is not what was written there; a training run passes over it and counts it."""
 
 
 class ShardDataset(MultiImageDataset):
@@ -72,7 +63,7 @@ class ShardDataset(MultiImageDataset):
             return accept(self.index.report, f"shards {names(paths)}", strict=strict)
 
         super().__init__(vis_processor, text_processor, vis_root, ann_paths, seed, read=read)
-        self._files = _OpenFiles([str(file.path) for file in self.index.files])
+        self._pictures = ShardPictures(self.index)
 
     def pictures(self, index: int) -> list[Image.Image]:
         """The sample's N pictures as RGB, before any processor.
@@ -81,29 +72,7 @@ class ShardDataset(MultiImageDataset):
             DamagedSampleError: One is damaged.
             SamDataError: The shard vanished.
         """
-        contents = self.picture_bytes(index)
-        try:
-            return [decode_image(data, f"picture {number}") for number, data in enumerate(contents, start=1)]
-        except SamDataError as error:
-            raise DamagedSampleError(f"{self._name(index)}: {error}") from error
-
-    def picture_bytes(self, index: int) -> list[bytes]:
-        """The sample's N picture files, unchanged.
-
-        Raises:
-            DamagedSampleError: One is damaged.
-            SamDataError: The shard vanished.
-        """
-        place = self.index.places[index]
-        contents = []
-        for number, picture in enumerate(place.pictures, start=1):
-            data = self._files.read(place.shard, picture)
-            if len(data) < picture.size:
-                raise DamagedSampleError(f"{self._name(index)}: picture {number} was cut off")
-            if picture.crc32 is not None and zlib.crc32(data) != picture.crc32:
-                raise DamagedSampleError(f"{self._name(index)}: picture {number}'s checksum (CRC-32) is wrong")
-            contents.append(data)
-        return contents
+        return self._pictures.decoded(index)
 
     def nearby_order(self, generator: torch.Generator) -> list[int]:
         """All indices once, at random, such that neighbours come from a few shards.
@@ -119,48 +88,3 @@ class ShardDataset(MultiImageDataset):
             together = [index for shard in order[first : first + _MIXED_SHARDS] for index in shards[shard]]
             indices += [together[i] for i in torch.randperm(len(together), generator=generator).tolist()]
         return indices
-
-    def _name(self, index: int) -> str:
-        return f"sample {self.annotation[index].id!r} ({self.annotation[index].source})"
-
-
-class _OpenFiles:
-    """Reads from many files, of which the last used stay open; works in forked and spawned workers alike.
-
-    Reading names its place each time (`pread`), so processes that inherited an open file do not disturb one another.
-    """
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = list(paths)
-        self._open: OrderedDict[int, int] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def read(self, number: int, picture: Picture) -> bytes:
-        """The bytes of a picture in file `number`; fewer, where the file ends."""
-        with self._lock:
-            try:
-                return os.pread(self._descriptor(number), picture.size, picture.offset)
-            except OSError as error:
-                raise SamDataError(
-                    f"{self._paths[number]}: cannot be read any more ({error.strerror or error}). Bring the shard back "
-                    "and continue the run."
-                ) from error
-
-    def _descriptor(self, number: int) -> int:
-        if number in self._open:
-            self._open.move_to_end(number)
-        else:
-            while len(self._open) >= _MOST_OPEN_FILES:
-                os.close(self._open.popitem(last=False)[1])
-            self._open[number] = os.open(self._paths[number], os.O_RDONLY)
-        return self._open[number]
-
-    def __getstate__(self) -> list[str]:
-        return self._paths
-
-    def __setstate__(self, paths: list[str]) -> None:
-        self.__init__(paths)  # type: ignore[misc]
-
-    def __del__(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.datasets.pictures import Check
 from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.schema import MultiImageSample, parse_record
@@ -120,12 +121,13 @@ def _shard_problems(file: ShardFile, found: int, *, full: bool) -> Iterator[Anno
     size = file.path.stat().st_size
     if file.bytes is not None and size != file.bytes:
         message = f"found {size} bytes, wanted {file.bytes}"
-        yield AnnotationProblem(DAMAGED_SHARD, str(file.path), message)
+        yield AnnotationProblem(DAMAGED_SHARD, str(file.path), message, drops=False)
     if file.samples is not None and found < file.samples:
         message = f"found {found} of {file.samples} samples"
         yield AnnotationProblem(DAMAGED_SHARD, str(file.path), message)
     if full and file.sha256 is not None and sha256(file.path) != file.sha256:
-        yield AnnotationProblem(DAMAGED_SHARD, str(file.path), "its SHA-256 is not the manifest's")
+        message = "its SHA-256 is not the manifest's"
+        yield AnnotationProblem(DAMAGED_SHARD, str(file.path), message, drops=False)
 
 
 def sha256(path: Path) -> str:
@@ -243,6 +245,6 @@ def _pictures(group: _Group, checksums: Any) -> Iterator[Picture]:
 
 def _unsafe_path(image: str) -> tuple[str, str] | None:
     """The picture itself is in the shard; its path matters when the shards are unpacked."""
-    if image.startswith("/") or ".." in image.split("/") or "\0" in image:
+    if leaves_root(image) or "\0" in image:
         return "path leaves the root", "wanted a relative path without `..`"
     return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.datasets.records import read_json
 from lavis_sam.datasets.report import shown
 from lavis_sam.errors import SamDataError
@@ -99,7 +100,7 @@ def _shard_file(manifest: Path, index: int, entry: Any) -> ShardFile:
     if not isinstance(entry, dict) or any(type(entry.get(key)) is not kind for key, kind in wanted.items()):
         raise SamDataError(f"{manifest}: shards[{index}]: found {shown(entry)}, wanted {', '.join(wanted)}.")
     file = entry["file"]
-    if file.startswith("/") or ".." in file.split("/") or "\0" in file or not file.endswith(".tar"):
+    if leaves_root(file) or "\0" in file or not file.endswith(".tar"):
         raise SamDataError(
             f"{manifest}: shards[{index}].file: found {file!r}, wanted a .tar below the manifest's own folder."
         )

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
-from lavis_sam.datasets.multi_image import unprocessed
-from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
-from lavis_sam.datasets.schema import write_annotations
-from lavis_sam.datasets.shards.dataset import DamagedSampleError, ShardDataset
-from lavis_sam.datasets.shards.index import DAMAGED
+from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport, names
+from lavis_sam.datasets.schema import accept, write_annotations
+from lavis_sam.datasets.shards.index import DAMAGED, index_shards
+from lavis_sam.datasets.shards.pictures import DamagedSampleError, ShardPictures
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import write_bytes
 
@@ -33,11 +32,12 @@ def unpack_shards(
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
         raise SamDataError(f"{folder}: found a folder with something in it, wanted a new or empty one.")
-    dataset = ShardDataset(unprocessed, unprocessed, ann_paths=shards, strict=strict)
-    report = AnnotationReport(problems=list(dataset.index.report.problems))
-    for index, sample in enumerate(dataset.annotation):
+    index = index_shards(shards)
+    pictures = ShardPictures(index)
+    report = AnnotationReport(problems=list(index.report.problems))
+    for number, sample in enumerate(accept(index.report, f"shards {names(shards)}", strict=strict)):
         try:
-            contents = dataset.picture_bytes(index)
+            contents = pictures.contents(number)
         except DamagedSampleError as error:
             if strict:
                 raise

@@ -26,6 +26,7 @@ from lavis_sam.synthesis.backends.figure.shoes import FOOTWEAR
 from lavis_sam.synthesis.backends.figure.skeleton import BUILDS, FIGURES, POSES, Skeleton, build_of, skeleton_of
 from lavis_sam.synthesis.backends.figure.trunk import Trunk
 from lavis_sam.synthesis.backends.figure.upper import UPPER
+from lavis_sam.synthesis.backends.render.arrays import floats
 from lavis_sam.synthesis.backends.render.paint import Colour, mixed, plain
 from lavis_sam.synthesis.backends.render.picture import Picture, render
 from lavis_sam.synthesis.backends.render.surfaces import Surface
@@ -186,7 +187,8 @@ def sample_character(rng: np.random.Generator, palette: str = "train") -> Charac
         style = "cropped"
     hair_colour = "grey" if age == "elderly" else _pick(rng, ("black", "brown", "blond", "red"))
     skin = _pick(rng, tuple(SKINS))
-    if skin in ("brown", "dark") and hair_colour in ("blond", "red"):
+    # On dark skin, short hair of nearly its colour would not be seen.
+    if (skin in ("brown", "dark") and hair_colour in ("blond", "red")) or (skin == "dark" and hair_colour == "brown"):
         hair_colour = "black"
     beard = kind == "man" and bool(rng.random() < (0.55 if style == "bald" else 0.3))
     upper = lower = whole = None
@@ -348,15 +350,15 @@ def _contacts(skeleton: Skeleton, picture: Picture) -> tuple[Polygon, ...]:
     for side in (-1, 1):
         ahead, _, ankle = foot_axes(skeleton, side)
         size = skeleton.build.scale
-        flat = np.float32([ahead[0], 0, ahead[2]])
-        across = np.float32([flat[2], 0, -flat[0]])
-        middle = np.float32([ankle[0], 0, ankle[2]]) + flat * np.float32(0.055 * size)
+        flat = floats([ahead[0], 0, ahead[2]])
+        across = floats([flat[2], 0, -flat[0]])
+        middle = floats([ankle[0], 0, ankle[2]]) + flat * np.float32(0.055 * size)
         outline = [middle + flat * np.cos(t) * 0.13 * size + across * np.sin(t) * 0.046 * size for t in around]
-        polygons.append(picture.outline(np.float32(outline)))
+        polygons.append(picture.outline(floats(outline)))
     if skeleton.pose.seat:
         half, back = 0.165 * skeleton.build.scale, float(skeleton.at("pelvis")[2]) + 0.03
         corners = [(x * half, 0, back + z * half) for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        polygons.append(picture.outline(np.float32(corners)))
+        polygons.append(picture.outline(floats(corners)))
     return tuple(polygons)
 
 

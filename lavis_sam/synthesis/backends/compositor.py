@@ -1,7 +1,7 @@
 """The embedded inpainting backend: sets subjects into a view of a place, with shadows on its ground.
 
-The ground is the plane that the view's horizon defines; distances on it are measured in camera heights. A subject stands there as
-an upright picture at the depth of its feet. Two shadows fall:
+The ground is the plane that the view's horizon defines; distances on it are measured in camera heights. A subject
+stands there as an upright picture at the depth of its feet. Two shadows fall:
 
     contact   dark where feet and legs touch, softly dark on the ground between them
     cast      the subject's silhouette, projected along the light onto the ground, softer with distance from the feet
@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lavis_sam.errors import SamDataError
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.types import Background, Direction, PlacedLayer, Polygon, Rgb
 
-Plane = npt.NDArray[np.float32]  # [S, S]
+Plane = Array  # [S, S]
 
 # Darkness of each shadow at its darkest.
 _TOUCH, _UNDER, _CAST, _CAST_SOFT = 0.80, 0.62, 0.58, 0.36
@@ -37,8 +38,8 @@ def compose(
     Args:
         layers: Back to front.
         background: The view, of the same size.
-        fitted_to: Subjects that the view's brightness is fitted to; the layers themselves by default. Two pictures of one
-            place have the same ones, so that nothing but the subjects differs between them.
+        fitted_to: Subjects that the view's brightness is fitted to; the layers themselves by default. Two pictures of
+            one place have the same ones, so that nothing but the subjects differs between them.
 
     Returns:
         [S, S, 3]; opaque pixels of the subjects have exactly their own colours.
@@ -50,8 +51,8 @@ def compose(
     for layer in layers:
         if layer.rgba.shape != (*size, 4):
             raise SamDataError(f"compositor: found a layer of {layer.rgba.shape}, wanted {(*size, 4)}.")
-    picture = harmonised(background.rgb, layers if fitted_to is None else fitted_to).astype(np.float32)
-    shade = np.zeros(size, np.float32)
+    picture: Array = harmonised(background.rgb, layers if fitted_to is None else fitted_to).astype(np.float32)
+    shade: Plane = np.zeros(size, np.float32)
     for layer in layers:
         # Shadows that overlap do not add up to black.
         shade = 1 - (1 - shade) * (1 - ground_shadow(layer, background))
@@ -92,8 +93,8 @@ def find_feet(
 ) -> tuple[tuple[float, float, float], tuple[Polygon, ...]] | None:
     """Footprint and contact outlines of a subject: its own, or else estimated from its silhouette.
 
-    A column of the silhouette touches the ground when its lowest pixel is not further away, as ground, than the subject is
-    wide. None when nothing of the subject is on the ground.
+    A column of the silhouette touches the ground when its lowest pixel is not further away, as ground, than the subject
+    is wide. None when nothing of the subject is on the ground.
     """
     solid = layer.rgba[..., 3] >= 128
     columns = np.nonzero(solid.any(axis=0))[0]
@@ -144,14 +145,15 @@ def _ellipse(left: float, right: float, row: float, background: Background) -> P
 
 def _contact_shadow(polygons: Sequence[Polygon], alpha: Plane, background: Background) -> Plane:
     size = alpha.shape[0]
-    points = np.float32([point for polygon in polygons for point in polygon])
-    hull = cv2.convexHull(points)[:, 0]
+    points = floats([point for polygon in polygons for point in polygon])
+    hull: Array = cv2.convexHull(points)[:, 0]
     wide = float(np.ptp(hull[:, 0]))
     # The ground is seen at a low angle: what is round on it is flat in the picture.
     flat = float(np.clip((points[:, 1].max() - background.horizon_row) / background.focal, 0.15, 0.9))
-    touch, under = np.zeros((2, size, size), np.float32)
+    touch: Plane = np.zeros((size, size), np.float32)
+    under: Plane = np.zeros_like(touch)
     for polygon in polygons:
-        cv2.fillPoly(touch, [_fixed(np.float32(polygon))], 1.0, lineType=cv2.LINE_AA, shift=4)
+        cv2.fillPoly(touch, [_fixed(floats(polygon))], 1.0, lineType=cv2.LINE_AA, shift=4)
     cv2.fillPoly(under, [_fixed(hull)], 1.0, lineType=cv2.LINE_AA, shift=4)
     near = max(1.2, 0.012 * size * (wide / size) ** 0.5)
     touch = np.minimum(1, 1.35 * cv2.GaussianBlur(touch, (0, 0), near * 1.6, sigmaY=near * max(flat, 0.4) * 1.6))
@@ -183,7 +185,7 @@ def _cast_shadow(alpha: Plane, feet: float, background: Background) -> Plane:
         np.broadcast_to(source_y, alpha.shape).astype(np.float32) - 0.5,
     )
     shade, soft = np.zeros_like(alpha), 1 - background.light_strength
-    for index, (level, blur) in enumerate(_PENUMBRA):
+    for index, (_, blur) in enumerate(_PENUMBRA):
         sigma = max(0.6, blur * (1 + 2.5 * soft) * tall)
         plane = cv2.remap(cv2.GaussianBlur(alpha, (0, 0), sigma), *maps, cv2.INTER_LINEAR)
         shade += plane * _hat(share, index)
@@ -216,7 +218,7 @@ def _slant(light: Direction) -> tuple[float, float]:
 
 def _tint(background: Background) -> npt.NDArray[np.float32]:
     """What a full shadow multiplies the ground with: a little sky outdoors, a little warmth indoors."""
-    return np.float32([0.10, 0.09, 0.08]) if background.indoors else np.float32([0.07, 0.09, 0.13])
+    return floats([0.10, 0.09, 0.08]) if background.indoors else floats([0.07, 0.09, 0.13])
 
 
 def _below(background: Background, size: int) -> Plane:
@@ -225,6 +227,6 @@ def _below(background: Background, size: int) -> Plane:
     return np.clip((rows - background.horizon_row) / (0.02 * size), 0, 1).astype(np.float32)
 
 
-def _fixed(points: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+def _fixed(points: Array) -> npt.NDArray[np.int32]:
     """Pixel coordinates with four binary places, as OpenCV's `shift=4` wants them."""
     return np.rint(np.asarray(points) * 16).astype(np.int32).reshape(-1, 1, 2)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from lavis_sam.synthesis.backends.icons import load_icon
+from lavis_sam.synthesis.backends.render.arrays import floats
 from lavis_sam.synthesis.backends.render.paint import Colour, mixed
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
@@ -44,7 +45,7 @@ def gradient(canvas: Canvas, top: Colour, bottom: Colour) -> None:
     """Fill the canvas from top to bottom."""
     width, height = canvas.size
     share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    rows = np.float32(top) * (1 - share) + np.float32(bottom) * share
+    rows = floats(top) * (1 - share) + floats(bottom) * share
     canvas.image.paste(Image.fromarray(np.broadcast_to(rows, (height, width, 3)).round().astype(np.uint8)))
 
 
@@ -61,10 +62,10 @@ def hills(canvas: Canvas) -> None:
         share = layer / 3
         base = height * (0.62 + 0.10 * layer)
         xs = np.linspace(0, width, 60)
-        waves = sum(
-            canvas.rng.uniform(0.3, 1) * np.sin(xs / width * 2 * np.pi * f + canvas.rng.uniform(0, 6.28))
-            for f in (0.7, 1.6, 3.1)
-        )
+        waves = np.zeros_like(xs)
+        for pace in (0.7, 1.6, 3.1):
+            strength = canvas.rng.uniform(0.3, 1)
+            waves += strength * np.sin(xs / width * 2 * np.pi * pace + canvas.rng.uniform(0, 6.28))
         ys = base - waves * height * (0.045 - 0.007 * layer)
         colour = mixed(mixed(canvas.ground, canvas.accent, 0.5 * (1 - share)), BLACK, 0.15 + 0.5 * share)
         draw.polygon([(0, height), *zip(xs, ys, strict=True), (width, height)], fill=colour)
@@ -128,7 +129,6 @@ def planet(canvas: Canvas) -> None:
 
 def _ring(canvas: Canvas, x: float, y: float, radius: float, tilt: float, start: float, end: float) -> None:
     """Half of a planet's ring."""
-    width, height = canvas.size
     layer = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
     for out, thick in ((1.75, 0.10), (1.52, 0.07)):
@@ -146,7 +146,7 @@ def _ball(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) -> 
     deep = np.sqrt(np.clip(1 - inside, 0, 1))
     light = np.clip(-0.55 * across - 0.45 * down + 0.7 * deep, 0.06, 1)
     bands = 1 + 0.10 * np.sin(down * 11 + 1.2 * np.sin(across * 3)) * deep
-    rgb = np.clip(np.float32(colour) * (light * bands)[..., None] * 1.15, 0, 255)
+    rgb = np.clip(floats(colour) * (light * bands)[..., None] * 1.15, 0, 255)
     alpha = np.clip((1 - inside) * radius * 0.5, 0, 1) * 255
     ball = Image.fromarray(np.dstack([rgb, alpha]).astype(np.uint8), "RGBA")
     canvas.image.paste(ball, (int(x - radius), int(y - radius)), ball)
@@ -326,7 +326,7 @@ def _glow(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) -> 
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     share = np.exp(-(((across - x) ** 2 + (down - y) ** 2) / (radius**2) * 1.6)).astype(np.float32)[..., None] * 0.6
     pixels = np.asarray(canvas.image, np.float32)
-    lit = pixels * (1 - share) + np.float32(colour) * share
+    lit = pixels * (1 - share) + floats(colour) * share
     canvas.image.paste(Image.fromarray(np.rint(lit).astype(np.uint8)))
 
 

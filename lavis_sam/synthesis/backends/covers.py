@@ -6,7 +6,7 @@ cover = draw_cover(other, 512)
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.names import unknown_name
 from lavis_sam.synthesis.backends.colours import check_split, is_held_out
 from lavis_sam.synthesis.backends.cover_art import ARTISTS, Canvas, printed
+from lavis_sam.synthesis.backends.genres import FIRST_NAMES, GENRES, LAST_NAMES
 from lavis_sam.synthesis.backends.render.paint import Colour, mixed
 from lavis_sam.synthesis.backends.types import Rgb
 
@@ -26,120 +27,6 @@ ASPECT = 2 / 3
 _OVERSAMPLING = 2
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Genre:
-    """What books of a genre look like and are called.
-
-    Attributes:
-        titles: Patterns; `$a` and `$b` stand for words of the lists.
-        a: Words.
-        b: Words.
-        art: Names of `cover_art.ARTISTS`.
-        subjects: Icons that suit it.
-        fonts: Files in `fonts/`, without their ending.
-        colours: Pairs of ground and accent.
-    """
-
-    titles: tuple[str, ...]
-    a: tuple[str, ...]
-    b: tuple[str, ...]
-    art: tuple[str, ...]
-    subjects: tuple[str, ...]
-    fonts: tuple[str, ...]
-    colours: tuple[tuple[Colour, Colour], ...]
-
-
-_DARK: tuple[tuple[Colour, Colour], ...] = (
-    ((28, 36, 58), (226, 170, 70)),
-    ((44, 28, 46), (208, 84, 74)),
-    ((20, 52, 56), (236, 190, 110)),
-)
-_BRIGHT: tuple[tuple[Colour, Colour], ...] = (
-    ((246, 214, 110), (222, 84, 62)),
-    ((120, 198, 206), (250, 226, 120)),
-    ((244, 160, 150), (86, 130, 180)),
-    ((160, 206, 130), (250, 236, 190)),
-)
-_CALM: tuple[tuple[Colour, Colour], ...] = (
-    ((232, 222, 202), (122, 62, 50)),
-    ((196, 210, 206), (52, 84, 96)),
-    ((96, 116, 96), (236, 224, 190)),
-    ((58, 84, 122), (232, 206, 150)),
-)
-_PLACES = ("Harbour", "Valley", "Lighthouse", "Garden", "Island", "Mill", "Orchard", "Station", "Bridge", "Villa")
-GENRES: Mapping[str, Genre] = {
-    "mystery": Genre(
-        ("The $a $b", "Murder at the $b", "A Key to the $b", "The Secret of the $b"),
-        ("Silent", "Locked", "Hidden", "Last", "Forgotten"), _PLACES, ("skyline", "single", "hills"),
-        ("key", "candle", "mantelpiece clock", "lock"), ("oswald", "cinzel"), _DARK,
-    ),
-    "romance": Genre(
-        ("A $a in the $b", "Letters from the $b", "The $b of My Heart", "One $a at the $b"),
-        ("Summer", "Kiss", "Promise", "Waltz", "Spring"), _PLACES, ("hills", "single", "scattered"),
-        ("rose", "tulip", "envelope"), ("caveat", "eb-garamond"), _BRIGHT,
-    ),
-    "science fiction": Genre(
-        ("The $a of $b", "Beyond $b", "$b Station", "Signals from $b"),
-        ("Engines", "Children", "Archive", "Edge", "Clocks"), ("Orion", "Kepler", "Titan", "Vega", "Europa", "Callisto"),
-        ("planet",), ("rocket",), ("oswald", "cinzel"), (((36, 44, 96), (226, 134, 84)), ((28, 70, 84), (214, 196, 120)), ((74, 36, 92), (112, 196, 214))),
-    ),
-    "fantasy": Genre(
-        ("The $a of $b", "$b and the $a", "Crown of $b", "The Last $a"),
-        ("Dragon", "Wizard", "Sword", "Raven", "Witch"), ("Eldoria", "Nareth", "the North", "Winterfall", "Tarn"),
-        ("hills", "single"), ("crown", "owl", "candle"), ("cinzel",), (((46, 40, 84), (226, 150, 96)), ((30, 66, 62), (226, 210, 130)), ((84, 36, 44), (240, 190, 96))),
-    ),
-    "history": Genre(
-        ("The $a of $b", "$b: A History", "A Short History of $b", "How $b Was Won"),
-        ("Fall", "Rise", "Kings", "Merchants", "Builders"), ("Rome", "Carthage", "Venice", "Athens", "Byzantium", "Prague"),
-        ("temple",), ("crown",), ("cinzel", "eb-garamond"), _CALM,
-    ),
-    "cooking": Genre(
-        ("The $a Kitchen", "$a Dishes for $b", "Cooking with $b", "$a $b at Home"),
-        ("Simple", "Green", "Rustic", "Sunny", "Quick"), ("Friends", "Vegetables", "Herbs", "Every Day", "Two"),
-        ("scattered", "single"), ("avocado", "broccoli", "carrot", "tomato", "lemon", "croissant", "cheese wedge"), ("eb-garamond", "caveat"), _BRIGHT,
-    ),
-    "travel": Genre(
-        ("$a Through $b", "A Year in $b", "$b on Foot", "The Road to $b"),
-        ("Walking", "Sailing", "Cycling", "Wandering"), ("Norway", "Portugal", "the Andes", "Iceland", "Tuscany", "Japan"),
-        ("hills", "rays"), ("compass", "airplane", "sailboat", "tent"), ("oswald", "eb-garamond"), (((70, 150, 190), (250, 214, 140)), ((236, 140, 96), (90, 60, 90)), ((56, 120, 104), (246, 216, 150))),
-    ),
-    "children's": Genre(
-        ("The $a $b", "$b Goes to School", "Good Night, $b", "Where Is $b?"),
-        ("Little", "Curious", "Brave", "Sleepy"), ("Elephant", "Penguin", "Hedgehog", "Owl", "Duck", "Turtle"),
-        ("rays", "single", "scattered"), ("elephant", "penguin", "hedgehog", "owl", "duck", "turtle"), ("caveat",), _BRIGHT,
-    ),
-    "medical": Genre(
-        ("$a of the $b", "Atlas of $a", "The $b in Practice", "Clinical $a"),
-        ("Anatomy", "Surgery", "Imaging", "Physiology"), ("Heart", "Knee", "Lung", "Spine", "Brain"),
-        ("pulse",), ("microscope",), ("oswald",), (((30, 84, 120), (226, 72, 72)), ((24, 110, 104), (246, 226, 140)), ((236, 240, 242), (200, 50, 60))),
-    ),
-    "business": Genre(
-        ("The $a $b", "$b That Lasts", "$a Your $b", "Rules of the $b"),
-        ("Smart", "Lean", "Honest", "Bold"), ("Company", "Market", "Leader", "Strategy", "Team"),
-        ("bars", "tiles"), ("briefcase",), ("oswald",), (((30, 44, 76), (240, 170, 60)), ((236, 236, 232), (36, 120, 150)), ((120, 30, 44), (240, 214, 160))),
-    ),
-    "poetry": Genre(
-        ("$a and $b", "Songs of $b", "Under $b", "The Colour of $b"),
-        ("Ashes", "Salt", "Feathers", "Ink", "Rain"), ("Light", "Winter", "Snow", "Dusk", "the Sea"),
-        ("tiles", "single", "hills"), ("maple leaf", "crescent moon", "butterfly"), ("eb-garamond", "caveat"), _CALM,
-    ),
-    "gardening": Genre(
-        ("The $a Garden", "$b Month by Month", "Growing $b", "$a $b for Beginners"),
-        ("Wild", "Urban", "Kitchen", "Shady"), ("Tomatoes", "Roses", "Herbs", "Tulips", "Cacti"),
-        ("scattered", "single", "rays"), ("potted plant", "tulip", "sunflower", "tomato", "cactus", "honeybee"), ("eb-garamond", "oswald"), (((214, 228, 190), (70, 110, 60)), ((92, 130, 84), (250, 230, 160)), ((246, 226, 196), (190, 80, 60))),
-    ),
-}  # fmt: skip
-_FIRST = (
-    "Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Henry", "Irene", "Jonas", "Karen", "Louis",
-    "Maria", "Nadia", "Oscar", "Paula", "Robert", "Sofia", "Thomas", "Vera", "Walter", "Yasmin",
-)  # fmt: skip
-_LAST = (
-    "Abelard", "Bexley", "Corvino", "Dunmore", "Ellery", "Fairweather", "Grantham", "Hollis", "Ivanov", "Jansen", "Kowal",
-    "Lindqvist", "Marchetti", "Norwood", "Okafor", "Pemberton", "Quintana", "Rosewood", "Sandoval", "Thornbury", "Varga",
-    "Whitlock", "Yamada", "Zimmer",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -196,10 +83,10 @@ def sample_book(
     look = GENRES[genre]
     if author is None:
         surnames = [
-            name for name in _LAST if palette == "all" or is_held_out("author", name) == (palette == "held_out")
+            name for name in LAST_NAMES if palette == "all" or is_held_out("author", name) == (palette == "held_out")
         ]
         middle = f" {chr(65 + int(rng.integers(26)))}." if rng.random() < 0.3 else ""
-        author = f"{_pick(rng, _FIRST)}{middle} {_pick(rng, surnames)}"
+        author = f"{_pick(rng, FIRST_NAMES)}{middle} {_pick(rng, surnames)}"
     titles = _titles(genre, palette)
     ground, accent = _pick(rng, look.colours)
     title, art = _pick(rng, titles), _pick(rng, look.art)
@@ -224,7 +111,7 @@ def describe_book(book: Book) -> tuple[str, ...]:
     return (book.title, book.author, book.genre)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _titles(genre: str, palette: str) -> tuple[str, ...]:
     look = GENRES[genre]
     every = sorted({title.replace("$a", a).replace("$b", b) for title in look.titles for a in look.a for b in look.b})

@@ -15,9 +15,11 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.names import unknown_name
 from lavis_sam.synthesis.backends.colours import COLOURS, check_split, choices
 from lavis_sam.synthesis.backends.pieces import PIECES, Look, Piece
+from lavis_sam.synthesis.backends.render.arrays import floats
 from lavis_sam.synthesis.backends.render.paint import Colour
 from lavis_sam.synthesis.backends.render.picture import Picture, render
 from lavis_sam.synthesis.backends.types import Cutout, Polygon
+from lavis_sam.synthesis.phrases import with_article
 
 WOODS: Mapping[str, Colour] = {
     "oak": (198, 152, 100),
@@ -102,7 +104,7 @@ def sample_furniture(rng: np.random.Generator, palette: str = "train", kind: str
         kind=kind,
         colour=colour,
         material=material,
-        parts=piece.variants[variant].replace("$accent", accent),
+        parts=piece.variants[variant].replace("a $accent", with_article(accent)).replace("$accent", accent),
         variant=variant,
         legs=legs,
         accent=accent,
@@ -162,7 +164,7 @@ def _contacts(picture: Picture, feet: Sequence[tuple[float, float, float, float]
     polygons = []
     for left, right, back, front in feet:
         corners = [(left, 0, back), (right, 0, back), (right, 0, front), (left, 0, front)]
-        polygons.append(picture.outline(np.float32(corners)))
+        polygons.append(picture.outline(floats(corners)))
     return tuple(polygons)
 
 

@@ -38,7 +38,7 @@ def icon_meaning(name: str) -> str:
     return _entry(name)[1]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_icon(name: str) -> Rgba:
     """The icon, [256, 256, 4]; the array cannot be written to.
 

@@ -1,13 +1,12 @@
 """Places: perspective views of 360-degree photographs (Poly Haven, CC0), see assets/synthesis/NOTICE.md.
 
-The photographs are small (512 x 256 pixels before they were enlarged), so a view is as soft as the background of a portrait; fine
-grain on its ground gives the eye something to hold on to where things stand.
+The photographs are small (512 x 256 pixels before they were enlarged), so a view is as soft as the background of a
+portrait; fine grain on its ground gives the eye something to hold on to where things stand.
 """
 
 import functools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,8 @@ from PIL import Image
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.names import unknown_name
 from lavis_sam.synthesis.backends.colours import check_split
+from lavis_sam.synthesis.backends.places import SCENES, Scene
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.types import Background, Direction, Rgb
 
 FOLDER = Path(__file__).parents[2] / "assets" / "synthesis" / "scenes"
@@ -25,75 +26,12 @@ FOLDER = Path(__file__).parents[2] / "assets" / "synthesis" / "scenes"
 # Wavelengths of ground grain in metres, and the height of the photographer's camera.
 _GRAIN = (0.012, 0.025, 0.05, 0.11, 0.24, 0.5)
 _CAMERA_METRES = 1.6
-# Fields of view in degrees.
-_USUAL, _WIDEST = (58.0, 76.0), 98.0
+# Fields of view in degrees, and how many views are tried.
+_USUAL, _WIDEST = (58.0, 78.0), 98.0
+_TRIALS = 40
+# Degrees by which a hind foot may stand beyond the edge of the ground, as against a wall.
+_MOST_LACK = 6.0
 _TILE = 256
-
-
-@dataclass(frozen=True)
-class Ground:
-    """A range of directions with free ground.
-
-    Attributes:
-        start: Degrees.
-        end: Degrees.
-        edge: Degrees below the horizon at which the ground ends at a wall, a machine, a slope; nearer to the viewer it is free.
-    """
-
-    start: float
-    end: float
-    edge: float
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A place.
-
-    Attributes:
-        words: What every description of it says.
-        indoors: Whether there is a roof.
-        grain: Strength of the ground's grain: 0.03 planks, 0.3 grass.
-        grounds: Where things can stand.
-        held_out: Whether it is kept for evaluation.
-    """
-
-    words: tuple[str, ...]
-    indoors: bool
-    grain: float
-    grounds: tuple[Ground, ...]
-    held_out: bool = False
-
-
-def _open(edge: float) -> tuple[Ground, ...]:
-    return (Ground(0, 360, edge),)
-
-
-SCENES: Mapping[str, Scene] = {
-    "apartment": Scene(("apartment",), True, 0.03, (Ground(98, 172, 24), Ground(184, 230, 27), Ground(256, 288, 27))),
-    "bridge": Scene(("glass bridge",), True, 0.02, (Ground(27, 63, 14), Ground(207, 243, 14), Ground(90, 180, 24))),
-    "city": Scene(("city",), False, 0.13, (Ground(55, 200, 6),)),
-    "dawn": Scene(("desert",), False, 0.20, (Ground(130, 200, 14), Ground(225, 330, 24)), held_out=True),
-    "esplanade": Scene(("shopping centre",), True, 0.04, (Ground(25, 70, 24), Ground(288, 325, 15)), held_out=True),
-    "forest": Scene(("forest",), False, 0.20, _open(22)),
-    "hall": Scene(("ballroom",), True, 0.04, _open(8)),
-    "lab": Scene(("machine hall",), True, 0.04, (Ground(264, 282, 34), Ground(85, 97, 34)), held_out=True),
-    "lobby": Scene(("lobby",), True, 0.03, (Ground(68, 114, 12),)),
-    "night": Scene(("savanna", "night"), False, 0.18, _open(6)),
-    "park": Scene(("meadow",), False, 0.22, _open(4)),
-    "sky": Scene(("salt flat",), False, 0.03, _open(2)),
-    "studio": Scene(("photo studio",), True, 0.01, (Ground(264, 276, 12),)),
-    "sunrise": Scene(("field", "sunrise"), False, 0.18, _open(6)),
-    "sunset": Scene(("square", "Venice"), False, 0.12, _open(8)),
-    "venice": Scene(("waterfront",), False, 0.14, (Ground(195, 340, 6),), held_out=True),
-    "warehouse": Scene(("warehouse",), True, 0.07, _open(17)),
-    "workshop": Scene(
-        ("workshop",),
-        True,
-        0.05,
-        (Ground(20, 58, 22), Ground(206, 230, 24), Ground(129, 144, 24), Ground(293, 304, 24)),
-        held_out=True,
-    ),
-}
 
 
 def scene_names(split: str = "all") -> tuple[str, ...]:
@@ -106,24 +44,37 @@ def scene_names(split: str = "all") -> tuple[str, ...]:
     return tuple(name for name, scene in SCENES.items() if split == "all" or scene.held_out == (split == "held_out"))
 
 
-def sample_view(rng: np.random.Generator, name: str, stands: float | None = None) -> tuple[float, float]:
-    """A direction with free ground, and a field of view, both in degrees.
+def sample_view(rng: np.random.Generator, name: str, feet: Sequence[tuple[float, float]] = ()) -> tuple[float, float]:
+    """A direction and a field of view, both in degrees, that has free ground where things stand.
 
     Args:
         rng: Decides.
         name: The scene.
-        stands: How far below the horizon the furthest subject stands, as a share of the picture's height: the field of view
-            is then wide enough for free ground there, as far as `_WIDEST` allows.
+        feet: Where things stand: to the right of the middle and below the horizon, in shares of the picture's side.
+
+    Raises:
+        SamConfigurationError: An unknown scene.
+        SamDataError: Whatever the view, something would stand in a wall or on water.
     """
-    grounds = _scene(name).grounds
-    lengths = np.array([ground.end - ground.start for ground in grounds])
-    ground = grounds[int(rng.choice(len(grounds), p=lengths / lengths.sum()))]
-    yaw, fov = float(rng.uniform(ground.start, ground.end)), float(rng.uniform(*_USUAL))
-    if stands is not None:
-        # The ground's edge may rise no higher in the picture than where the subject stands.
-        needed = 2 * np.arctan(0.5 * np.tan(np.deg2rad(ground.edge)) / max(stands, 0.02))
-        fov = float(np.clip(np.rad2deg(needed), fov, max(fov, _WIDEST)))
-    return yaw, fov
+    scene = _scene(name)
+    lengths = np.array([end - start for start, end in scene.views])
+    right, below = floats(feet).reshape(-1, 2).T
+    best, least = (0.0, 0.0), np.inf
+    for trial in range(_TRIALS):
+        start, end = scene.views[int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
+        yaw = float(rng.uniform(start, end))
+        # Wide views have more ground, and look less like photographs: they come last.
+        fov = float(rng.uniform(*(_USUAL if trial < _TRIALS // 2 else (_USUAL[1], _WIDEST))))
+        focal = 0.5 / np.tan(np.deg2rad(fov / 2))
+        sinks = np.rad2deg(np.arctan2(below, np.hypot(right, focal)))
+        lack = float(np.max(scene.edge(yaw + np.rad2deg(np.arctan2(right, focal))) - sinks, initial=0.0))
+        if lack < least:
+            best, least = (yaw, fov), lack
+        if not least:
+            break
+    if least > _MOST_LACK:
+        raise SamDataError(f"scene {name}: no view has free ground for everything; {least:.0f} degrees are missing")
+    return best
 
 
 def render_background(
@@ -161,7 +112,7 @@ def render_background(
     ahead = focal * np.cos(angle) + down * np.sin(angle)
     low = down * np.cos(angle) - focal * np.sin(angle)
     picture = _look_up(panorama, right, ahead, low, yaw)
-    edge = min((ground.edge for ground in scene.grounds if ground.start <= yaw % 360 <= ground.end), default=20.0)
+    edge = scene.edge(yaw + np.rad2deg(np.arctan2(right, ahead)))
     picture = _with_grain(picture, right, ahead, low, yaw, focal, scene.grain, edge)
     return Background(
         rgb=np.clip(np.rint(picture), 0, 255).astype(np.uint8),
@@ -181,12 +132,14 @@ def _scene(name: str) -> Scene:
     return SCENES[name]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _load(name: str) -> tuple[Rgb, Direction, float]:
     """Panorama [H, 2H, 3] with a margin of its other side left and right, light and its strength."""
     try:
         with Image.open(FOLDER / f"{name}.jpg") as file:
             panorama = np.asarray(file.convert("RGB"))
+        curve = 255 * (np.arange(256) / 255) ** (1 / _scene(name).brightness)
+        panorama = np.rint(curve).astype(np.uint8)[panorama]
         entry = json.loads((FOLDER / "lights.json").read_text("utf-8"))[name]
     except (OSError, ValueError, KeyError) as error:
         raise SamDataError(f"{FOLDER / name}.jpg: cannot be read ({error}); reinstall lavis_sam.") from error
@@ -194,7 +147,7 @@ def _load(name: str) -> tuple[Rgb, Direction, float]:
     return np.concatenate([panorama[:, -2:], panorama, panorama[:, :2]], axis=1), (x, y, z), float(entry["strength"])
 
 
-def _look_up(panorama: Rgb, right: npt.NDArray, ahead: npt.NDArray, low: npt.NDArray, yaw: float) -> npt.NDArray:  # type: ignore[type-arg]
+def _look_up(panorama: Rgb, right: npt.NDArray, ahead: npt.NDArray, low: npt.NDArray, yaw: float) -> npt.NDArray:
     height, width = panorama.shape[0], panorama.shape[1] - 4
     around = np.arctan2(right, ahead) + np.deg2rad(yaw)
     up = -np.arctan2(low, np.hypot(right, ahead))
@@ -205,15 +158,15 @@ def _look_up(panorama: Rgb, right: npt.NDArray, ahead: npt.NDArray, low: npt.NDA
 
 
 def _with_grain(
-    picture: npt.NDArray,  # type: ignore[type-arg]
-    right: npt.NDArray,  # type: ignore[type-arg]
-    ahead: npt.NDArray,  # type: ignore[type-arg]
-    low: npt.NDArray,  # type: ignore[type-arg]
+    picture: npt.NDArray,
+    right: npt.NDArray,
+    ahead: npt.NDArray,
+    low: npt.NDArray,
     yaw: float,
     focal: float,
     strength: float,
-    edge: float,
-) -> npt.NDArray:  # type: ignore[type-arg]
+    edge: Array,
+) -> npt.NDArray:
     """Detail that lies on the ground in perspective; where it would be finer than the pixels there is none."""
     below = np.maximum(low, 1.0)
     x, z = right * _CAMERA_METRES / below, ahead * _CAMERA_METRES / below
@@ -233,7 +186,7 @@ def _with_grain(
     return picture * (1 + strength * 0.75 * total[..., None])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _grain() -> npt.NDArray[np.float32]:
     """A tile of noise that repeats without a seam; a wave is about 8 pixels long, the spread is 0.5."""
     noise = np.random.Generator(np.random.PCG64(11)).normal(size=(_TILE, _TILE)).astype(np.float32)

@@ -1,7 +1,7 @@
 """Words for what the embedded backends draw. Every phrasing keeps every attribute that `describe_…` names.
 
-Questions and answers around these noun phrases belong to the forms (`assets/phrases/<form>.yaml`); the phrases here are in
-`assets/phrases/things.yaml` and `assets/phrases/places.yaml`.
+Questions and answers around these noun phrases belong to the forms (`assets/phrases/<form>.yaml`); the phrases here are
+in `assets/phrases/things.yaml` and `assets/phrases/places.yaml`.
 """
 
 import numpy as np

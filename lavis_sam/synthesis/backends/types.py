@@ -1,7 +1,7 @@
 """What the embedded backends hand to each other.
 
-Pictures are uint8 arrays of RGB, cut-outs of RGBA with colours not multiplied by alpha. Directions are in the camera's frame:
-x to the right, y up, z towards the viewer.
+Pictures are uint8 arrays of RGB, cut-outs of RGBA with colours not multiplied by alpha. Directions are in the camera's
+frame: x to the right, y up, z towards the viewer.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Cutout:
     Attributes:
         rgba: [H, W, 4] the object, cropped to what is visible of it.
         attributes: What is true of it, in words: {"top colour": "blue"}.
-        footprint: (x0, x1, y) where it touches the ground, in pixels of `rgba`: a contact line from x0 to x1 at height y.
+        footprint: (x0, x1, y) where it touches the ground, in pixels of `rgba`: a line from x0 to x1 at y.
         metres: The real height of the whole cut-out, so that things in one scene have the right size beside each other.
         contacts: Outlines of the areas that touch the ground, in pixels of `rgba`; empty when only the line is known.
     """

@@ -1,6 +1,7 @@
 """U2-Netp: what is salient in a picture (Qin et al. 2020), on onnxruntime; see assets/synthesis/NOTICE.md.
 
-4.6 MB, about 0.3 s a picture on two threads. Good at one object before a plain backdrop, which is what source pictures are.
+4.6 MB, about 0.3 s a picture on two threads. Good at one object before a plain
+backdrop, which is what source pictures are.
 """
 
 import functools
@@ -12,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.backends.render.arrays import floats
 from lavis_sam.synthesis.backends.types import Rgb
 
 MODEL = Path(__file__).parents[2] / "assets" / "synthesis" / "models" / "u2netp.onnx"
 # The network's own input: side in pixels, ImageNet mean and spread.
 _SIDE = 320
-_MEAN, _SPREAD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+_MEAN, _SPREAD = floats([0.485, 0.456, 0.406]), floats([0.229, 0.224, 0.225])
 
 
 def segment(rgb: Rgb, threads: int = 1) -> npt.NDArray[np.float32]:

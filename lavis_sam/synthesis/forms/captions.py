@@ -8,7 +8,7 @@ from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.forms.changes import label_of
 from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, LAYOUTS, companion, other_icons
 from lavis_sam.synthesis.forms.stories import action_of
-from lavis_sam.synthesis.phrases import Phrases, listed, sentence, with_article
+from lavis_sam.synthesis.phrases import Phrases, indefinite, listed, sentence, with_article
 from lavis_sam.synthesis.protocols import Draw, Source
 from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
 
@@ -70,14 +70,15 @@ def sentence_or_question(text: str) -> str:
 
 
 def _describe_scene(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    present = draft.plan.pictures[0].actors
-    things = listed([draft.descriptions[actor.thing] for actor in present])
-    if any(draft.descriptions[actor.thing].endswith(".") for actor in present):
+    main, *others = draft.plan.pictures[0].actors
+    companions = [draft.plan.objects[actor.thing].label for actor in others]
+    if draft.descriptions[main.thing].endswith(".") or not all(companions):
         return None  # whole sentences of a source's captions do not make a list
+    # The long description comes last, so that nobody reads the companion as a part of it.
+    things = listed([*map(indefinite, companions), draft.descriptions[main.thing]])
     place = draft.backgrounds[0].place
     facts = {"things": things, "Things": sentence_or_question(things), "place": place}
-    told = tuple(word for actor in present for word in draft.plan.objects[actor.thing].told)
-    return _texts(phrases, rng, "scene", facts, *told)
+    return _texts(phrases, rng, "scene", facts, *companions, *draft.plan.objects[main.thing].told)
 
 
 def _place(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
@@ -105,7 +106,7 @@ def _action(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts |
     if not label:
         return None
     facts = {"thing": f"the {label}", "The_thing": f"The {label}", "action": action_of(draft, actor)}
-    return _texts(phrases, rng, "action", facts, facts["action"])
+    return _texts(phrases, rng, "action", facts, label, facts["action"])
 
 
 def _side(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
@@ -120,7 +121,7 @@ def _side(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | N
     thing = draft.plan.objects[spans[side][2]]
     if not thing.label:
         return None
-    facts = {"side": ("left", "right")[side], "a_thing": with_article(thing.label)}
+    facts = {"side": ("left", "right")[side], "a_thing": indefinite(thing.label)}
     return _texts(phrases, rng, "side", facts, thing.label)
 
 
@@ -131,10 +132,10 @@ def _presence(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts
     thing: SourceObject = draft.plan.objects[asked]
     if not thing.label:
         return None
-    facts = {"a_thing": with_article(label_of(thing)), "label": thing.label}
+    facts = {"a_thing": with_article(label_of(thing)), "label": label_of(thing)}
     instruction = phrases.pick(rng, "presence", "instruction", facts)
     output = sentence(phrases.pick(rng, "presence", answer, facts))
-    return Texts(instruction, output, ("yes" if answer == "yes_answer" else "no",))
+    return Texts(instruction, output, ("yes" if answer == "yes_answer" else "no", facts["label"]))
 
 
 def _count_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
@@ -144,7 +145,7 @@ def _count_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Te
 
 def _list_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
     labels = [draft.plan.objects[actor.thing].label for actor in draft.plan.pictures[0].actors]
-    return _texts(phrases, rng, "flat_icons", {"things": listed([with_article(label) for label in labels])}, *labels)
+    return _texts(phrases, rng, "flat_icons", {"things": listed([indefinite(label) for label in labels])}, *labels)
 
 
 def _cover(fact: str) -> Ask:

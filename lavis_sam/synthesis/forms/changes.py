@@ -112,7 +112,7 @@ def label_of(thing: SourceObject) -> str:
     """
     if not thing.label:
         raise SamDataError(f"{thing.source} {thing.id}: has no label, and a change cannot be told without one")
-    return thing.label
+    return f"{thing.label} icon" if thing.kind == "icons" else thing.label
 
 
 def _stay(present: list[SourceObject], but: int | None = None) -> list[Actor]:

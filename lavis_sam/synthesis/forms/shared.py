@@ -54,7 +54,9 @@ class SharedObject:
         rng = attempt.rng("write")
         facts = {**main.attributes, "thing": draft.descriptions[0]}
         instruction = self._phrases.pick(rng, key, "instruction", facts)
-        output = self._phrases.pick(rng, key, "answer", facts)
+        # A source's own caption may be a whole sentence, which no phrase can go around.
+        purpose = "caption" if draft.descriptions[0].endswith(".") else "answer"
+        output = self._phrases.pick(rng, key, purpose, facts)
         return Texts(instruction, sentence(output), main.told)
 
 
@@ -71,12 +73,16 @@ def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: 
     """
     kinds = [kind for kind in SCENE_KINDS if kind in sources]
     own = present[0].kind
-    if own in kinds and len(kinds) > 1:
-        kinds = [own] if rng.random() < _SAME_KIND else [kind for kind in kinds if kind != own]
-    if not kinds:
-        raise SamDataError(f"no source of {' or '.join(SCENE_KINDS)} to draw a companion from")
-    kind = kinds[int(rng.integers(len(kinds)))]
-    return sources[kind].draw(Draw(rng, 1, unlike=tuple(present)))
+    # The other kind follows, for a source in which nothing differs from what is there.
+    if own in kinds and (rng.random() < _SAME_KIND) is not (kinds[0] == own):
+        kinds.reverse()
+    problem = SamDataError(f"no source of {' or '.join(SCENE_KINDS)} to draw a companion from")
+    for kind in kinds:
+        try:
+            return sources[kind].draw(Draw(rng, 1, unlike=tuple(present)))
+        except SamDataError as error:
+            problem = error
+    raise problem
 
 
 def other_icons(

@@ -11,7 +11,7 @@ import numpy as np
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.phrases import Phrases
 from lavis_sam.synthesis.protocols import Draw, Source
-from lavis_sam.synthesis.records import Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import DEFAULT_ACTION, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
 
 # Which of the two characters are in each panel. In all of them the first two panels tell both names apart.
 _PATTERNS: tuple[tuple[tuple[int, ...], ...], ...] = (
@@ -22,7 +22,6 @@ _PATTERNS: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((0,), (1,), (0, 1)),
 )
 _CAST = 2
-DEFAULT_ACTION = "standing"
 
 
 class Stories:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lavis_sam.synthesis.protocols import BackgroundRequest, BackgroundWriter
-from lavis_sam.synthesis.records import Background, Draft
+from lavis_sam.synthesis.records import DEFAULT_ACTION, Background, Draft
 from lavis_sam.synthesis.stages.base import Failure, answer_all
 
 NO_BACKGROUND = Background(text="", place="", scene="")
@@ -44,11 +44,14 @@ def _needs(draft: Draft, index: int) -> bool:
 
 def _request(draft: Draft, index: int) -> BackgroundRequest:
     picture = draft.plan.pictures[index]
+    first = picture.actors[0]
+    main = draft.plan.objects[first.thing]
     return BackgroundRequest(
         rng=draft.plan.attempt.rng("background", index),
         objects=tuple(draft.plan.objects[actor.thing] for actor in picture.actors),
         scene=picture.scene,
         avoid=tuple(background.scene for background in draft.backgrounds if background.scene),
+        pose=main.views[first.view].attributes.get("pose", DEFAULT_ACTION) if main.kind == "characters" else "",
     )
 
 

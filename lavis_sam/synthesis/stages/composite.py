@@ -111,7 +111,11 @@ def scene(
             if kept and _is_same(kept.actor, actor):
                 layers.append(replace(kept, actor=actor))
                 continue
-            box = _replacing(kept, cutout.rgba) if kept else _stand(cutout.rgba, height, actor, camera, rng, size)
+            box = (
+                _replacing(kept, cutout.rgba, height, camera, size)
+                if kept
+                else _stand(cutout.rgba, height, actor, camera, rng, size)
+            )
             layers.append(place(actor, cutout, box, size))
         # Who stands nearer hides who stands further away; feet lower in the picture are nearer.
         layers.sort(key=lambda layer: layer.box[1] + layer.box[3])
@@ -305,11 +309,15 @@ def _height(thing: SourceObject, view: int) -> float:
     return thing.views[view].height or thing.height
 
 
-def _replacing(kept: Layer, cutout: Rgba) -> tuple[int, int, int, int]:
-    """The box of a changed object: feet and height of the old one, its own width."""
+def _replacing(kept: Layer, cutout: Rgba, metres: float, camera: _Camera, size: int) -> tuple[int, int, int, int]:
+    """The box of what stands where the old object stood: the size that the camera sees there, inside the frame."""
     left, top, width, height = kept.box
-    own = max(2, round(height * cutout.shape[1] / cutout.shape[0]))
-    return left + (width - own) // 2, top, own, height
+    feet = top + height
+    own_height = max(2, round((feet - camera.horizon * size) * metres / camera.height))
+    own_width = max(2, round(own_height * cutout.shape[1] / cutout.shape[0]))
+    margin = round(size * _SIDE)
+    middle = left + (width - own_width) // 2
+    return max(margin, min(middle, size - margin - own_width)), feet - own_height, own_width, own_height
 
 
 def _cell(layer: Layer, size: int) -> int:

@@ -81,9 +81,15 @@ class InpaintStage:
 
 def _request(draft: Draft, index: int) -> InpaintRequest:
     twin = draft.plan.pictures[index].twin_of
+    first = index if twin is None else twin
     # Twins are painted with equal randomness: the same camera in the same place.
-    rng = draft.plan.attempt.rng("inpaint", index if twin is None else twin)
-    return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index])
+    rng = draft.plan.attempt.rng("inpaint", first)
+    company = tuple(
+        composite
+        for other, (picture, composite) in enumerate(zip(draft.plan.pictures, draft.composites, strict=True))
+        if first in (other, picture.twin_of)
+    )
+    return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], company)
 
 
 def _with_pictures(

@@ -18,6 +18,7 @@ from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.datasets.schema import MultiImageSample, write_annotations
 from lavis_sam.datasets.shards import DamagedSampleError, ShardDataset, write_shards
 from lavis_sam.datasets.shards import dataset as dataset_module
+from lavis_sam.datasets.shards import pictures as pictures_module
 from lavis_sam.errors import SamDataError
 
 
@@ -77,11 +78,11 @@ def test_a_pickled_copy_reads_the_same(pair):
 
 
 def test_few_files_are_open_at_once(pair, monkeypatch):
-    monkeypatch.setattr(dataset_module, "_MOST_OPEN_FILES", 2)
+    monkeypatch.setattr(pictures_module, "_MOST_OPEN_FILES", 2)
     dataset = pair[1]
     for index in (0, 9, 4, 0, 9):
         assert_equal_items(dataset[index], pair[0][index])
-        assert len(dataset._files._open) <= 2
+        assert len(dataset._pictures._files._open) <= 2
 
 
 def test_a_shard_that_vanished_is_an_error_that_names_it(tmp_path):

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.shards import contents, offset_of, opened, overwrite, sharded, tar_of
-from lavis_sam.datasets.shards import DamagedSampleError, index_shards, unpack_shards, write_shards
+from helpers.shards import contents, noise_picture, offset_of, opened, overwrite, sharded, tar_of
+from helpers.stand_in import record
+from lavis_sam.datasets.shards import DamagedSampleError, index_shards, scan_shards, unpack_shards, write_shards
 from lavis_sam.datasets.shards.layout import MANIFEST
+from lavis_sam.datasets.shards.pictures import ShardPictures
 from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.shards import write_shards as write_synthesised
 
@@ -70,7 +72,7 @@ def test_shards_of_the_synthesis(tmp_path):
     (root / MANIFEST).write_text(json.dumps({"shards": write_synthesised(root, records, 4)}))
     dataset = opened(root)
     assert [sample.output for sample in dataset.annotation] == [sample.output for sample in samples]
-    assert dataset.picture_bytes(4) == [(root / name).read_bytes() for name in samples[4].images]
+    assert ShardPictures(dataset.index).contents(4) == [(root / name).read_bytes() for name in samples[4].images]
 
 
 # Damage ---------------------------------------------------------------------------------------------------------------
@@ -145,6 +147,36 @@ def test_full_compares_the_checksum_of_the_shard(shards):
     harmed(path, "000000004", "1", lambda shard, at: overwrite(shard, at + 70, b"1"))
     assert [kind for kind, _ in problems(path)] == ["damaged member"]
     assert [kind for kind, _ in problems(path, check="full")].count("damaged shard") >= 1
+
+
+def test_scanning_finds_what_reading_would(shards):
+    samples, path = shards
+    assert scan_shards([path], check="full").as_dict() == {"samples": 10, "dropped": 0, "problems": [], "repairs": {}}
+    harmed(path, "000000002", "2", lambda shard, at: overwrite(shard, at + 100, b"\0\1\2"))
+    harmed(path, "000000007", *HARM["record's bytes"])
+    quick, full = (scan_shards([path], check=check) for check in ("quick", "full"))
+    assert contents(quick.samples) == contents(samples[:7] + samples[8:])
+    assert contents(full.samples) == contents(samples[:2] + samples[3:7] + samples[8:])
+    assert any("picture 2's checksum" in problem.message for problem in full.problems)
+    assert {row.kind for row in full.rows()} == {"damaged member", "damaged shard"}
+
+
+def test_scanning_decodes_what_no_checksum_protects(tmp_path):
+    """As in shards of another program; more than enough of them to be looked at by several threads."""
+    whole = (tmp_path / "whole.png", tmp_path / "cut.png")
+    noise_picture(whole[0], 1)
+    whole[1].write_bytes(whole[0].read_bytes()[:-300])
+    members = []
+    for number in range(80):
+        members += [
+            (f"{number:03d}.json", json.dumps(record(number, img_list=["x.png"])).encode()),
+            (f"{number:03d}.1.png", whole[number % 8 == 3].read_bytes()),
+        ]
+    path = tar_of(tmp_path / "t.tar", members)
+    assert len(scan_shards([path], check="quick").samples) == 80
+    report = scan_shards([path], check="full")
+    assert [sample.id for sample in report.samples] == [number for number in range(80) if number % 8 != 3]
+    assert [problem.kind for problem in report.problems] == ["damaged member"] * 10
 
 
 def test_strict_refuses_damage(shards):
@@ -269,7 +301,7 @@ def test_fuzzed_shards_give_whole_samples_or_our_errors(specimen, data):
     for index, sample in enumerate(dataset.annotation):
         assert contents([sample]) == contents([originals[str(sample.id)]])
         try:
-            found = dataset.picture_bytes(index)
+            found = ShardPictures(dataset.index).contents(index)
             dataset.pictures(index)
         except SamDataError:
             continue

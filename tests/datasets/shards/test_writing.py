@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from helpers.shards import contents, opened, write_pictures
 from lavis_sam.datasets.schema import MultiImageSample
-from lavis_sam.datasets.shards import unpack_shards, write_shards, writing
+from lavis_sam.datasets.shards import index_shards, unpack_shards, write_shards, writing
 from lavis_sam.datasets.shards.layout import MANIFEST
+from lavis_sam.datasets.shards.pictures import ShardPictures
 from lavis_sam.errors import SamDataError
 
 SMALL = 32 * 1024
@@ -63,10 +64,10 @@ def test_shards_are_bounded_and_hold_everything(tmp_path_factory, sizes, text):
     assert all(entry["bytes"] <= limit for entry in manifest["shards"])
     # no shard could have taken the next one's first sample as well, give or take tar's padding
     assert len(manifest["shards"]) <= 1 + sum(map(sum, sizes)) // 10_000
-    dataset = opened(folder / "out")
-    assert contents(dataset.annotation) == contents(samples)
-    for index, sample in enumerate(samples):
-        assert dataset.picture_bytes(index) == [(folder / name).read_bytes() for name in sample.images]
+    index = index_shards([folder / "out"])
+    assert contents(index.report.samples) == contents(samples)
+    for number, sample in enumerate(samples):
+        assert ShardPictures(index).contents(number) == [(folder / name).read_bytes() for name in sample.images]
 
 
 def test_the_same_bytes_wherever_and_whenever(source, tmp_path):

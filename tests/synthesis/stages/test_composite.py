@@ -95,8 +95,21 @@ def test_a_changed_object_stands_where_the_old_one_stood():
     second = make(2, plan, first, (1.7, 0.8, 1.7), shapes)
     old = next(layer for layer in first.layers if layer.actor.thing == 0).box
     new = next(layer for layer in second.layers if layer.actor.thing == 2).box
-    assert (new[1], new[3]) == (old[1], old[3])
+    assert abs(new[3] - old[3]) <= 1
+    assert new[1] + new[3] == old[1] + old[3]
     assert abs((new[0] + new[2] / 2) - (old[0] + old[2] / 2)) <= 1
+
+
+def test_what_replaces_an_object_has_the_size_that_the_camera_sees_there():
+    first = make(1)
+    plan = PicturePlan("scene", (Actor(2, 0, "main", place_of=0), Actor(1, 0, "companion", place_of=1)), 0)
+    for metres in (0.85, 1.7):
+        wide = cutout((0, 200, 0), "box", 90, 40)
+        second = make(2, plan, first, (1.7, 0.8, metres), [cutout(), cutout((20, 90, 200), "box", 90, 60), wide])
+        old = next(layer for layer in first.layers if layer.actor.thing == 0).box
+        new = next(layer for layer in second.layers if layer.actor.thing == 2).box
+        assert abs(new[3] - old[3] * metres / 1.7) <= 1
+        assert new[1] + new[3] == old[1] + old[3]
 
 
 def test_colours_are_not_mixed_with_the_fill():

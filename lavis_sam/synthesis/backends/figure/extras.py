@@ -8,7 +8,7 @@ from lavis_sam.synthesis.backends.figure.fabric import Fabric, folds
 from lavis_sam.synthesis.backends.figure.head import EYE_ANGLE, EYE_HEIGHT, Head, Shell
 from lavis_sam.synthesis.backends.figure.skeleton import Skeleton
 from lavis_sam.synthesis.backends.figure.trunk import Trunk
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.paint import Colour, linear, mixed, plain, wood
 from lavis_sam.synthesis.backends.render.surfaces import (
     Changed,
@@ -24,7 +24,7 @@ from lavis_sam.synthesis.backends.render.surfaces import (
 
 def _on_head(head: Head, place: tuple[float, float, float]) -> Array:
     """A place in half head heights from the middle of the head."""
-    return turn_y(np.float32(place) * head.half, head.turn) + head.centre
+    return turn_y(floats(place) * head.half, head.turn) + head.centre
 
 
 def _dome(head: Head, colour: Colour, low: float, room: float, rise: float = 0.0) -> Surface:
@@ -56,7 +56,7 @@ def cap(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
         squareness=2.4,
     )
     dark = Fabric(mixed(colour, (0, 0, 0), 0.18))
-    button = Ellipsoid(tuple(_on_head(head, (0, 1.19, 0))), (0.06 * half, 0.04 * half, 0.06 * half))  # type: ignore[arg-type]
+    button = Ellipsoid(tuple(_on_head(head, (0, 1.19, 0))), (0.06 * half, 0.04 * half, 0.06 * half))
     return [
         _dome(head, colour, 0.36, 0.15, 0.03),
         Surface(Changed(outline, peak), dark.paint(0.2, 0.1)),
@@ -79,7 +79,7 @@ def beanie(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
         trim=lambda u, v, points: np.broadcast_to(np.abs(sphere(u, v)[..., 1] - 0.44) < 0.13, np.shape(points)[:-1]),
     )
     dome = _dome(head, colour, 0.36, 0.15, 0.10)
-    bobble = Ellipsoid(tuple(_on_head(head, (0, 1.34, 0))), (0.24 * head.half,) * 3)  # type: ignore[arg-type]
+    bobble = Ellipsoid(tuple(_on_head(head, (0, 1.34, 0))), (0.24 * head.half,) * 3)
     fluff = Fabric(mixed(colour, (255, 255, 255), 0.35)).paint(0.2, 0.2)
     return [
         Surface(dome.shape, knit, trim=dome.trim),
@@ -93,7 +93,7 @@ def sun_hat(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
     half, straw = head.half, (222, 192, 132)
     middle = _on_head(head, (0, 0.50, -0.02))
     brim = Loft(
-        [middle + np.float32([0, 0.05 * half, 0]), middle, middle - np.float32([0, 0.07 * half, 0])],
+        [middle + floats([0, 0.05 * half, 0]), middle, middle - floats([0, 0.07 * half, 0])],
         [(0.70 * half, 0.80 * half), (1.20 * half, 1.28 * half), (1.58 * half, 1.66 * half)],
         level=True,
     )
@@ -119,7 +119,7 @@ def glasses(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
     inner = []
     for side in (-1, 1):
         angle = side * (EYE_ANGLE + 0.02)
-        centre = np.float32([np.sin(angle) * 0.655, EYE_HEIGHT - 0.01, np.cos(angle) * 0.655 + 0.155])
+        centre = floats([np.sin(angle) * 0.655, EYE_HEIGHT - 0.01, np.cos(angle) * 0.655 + 0.155])
         ring = [
             _on_head(
                 head,
@@ -152,19 +152,19 @@ def scarf(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
         angles = np.linspace(0, 2 * np.pi, 19)
         ring = [
             centre
-            + np.float32(
+            + floats(
                 [np.sin(t) * (wide + room), height * size + 0.008 * np.cos(t * 2), np.cos(t) * (deep + room) + 0.004]
             )
             for t in angles
         ]
         paint = cloth.paint(0.2, 0.5)
         pieces.append(Surface(Loft(ring, [thick * size] * len(ring)), paint, bump=folds(0.004, (0.05, 0.05, 0.05))))
-    front = centre + np.float32([0.045 * size, -0.01, deep + 0.028])
+    front = centre + floats([0.045 * size, -0.01, deep + 0.028])
     bust = trunk.skeleton.build.bust
     line = [
         front,
-        front + np.float32([0.014, -0.12, 0.024 + bust]),
-        front + np.float32([0.010, -0.33 * size, 0.034 + bust * 0.4]),
+        front + floats([0.014, -0.12, 0.024 + bust]),
+        front + floats([0.010, -0.33 * size, 0.034 + bust * 0.4]),
     ]
     stripe = Fabric(colour, "striped", mixed(colour, (255, 255, 255), 0.55))
     end = Loft(line, [(0.034 * size, 0.016), (0.040 * size, 0.013), (0.044 * size, 0.010)], squareness=3)
@@ -174,10 +174,10 @@ def scarf(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
 def backpack(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
     """On the back, with two straps in front."""
     size = trunk.skeleton.build.scale
-    middle, (wide, deep) = trunk.section(0.62)
+    middle, (_, deep) = trunk.section(0.62)
     cloth, dark = Fabric(colour), Fabric(mixed(colour, (0, 0, 0), 0.25))
     box = box_faces(
-        middle + np.float32([0, 0.01, -deep - 0.095 * size]),
+        middle + floats([0, 0.01, -deep - 0.095 * size]),
         (0.150 * size, 0.205 * size, 0.075 * size),
         radius=0.05,
         bulge=0.012,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lavis_sam.synthesis.backends.render.noise import Array, ripples
+from lavis_sam.synthesis.backends.render.arrays import Array
+from lavis_sam.synthesis.backends.render.noise import ripples
 from lavis_sam.synthesis.backends.render.paint import Colour, Paint, linear, mixed, soft_step
 from lavis_sam.synthesis.backends.render.surfaces import Bump
 

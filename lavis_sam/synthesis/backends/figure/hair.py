@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lavis_sam.synthesis.backends.figure.head import Head, Shell
-from lavis_sam.synthesis.backends.render.noise import Array, smooth_noise
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
+from lavis_sam.synthesis.backends.render.noise import smooth_noise
 from lavis_sam.synthesis.backends.render.paint import Colour, Paint, linear
 from lavis_sam.synthesis.backends.render.surfaces import Ellipsoid, Surface, limb, sphere, turn_y
 
@@ -161,17 +162,17 @@ def _tail(
     head: Head, paint: Paint, start: tuple[float, float, float], path: list[tuple[float, float, float]]
 ) -> Surface:
     """A bundle of hair along a path; places in half head heights from the middle of the head."""
-    points = np.float32([start, *path]) * head.half
+    points = floats([start, *path]) * head.half
     placed = turn_y(points, head.turn) + head.centre
     radii = np.interp(np.linspace(0, 1, len(placed)), [0, 0.25, 0.6, 1], [0.16, 0.27, 0.24, 0.07]) * head.half
-    return Surface(limb(placed, radii), paint, HAIR_GLOSS)  # type: ignore[arg-type]
+    return Surface(limb(placed, radii), paint, HAIR_GLOSS)
 
 
 def _tie(head: Head, at: tuple[float, float, float]) -> Surface:
-    centre = turn_y(np.float32(at) * head.half, head.turn) + head.centre
+    centre = turn_y(floats(at) * head.half, head.turn) + head.centre
     colour = linear((206, 60, 84))
     return Surface(
-        Ellipsoid(tuple(centre), (0.17 * head.half,) * 3),  # type: ignore[arg-type]
+        Ellipsoid(tuple(centre), (0.17 * head.half,) * 3),
         lambda u, v, points: np.broadcast_to(colour, points.shape),
     )
 
@@ -193,8 +194,8 @@ def _pigtails(head: Head, paint: Paint, under_hat: bool) -> list[Surface]:
 
 def _bun(head: Head, paint: Paint, under_hat: bool) -> list[Surface]:
     height, back = (-0.1, -1.0) if under_hat else (1.12, -0.28)
-    centre = turn_y(np.float32([0, height, back]) * head.half, head.turn) + head.centre
-    ball = Ellipsoid(tuple(centre), (0.33 * head.half, 0.30 * head.half, 0.33 * head.half))  # type: ignore[arg-type]
+    centre = turn_y(floats([0, height, back]) * head.half, head.turn) + head.centre
+    ball = Ellipsoid(tuple(centre), (0.33 * head.half, 0.30 * head.half, 0.33 * head.half))
     return [_shell(head, paint, "back", _even(0.06, 0.05)), Surface(ball, paint, HAIR_GLOSS)]
 
 

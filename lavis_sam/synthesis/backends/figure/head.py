@@ -6,7 +6,7 @@ import numpy as np
 
 from lavis_sam.synthesis.backends.figure.limbs import SKIN_GLOSS
 from lavis_sam.synthesis.backends.figure.skeleton import Skeleton
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.paint import Colour, Paint, linear, mixed, soft_step
 from lavis_sam.synthesis.backends.render.surfaces import Ellipsoid, Surface, limb, sphere, turn_y
 
@@ -52,7 +52,7 @@ class Head:
         half = skeleton.build.head / 2
         self.skeleton, self.face = skeleton, face
         self.centre = skeleton.at("head")
-        self.radii = np.float32([_SIDE_BY_HEIGHT * 2 * half, half, _DEPTH_BY_HEIGHT * 2 * half])
+        self.radii = floats([_SIDE_BY_HEIGHT * 2 * half, half, _DEPTH_BY_HEIGHT * 2 * half])
         self.turn = skeleton.pose.head_turn
         self.half = half
 
@@ -118,11 +118,11 @@ def head_surfaces(head: Head, skin: Paint) -> list[Surface]:
     skeleton, half = head.skeleton, head.half
     ears = []
     for side in (-1, 1):
-        middle = head.form(np.float32([side * 0.99, -0.06, -0.08]), nose=False)
+        middle = head.form(floats([side * 0.99, -0.06, -0.08]), nose=False)
         frame = turn_y(np.eye(3, dtype=np.float32), head.turn)
         ears.append(
             Surface(
-                Ellipsoid(tuple(middle), (half * 0.10, half * 0.23, half * 0.14), frame),  # type: ignore[arg-type]
+                Ellipsoid(tuple(middle), (half * 0.10, half * 0.23, half * 0.14), frame),
                 skin,
                 SKIN_GLOSS,
             )
@@ -130,7 +130,7 @@ def head_surfaces(head: Head, skin: Paint) -> list[Surface]:
     thick = 0.058 * skeleton.build.scale * (0.55 + 0.42 * skeleton.build.limb)
     low = skeleton.at("collar")
     neck = limb(
-        [low + np.float32([0, -0.02, -0.012]), skeleton.at("neck") + np.float32([0, 0.045, -0.002])],
+        [low + floats([0, -0.02, -0.012]), skeleton.at("neck") + floats([0, 0.045, -0.002])],
         [thick * 1.08, thick * 0.95],
     )
     return [Surface(head, face_paint(head.face), SKIN_GLOSS), *ears, Surface(neck, skin, SKIN_GLOSS)]

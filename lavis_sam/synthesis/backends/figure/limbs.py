@@ -3,7 +3,7 @@
 import numpy as np
 
 from lavis_sam.synthesis.backends.figure.skeleton import Side, Skeleton
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.paint import Paint
 from lavis_sam.synthesis.backends.render.surfaces import Ellipsoid, Loft, Surface, limb, unit
 
@@ -68,20 +68,20 @@ def _path(
 def bare_arm(skeleton: Skeleton, side: Side, skin: Paint) -> Surface:
     """An arm down to the wrist."""
     centres, radii = arm_path(skeleton, side)
-    return Surface(limb(centres, radii), skin, SKIN_GLOSS)  # type: ignore[arg-type]
+    return Surface(limb(centres, radii), skin, SKIN_GLOSS)
 
 
 def bare_leg(skeleton: Skeleton, side: Side, skin: Paint) -> Surface:
     """A leg down to the ankle."""
     centres, radii = leg_path(skeleton, side)
-    return Surface(limb(centres, radii), skin, SKIN_GLOSS)  # type: ignore[arg-type]
+    return Surface(limb(centres, radii), skin, SKIN_GLOSS)
 
 
 def sock(skeleton: Skeleton, side: Side, paint: Paint) -> Surface:
     """From above the ankle into the shoe."""
     centres, radii = leg_path(skeleton, side, 2.12, 0.004)
     start = len(centres) - 4
-    return Surface(limb(centres[start:], radii[start:]), paint)  # type: ignore[arg-type]
+    return Surface(limb(centres[start:], radii[start:]), paint)
 
 
 def hand(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
@@ -121,15 +121,15 @@ def hand(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
 def _hand_axes(ahead: Array, side: Side, skeleton: Skeleton) -> tuple[Array, Array]:
     """What the palm faces, and the way from the little finger to the thumb."""
     if ahead[1] > 0.4:  # A raised hand shows its palm.
-        palm = np.float32([0, 0, 1])
+        palm = floats([0, 0, 1])
     elif ahead[1] < -0.6:  # A hanging hand faces the thigh, with the thumb in front.
-        palm = np.float32([-side, 0, -0.25])
+        palm = floats([-side, 0, -0.25])
     else:
-        palm = np.float32([0, -1, 0])
+        palm = floats([0, -1, 0])
     palm = unit(palm - ahead * float(palm @ ahead))
     across = unit(np.cross(ahead, palm) * side)
     # Thumbs of hanging hands point forward, those of raised ones to the head.
-    wanted = np.float32([-side, 0, 0]) if ahead[1] > 0.4 else np.float32([0, 0.6, 1])
+    wanted = floats([-side, 0, 0]) if ahead[1] > 0.4 else floats([0, 0.6, 1])
     return palm, across if float(across @ wanted) >= 0 else -across
 
 
@@ -148,14 +148,14 @@ def foot_axes(skeleton: Skeleton, side: Side) -> tuple[Array, Array, Array]:
     A foot that is flat on the ground points ahead and a little outward; a lifted heel tips it.
     """
     ankle = skeleton.at("ankle", side)
-    ahead = unit(np.float32([side * 0.20, 0, 1]))
+    ahead = unit(floats([side * 0.20, 0, 1]))
     rest = skeleton.build.leg_share * skeleton.build.height * 0.09
     lift = float(ankle[1]) - rest
     if lift > 0.015:
         # The toes stay low while the heel rises.
         fall = min(0.9, lift / (0.17 * skeleton.build.scale))
-        ahead = unit(ahead * np.float32(np.sqrt(1 - fall**2)) - np.float32([0, fall, 0]))
-    up = unit(np.float32([0, 1, 0]) - ahead * ahead[1])
+        ahead = unit(ahead * np.float32(np.sqrt(1 - fall**2)) - floats([0, fall, 0]))
+    up = unit(floats([0, 1, 0]) - ahead * ahead[1])
     return ahead, up, ankle
 
 
@@ -180,7 +180,7 @@ def bare_foot(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
     )
     toes = []
     for index in range(5):
-        middle = line[-1] + across * np.float32((index - 2) * 0.0165 * size) + ahead * np.float32(0.016 * size)
+        middle = line[-1] + across * floats((index - 2) * 0.0165 * size) + ahead * np.float32(0.016 * size)
         radius = 0.0115 * size * (1.25 if (index == 4) == (side < 0) and index in (0, 4) else 1.0)
-        toes.append(Surface(Ellipsoid(tuple(middle), (radius, radius, radius * 1.5)), skin, SKIN_GLOSS))  # type: ignore[arg-type]
+        toes.append(Surface(Ellipsoid(tuple(middle), (radius, radius, radius * 1.5)), skin, SKIN_GLOSS))
     return [Surface(body, skin, SKIN_GLOSS), *toes]

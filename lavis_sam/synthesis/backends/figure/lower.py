@@ -19,7 +19,7 @@ from lavis_sam.synthesis.backends.figure.upper import (
     sleeves,
     t_shirt,
 )
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.paint import Colour, mixed, plain
 from lavis_sam.synthesis.backends.render.surfaces import Changed, Ellipsoid, Loft, Shape, Surface
 
@@ -53,7 +53,7 @@ def _crotch(skeleton: Skeleton, trunk: Trunk, fabric: Fabric, room: float) -> Su
     """Rounds off the trunk between the legs."""
     centre, (wide, deep) = trunk.section(-0.05)
     radii = (wide * 0.93 + room, 0.085 * skeleton.build.scale + room, deep * 0.93 + room)
-    return Surface(Ellipsoid(tuple(centre), radii), fabric.paint(0.8, 0.3))  # type: ignore[arg-type]
+    return Surface(Ellipsoid(tuple(centre), radii), fabric.paint(0.8, 0.3))
 
 
 def _belt(trunk: Trunk, colour: Colour, room: float = 0.014, place: float = _WAIST, flat_waist: float = 0.0) -> Surface:
@@ -99,22 +99,19 @@ def _cone(skeleton: Skeleton, trunk: Trunk, until: float, flare: float) -> Shape
     hips = float(skeleton.at("hip", 1)[1])
     knees = np.mean([skeleton.at("knee", side)[1] for side in (-1, 1)])
     top, bottom = trunk.height_of(_WAIST), hips + (float(knees) - hips) * until
-    centre, (wide, deep) = trunk.section(0.0)
     paths = [leg_path(skeleton, side, min(until, 1.3) + 0.1, 0.040) for side in (-1, 1)]
     centres, radii = [], []
     for share in np.linspace(1, 0, 7):  # from the hem up
         height = top + (bottom - top) * share
-        own, (own_wide, own_deep) = trunk.section(float(np.clip(trunk.place_of(np.float32(height)), -0.16, 1)))
-        reach = np.float32([own[0] - own_wide, own[0] + own_wide, own[2] - own_deep, own[2] + own_deep])
-        reach += np.float32([-1, 1, -1, 1]) * np.float32(0.010 + flare * share**1.2 * skeleton.build.scale)
+        own, (own_wide, own_deep) = trunk.section(float(np.clip(trunk.place_of(floats(height)), -0.16, 1)))
+        reach = floats([own[0] - own_wide, own[0] + own_wide, own[2] - own_deep, own[2] + own_deep])
+        reach += floats([-1, 1, -1, 1]) * np.float32(0.010 + flare * share**1.2 * skeleton.build.scale)
         if height < hips:
             for line, size in paths:
                 x = np.interp(-height, -line[:, 1], line[:, 0])
                 z = np.interp(-height, -line[:, 1], line[:, 2])
                 r = np.interp(-height, -line[:, 1], size)
-                reach = np.float32(
-                    [min(reach[0], x - r), max(reach[1], x + r), min(reach[2], z - r), max(reach[3], z + r)]
-                )
+                reach = floats([min(reach[0], x - r), max(reach[1], x + r), min(reach[2], z - r), max(reach[3], z + r)])
         centres.append([(reach[0] + reach[1]) / 2, height, (reach[2] + reach[3]) / 2])
         radii.append(((reach[1] - reach[0]) / 2, (reach[3] - reach[2]) / 2))
     return Changed(Loft(centres, radii, level=True, squareness=2.2), drapes(0.008 * skeleton.build.scale))
@@ -128,11 +125,11 @@ def _lap(skeleton: Skeleton, trunk: Trunk, until: float) -> Shape:
     size = skeleton.build.scale
     apart = abs(float(skeleton.at("knee", 1)[0] - skeleton.at("knee", -1)[0])) / 2 + 0.075 * size
     line = [
-        knees + np.float32([0, -0.14 * size, 0.030]),
-        knees + np.float32([0, -0.01, 0.012]),
+        knees + floats([0, -0.14 * size, 0.030]),
+        knees + floats([0, -0.01, 0.012]),
         hips * 0.5 + knees * 0.5,
     ]
-    line += [hips + np.float32([0, 0.0, 0.02]), waist]
+    line += [hips + floats([0, 0.0, 0.02]), waist]
     return Loft(
         line,
         [
@@ -220,11 +217,9 @@ def overalls(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
     ]
     shape = trunk.shape(0.76, 0.80, 0.032)
     for side in (-1, 1):
-        middle = shape.point(np.float32([0.5]), np.float32([0.5]))[0]
-        at = middle + np.float32([side * strap, 0, -0.006])
-        disc = Loft(
-            [at, at + np.float32([0, 0, 0.004])], [0.013, 0.011], round_ends=(False, True), front=(0.0, 1.0, 0.0)
-        )
+        middle = shape.point(floats([0.5]), floats([0.5]))[0]
+        at = middle + floats([side * strap, 0, -0.006])
+        disc = Loft([at, at + floats([0, 0, 0.004])], [0.013, 0.011], round_ends=(False, True), front=(0.0, 1.0, 0.0))
         pieces.append(Surface(disc, plain((212, 184, 92)), 0.4, lift=0.01))
     return pieces
 

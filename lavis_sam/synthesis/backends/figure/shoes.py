@@ -6,7 +6,7 @@ import numpy as np
 
 from lavis_sam.synthesis.backends.figure.limbs import bare_foot, foot_axes, leg_path, sock
 from lavis_sam.synthesis.backends.figure.skeleton import Side, Skeleton
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.paint import Colour, Paint, linear, mixed, plain, soft_step
 from lavis_sam.synthesis.backends.render.surfaces import Loft, Surface
 
@@ -24,7 +24,7 @@ def _line(skeleton: Skeleton, side: Side, drop: float) -> tuple[list[Array], Arr
 def _upper(skeleton: Skeleton, side: Side, paint: Paint, gloss: float) -> Surface:
     line, up, size = _line(skeleton, side, 0.046)
     line = [point - up * np.float32(low * size) for point, low in zip(line, (0, 0, 0.004, 0.012, 0.014), strict=True)]
-    radii = np.float32([(0.034, 0.040), (0.037, 0.046), (0.041, 0.040), (0.047, 0.028), (0.042, 0.022)]) * size
+    radii = floats([(0.034, 0.040), (0.037, 0.046), (0.041, 0.040), (0.047, 0.028), (0.042, 0.022)]) * size
     return Surface(Loft(line, radii, front=up, round_ends=(True, True), squareness=2.2), paint, gloss)
 
 
@@ -76,7 +76,7 @@ def boots(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[S
 def sandals(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[Surface]:
     """A sole and straps on bare feet."""
     line, up, size = _line(skeleton, side, 0.052)
-    radii = np.float32([(0.036, 0.042), (0.039, 0.048), (0.043, 0.034), (0.0485, 0.027), (0.046, 0.020)]) * size
+    radii = floats([(0.036, 0.042), (0.039, 0.048), (0.043, 0.034), (0.0485, 0.027), (0.046, 0.020)]) * size
     straps = Loft(line, radii, front=up, squareness=2.2)
 
     def there(u: Array, v: Array, points: Array) -> Array:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 
 Side = int  # -1 the figure's right, +1 its left
 
@@ -89,7 +89,7 @@ class Bend:
     def direction(self, side: Side) -> Array:
         """Unit vector."""
         swing, spread = np.deg2rad(self.swing), np.deg2rad(self.spread)
-        return np.float32([side * np.sin(spread), -np.cos(spread) * np.cos(swing), np.cos(spread) * np.sin(swing)])
+        return floats([side * np.sin(spread), -np.cos(spread) * np.cos(swing), np.cos(spread) * np.sin(swing)])
 
 
 @dataclass(frozen=True)
@@ -194,20 +194,20 @@ def skeleton_of(build: Build, pose: Pose) -> Skeleton:
     drops = []
     for side in (-1, 1):
         limbs = pose.side(side)
-        hip = np.float32([side * build.hips[0] * 0.53, 0, 0])
+        hip = floats([side * build.hips[0] * 0.53, 0, 0])
         knee = hip + limbs.thigh.direction(side) * thigh
         foot = knee + limbs.shin.direction(side) * shin
         joints |= {f"hip{side}": hip, f"knee{side}": knee, f"ankle{side}": foot}
         drops.append(-float(foot[1]) + ankle)
     pelvis = max(drops)
     for name in joints:
-        joints[name] = joints[name] + np.float32([0, pelvis, 0])
+        joints[name] = joints[name] + floats([0, pelvis, 0])
     lean = np.deg2rad(pose.lean)
 
     def upward(rise: float, x: float = 0.0, z: float = 0.0) -> Array:
         """A place above the hip joints, on the leaning trunk."""
         y, depth = rise * np.cos(lean) - z * np.sin(lean), rise * np.sin(lean) + z * np.cos(lean)
-        return np.float32([x, pelvis + y, depth])
+        return floats([x, pelvis + y, depth])
 
     chin = height - build.head - hip_height
     shoulders = chin - 0.032 * height
@@ -224,7 +224,7 @@ def skeleton_of(build: Build, pose: Pose) -> Skeleton:
         shoulder = upward(shoulders - 0.046 * scale, x=side * (build.shoulders - 0.006))
         # A raised arm takes its shoulder along.
         raised = max(0.0, float(limbs.upper_arm.direction(side)[1])) + 0.35
-        shoulder = shoulder + np.float32([-side * 0.012, 0.022, 0]) * raised * scale
+        shoulder = shoulder + floats([-side * 0.012, 0.022, 0]) * raised * scale
         elbow = shoulder + limbs.upper_arm.direction(side) * arm
         wrist = elbow + limbs.forearm.direction(side) * forearm
         inner = upward(shoulders - 0.030 * scale, x=side * build.shoulders * 0.62)

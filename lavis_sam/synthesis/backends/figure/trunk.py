@@ -3,7 +3,7 @@
 import numpy as np
 
 from lavis_sam.synthesis.backends.figure.skeleton import Skeleton
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.surfaces import Changed, Loft, Shape
 
 # Share of the way from the hip joints (0) to the collar (1); sizes are mixed from hips, waist, chest and neck.
@@ -23,7 +23,7 @@ class Trunk:
         neck = tuple(size * build.scale for size in _NECK)
         shoulder = build.shoulders
         # place, half width, half depth, forward shift
-        self._sections = np.float32(
+        self._sections = floats(
             [
                 (-0.16, hip * 0.93, hip_deep * 0.92, -0.004),
                 (0.0, hip, hip_deep, -0.008),
@@ -50,7 +50,7 @@ class Trunk:
     def section(self, place: float) -> tuple[Array, tuple[float, float]]:
         """Centre and half sizes of a cross section."""
         columns = [float(np.interp(place, self._sections[:, 0], self._sections[:, column])) for column in (1, 2, 3)]
-        return self._low + self._rise * np.float32(place) + np.float32([0, 0, columns[2]]), (columns[0], columns[1])
+        return self._low + self._rise * np.float32(place) + floats([0, 0, columns[2]]), (columns[0], columns[1])
 
     def shape(
         self, low: float, high: float, room: float = 0.0, *, flare: float = 0.0, flat_waist: float = 0.0
@@ -68,7 +68,7 @@ class Trunk:
         inner = own[(own > low + 0.02) & (own < high - 0.02)]
         places = np.concatenate([[low], inner, [high]])
         centres, sizes = zip(*(self.section(float(place)) for place in places), strict=True)
-        radii = np.float32(sizes)
+        radii = floats(sizes)
         wide = np.maximum(self.section(0.66)[1], self.section(0.0)[1]) * np.float32(0.97)
         below = np.clip((0.72 - places) / 0.25, 0, 1)[:, None] * flat_waist
         radii = np.maximum(radii, radii * (1 - below) + wide * below)
@@ -76,7 +76,7 @@ class Trunk:
         close = np.clip((1.08 - places) / 0.1, 0.35, 1)
         lower = np.clip((0.55 - places) / max(0.55 - low, 0.05), 0, 1)
         radii = radii + (room * close + flare * lower)[:, None]
-        loft = Loft(np.float32(centres), radii, level=True, squareness=2.35)
+        loft = Loft(floats(centres), radii, level=True, squareness=2.35)
         return Changed(loft, self._bust(room)) if self.skeleton.build.bust else loft
 
     def _bust(self, room: float) -> "_Bust":

@@ -9,7 +9,7 @@ from lavis_sam.synthesis.backends.figure.fabric import Fabric, folds
 from lavis_sam.synthesis.backends.figure.limbs import arm_path
 from lavis_sam.synthesis.backends.figure.skeleton import Skeleton
 from lavis_sam.synthesis.backends.figure.trunk import Trunk
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.paint import linear, mixed, plain
 from lavis_sam.synthesis.backends.render.surfaces import Ellipsoid, Loft, Sheet, Surface, Trim, limb
 
@@ -141,7 +141,7 @@ def _hood(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
     around = np.deg2rad(np.linspace(-152, 152, 15))
     ring = [
         centre
-        + np.float32(
+        + floats(
             [
                 np.sin(angle) * (wide * 0.92 + 0.012),
                 0.030 * size * (0.15 + np.cos(angle / 2)) - 0.012 * size,
@@ -152,18 +152,16 @@ def _hood(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
     ]
     thick = (0.022 + 0.024 * np.cos(around / 2) ** 2) * size
     cloth = replace(fabric, pattern="plain", colour=mixed(fabric.colour, (0, 0, 0), 0.06))
-    hood = Surface(limb(ring, thick), cloth.paint(0.2, 0.4), bump=folds(0.003, (0.06, 0.06, 0.06)))  # type: ignore[arg-type]
+    hood = Surface(limb(ring, thick), cloth.paint(0.2, 0.4), bump=folds(0.003, (0.06, 0.06, 0.06)))
     strings = []
     for side in (-1, 1):
-        start = ring[0 if side < 0 else -1] + np.float32([0, 0, 0.02])
+        start = ring[0 if side < 0 else -1] + floats([0, 0, 0.02])
         line = [
             start,
-            start + np.float32([side * 0.008, -0.06, 0.022]),
-            start + np.float32([side * 0.004, -0.15, 0.02]),
+            start + floats([side * 0.008, -0.06, 0.022]),
+            start + floats([side * 0.004, -0.15, 0.02]),
         ]
-        strings.append(
-            Surface(limb(np.float32(line) + np.float32([0, 0, 0.012]), [0.0042] * 3), plain((236, 234, 228)))
-        )
+        strings.append(Surface(limb(floats(line) + floats([0, 0, 0.012]), [0.0042] * 3), plain((236, 234, 228))))
     return [hood, *strings]
 
 
@@ -197,8 +195,8 @@ def collar_wings(trunk: Trunk, fabric: Fabric, room: float) -> list[Surface]:
     centre, (wide, deep) = trunk.section(1.045)
     wings = []
     for side in (-1, 1):
-        x = np.float32(side)
-        corners = centre + np.float32(
+        x = float(side)
+        corners = centre + floats(
             [
                 [x * 0.002, -0.008, deep + room + 0.008],
                 [x * wide * 0.92, 0.030 * size, deep * 0.22 + room],
@@ -222,13 +220,13 @@ def lapels(trunk: Trunk, fabric: Fabric, room: float) -> list[Surface]:
     bust = trunk.skeleton.build.bust * 0.7
     pieces = []
     for side in (-1, 1):
-        x = np.float32(side)
-        corners = np.float32(
+        x = float(side)
+        corners = floats(
             [
-                neck + np.float32([x * wide * 0.62, 0.020 * size, deep * 0.6 + room]),
-                neck + np.float32([x * wide * 1.12, 0.0, deep * 0.35 + room + 0.012]),
-                neck + np.float32([x * wide * 1.25, -0.075 * size, deep + room + 0.012]),
-                chest + np.float32([x * 0.026, 0.0, chest_deep + room + 0.006 + bust]),
+                neck + floats([x * wide * 0.62, 0.020 * size, deep * 0.6 + room]),
+                neck + floats([x * wide * 1.12, 0.0, deep * 0.35 + room + 0.012]),
+                neck + floats([x * wide * 1.25, -0.075 * size, deep + room + 0.012]),
+                chest + floats([x * 0.026, 0.0, chest_deep + room + 0.006 + bust]),
             ]
         )
         pieces.append(Surface(Sheet(corners, 0.004 * side), fabric.paint(0.1, 0.1)))
@@ -254,8 +252,8 @@ def _placket(trunk: Trunk, fabric: Fabric, low: float, high: float) -> list[Surf
     ]
     pale = plain((236, 234, 226)) if sum(linear(fabric.colour)) < 1.6 else plain((130, 128, 124))
     for share in np.linspace(0.12, 0.88, max(2, round((high - low) * 5))):
-        middle = shape.point(np.float32([0.5]), np.float32([share]))[0] + np.float32([0, 0, 0.004])
-        pieces.append(Surface(Ellipsoid(tuple(middle), (0.0075, 0.0075, 0.003)), pale, 0.2))  # type: ignore[arg-type]
+        middle = shape.point(floats([0.5]), floats([share]))[0] + floats([0, 0, 0.004])
+        pieces.append(Surface(Ellipsoid(tuple(middle), (0.0075, 0.0075, 0.003)), pale, 0.2))
     return pieces
 
 

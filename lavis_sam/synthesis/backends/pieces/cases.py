@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lavis_sam.synthesis.backends.pieces.parts import Built, Foot, Look, Piece, ball, bar, board, four_legs, scaled
+from lavis_sam.synthesis.backends.pieces.parts import Built, Look, Piece, ball, bar, board, four_legs, scaled
 from lavis_sam.synthesis.backends.render.paint import Colour, mixed, plain
 from lavis_sam.synthesis.backends.render.surfaces import Surface
 
@@ -27,6 +27,10 @@ def _carcass(
     ]
 
 
+# Faces of a box: left, right, top, front. Nobody sees its back, or what it stands on.
+_SEEN_OF_A_BOOK = (0, 1, 3, 5)
+
+
 def _books(look: Look, left: float, right: float, low: float, room: float, deep: float) -> list[Surface]:
     """A row of books, some of them missing."""
     rng = np.random.Generator(np.random.PCG64(look.seed + int(low * 1000)))
@@ -35,7 +39,8 @@ def _books(look: Look, left: float, right: float, low: float, room: float, deep:
     while x < end - 0.05:
         wide, high = float(rng.uniform(0.028, 0.055)), room * float(rng.uniform(0.62, 0.92))
         colour = _SPINES[int(rng.integers(len(_SPINES)))]
-        surfaces += board((x, low, -deep + 0.03), (x + wide, low + high, deep - 0.05), plain(colour), 0.05, 0.004)
+        book = board((x, low, -deep + 0.03), (x + wide, low + high, deep - 0.05), plain(colour), 0.05, 0.004)
+        surfaces += [book[face] for face in _SEEN_OF_A_BOOK]
         x += wide + 0.002
     return surfaces
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lavis_sam.synthesis.backends.render.arrays import floats
 from lavis_sam.synthesis.backends.render.noise import ripples
 from lavis_sam.synthesis.backends.render.paint import Colour, Paint, plain, wood, woven
 from lavis_sam.synthesis.backends.render.surfaces import Ellipsoid, Loft, Surface, box_faces, limb
@@ -83,7 +84,7 @@ class Piece:
 
 def board(low: Place, high: Place, paint: Paint, gloss: float = 0.0, radius: float = 0.006) -> list[Surface]:
     """A box between two corners."""
-    near, far = np.float32(low), np.float32(high)
+    near, far = floats(low), floats(high)
     return [Surface(face, paint, gloss) for face in box_faces((near + far) / 2, (far - near) / 2, radius=radius)]
 
 
@@ -98,9 +99,9 @@ def cushion(
     tilt: float = 0.0,
 ) -> list[Surface]:
     """A soft box between two corners; `tilt` degrees lean its top backwards."""
-    near, far = np.float32(low), np.float32(high)
+    near, far = floats(low), floats(high)
     angle = np.deg2rad(tilt)
-    frame = np.float32([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    frame = floats([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
     faces = box_faces((near + far) / 2, (far - near) / 2, radius=radius, bulge=bulge, frame=frame)
     return [Surface(face, paint, gloss, bump=lambda points: 0.0016 * ripples(points, 0.28, 4)) for face in faces]
 

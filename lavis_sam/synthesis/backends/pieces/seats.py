@@ -51,7 +51,7 @@ def _couch(look: Look, seats: int, width: float) -> Built:
     return surfaces, feet
 
 
-def _throw_pillows(look: Look, reach: float, seat: float, deep: float) -> list:  # type: ignore[type-arg]
+def _throw_pillows(look: Look, reach: float, seat: float, deep: float) -> list:
     surfaces = []
     for side in (-1, 1):
         x = side * (reach - 0.24)

@@ -13,7 +13,7 @@ from lavis_sam.synthesis.backends.pieces.parts import (
     scaled,
     square_legs,
 )
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array
 from lavis_sam.synthesis.backends.render.paint import Paint, linear, mixed
 from lavis_sam.synthesis.backends.render.surfaces import Loft, Surface
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.surfaces import turn_y
 
 
@@ -41,7 +41,7 @@ class Camera:
 
     def to_eye(self, points: Array) -> Array:
         """Unit vectors [..., 3] from points to the camera."""
-        way = turn_y(np.float32([0, self.eye, self.distance]), -self.turn) - points
+        way = turn_y(floats([0, self.eye, self.distance]), -self.turn) - points
         return way / np.linalg.norm(way, axis=-1, keepdims=True)
 
 
@@ -62,7 +62,7 @@ class LightCamera:
     @classmethod
     def towards(cls, light: Array, scale: float) -> "LightCamera":
         """Looking from a light, given the unit vector towards it."""
-        right = np.cross(np.float32([0, 1, 0]), light)
+        right = np.cross(floats([0, 1, 0]), light)
         right /= max(float(np.linalg.norm(right)), 1e-6)
         return cls(np.stack([right, np.cross(light, right), light]).astype(np.float32), scale)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from lavis_sam.synthesis.backends.render.arrays import Array
 
 # Odd constants with well-mixed bits; any such triple will do.
 _PRIMES = (np.uint32(0x9E3779B1), np.uint32(0x85EBCA77), np.uint32(0xC2B2AE3D))
@@ -44,11 +44,11 @@ def smooth_noise(points: Array, scale: float | tuple[float, float, float], seed:
 
 
 def layered_noise(points: Array, scale: float | tuple[float, float, float], layers: int = 3, seed: int = 0) -> Array:
-    """Several octaves of `smooth_noise`, each of half the size and half the strength of the one before; about [-1, 1]."""
+    """Several octaves of `smooth_noise`, each half the size and strength of the one before; about [-1, 1]."""
     size = np.asarray(scale, np.float32)
     total = np.zeros(np.shape(points)[:-1], np.float32)
     for layer in range(layers):
-        total += smooth_noise(points, tuple(np.broadcast_to(size / 2**layer, 3)), seed + layer) / 2**layer  # type: ignore[arg-type]
+        total += smooth_noise(points, tuple(np.broadcast_to(size / 2**layer, 3)), seed + layer) / 2**layer
     return total / (2 - 2.0 ** (1 - layers))
 
 

@@ -1,14 +1,15 @@
 """Colours as functions of a place on a surface.
 
-A paint takes u, v [n] and points [n, 3] in metres and gives linear RGB [n, 3]. The points are those of the finished surface; patterns on
-cloth use u and v where they have to move with the body.
+A paint takes u, v [n] and points [n, 3] in metres and gives linear RGB [n, 3]. The points are those of the finished
+surface; patterns on cloth use u and v where they have to move with the body.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from lavis_sam.synthesis.backends.render.noise import Array, ripples
+from lavis_sam.synthesis.backends.render.arrays import Array
+from lavis_sam.synthesis.backends.render.noise import ripples
 
 Colour = tuple[int, int, int]  # sRGB, 0-255
 Paint = Callable[[Array, Array, Array], Array]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from lavis_sam.synthesis.backends.render.arrays import Array
 from lavis_sam.synthesis.backends.render.camera import Camera
-from lavis_sam.synthesis.backends.render.noise import Array
 from lavis_sam.synthesis.backends.render.paint import srgb
 from lavis_sam.synthesis.backends.render.raster import bounds, rasterise
 from lavis_sam.synthesis.backends.render.shading import Lighting, shade
@@ -62,7 +62,7 @@ def render(
     """
     size = _OVERSAMPLING
     rough = Camera(eye, distance, turn=turn)
-    left, top, right, bottom = bounds([surface.shape for surface in surfaces], rough)
+    left, top, right, bottom = bounds(surfaces, rough)
     focal = size * height / (bottom - top)
     if width is not None:
         focal = min(focal, size * width / (right - left))

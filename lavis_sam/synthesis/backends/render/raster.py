@@ -1,4 +1,4 @@
-"""Which surface is in front, pixel by pixel: surfaces are sampled more densely than the pixels, and the nearest wins."""
+"""Which surface is in front, pixel by pixel: surfaces are sampled more densely than pixels, and the nearest wins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lavis_sam.synthesis.backends.render.noise import Array
-from lavis_sam.synthesis.backends.render.surfaces import Shape, Surface
+from lavis_sam.synthesis.backends.render.arrays import Array
+from lavis_sam.synthesis.backends.render.mesh import cells_for, dense, middles, table
+from lavis_sam.synthesis.backends.render.surfaces import COARSE, Surface
 
-# Samples a pixel and direction: at 0.7 pixels apart no pixel that a surface covers can be missed.
-_SPACING = 0.7
-# A first look at a shape, to learn how large it appears.
-_COARSE = 17
+# Pixels between samples where a shape is largest; elsewhere they are closer, and a pixel is hardly ever missed.
+_SPACING = 0.8
 _MOST_SAMPLES = 4_000_000
 
 
@@ -69,49 +68,41 @@ def rasterise(surfaces: Sequence[Surface], view: View, width: int, height: int) 
     return frame
 
 
-def bounds(shapes: Sequence[Shape], view: View) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of all shapes in a view."""
+def bounds(surfaces: Sequence[Surface], view: View) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of all surfaces in a view."""
     columns, rows = [], []
-    for shape in shapes:
-        column, row, _ = view.project(_coarse(shape))
+    for surface in surfaces:
+        column, row, _ = view.project(surface.coarse)
         columns += [float(column.min()), float(column.max())]
         rows += [float(row.min()), float(row.max())]
     return min(columns), min(rows), max(columns), max(rows)
 
 
 def _draw(frame: Frame, index: int, surface: Surface, view: View) -> None:
-    column, row, _ = view.project(_coarse(surface.shape))
+    column, row, _ = view.project(surface.coarse)
     if column.max() < -1 or row.max() < -1 or column.min() > frame.width or row.min() > frame.height:
         return
     across, along = _count(column, row, 0), _count(column, row, 1)
     shrink = max(1.0, (across * along / _MOST_SAMPLES) ** 0.5)
-    across, along = int(across / shrink), int(along / shrink)
-    u = ((np.arange(across, dtype=np.float32) + 0.5) / across)[:, None]
-    v = ((np.arange(along, dtype=np.float32) + 0.5) / along)[None, :]
-    points = surface.shape.point(u, v)
-    column, row, depth = view.project(points)
+    entries = table(surface.shape.point, cells_for(int(across / shrink)), cells_for(int(along / shrink)))
+    column, row, depth = np.moveaxis(dense(np.stack(view.project(entries), axis=-1)), -1, 0)
     x, y = column.astype(np.int32), row.astype(np.int32)
     seen = (column >= 0) & (row >= 0) & (x < frame.width) & (y < frame.height)
-    if surface.trim is not None:
-        seen &= surface.trim(*np.broadcast_arrays(u, v), points)  # type: ignore[call-arg]
-    cell = (y * frame.width + x)[seen]
-    depth = depth[seen] - np.float32(surface.lift)
-    nearer = depth < frame.depth[cell]
+    cell = np.where(seen, y * frame.width + x, 0)
+    depth = depth - np.float32(surface.lift)
+    nearer = np.nonzero(seen & (depth < frame.depth[cell]))
+    u, v = (middles(count)[places] for count, places in zip(seen.shape, nearer, strict=True))
     cell, depth = cell[nearer], depth[nearer]
+    if surface.trim is not None:
+        there = surface.trim(u, v, dense(entries)[nearer])
+        cell, depth, u, v = (values[there] for values in (cell, depth, u, v))
     np.minimum.at(frame.depth, cell, depth)
     wins = depth <= frame.depth[cell]
     cell = cell[wins]
-    frame.owner[cell] = index
-    for stored, own in ((frame.u, u), (frame.v, v)):
-        stored[cell] = np.broadcast_to(own, seen.shape)[seen][nearer][wins]
-
-
-def _coarse(shape: Shape) -> Array:
-    steps = np.linspace(0, 1, _COARSE, dtype=np.float32)
-    return shape.point(steps[:, None], steps[None, :])
+    frame.owner[cell], frame.u[cell], frame.v[cell] = index, u[wins], v[wins]
 
 
 def _count(column: Array, row: Array, axis: int) -> int:
     """Samples along an axis so that neighbours are at most `_SPACING` pixels apart."""
     steps = np.hypot(np.diff(column, axis=axis), np.diff(row, axis=axis))
-    return int(np.ceil(float(steps.max()) * (_COARSE - 1) / _SPACING * 1.1)) + 2
+    return int(np.ceil(float(steps.max()) * (COARSE - 1) / _SPACING)) + 2

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from lavis_sam.synthesis.backends.render.arrays import Array
 from lavis_sam.synthesis.backends.render.camera import Camera, LightCamera
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.mesh import SAMPLES, cells_for, looked_up, table
 from lavis_sam.synthesis.backends.render.raster import Frame, bounds, rasterise
-from lavis_sam.synthesis.backends.render.surfaces import Surface, turn_y, unit
+from lavis_sam.synthesis.backends.render.surfaces import Shape, Surface, turn_y, unit
 
 _STEP = np.float32(2e-3)
 _SHADOW_PIXELS = 300
+_MOST_CELLS = 120
 # Metres: below this a surface would shade itself.
 _SHADOW_BIAS = 0.014
 _SHADOW_TAPS = ((0.0, 0.0), (1.6, 0.4), (-1.6, -0.4), (0.4, -1.6), (-0.4, 1.6), (1.1, 1.3), (-1.1, 1.3), (1.3, -1.1))
@@ -70,25 +72,38 @@ def shade(frame: Frame, surfaces: Sequence[Surface], camera: Camera, light: Ligh
 
 
 def _place_and_normal(surface: Surface, u: Array, v: Array) -> tuple[Array, Array]:
-    # Poles and seams have no derivative; a hair's breadth beside them there is one.
-    v = np.clip(v, 2 * _STEP, 1 - 2 * _STEP)
-    here = surface.shape.point(u, v)
-    right, left = surface.shape.point(u + _STEP, v), surface.shape.point(u - _STEP, v)
-    down, up = surface.shape.point(u, v + _STEP), surface.shape.point(u, v - _STEP)
-    normal = unit(np.cross(right - left, down - up))
+    cells = (_cells(u), _cells(v))
+    here = looked_up(table(surface.shape.point, *cells), u, v)
+    across = looked_up(table(lambda u, v: _difference(surface.shape, u, v, 0), *cells), u, v)
+    along = looked_up(table(lambda u, v: _difference(surface.shape, u, v, 1), *cells), u, v)
+    normal = unit(np.cross(across, along))
     if surface.bump is None:
         return here, normal
     bump = surface.bump
-    across = right - left + normal * (bump(right) - bump(left))[:, None]
-    along = down - up + normal * (bump(down) - bump(up))[:, None]
+    across += normal * (bump(here + across / 2) - bump(here - across / 2))[:, None]
+    along += normal * (bump(here + along / 2) - bump(here - along / 2))[:, None]
     return here, unit(np.cross(across, along))
+
+
+def _cells(places: Array) -> int:
+    """Enough cells for the pixels that a surface has along an axis, as a square of them would have."""
+    return cells_for(min(_MOST_CELLS * SAMPLES, round(2 * len(places) ** 0.5)))
+
+
+def _difference(shape: Shape, u: Array, v: Array, axis: int) -> Array:
+    """How far a shape goes along u (axis 0) or v (axis 1) near a place."""
+    # Poles and seams have no derivative; a hair's breadth beside them there is one.
+    v = np.clip(v, 2 * _STEP, 1 - 2 * _STEP)
+    if axis == 0:
+        return shape.point(u + _STEP, v) - shape.point(u - _STEP, v)
+    return shape.point(u, v + _STEP) - shape.point(u, v - _STEP)
 
 
 def _lit(surfaces: Sequence[Surface], places: Array, normals: Array, key: Array) -> Array:
     """Share of the key light that reaches each place, [n]."""
     throwing = [surface for surface in surfaces if surface.shadows]
     first = LightCamera.towards(key, 1.0)
-    left, top, right, bottom = bounds([surface.shape for surface in throwing], first)
+    left, top, right, bottom = bounds(throwing, first)
     scale = _SHADOW_PIXELS / max(right - left, bottom - top)
     view = LightCamera(first.axes, scale, (4 - left * scale, 4 - top * scale))
     width, height = int((right - left) * scale) + 9, int((bottom - top) * scale) + 9

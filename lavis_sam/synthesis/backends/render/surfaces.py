@@ -1,9 +1,10 @@
 """Shapes as functions of two parameters, u and v in [0, 1].
 
-A shape's `point` takes arrays of u and v that broadcast against each other and gives points in metres. Normals come from
-its differences, so that a shape is one function and nothing more.
+A shape's `point` takes arrays of u and v that broadcast against each other and gives points in metres. Normals come
+from its differences, so that a shape is one function and nothing more.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lavis_sam.synthesis.backends.render.noise import Array
+from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.paint import Paint
 
 Vector = tuple[float, float, float]
@@ -22,6 +23,7 @@ Trim = Callable[[Array, Array, Array], npt.NDArray[np.bool_]]
 Bump = Callable[[Array], Array]
 
 _CAP_STATIONS = 7
+COARSE = 17
 
 
 class Shape(Protocol):
@@ -54,6 +56,12 @@ class Surface:
     shadows: bool = True
     bump: Bump | None = None
 
+    @functools.cached_property
+    def coarse(self) -> Array:
+        """[COARSE, COARSE, 3] a first look at the shape, to learn how large it appears."""
+        steps = np.linspace(0, 1, COARSE, dtype=np.float32)
+        return self.shape.point(steps[:, None], steps[None, :])
+
 
 def unit(vector: Sequence[float] | Array) -> Array:
     """The vector [..., 3] with length 1."""
@@ -80,7 +88,7 @@ class Turned:
 
     def point(self, u: Array, v: Array) -> Array:
         """See `Shape`."""
-        return turn_y(self.shape.point(u, v), self.degrees) + np.float32(self.move)
+        return turn_y(self.shape.point(u, v), self.degrees) + floats(self.move)
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class Ellipsoid:
 
     def place(self, directions: Array) -> Array:
         """Points in the directions [..., 3] of the unit sphere."""
-        return (directions * np.float32(self.radii)) @ self.frame + np.float32(self.centre)
+        return (directions * floats(self.radii)) @ self.frame + floats(self.centre)
 
 
 def sphere(u: Array, v: Array) -> Array:
@@ -122,10 +130,10 @@ class Loft:
 
     def __init__(
         self,
-        centres: Sequence[Sequence[float]] | Array,
-        radii: Sequence[float] | Sequence[tuple[float, float]] | Array,
+        centres: npt.ArrayLike,
+        radii: npt.ArrayLike,
         *,
-        front: Sequence[float] | Array = (0.0, 0.0, 1.0),
+        front: npt.ArrayLike = (0.0, 0.0, 1.0),
         squareness: float = 2.0,
         round_ends: tuple[bool, bool] = (False, False),
         smooth: bool = True,
@@ -176,7 +184,7 @@ class Loft:
         return self._table[index] * (1 - share) + self._table[index + 1] * share
 
 
-def limb(centres: Sequence[Sequence[float]] | Array, radii: Sequence[float], **options: object) -> Loft:
+def limb(centres: npt.ArrayLike, radii: npt.ArrayLike, **options: object) -> Loft:
     """A round bar with round ends."""
     return Loft(centres, radii, round_ends=(True, True), **options)  # type: ignore[arg-type]
 
@@ -187,8 +195,8 @@ class RoundedBox:
     def __init__(
         self,
         face: int,
-        centre: Sequence[float],
-        half: Sequence[float],
+        centre: npt.ArrayLike,
+        half: npt.ArrayLike,
         *,
         radius: float,
         bulge: float = 0.0,
@@ -227,8 +235,8 @@ class RoundedBox:
 
 
 def box_faces(
-    centre: Sequence[float],
-    half: Sequence[float],
+    centre: npt.ArrayLike,
+    half: npt.ArrayLike,
     *,
     radius: float = 0.006,
     bulge: float = 0.0,
@@ -257,7 +265,7 @@ class Disc:
         around = 2 * np.pi * np.asarray(u, np.float32)
         out = np.asarray(v, np.float32)
         side, front = (np.cos(around) * out)[..., None], (np.sin(around) * out)[..., None]
-        return np.float32(self.centre) + side * np.float32(self.side) + front * np.float32(self.front)
+        return floats(self.centre) + side * floats(self.side) + front * floats(self.front)
 
 
 @dataclass(frozen=True)
@@ -325,12 +333,12 @@ def _frames(line: Array, front: Array, level: bool) -> tuple[Array, Array]:
     """Side and front axis of every section."""
     if level:
         fronts = np.broadcast_to(unit(front), line.shape)
-        sides = np.cross(np.float32([0, 1, 0]), fronts)
+        sides = np.cross(floats([0, 1, 0]), fronts)
         return sides.astype(np.float32), fronts.astype(np.float32)
     ahead = unit(np.gradient(line, axis=0))
     fronts = front - ahead * (ahead @ front)[:, None]
     # Where the line runs along `front`, "up" takes its place.
-    up = np.float32([0, 1, 0])
+    up = floats([0, 1, 0])
     instead = up - ahead * (ahead @ up)[:, None]
     short = np.linalg.norm(fronts, axis=1, keepdims=True) < 0.15
     fronts = unit(np.where(short, instead, fronts))

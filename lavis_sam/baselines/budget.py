@@ -1,0 +1,147 @@
+"""What a run may cost at most: counted before a request is sent, not after the bill has come."""
+
+import threading
+from dataclasses import dataclass
+
+from lavis_sam.errors import SamConfigurationError
+
+_MILLION = 1_000_000
+# Of one text: English has 4 bytes a token, most other scripts fewer; what the service wraps around it comes on top.
+_BYTES_PER_TOKEN, _FRAME_TOKENS = 2, 20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Requests and tokens, used or expected.
+
+    Attributes:
+        requests: Questions that were, or may have been, answered; one that was turned away at the door is none.
+        input_tokens: Of instructions and pictures.
+        output_tokens: Of answers.
+    """
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return self + Cost(-other.requests, -other.input_tokens, -other.output_tokens)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that one run may use; None is no limit.
+
+    Attributes:
+        requests: Questions sent.
+        tokens: Of input and output together.
+        spending: In the currency of the prices.
+        input_price: Of a million input tokens.
+        output_price: Of a million output tokens.
+        pictures: In one question.
+
+    Raises:
+        SamConfigurationError: A limit below 0, or one on spending without prices.
+    """
+
+    requests: int | None = 100
+    tokens: int | None = None
+    spending: float | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    pictures: int = 16
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not value >= 0:
+                raise SamConfigurationError(f"limits: {name} is {value!r}; wanted a number that is not below 0.")
+        if self.spending is not None and None in (self.input_price, self.output_price):
+            raise SamConfigurationError(
+                f"limits: found spending {self.spending} without both prices; wanted input_price and output_price, "
+                "each of a million tokens, in the same currency."
+            )
+
+    def price(self, cost: Cost) -> float | None:
+        """What that costs; None where the prices are not known."""
+        if self.input_price is None or self.output_price is None:
+            return None
+        return (cost.input_tokens * self.input_price + cost.output_tokens * self.output_price) / _MILLION
+
+
+class Budget:
+    """Keeps account of a run, for any number of threads.
+
+    Attributes:
+        limits: What the run may use.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        """Nothing is used yet."""
+        self.limits = limits
+        self._used = Cost()
+        self._lock = threading.Lock()
+
+    @property
+    def used(self) -> Cost:
+        """What was used, answers that are still awaited included at their most."""
+        return self._used
+
+    def check(self, cost: Cost, what: str) -> None:
+        """Refuse what would go over a limit.
+
+        Args:
+            cost: What it costs at most.
+            what: What it is, for the message.
+
+        Raises:
+            SamConfigurationError: The message names need and limit.
+        """
+        together = self._used + cost
+        tokens = together.input_tokens + together.output_tokens
+        price = self.limits.price(together)
+        for name, option, needed, limit in (
+            ("requests", "--max-requests", together.requests, self.limits.requests),
+            ("tokens", "--max-total-tokens", tokens, self.limits.tokens),
+            ("money", "--max-spending", price, self.limits.spending),
+        ):
+            if needed is not None and limit is not None and needed > limit:
+                raise SamConfigurationError(
+                    f"{what} would take this run to at most {needed:,} of {name}; the limit is {limit:,}. Nothing of "
+                    f"it was sent. Allow more with {option}, or ask less."
+                )
+
+    def reserve(self, cost: Cost, what: str) -> None:
+        """Count a request before it is sent.
+
+        Raises:
+            SamConfigurationError: It would go over a limit.
+        """
+        with self._lock:
+            self.check(cost, what)
+            self._used += cost
+
+    def settle(self, reserved: Cost, actual: Cost) -> None:
+        """Replace what was reserved by what the service counted."""
+        with self._lock:
+            self._used += actual - reserved
+
+
+def text_tokens(text: str) -> int:
+    """More tokens than a text has."""
+    return len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + _FRAME_TOKENS
+
+
+def picture_tokens(longest_side: int) -> int:
+    """Tokens of a picture as OpenAI counts those of GPT-4V in high detail: 170 for each tile of 512 pixels, and 85.
+
+    Args:
+        longest_side: Pixels; the picture counts as a square.
+    """
+    return 85 + 170 * (-(-longest_side // 512)) ** 2

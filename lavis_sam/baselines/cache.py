@@ -1,0 +1,80 @@
+"""Answers on the disk, each under a hash of everything that it depends on, so that none is paid for twice."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lavis_sam.files import write_json
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 4 * 1024**2
+_SHARD_LETTERS = 2
+
+
+class AnswerCache:
+    """A folder of answers: `<first letters>/<key>.json`, each written whole or not at all."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Look at nothing yet.
+
+        Args:
+            folder: Is made when the first answer comes.
+        """
+        self._folder = Path(folder)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no answer at all."""
+        return not any(self._folder.glob(f"{'[0-9a-f]' * _SHARD_LETTERS}/*.json"))
+
+    def get(self, key: str) -> str | None:
+        """The answer of that key; None if there is none, or only a damaged one."""
+        path = self._path(key)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError(f"larger than {MAX_BYTES} bytes")
+            entry = json.loads(path.read_text("utf-8"))
+            if entry["key"] != key or not isinstance(entry["text"], str):
+                raise ValueError("not the answer of its name")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s cannot be read (%s); the question is asked again.", path, error)
+            return None
+        return str(entry["text"])
+
+    def put(self, key: str, text: str, facts: Mapping[str, Any]) -> None:
+        """Keep an answer.
+
+        Args:
+            key: Of `key_of`.
+            text: The answer.
+            facts: What the service said about it, as plain data.
+        """
+        write_json(self._path(key), {"key": key, "text": text, **facts})
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:_SHARD_LETTERS] / f"{key}.json"
+
+
+def key_of(settings: Mapping[str, Any], instruction: str, pictures: tuple[Image.Image, ...]) -> str:
+    """A hash of a question and of how it is asked; names of samples and files do not count.
+
+    Args:
+        settings: Everything else that the answer depends on, as plain data.
+        instruction: The text.
+        pictures: RGB, before they are made smaller.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps([settings, instruction, len(pictures)], sort_keys=True).encode())
+    for picture in pictures:
+        digest.update(f"{picture.mode} {picture.size}".encode() + picture.tobytes())
+    return digest.hexdigest()

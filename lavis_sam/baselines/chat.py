@@ -1,0 +1,124 @@
+"""Any image-text-to-text model of transformers' with a chat template: LLaVA-interleave, Idefics, Qwen-VL and others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from lavis_sam.baselines.search import check_comparable, search_arguments
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.evaluation import Question
+from lavis_sam.evaluation.identity import weights_fingerprint
+from lavis_sam.models.decoding import Decoding
+
+
+class ChatAnswerer:
+    """Asks one question a conversation: all pictures in order, then the instruction as it is.
+
+    Batches are padded on the left, so that an answer does not depend on the other questions of a batch.
+    """
+
+    def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
+        """Prepare the processor.
+
+        Args:
+            model: Of `AutoModelForImageTextToText`, in eval mode, on its device.
+            processor: Its processor, with a chat template.
+            name: The model's name in reports.
+            decoding: How to decode; the published way if None.
+
+        Raises:
+            SamConfigurationError: No chat template, or a decoding that cannot be compared.
+        """
+        self._decoding = decoding or Decoding()
+        check_comparable(self._decoding)
+        tokenizer = getattr(processor, "tokenizer", None)
+        if tokenizer is None or not getattr(processor, "chat_template", None):
+            raise SamConfigurationError(
+                f"{name}: found a {type(processor).__name__} without a tokenizer or a chat template, wanted both. The "
+                "template is the file chat_template.jinja (or .json) of the model's folder; without it nobody can say "
+                "how the model wants to be asked."
+            )
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        self._model, self._processor, self._name = model, processor, name
+        self._pad = tokenizer.pad_token_id
+        self._start = tokenizer.bos_token or ""
+        self._picture_mark = str(getattr(processor, "image_token", None) or "")
+
+    def describe(self) -> Mapping[str, Any]:
+        """Name, weights, precision, decoding, and how the question is put."""
+        return {
+            "model": self._name,
+            "weights": weights_fingerprint(self._model),
+            "architecture": type(self._model).__name__,
+            "precision": str(self._model.dtype).removeprefix("torch."),
+            "prompt": "one user turn of the model's chat template: all pictures, then the instruction",
+            "chat_template": self._processor.chat_template,
+            "decoding": asdict(self._decoding),
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(self._model.device)
+
+    @torch.no_grad()
+    def answer(self, questions: Sequence[Question]) -> list[str]:
+        """One text for each question.
+
+        Raises:
+            SamDataError: Processor or model cannot take a question.
+        """
+        inputs = self._inputs(questions).to(self._model.device, self._model.dtype)
+        length = 0 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+        arguments = search_arguments(self._decoding, prompt_length=length)
+        try:
+            written = self._model.generate(**inputs, pad_token_id=self._pad, **arguments)
+        except ValueError as error:  # some models count the marks of pictures only here
+            raise self._refusal(questions, "model", error) from error
+        texts = self._processor.batch_decode(written[:, length:], skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def _inputs(self, questions: Sequence[Question]) -> Any:
+        """The batch as the model takes it."""
+        prompts = [self._prompt(question) for question in questions]
+        # Most templates write the start token themselves; the tokenizer would write a second one.
+        written_already = bool(self._start) and all(prompt.startswith(self._start) for prompt in prompts)
+        try:
+            return self._processor(
+                text=prompts,
+                images=[list(question.pictures) for question in questions],
+                padding=True,
+                add_special_tokens=not written_already,
+                return_tensors="pt",
+            )
+        # Every processor has its own way to say no to several pictures.
+        except Exception as error:
+            raise self._refusal(questions, "processor", error) from error
+
+    def _refusal(self, questions: Sequence[Question], part: str, error: Exception) -> SamDataError:
+        asked = ", ".join(f"{question.id!r} ({len(question.pictures)} pictures)" for question in questions)
+        return SamDataError(
+            f"sample(s) {asked}: the {part} of {self._name} refuses ({type(error).__name__}: {error}). Wanted a model "
+            "that takes several pictures in one turn."
+        )
+
+    def _prompt(self, question: Question) -> str:
+        if self._picture_mark and self._picture_mark in question.instruction:
+            raise SamDataError(
+                f"sample {question.id!r}: the instruction holds {self._picture_mark!r}, which {self._name} would take "
+                "for a picture. Reword it."
+            )
+        content = [{"type": "image"} for _ in question.pictures]
+        turn = {"role": "user", "content": [*content, {"type": "text", "text": question.instruction}]}
+        try:
+            return str(self._processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False))
+        # A template is a program, and fails like one.
+        except Exception as error:
+            raise SamConfigurationError(
+                f"{self._name}: its chat template fails on a turn of {len(content)} pictures and a text "
+                f"({type(error).__name__}: {error}). Wanted a template for vision; is the folder complete?"
+            ) from error

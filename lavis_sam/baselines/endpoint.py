@@ -1,0 +1,309 @@
+"""A vision model behind an OpenAI-compatible URL: GPT-4V, Gemini's compatible endpoint, vLLM and others."""
+
+import base64
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lavis_sam.baselines.budget import Budget, Cost, Limits, picture_tokens, text_tokens
+from lavis_sam.baselines.cache import AnswerCache, key_of
+from lavis_sam.baselines.jpeg import PictureBounds, jpeg_within
+from lavis_sam.baselines.patience import Patience, RequestRate, keep_trying
+from lavis_sam.baselines.transport import FailedError, RefusedError, Transport
+from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.evaluation import Question
+
+logger = logging.getLogger(__name__)
+
+# The most new tokens of the published decoding; its five beams are not for sale, so the most likely words it is.
+PUBLISHED_TOKENS = 255
+FIXED_KEYS = ("", "model", "messages", "n", "stream")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a question is put; an answer depends on all of it.
+
+    Attributes:
+        model: The model's name at the service.
+        max_tokens: The longest answer.
+        temperature: Of the sampling; 0 takes the most likely words.
+        pictures: Bounds of what is sent.
+        picture_tokens: What a picture counts in an estimate; None for an estimate from the bounds.
+        extra: Further keys of the request; None as a value takes a key out, for services that refuse it.
+
+    Raises:
+        SamConfigurationError: An impossible length, or a key that is not to be changed.
+    """
+
+    model: str
+    max_tokens: int = PUBLISHED_TOKENS
+    temperature: float = 0.0
+    pictures: PictureBounds = field(default_factory=PictureBounds)
+    picture_tokens: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise SamConfigurationError(f"max_tokens: found {self.max_tokens}, wanted at least 1.")
+        for name in self.extra:
+            if name in FIXED_KEYS:
+                raise SamConfigurationError(
+                    f"request: found the key {name!r}, which is not to be changed: every sample gets one whole "
+                    "answer of one model."
+                )
+
+    def request(self, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The body of a request whose one user turn has these parts."""
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": list(parts)}],
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            **self.extra,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+    def cost(self, instruction: str, pictures: int) -> Cost:
+        """What a question costs at most."""
+        of_picture = self.picture_tokens if self.picture_tokens is not None else picture_tokens(self.pictures.side)
+        return Cost(1, text_tokens(instruction) + pictures * of_picture, self._longest_answer())
+
+    def _longest_answer(self) -> int:
+        said = self.extra.get("max_completion_tokens")
+        return max(self.max_tokens, said if isinstance(said, int) else 0)
+
+
+class _GivenUpError(Exception):
+    """Another question of the batch failed, so this one is not sent."""
+
+
+class EndpointAnswerer:
+    """Asks a service: every question once, within a budget, at a bearable rate, and never again what it knows.
+
+    Attributes:
+        budget: What the run may use, and has used.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        asking: Asking,
+        cache: AnswerCache,
+        *,
+        limits: Limits | None = None,
+        patience: Patience | None = None,
+        requests_per_minute: float | None = None,
+        concurrency: int = 4,
+        sleep: Callable[[float], object] | None = None,
+    ) -> None:
+        """Send nothing yet.
+
+        Args:
+            transport: Where to ask.
+            asking: How to ask.
+            cache: Where answers are kept.
+            limits: What the run may use.
+            patience: How often to try.
+            requests_per_minute: The most requests that start within a minute; None for no limit.
+            concurrency: The most requests at a time.
+            sleep: Waits so many seconds; by default until then, or until another question has failed.
+
+        Raises:
+            SamConfigurationError: An impossible setting.
+        """
+        if concurrency < 1:
+            raise SamConfigurationError(f"concurrency: found {concurrency}, wanted at least 1.")
+        self._transport, self._asking, self._cache = transport, asking, cache
+        self.budget = Budget(limits or Limits())
+        self._patience = patience or Patience()
+        self._rate = RequestRate(requests_per_minute)
+        self._concurrency, self._sleep = concurrency, sleep
+
+    def describe(self) -> Mapping[str, Any]:
+        """Model, address, and how the question is put."""
+        settings = self._settings()
+        del settings["model"]
+        return {
+            "model": self._asking.model,
+            # Nobody outside can fingerprint them; two services under one name are two models all the same.
+            "weights": f"{self._asking.model}, as {self._transport.shown_url} serves it",
+            "prompt": "one user turn: all pictures, then the instruction",
+            "decoding": {name: settings.pop(name) for name in ("max_tokens", "temperature")},
+            **settings,
+        }
+
+    def forecast(self, dataset: MultiImageDataset) -> Cost:
+        """What it costs at most to have a data set answered; what is in the cache costs nothing.
+
+        Raises:
+            SamConfigurationError: A sample has more pictures than the limits allow.
+            SamDataError: A picture cannot be read.
+        """
+        total = Cost()
+        nothing_known = self._cache.is_empty
+        for index, sample in enumerate(dataset.annotation):
+            self._check_pictures(sample.id, len(sample.images))
+            if not nothing_known:
+                pictures = tuple(dataset.pictures(index))
+                if self._cache.get(key_of(self._settings(), sample.instruction, pictures)) is not None:
+                    continue
+            total += self._asking.cost(sample.instruction, len(sample.images))
+        return total
+
+    def answer(self, questions: Sequence[Question]) -> list[str]:
+        """One text for each question.
+
+        Raises:
+            SamConfigurationError: The budget does not allow it, or the service refuses; the rest is not asked.
+            SamDataError: The service failed for longer than patience lasts, or said something else than an answer.
+        """
+        for question in questions:
+            self._check_pictures(question.id, len(question.pictures))
+        if self._concurrency == 1 or len(questions) == 1:
+            never = threading.Event()
+            return [self._answer(question, never) for question in questions]
+        given_up = threading.Event()
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            asked = [pool.submit(self._answer, question, given_up) for question in questions]
+            try:
+                wait(asked, return_when=FIRST_EXCEPTION)
+            finally:
+                # After an error or Ctrl-C nothing more is sent; what is on its way comes home, and into the cache.
+                if any(not future.done() or future.exception() for future in asked):
+                    given_up.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+        problems = [error for future in asked if not future.cancelled() and (error := future.exception())]
+        # Whoever gave up because of somebody else's problem is not the one to tell of.
+        problems.sort(key=lambda error: isinstance(error, _GivenUpError))
+        if problems:
+            raise problems[0]
+        return [future.result() for future in asked]
+
+    def _settings(self) -> dict[str, Any]:
+        """What an answer depends on beside instruction and pictures."""
+        settings = asdict(self._asking)
+        del settings["picture_tokens"]
+        return {**settings, "extra": dict(self._asking.extra), "endpoint": self._transport.shown_url}
+
+    def _check_pictures(self, sample_id: int | str, count: int) -> None:
+        most = self.budget.limits.pictures
+        if count > most:
+            raise SamConfigurationError(
+                f"sample {sample_id!r}: found {count} pictures, the limit is {most}. Nothing of it was sent. Allow "
+                "more with --max-images, or leave the sample out."
+            )
+
+    def _answer(self, question: Question, given_up: threading.Event) -> str:
+        """The answer from the cache or from the service; any failure sets `given_up`, and one that is set ends this."""
+        key = key_of(self._settings(), question.instruction, question.pictures)
+        known = self._cache.get(key)
+        if known is not None:
+            return known
+        place = f"sample {question.id!r} at {self._transport.shown_url}"
+        try:
+            text, facts = self._paid_answer(question, place, given_up)
+        except RefusedError as error:
+            given_up.set()
+            said = self._transport.clean(str(error))
+            raise SamConfigurationError(f"{place}: {said}. Correct the request; answers so far are kept.") from error
+        except FailedError as error:
+            given_up.set()
+            said = self._transport.clean(str(error))
+            raise SamDataError(
+                f"{place}: {said}. It was tried up to {self._patience.attempts} times; run again later, answers so "
+                "far are kept."
+            ) from error
+        except BaseException:
+            given_up.set()
+            raise
+        self._cache.put(key, text, facts)
+        return text
+
+    def _paid_answer(self, question: Question, place: str, given_up: threading.Event) -> tuple[str, dict[str, Any]]:
+        """Ask until there is an answer, within the budget.
+
+        An attempt that surely was for nothing costs nothing; one that may be on the bill stays on ours.
+        """
+        body = self._asking.request(self._parts(question))
+        most = self._asking.cost(question.instruction, len(question.pictures))
+        sleep = self._sleep or given_up.wait
+
+        def attempt() -> tuple[str, dict[str, Any]]:
+            self._rate.wait(sleep)
+            if given_up.is_set():
+                raise _GivenUpError
+            self.budget.reserve(most, place)
+            actual = most
+            try:
+                text, facts = read_answer(self._transport.send(body))
+                actual = _counted(facts, most)
+                return text, facts
+            except FailedError as error:
+                actual = most if error.is_billed else Cost()
+                raise
+            except RefusedError:
+                actual = Cost()
+                raise
+            finally:
+                self.budget.settle(most, actual)
+
+        return keep_trying(attempt, self._patience, sleep)
+
+    def _parts(self, question: Question) -> list[dict[str, Any]]:
+        pictures = [jpeg_within(picture, self._asking.pictures) for picture in question.pictures]
+        parts: list[dict[str, Any]] = [
+            {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"}}
+            for data in pictures
+        ]
+        return [*parts, {"type": "text", "text": question.instruction}]
+
+
+def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The text of a service's reply, and facts about it.
+
+    A reply that the service's filter emptied is an empty answer, and one in which the model refuses is the refusal:
+    both are what the model has to say, and asking again would not change them.
+
+    Raises:
+        FailedError: The reply has another form.
+    """
+    try:
+        choice = reply["choices"][0]
+        message = choice["message"]
+        content = message.get("content")
+        reason = choice.get("finish_reason")
+        if isinstance(content, list):  # parts, of which text is wanted
+            content = "".join(part["text"] for part in content if part.get("type") == "text")
+        if content is None:
+            content = message.get("refusal") or ("" if reason in ("content_filter", "length", "stop") else None)
+        text = _whole(content).strip()
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        shown = str(reply)[:200]
+        raise FailedError(f"no answer in the reply ({type(error).__name__}): {shown}", is_billed=True) from None
+    usage = reply.get("usage")
+    facts = {
+        "finish_reason": _whole(reason) if isinstance(reason, str) else None,
+        "served_by": _whole(reply["model"]) if isinstance(reply.get("model"), str) else None,
+        "usage": {
+            name: usage[name]
+            for name in ("prompt_tokens", "completion_tokens")
+            if isinstance(usage, dict) and type(usage.get(name)) is int and usage[name] >= 0
+        },
+    }
+    return text, facts
+
+
+def _whole(text: str) -> str:
+    """The text without halves of characters, which could be neither scored nor written."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _counted(facts: Mapping[str, Any], most: Cost) -> Cost:
+    """What the service counted; the most it could be where it does not say."""
+    usage = facts["usage"]
+    return Cost(1, usage.get("prompt_tokens", most.input_tokens), usage.get("completion_tokens", most.output_tokens))

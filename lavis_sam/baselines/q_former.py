@@ -1,0 +1,129 @@
+"""BLIP-2 and InstructBLIP on several pictures.
+
+Both were made for one picture. The paper's base row feeds them as SAM's released code does without its guidance: each
+picture goes through vision encoder and Q-Former alone, and the visual tokens of all of them follow one another, in
+order, before the instruction. InstructBLIP's Q-Former reads the instruction beside every picture.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lavis_sam.baselines.search import check_comparable, search_arguments
+from lavis_sam.evaluation import Question
+from lavis_sam.evaluation.identity import weights_fingerprint
+from lavis_sam.models.decoding import Decoding
+
+# The released code cuts what the Q-Former reads, on its left; what the language model reads is never cut.
+Q_FORMER_TOKENS = 128
+
+
+class QFormerAnswerer:
+    """A `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration`, asked about several pictures."""
+
+    def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
+        """Prepare the tokenizers.
+
+        Args:
+            model: One of the two classes, in eval mode, on its device.
+            processor: Its processor; one with a `qformer_tokenizer` makes it an InstructBLIP.
+            name: The model's name in reports.
+            decoding: How to decode; the published way if None.
+
+        Raises:
+            SamConfigurationError: A decoding that cannot be compared.
+        """
+        self._decoding = decoding or Decoding()
+        check_comparable(self._decoding)
+        self._model, self._processor, self._name = model, processor, name
+        self._q_former_tokenizer = getattr(processor, "qformer_tokenizer", None)
+        if self._q_former_tokenizer is not None:
+            self._q_former_tokenizer.truncation_side = "left"
+
+    def describe(self) -> Mapping[str, Any]:
+        """Name, weights, precision, decoding, and how the question is put."""
+        return {
+            "model": self._name,
+            "weights": weights_fingerprint(self._model),
+            "architecture": type(self._model).__name__,
+            "precision": str(self._model.dtype).removeprefix("torch."),
+            "prompt": "the visual tokens of each picture one after the other, then the instruction",
+            "decoding": asdict(self._decoding),
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(self._model.device)
+
+    @torch.no_grad()
+    def answer(self, questions: Sequence[Question]) -> list[str]:
+        """One text for each question."""
+        language_model = self._model.language_model
+        tokenizer = self._processor.tokenizer
+        embed = language_model.get_input_embeddings()
+        prompts = [
+            torch.cat([visual, embed(self._ids(question.instruction)).to(visual.dtype)])
+            for visual, question in zip(self._visual_tokens(questions), questions, strict=True)
+        ]
+        embeddings, mask = pad_left(prompts)
+        written = language_model.generate(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            # An encoder-decoder starts from a token of its own, which is not part of the prompt either.
+            **search_arguments(self._decoding, prompt_length=0),
+        )
+        return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+    def _ids(self, text: str) -> Tensor:
+        """[T] the language model's tokens."""
+        return torch.tensor(self._processor.tokenizer(text).input_ids, device=self._model.device, dtype=torch.long)
+
+    def _visual_tokens(self, questions: Sequence[Question]) -> list[Tensor]:
+        """For each of B questions [N * Q, D_llm], N being its own number of pictures."""
+        model = self._model
+        counts = [len(question.pictures) for question in questions]
+        pictures = [picture for question in questions for picture in question.pictures]
+        pixels = self._processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
+        features = model.vision_model(pixels.to(model.device, model.vision_model.dtype)).last_hidden_state
+        queries = model.query_tokens.expand(len(pictures), -1, -1)
+        guided = model.qformer(
+            query_embeds=queries,
+            # transformers keeps the Q-Former in fp32, whatever the precision of the rest.
+            encoder_hidden_states=features.to(queries.dtype),
+            encoder_attention_mask=torch.ones(features.shape[:2], dtype=torch.long, device=features.device),
+            **self._instructions(questions, queries),
+        ).last_hidden_state[:, : queries.shape[1]]  # [ΣN, Q, D_q]
+        projection = model.language_projection
+        tokens = projection(guided.to(projection.weight.dtype))  # [ΣN, Q, D_llm]
+        return [of_one.flatten(0, 1) for of_one in tokens.split(counts)]
+
+    def _instructions(self, questions: Sequence[Question], queries: Tensor) -> dict[str, Tensor]:
+        """What InstructBLIP's Q-Former reads beside each picture; nothing for BLIP-2."""
+        if self._q_former_tokenizer is None:
+            return {}
+        texts = [question.instruction for question in questions for _ in question.pictures]
+        encoded = self._q_former_tokenizer(
+            texts, padding=True, truncation=True, max_length=Q_FORMER_TOKENS, return_tensors="pt"
+        ).to(queries.device)
+        mask = torch.cat([encoded.attention_mask.new_ones(queries.shape[:2]), encoded.attention_mask], dim=1)
+        return {"input_ids": encoded.input_ids, "attention_mask": mask}
+
+
+def pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths as one batch, so that all end at its right edge, where generation goes on.
+
+    Args:
+        rows: B of [T, D].
+
+    Returns:
+        [B, T, D] with zeros on the left, and int64 [B, T], 1 where something is.
+    """
+    longest = max(len(row) for row in rows)
+    batch = torch.stack([torch.nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows], device=batch.device)
+    places = torch.arange(longest, device=batch.device)
+    return batch, (places >= longest - lengths[:, None]).long()

@@ -1,0 +1,265 @@
+"""`lavis-sam baseline`: another model, under the same data, prompts and protocol as SAM."""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lavis_sam.cli import baseline_options as opt
+from lavis_sam.cli.model_options import Device, Json, Precision
+from lavis_sam.errors import SamConfigurationError
+
+if TYPE_CHECKING:
+    from lavis_sam.baselines.chat import ChatAnswerer
+    from lavis_sam.baselines.data_sets import AskedSet
+    from lavis_sam.baselines.endpoint import EndpointAnswerer
+    from lavis_sam.baselines.q_former import QFormerAnswerer
+    from lavis_sam.evaluation import Answerer
+    from lavis_sam.reports.run_folder import Results
+
+CACHE_FOLDER = "answers-of-endpoint"
+_BATCHES_A_THREAD = 4
+_REPORT_WIDTH = 120
+
+
+def baseline(
+    local: opt.Local = None,
+    endpoint: opt.Endpoint = None,
+    model: opt.Served = None,
+    dataset: opt.Dataset = None,
+    data: opt.Data = None,
+    out: opt.Out = None,
+    configs: opt.Configs = Path("projects/sam/eval"),
+    protocol: opt.Protocol = "sam",
+    device: Device = None,
+    precision: Precision = None,
+    batch_size: opt.BatchSize = 1,
+    num_beams: opt.NumBeams = 5,
+    max_length: opt.MaxLength = 256,
+    repetition_penalty: opt.RepetitionPenalty = 1.5,
+    key_variable: opt.KeyVariable = None,
+    requests_per_minute: opt.Rate = None,
+    concurrency: opt.Concurrency = 4,
+    timeout: opt.Timeout = 120.0,
+    attempts: opt.Attempts = 6,
+    max_requests: opt.MaxRequests = 100,
+    max_total_tokens: opt.MaxTokens = None,
+    max_spending: opt.MaxSpending = None,
+    input_price: opt.InputPrice = None,
+    output_price: opt.OutputPrice = None,
+    max_images: opt.MaxImages = 16,
+    image_side: opt.ImageSide = 768,
+    image_bytes: opt.ImageBytes = 400_000,
+    image_tokens: opt.ImageTokens = None,
+    request: opt.Request = None,
+    cache: opt.Cache = None,
+    dry_run: opt.DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate another model on the same data, with the same prompts, scored by the same protocol.
+
+    A local model is an image-text-to-text model of transformers' with a chat template (LLaVA-interleave, Idefics,
+    Qwen-VL, …), a BLIP-2 or an InstructBLIP; it decodes the published way. A service is asked once a sample; its
+    answers are kept, and what a run may use is checked before anything is sent. The key comes from an environment
+    variable and is never written. RUN is like that of `lavis-sam benchmark`, for `lavis-sam table` and `compare`.
+    Exit code 0: all is done; 1: interrupted, the same command continues; 2: it cannot be done as asked.
+
+    \b
+    Examples:
+      lavis-sam baseline models/llava-interleave-qwen-7b-hf --dataset aesop --data /data --out runs/llava
+      torchrun --nproc_per_node=4 -m lavis_sam.cli baseline models/instructblip-vicuna-7b --data /data --out runs/ib
+      lavis-sam baseline --endpoint https://api.openai.com/v1 --model gpt-4o --dataset vist --data /data \\
+        --out runs/gpt-4o --max-requests 1000 --max-spending 5 --input-price 2.5 --output-price 10
+      lavis-sam baseline --endpoint http://localhost:8000/v1 --model served --dataset mine --data my_set --out runs/qwen
+    """
+    options = dict(locals())
+    _check(options)
+    with contextlib.redirect_stdout(sys.stderr):
+        found = _run(options)
+    _show(found, options)
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Refuse what does not go together."""
+    local, endpoint = options["local"], options["endpoint"]
+    if (local is None) == (endpoint is None):
+        raise SamConfigurationError(
+            f"found model {local!r} and endpoint {endpoint!r}, wanted one of them: NAME_OR_FOLDER or --endpoint URL."
+        )
+    if (endpoint is None) != (options["model"] is None):
+        raise SamConfigurationError("--endpoint and --model go together: the service, and the model's name there.")
+    if options["out"] is None:
+        raise SamConfigurationError("--out: missing; name the folder of the results, such as runs/llava.")
+    if options["dry_run"] and endpoint is None:
+        raise SamConfigurationError("--dry-run is for an endpoint; a local model costs nothing but time.")
+
+
+def _run(options: dict[str, Any]) -> "list[Results] | dict[str, Any]":
+    """Evaluate; or, for a dry run, what it would cost."""
+    from lavis_sam import distributed
+    from lavis_sam.baselines.data_sets import asked_sets
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    launch = distributed.Launch.from_environment()
+    if launch.world_size > 1 and options["endpoint"] is not None:
+        raise SamConfigurationError(
+            f"found {launch.world_size} processes and an endpoint, wanted one process, which keeps rate and budget; "
+            "--concurrency asks several questions at a time."
+        )
+    sets = asked_sets(options["data"], options["dataset"] or (), configs=options["configs"])
+    if options["endpoint"] is None:
+        # Alone, a process may have any device; several share the machine's.
+        device = options["device"] if launch.world_size == 1 else distributed.choose_device(options["device"] or "auto")
+        answerer: Any = _local_answerer(options, device)
+        with distributed.process_group(launch, answerer.device):
+            return _evaluate(sets, answerer, options, options["batch_size"])
+    answerer = _endpoint_answerer(options)
+    forecast = _forecast(sets, answerer, is_plan=options["dry_run"])
+    if options["dry_run"]:
+        return forecast
+    return _evaluate(sets, answerer, options, options["concurrency"] * _BATCHES_A_THREAD)
+
+
+def _local_answerer(options: dict[str, Any], device: Any) -> "ChatAnswerer | QFormerAnswerer":
+    from lavis_sam.baselines.loading import load_answerer
+    from lavis_sam.models.decoding import Decoding
+
+    decoding = Decoding(**{name: options[name] for name in ("num_beams", "max_length", "repetition_penalty")})
+    return load_answerer(options["local"], device=device, precision=options["precision"], decoding=decoding)
+
+
+def _endpoint_answerer(options: dict[str, Any]) -> "EndpointAnswerer":
+    from lavis_sam.baselines.budget import Limits
+    from lavis_sam.baselines.cache import AnswerCache
+    from lavis_sam.baselines.endpoint import Asking, EndpointAnswerer
+    from lavis_sam.baselines.jpeg import PictureBounds
+    from lavis_sam.baselines.patience import Patience
+    from lavis_sam.baselines.transport import Transport
+
+    asking = Asking(
+        options["model"],
+        max_tokens=options["max_length"] - 1,
+        pictures=PictureBounds(options["image_side"], options["image_bytes"]),
+        picture_tokens=options["image_tokens"],
+        extra=_request_keys(options["request"] or ()),
+    )
+    limits = Limits(
+        requests=options["max_requests"],
+        tokens=options["max_total_tokens"],
+        spending=options["max_spending"],
+        input_price=options["input_price"],
+        output_price=options["output_price"],
+        pictures=options["max_images"],
+    )
+    return EndpointAnswerer(
+        Transport(options["endpoint"], key=_key(options["key_variable"]), timeout=options["timeout"]),
+        asking,
+        AnswerCache(options["cache"] or options["out"] / CACHE_FOLDER),
+        limits=limits,
+        patience=Patience(attempts=options["attempts"]),
+        requests_per_minute=options["requests_per_minute"],
+        concurrency=options["concurrency"],
+    )
+
+
+def _request_keys(words: "list[str] | tuple[str, ...]") -> dict[str, Any]:
+    keys = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            keys[name] = json.loads(value)
+        except ValueError as error:
+            raise SamConfigurationError(
+                f"--request {word}: {error}; wanted KEY=JSON, such as seed=1 or stop='[\"\\n\"]'."
+            ) from error
+    return keys
+
+
+def _key(variable: str | None) -> str | None:
+    key = os.environ.get(variable or opt.DEFAULT_KEY_VARIABLE, "").strip()
+    if variable is not None and not key:
+        raise SamConfigurationError(f"--api-key-env {variable}: the environment has no such variable, or an empty one.")
+    return key or None
+
+
+def _forecast(sets: "list[AskedSet]", answerer: "EndpointAnswerer", *, is_plan: bool) -> dict[str, Any]:
+    """Say what it costs at most, and refuse what is over a limit unless it is only planned."""
+    from lavis_sam.baselines.budget import Cost
+
+    cost = sum((answerer.forecast(one.open()) for one in sets), Cost())
+    price = answerer.budget.limits.price(cost)
+    money = f", {price:,.2f} of money" if price is not None else ""
+    typer.echo(
+        f"at most {cost.requests:,} requests, {cost.input_tokens:,} input tokens and {cost.output_tokens:,} output "
+        f"tokens{money}",
+        err=True,
+    )
+    if not is_plan:
+        answerer.budget.check(cost, "Asking about all samples")
+    return {**vars(cost), "price": price}
+
+
+def _evaluate(
+    sets: "list[AskedSet]", answerer: "Answerer", options: dict[str, Any], batch_size: int
+) -> "list[Results]":
+    from lavis_sam.baselines.data_sets import SPLIT
+    from lavis_sam.evaluation import evaluate
+    from lavis_sam.evaluation.benchmark import check_one_model
+    from lavis_sam.stopping import RunStopped, StopRequest
+
+    out, protocol = options["out"], options["protocol"]
+    described = answerer.describe()
+    check_one_model(out, described["weights"], described["decoding"], protocol)
+    found = []
+    with StopRequest() as stop:
+        try:
+            for one in sets:
+                results = evaluate(
+                    one.open(),
+                    answerer,
+                    out / one.title,
+                    name=one.name,
+                    split=SPLIT,
+                    prompts=one.prompts,
+                    batch_size=batch_size,
+                    protocol=protocol,
+                    stop=stop,
+                )
+                if results is not None:
+                    found.append(results)
+        except RunStopped:
+            typer.echo(f"stopped by {stop.name or 'a signal'}; the same command continues", err=True)
+            raise typer.Exit(1) from None
+    return found
+
+
+def _show(found: "list[Results] | dict[str, Any]", options: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from lavis_sam.files import to_json
+    from lavis_sam.metrics.protocols import METRICS
+
+    out, protocol = options["out"], options["protocol"]
+    if isinstance(found, dict):
+        typer.echo(to_json(found) if options["as_json"] else "nothing was sent")
+        return
+    if not found:  # another process shows it
+        return
+    if options["as_json"]:
+        sets = [{"dataset": one.dataset, "count": one.count, "corpus": dict(one.corpus)} for one in found]
+        typer.echo(to_json({"run": str(out), "protocol": protocol, "sets": sets}))
+        return
+    table = Table(title=f"protocol {protocol}, x100", title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("data set", "samples", *METRICS.values()):
+        table.add_column(head, justify="left" if head == "data set" else "right")
+    for one in found:
+        table.add_row(one.title, str(one.count), *(f"{one.corpus[metric]:.2f}" for metric in METRICS))
+    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
+    typer.echo(f"Results are in {out}; beside the paper's: lavis-sam table {out}")

@@ -1,0 +1,57 @@
+"""What `lavis-sam baseline` can be told."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
+
+Local = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME_OR_FOLDER", help="A transformers model on this machine; nothing is downloaded."),
+]
+Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible service instead.")]
+Served = Annotated[str | None, typer.Option(help="The model's name at the service.")]
+Dataset = Annotated[
+    list[str] | None, typer.Option(help="A data set, task or table of the paper; repeatable. Else all that are there.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(metavar="ROOT", help="Where the data sets are (else LAVIS_SAM_DATA, data); or a unified one."),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Folder of the results, one model each; continues there.")
+]
+Configs = Annotated[Path, typer.Option(metavar="FOLDER", help="Evaluation configurations, <data set>.yaml.")]
+Protocol = Annotated[str, typer.Option(help="sam: the paper's way of scoring; coco: the field's standard.")]
+
+BatchSize = Annotated[int, typer.Option(min=1, help="Questions at a time, of a local model.")]
+NumBeams = Annotated[int, typer.Option(help="Beams of a local model's search.")]
+MaxLength = Annotated[int, typer.Option(help="One more than the most new tokens.")]
+RepetitionPenalty = Annotated[float, typer.Option(help="On what a local model wrote already.")]
+
+KeyVariable = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key-env", metavar="NAME", help=f"Environment variable of the key, else {DEFAULT_KEY_VARIABLE}."
+    ),
+]
+Rate = Annotated[float | None, typer.Option("--requests-per-minute", help="Rate limit.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Requests at a time.")]
+Timeout = Annotated[float, typer.Option(help="Seconds that a request may be silent.")]
+Attempts = Annotated[int, typer.Option(help="The most tries of one question.")]
+MaxRequests = Annotated[int, typer.Option(help="More are refused before the first is sent.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-total-tokens", help="Likewise, tokens of input and output.")]
+MaxSpending = Annotated[float | None, typer.Option(help="Likewise, money, in the prices' currency.")]
+InputPrice = Annotated[float | None, typer.Option(help="Of a million input tokens.")]
+OutputPrice = Annotated[float | None, typer.Option(help="Of a million output tokens.")]
+MaxImages = Annotated[int, typer.Option(help="The most pictures in one question.")]
+ImageSide = Annotated[int, typer.Option(help="Longer side of a sent picture, in pixels, at most.")]
+ImageBytes = Annotated[int, typer.Option(help="Bytes of a sent picture (JPEG), at most.")]
+ImageTokens = Annotated[int | None, typer.Option(help="Tokens of a picture, for the estimate.")]
+Request = Annotated[
+    list[str] | None, typer.Option(metavar="KEY=JSON", help="A key of the request; null takes it out. Repeatable.")
+]
+Cache = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Paid answers, for several runs; else in RUN.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the service would cost at most; send nothing.")]

@@ -1,0 +1,111 @@
+"""`lavis-sam synthesize` and `lavis-sam synthesize-report`: make MmLINK data, and look at what was made."""
+
+import contextlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+PACKAGES = ("imagehash", "onnxruntime", "pycocotools")
+
+
+def synthesize(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to fill; new, or with --resume.")],
+    num: Annotated[int, typer.Option("--num", min=1, help="Samples wanted.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="What the samples are depends on it alone.")] = 0,
+    config: Annotated[
+        str,
+        typer.Option(
+            "--config", metavar="NAME|FILE", help="mmlink, groups, stories, changes, captions, or a YAML file."
+        ),
+    ] = "mmlink",
+    kinds: Annotated[
+        str | None, typer.Option("--kinds", help="Some of characters,furniture,icons,covers; default: as configured.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one. Default: one a core.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Make a multi-image data set: pictures, questions and answers, anywhere, with no network and no GPU.
+
+    DIR gets annotations.json (the unified format) with images/, webdataset shards/, samples.jsonl (all that is known
+    of every sample), rejections.jsonl and manifest.json. A run that was interrupted continues with --resume; the
+    result is the same, whatever the interruptions and the number of workers. Exit code 0: all samples are there;
+    1: some places could not be filled; 2: the command or the configuration is wrong, or the disk is full.
+
+    \b
+    Examples:
+      lavis-sam synthesize --out data/mmlink --num 500
+      lavis-sam synthesize --out data/mmlink --num 500 --resume
+      lavis-sam synthesize --out data/stories --num 200 --config stories --workers 2
+      lavis-sam synthesize --out data/icons --num 50 --kinds icons,covers --seed 7
+    """
+    _need_packages()
+    from lavis_sam.files import to_json
+    from lavis_sam.synthesis.progress import progress_for
+    from lavis_sam.synthesis.run import synthesize as run
+    from lavis_sam.synthesis.runners import Runner
+    from lavis_sam.synthesis.runners.local import LocalRunner
+    from lavis_sam.synthesis.runners.serial import SerialRunner
+    from lavis_sam.synthesis.settings import SynthesisSettings, read_config
+
+    settings = SynthesisSettings.from_config(read_config(config), config)
+    if kinds is not None:
+        settings = settings.with_kinds([kind.strip() for kind in kinds.split(",") if kind.strip()])
+    count = (os.cpu_count() or 1) if workers is None else workers
+    runner: Runner = LocalRunner(count) if count else SerialRunner()
+    with contextlib.redirect_stdout(sys.stderr):
+        manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=progress_for(num))
+    if as_json:
+        typer.echo(to_json(manifest))
+    else:
+        typer.echo(_summary(manifest, out))
+    if manifest["unfilled"]:
+        raise typer.Exit(code=1)
+
+
+def synthesize_report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `lavis-sam synthesize` made.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: DIR/report.html.")] = None,
+) -> None:
+    """Write an HTML page about a synthesised data set: funnel, examples, rejections by reason, scores, diversity.
+
+    \b
+    Example:
+      lavis-sam synthesize-report data/mmlink
+    """
+    _need_packages()
+    from lavis_sam.synthesis.report import write_report
+
+    path = out or folder / "report.html"
+    write_report(folder, path)
+    typer.echo(f"{path}")
+
+
+def _need_packages() -> None:
+    """One clear line in the place of an import's traceback."""
+    from lavis_sam.errors import SamConfigurationError
+
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SamConfigurationError(
+            f"synthesis needs {', '.join(missing)}, not installed here; install what is missing with "
+            "`pip install 'lavis_sam[synthesis]'`."
+        )
+
+
+def _summary(manifest: dict[str, Any], out: Path) -> str:
+    kinds = ", ".join(f"{kind} {counts['accepted']}" for kind, counts in manifest["kinds"].items())
+    lines = [f"{manifest['accepted']} samples in {out} ({kinds}), from {manifest['tries']} tries."]
+    for reason, entry in manifest["rejections"].items():
+        lines.append(f"  rejected {entry['count']:>6} x {reason} ({entry['stage']})")
+    if manifest["unfilled"]:
+        lines.append(f"{manifest['unfilled']} places could not be filled; see {out}/rejections.jsonl.")
+    return "\n".join(lines)

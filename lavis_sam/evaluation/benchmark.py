@@ -1,0 +1,261 @@
+"""All data sets of the paper, as far as they are on the disk: found, evaluated one after the other, and averaged."""
+
+import logging
+import os
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lavis  # noqa: F401 - registers our classes
+from omegaconf import DictConfig
+
+from lavis_sam.configuration import SamConfig, parse_options
+from lavis_sam.datasets.builders.multi_image import storage_path
+from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
+from lavis_sam.evaluation.sources import Source, sources
+from lavis_sam.names import registered_class, unknown_name
+from lavis_sam.reports.benchmarks import BENCHMARKS, Benchmark, EvaluationSet, evaluation_set
+from lavis_sam.reports.run_folder import MANIFEST_FILE, Results, read_results, read_run
+from lavis_sam.reports.tables import AVERAGE, MEASURED, result_tables
+
+logger = logging.getLogger(__name__)
+
+CONFIGS = Path("projects/sam/eval")
+# The folder of all data, which the configurations fall back from to `data`.
+DATA_VARIABLE = "LAVIS_SAM_DATA"
+SPLIT = "test"
+DONE, FAILED, MISSING = "done", "failed", "missing"
+
+
+@dataclass(frozen=True)
+class BenchmarkSet:
+    """A data set of the paper, and whether it is on the disk.
+
+    Attributes:
+        entry: Its names.
+        benchmark: The task that it belongs to.
+        config: How it is evaluated.
+        missing: The files and folders that are not there.
+        source: How to get it.
+    """
+
+    entry: EvaluationSet
+    benchmark: Benchmark
+    config: SamConfig
+    missing: tuple[Path, ...]
+    source: Source
+
+    def dataset(self) -> MultiImageDataset:
+        """Read its samples.
+
+        Raises:
+            SamDataError: They cannot be read.
+        """
+        section = self.config.datasets_cfg[self.entry.name]
+        return registered_class("data set", self.entry.name, "datasets")(section).build_datasets()[SPLIT]
+
+    @property
+    def prompt_set(self) -> str:
+        """Which instructions its samples get."""
+        return str(self.config.datasets_cfg[self.entry.name].build_info.get("prompt_set", "default"))
+
+    @property
+    def how_to_get(self) -> str:
+        """What is missing, and where it comes from."""
+        lacks = ", ".join(str(path) for path in self.missing)
+        return f"not on the disk: {lacks}. Get it from: {self.source.place}. Licence: {self.source.licence}."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a data set.
+
+    Attributes:
+        entry: Its names.
+        benchmark: The task that it belongs to.
+        status: `DONE`, `FAILED` or `MISSING`.
+        message: Why it failed, or how to get it.
+        results: Its scores, if it is done (on rank 0).
+    """
+
+    entry: EvaluationSet
+    benchmark: Benchmark
+    status: str
+    message: str = ""
+    results: Results | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        scores = {"count": self.results.count, "corpus": dict(self.results.corpus)} if self.results else {}
+        return {
+            "dataset": self.entry.name,
+            "title": self.entry.title,
+            "task": self.benchmark.name,
+            "status": self.status,
+            **({"message": self.message} if self.message else {}),
+            **scores,
+        }
+
+
+def chosen_sets(only: Sequence[str]) -> list[tuple[Benchmark, EvaluationSet]]:
+    """The data sets that names choose, in the tables' order.
+
+    Args:
+        only: Names or titles of data sets, tasks ("group captioning"), tables ("2a", "2", "4"); () chooses all.
+
+    Raises:
+        SamConfigurationError: A name of nothing.
+    """
+    pairs = [(benchmark, entry) for benchmark in BENCHMARKS for entry in benchmark.sets]
+    names = {id(pair): _names(*pair) for pair in pairs}
+    known = sorted({name for found in names.values() for name in found})
+    for name in only:
+        if _entry_name(name) not in known:
+            raise SamConfigurationError(unknown_name("data set, task or table", name, known, "--only"))
+    wanted = {_entry_name(name) for name in only}
+    return [pair for pair in pairs if not wanted or wanted & names[id(pair)]]
+
+
+def _names(benchmark: Benchmark, entry: EvaluationSet) -> set[str]:
+    return {entry.name, benchmark.name, benchmark.table, benchmark.table.rstrip("ab")}
+
+
+def _entry_name(name: str) -> str:
+    known = evaluation_set(name)
+    return known.name if known else name.lower().replace("_", " ").strip()
+
+
+def find_sets(
+    only: Sequence[str] = (),
+    *,
+    configs: Path = CONFIGS,
+    options: Sequence[str] = (),
+    model: Mapping[str, Any] | None = None,
+) -> list[BenchmarkSet]:
+    """The chosen data sets, with their configurations and what of their files is missing.
+
+    Args:
+        only: See `chosen_sets`.
+        configs: The folder of `<data set>.yaml`.
+        options: "key=value" over each of them; below `datasets`, over the one that the key names.
+        model: The `model` section that takes the files' place; pictures get the size that it sees. Options win.
+
+    Raises:
+        SamConfigurationError: An unknown name, no such folder, or a configuration that is wrong.
+    """
+    if not configs.is_dir():
+        raise SamConfigurationError(
+            f"{configs}: there is no such folder; wanted the evaluation configurations, which come with the repository "
+            f"as {CONFIGS}. Run the command there, or name them with --configs."
+        )
+    found = []
+    for benchmark, entry in chosen_sets(only):
+        own = [word for word in options if not word.startswith("datasets.") or word.split(".")[1] == entry.name]
+        namespace = Namespace(cfg_path=str(configs / f"{entry.name}.yaml"), options=own)
+        config = SamConfig(namespace, _forced(entry.name, model, own))
+        paths = dict.fromkeys(_paths(config.datasets_cfg[entry.name]))
+        missing = tuple(path for path in paths if not os.access(path, os.R_OK))
+        found.append(BenchmarkSet(entry, benchmark, config, missing, sources()[entry.name]))
+    return found
+
+
+def _forced(name: str, model: Mapping[str, Any] | None, options: Sequence[str]) -> dict[str, Any]:
+    """The model section, and the size of its pictures, as settings; those that the options have are left to them."""
+    if not model:
+        return {}
+    given = parse_options(options)
+    if "model.model_type" in given:
+        raise SamConfigurationError(
+            f"--options: found model.model_type={given['model.model_type']}, wanted it as --model, which chooses the "
+            "model's other settings too."
+        )
+    forced = dict(_leaves(model, "model"))
+    forced[f"datasets.{name}.vis_processor.eval.image_size"] = model["sizes"]["vision"]["image_size"]
+    return {key: value for key, value in forced.items() if key not in given}
+
+
+def _leaves(node: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}.{key}")
+        else:
+            yield f"{above}.{key}", value
+
+
+def _paths(section: DictConfig) -> Iterator[Path]:
+    """The files and folders that a data set is read from."""
+    info = section.build_info
+    for node in (info.annotations[SPLIT], info.get(section.data_type)):
+        storage = node.storage if node is not None else ()
+        for one in [storage] if isinstance(storage, str) else storage:
+            yield storage_path(one)
+
+
+def run_sets(sets: Sequence[BenchmarkSet], evaluate: Callable[[BenchmarkSet], Results | None]) -> list[Outcome]:
+    """Evaluate every data set that is on the disk; one that fails does not stop the others.
+
+    Args:
+        sets: Of `find_sets`.
+        evaluate: A data set -> its results (None on processes other than rank 0). It fails on all processes or on none.
+
+    Raises:
+        RunStopped: Somebody asked for the end.
+    """
+    outcomes = []
+    for one in sets:
+        if one.missing:
+            logger.info("%s is %s", one.entry.title, one.how_to_get)
+            outcomes.append(Outcome(one.entry, one.benchmark, MISSING, one.how_to_get))
+            continue
+        try:
+            outcomes.append(Outcome(one.entry, one.benchmark, DONE, results=evaluate(one)))
+        except (SamError, OSError) as error:
+            logger.error("%s failed: %s", one.entry.title, error)
+            outcomes.append(Outcome(one.entry, one.benchmark, FAILED, str(error)))
+    return outcomes
+
+
+def averages(run: Path) -> dict[str, dict[str, float | None]]:
+    """Task -> metric -> mean over its data sets, as in the paper; tasks of which a data set is lacking have none.
+
+    Args:
+        run: The folder of a run with at least one result.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for table in result_tables([read_run(run)]):
+        for row in table.as_dict()["rows"]:
+            task = next((benchmark.name for benchmark in BENCHMARKS if benchmark.table == table.name), None)
+            mean = row["values"].get(AVERAGE, {})
+            if task and row["source"] == MEASURED and all(value is not None for value in mean.values()) and mean:
+                found[task] = mean
+    return found
+
+
+def check_one_model(run: Path, weights: str, decoding: Mapping[str, Any], protocol: str) -> None:
+    """Refuse a run folder with another model's results: a run is one model.
+
+    Args:
+        run: The folder; it need not exist.
+        weights: Fingerprint of the weights that are to be evaluated.
+        decoding: How they are to be decoded.
+        protocol: How the answers are to be scored.
+
+    Raises:
+        SamDataError: There are results of other weights, another decoding or another protocol; both sides are named.
+    """
+    for manifest in sorted(run.glob(f"*/{MANIFEST_FILE}")):
+        results = read_results(manifest.parent)
+        sides = {
+            "weights": (results.made_by.get("weights"), weights),
+            "decoding": (results.made_by.get("decoding"), dict(decoding)),
+            "protocol": (results.protocol, protocol),
+        }
+        for what, (then, now) in sides.items():
+            if then != now:
+                raise SamDataError(
+                    f"{manifest.parent} was made with {what} {then}, and this run has {now}; a run folder holds one "
+                    "model's results. Give another folder with --out."
+                )

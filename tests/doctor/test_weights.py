@@ -1,0 +1,230 @@
+"""Weights and tokenizers on healthy disks and on broken ones, each with the verdict that the doctor must give."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from helpers.findings import FAILURE, NOTE, OK, WARNING, assert_helpful, only, verdicts
+from helpers.instructblip import folder_config, transformers_model, write_folder
+from helpers.models import SIZES, small_model
+from helpers.weights import TOKENIZERS, config_for, write_release
+from lavis_sam.doctor import weights
+from lavis_sam.models.adapters import save_adapter
+from lavis_sam.models.builder import build_parts, load_weights
+from lavis_sam.models.checkpoints import to_released, trainable_state_dict
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.vicuna import guess_version
+from lavis_sam.predictor.loading import model_config
+
+
+@pytest.fixture(scope="module")
+def source():
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def release(source, tmp_path_factory):
+    """The released files in LAVIS's layout."""
+    folder = tmp_path_factory.mktemp("release")
+    return folder, write_release(folder, source)
+
+
+@pytest.fixture
+def files(release, tmp_path):
+    """A copy of them to break."""
+    folder, paths = release
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return {key: path.replace(str(folder), str(tmp_path)) for key, path in paths.items()}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(transformers_model(), tmp_path / "folder")
+
+
+def test_healthy_weights_in_lavis_layout(source, files, tmp_path):
+    torch.save({"model": to_released(trainable_state_dict(source))}, tmp_path / "sam.pth")
+    found = list(weights.check_weights(config_for(source, SIZES, files, finetuned=str(tmp_path / "sam.pth"))))
+    assert verdicts(found) == {
+        "EVA ViT": OK,
+        "InstructBLIP": OK,
+        "Vicuna version": WARNING,  # no real Vicuna is 20 wide
+        "language model": OK,
+        "LLM tokenizer": WARNING,  # nor has Llama's tokenizer 1500 pieces
+        "Q-Former tokenizer": WARNING,
+        "trained layers": OK,
+    }
+    assert_helpful(found)
+
+
+def test_healthy_weights_in_transformers_layout(folder, tmp_path):
+    config = folder_config(folder)
+    found = verdicts(weights.check_weights(config))
+    assert found["InstructBLIP folder"] is OK
+    assert found["trained layers"] is NOTE
+    model = SemanticAlignment(**build_parts(config))
+    load_weights(model, config)
+    config.finetuned = str(save_adapter(tmp_path / "adapter", model, model_type="vicuna7b"))
+    found = list(weights.check_weights(config))
+    assert only(found, "trained layers").verdict is OK
+    assert only(found, "base of the adapter").verdict is OK
+    assert "7 parts compared" in only(found, "base of the adapter").found
+
+
+def test_no_weights_at_all(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("INSTRUCTBLIP", "EVA_VIT", "VICUNA", "CHECKPOINT"):
+        monkeypatch.delenv(f"LAVIS_SAM_{name}", raising=False)
+    monkeypatch.setenv("LAVIS_SAM_BERT", str(tmp_path / "nowhere"))
+    found = list(weights.check_weights(model_config("vicuna7b")))
+    for key in ("model.pretrained", "model.vit_checkpoint", "model.llm_model", "model.bert_tokenizer"):
+        assert only(found, key).verdict is FAILURE
+        assert f"Put it there, or set {key} in the config or LAVIS_SAM_" in only(found, key).remedy
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def write_vicuna_config(folder, **changes):
+    """config.json of a Vicuna-7B, with changes."""
+    real = {"model_type": "llama", "hidden_size": 4096, "vocab_size": 32000, "rms_norm_eps": 1e-6}
+    (folder / "config.json").write_text(json.dumps(real | {"max_position_embeddings": 2048} | changes))
+
+
+BREAKS = {
+    "truncated-instructblip": (lambda d: halve(d / "instructblip.pth"), "InstructBLIP", FAILURE, "truncated, damaged"),
+    "truncated-eva": (lambda d: halve(d / "eva.pth"), "EVA ViT", FAILURE, "truncated, damaged"),
+    "eva-of-another-architecture": (
+        lambda d: torch.save({"conv1.weight": torch.ones(2)}, d / "eva.pth"),
+        "EVA ViT",
+        FAILURE,
+        "missing: cls_token",
+    ),
+    "lfs-pointer": (
+        lambda d: (d / "instructblip.pth").write_text("version https://git-lfs.github.com/spec/v1"),
+        "InstructBLIP",
+        FAILURE,
+        "Git LFS pointer",
+    ),
+    "vicuna-v0": (
+        lambda d: write_vicuna_config(d / "vicuna", vocab_size=32001),
+        "Vicuna version",
+        FAILURE,
+        "Vicuna v0 (a vocabulary of 32001",
+    ),
+    "vicuna-v1.5": (
+        lambda d: write_vicuna_config(d / "vicuna", max_position_embeddings=4096, rms_norm_eps=1e-5),
+        "Vicuna version",
+        FAILURE,
+        "Vicuna v1.5 (4096 positions",
+    ),
+    "vicuna-cut-off": (
+        lambda d: halve(next((d / "vicuna").glob("*.safetensors"))),
+        "language model",
+        FAILURE,
+        "truncated, damaged",
+    ),
+    "vicuna-part-missing": (
+        lambda d: (d / "vicuna" / "model.safetensors.index.json").write_text(
+            json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}})
+        ),
+        "language model",
+        FAILURE,
+        "model-00002-of-00002.safetensors is missing",
+    ),
+    "tokenizer-pointer": (
+        lambda d: (d / "vicuna" / "tokenizer.model").write_text("version https://git-lfs.github.com/spec/v1"),
+        "LLM tokenizer",
+        FAILURE,
+        "no sentencepiece model",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_broken_weights(source, files, tmp_path, name):
+    damage, check, verdict, words = BREAKS[name]
+    damage(tmp_path)
+    found = list(weights.check_weights(config_for(source, SIZES, files)))
+    assert only(found, check).verdict is verdict
+    assert words in only(found, check).found
+    assert only(found, check).remedy
+    others = {finding.check for finding in found if finding.verdict is FAILURE} - {check}
+    assert not others, "the rest is healthy, and is said to be"
+
+
+def test_vocabulary_of_another_bert(source, files, tmp_path):
+    words = (TOKENIZERS / "vocab.txt").read_text().splitlines()
+    (tmp_path / "vocab.txt").write_text("\n".join([*words, "further"]) + "\n")
+    config = config_for(source, SIZES, files | {"bert_tokenizer": str(tmp_path / "vocab.txt")})
+    found = only(weights.check_weights(config), "Q-Former tokenizer")
+    assert found.verdict is FAILURE
+    assert "1501 tokens with [DEC], but the Q-Former has 1500 rows" in found.found
+
+
+def test_trained_layers_of_another_model(source, files, tmp_path):
+    state = trainable_state_dict(source)
+    state["w_former.linear_c.weight"] = torch.ones(3, 3)
+    torch.save({"model": state}, tmp_path / "sam.pth")
+    found = list(weights.check_weights(config_for(source, SIZES, files, finetuned=str(tmp_path / "sam.pth"))))
+    assert only(found, "trained layers").verdict is FAILURE
+    assert "w_former.linear_c.weight is [3, 3]" in only(found, "trained layers").found
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_adapter_of_another_vicuna(source, files, tmp_path, is_old):
+    """As far away as v1.3 from v1.1: the same architecture, other numbers in the language model alone."""
+    save_adapter(tmp_path / "adapter", source, model_type="vicuna7b")
+    config = config_for(source, SIZES, files, finetuned=str(tmp_path / "adapter"))
+    assert only(weights.check_weights(config), "base of the adapter").verdict is OK
+    path = tmp_path / "vicuna" / "model.safetensors"
+    tensors = load_file(path)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    tensors[name] *= 1 + 0.05 * torch.randn(tensors[name].shape, generator=torch.Generator().manual_seed(0))
+    save_file(tensors, path)
+    if is_old:
+        torch.save(tensors, path.parent / "pytorch_model.bin")
+        path.unlink()
+    found = list(weights.check_weights(config))
+    assert only(found, "trained layers").verdict is OK
+    assert only(found, "base of the adapter").verdict is FAILURE
+    assert "another base; different are language model" in only(found, "base of the adapter").found
+    assert_helpful(found)
+
+
+def test_folder_with_a_part_cut_off(folder):
+    halve(sorted(folder.glob("*.safetensors"))[1])
+    found = only(weights.check_weights(folder_config(folder)), "InstructBLIP folder")
+    assert found.verdict is FAILURE
+    assert "truncated, damaged" in found.found
+
+
+def test_a_missing_vicuna_file_does_not_hide_the_rest(source, files):
+    shutil.rmtree(files["llm_model"])
+    found = verdicts(weights.check_weights(config_for(source, SIZES, files)))
+    assert found["model.llm_model"] is FAILURE
+    assert found["InstructBLIP"] is OK
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "is_wanted"),
+    [
+        ({}, "v1.1 or v1.3", True),
+        ({"hidden_size": 5120}, "v1.1 or v1.3", True),
+        ({"_name_or_path": "lmsys/vicuna-7b-v1.1"}, "v1.1", True),
+        ({"_name_or_path": "lmsys/vicuna-7b-v1.3"}, "v1.3", False),
+        ({"vocab_size": 32001}, "v0", False),
+        ({"max_position_embeddings": 4096}, "v1.5", False),
+        ({"rms_norm_eps": 1e-5}, "v1.5", False),
+        ({"model_type": "opt"}, "unknown", None),
+        ({"hidden_size": 8192}, "unknown", None),
+    ],
+)
+def test_vicunas_by_their_configuration(config, name, is_wanted):
+    real = {"model_type": "llama", "hidden_size": 4096, "vocab_size": 32000, "rms_norm_eps": 1e-6}
+    version = guess_version(real | config)
+    assert (version.name, version.is_wanted) == (name, is_wanted)

@@ -1,0 +1,80 @@
+"""`lavis-sam benchmark`: what it says before anything is evaluated. (Evaluations: tests/integration.)"""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
+from lavis_sam.cli import app
+from lavis_sam.errors import SamConfigurationError, SamDataError
+
+CONFIGS = str(Path(__file__).resolve().parents[2] / "projects" / "sam" / "eval")
+
+
+@pytest.fixture(autouse=True)
+def _data_of_nobody(monkeypatch):
+    monkeypatch.setenv("LAVIS_SAM_DATA", "/nobody")  # so that what the command sets is taken back
+
+
+def call(*words):
+    done = CliRunner().invoke(app, ["benchmark", "--configs", CONFIGS, "--model", "tiny", *words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_list_says_what_is_there_and_how_to_get_the_rest(tmp_path):
+    write_benchmarks(tmp_path, "aesop")
+    lines = call("--list", "--data", str(tmp_path)).splitlines()
+    assert len(lines) == len(EVALUATION_SETS)
+    assert "AESOP (storytelling): on the disk" in lines
+    (vist,) = [line for line in lines if line.startswith("VIST")]
+    assert f"not on the disk: {tmp_path}/vist/sis/test.story-in-sequence.json" in vist
+    assert "visionandlanguage.net" in vist
+    assert "Licence:" in vist
+
+
+def test_list_as_json_prints_only_json(tmp_path):
+    write_benchmarks(tmp_path, "dm800k")
+    found = json.loads(call("--list", "--json", "--only", "storytelling", "--data", str(tmp_path)))["sets"]
+    assert [(one["dataset"], bool(one["missing"])) for one in found] == [
+        ("aesop", True),
+        ("vist", True),
+        ("dm800k", False),
+    ]
+
+
+def test_without_any_data_it_says_so_and_how_to_get_them(tmp_path):
+    with pytest.raises(SamDataError, match=r"(?s)none of the chosen data sets.*--data.*AESOP is not on the disk"):
+        call("--data", str(tmp_path), "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "--out: missing"),
+        (("--list", "--only", "vits"), "--only: unknown .* 'vits'"),
+        (("--list", "--options", "run.decoding.num_beam=3"), "run.decoding: unknown key 'num_beam'"),
+        (("--list", "--options", "model.model_type=vicuna7b"), "wanted it as --model"),
+        (("--list", "--configs", "nowhere"), "nowhere: there is no such folder"),
+    ],
+)
+def test_what_cannot_be_is_refused(words, message):
+    with pytest.raises(SamConfigurationError, match=message):
+        call(*words)
+
+
+def test_the_model_chooses_the_size_of_the_pictures_unless_told_otherwise(tmp_path):
+    from lavis_sam.cli.benchmark import _sets
+
+    def size(*options):
+        (one,) = _sets("tiny", None, None, None, ["vist"], Path(CONFIGS), list(options))
+        assert one.config.model_cfg.model_type == "tiny"
+        return one.config.datasets_cfg.vist.vis_processor.eval.image_size
+
+    assert size() == 112
+    assert size("datasets.vist.vis_processor.eval.image_size=56") == 56

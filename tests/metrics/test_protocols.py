@@ -1,0 +1,174 @@
+import json
+import math
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.scoring import score_as_coco, score_as_sam
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.metrics.predictions import Prediction, parse_predictions
+from lavis_sam.metrics.protocols import METRICS, PROTOCOLS, score
+from lavis_sam.metrics.ptb import ptb_tokens
+from lavis_sam.metrics.sam_text import normalise
+
+FIXTURES = Path(__file__).parent / "fixtures"
+BEST_ROUGE = {"sam": 0.999999995, "coco": 1.0}
+
+
+def make(*pairs, references=None):
+    """Predictions of (text, truth) pairs, named 0, 1, 2, …"""
+    return [Prediction(i, text, truth, (truth, *(references or ()))) for i, (text, truth) in enumerate(pairs)]
+
+
+@pytest.mark.parametrize("name", ["caption", "story"])
+def test_the_authors_scores_to_1e_6(name):
+    stored = json.loads((FIXTURES / f"metrics_{name}.json").read_text("utf-8"))
+    predictions = parse_predictions(stored["predictions"], place=name)
+    scores = score(predictions, "sam")
+    exact = stored["corpus_unrounded"]
+    wanted = {"rouge": exact["rouge"], "cider": exact["cider"], "bleu4": exact["bleu"][3]}
+    assert scores.corpus() == pytest.approx(wanted, abs=1e-6)
+    assert {metric: round(value, 2) for metric, value in scores.corpus().items()} == stored["corpus"]
+    assert [row["id"] for row in scores.per_sample()] == [row["id"] for row in stored["per_sample"]]
+    for ours, theirs in zip(scores.per_sample(), stored["per_sample"], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-6)
+    for prediction, theirs in zip(predictions, stored["processed"], strict=True):
+        assert (normalise(prediction.text), normalise(prediction.truth)) == (theirs["pred"], theirs["gt"])
+
+
+TEXTS = st.text(st.sampled_from(list("aabbcd1.  ,-'/")), min_size=1, max_size=30)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_sam_equals_the_libraries_on_any_texts(pairs):
+    # What the `rouge` package refuses is what is tested below.
+    pairs = [(p, r) for p, r in pairs if normalise(r).strip(".") and (normalise(p).strip(".") or not normalise(p))]
+    if not pairs:
+        return
+    corpus, samples = score_as_sam(pairs)
+    scores = score(make(*pairs), "sam")
+    assert scores.corpus() == pytest.approx(corpus, abs=1e-9)
+    for ours, theirs in zip(scores.per_sample(), samples, strict=True):
+        assert {metric: ours[metric] for metric in METRICS} == pytest.approx(theirs, abs=1e-12)
+
+
+@given(st.lists(st.tuples(TEXTS, st.lists(TEXTS, min_size=1, max_size=3)), min_size=1, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_coco_equals_pycocoevalcap_on_the_same_tokens(samples):
+    samples = [(text, references) for text, references in samples if all(map(ptb_tokens, references))]
+    if not samples:
+        return
+    predictions = [Prediction(i, text, refs[0], tuple(refs)) for i, (text, refs) in enumerate(samples)]
+    corpus, rows = score_as_coco(
+        [" ".join(ptb_tokens(text)) for text, _ in samples],
+        [[" ".join(ptb_tokens(text)) for text in references] for _, references in samples],
+    )
+    scores = score(predictions, "coco")
+    assert scores.corpus() == pytest.approx(corpus, abs=1e-9)
+    for ours, theirs in zip(scores.per_sample(), rows, strict=True):
+        assert {metric: ours[metric] for metric in METRICS} == pytest.approx(theirs, abs=1e-12)
+
+
+def test_only_coco_looks_at_further_references():
+    one = make(("a big dog runs", "some cat sits here"), ("b", "c d"))
+    more = make(("a big dog runs", "some cat sits here"), ("b", "c d"), references=["a big dog runs"])
+    assert score(one, "sam").corpus() == score(more, "sam").corpus()
+    assert score(more, "coco").per_sample()[0]["rouge"] == 1.0
+    assert score(one, "coco").per_sample()[0]["rouge"] == 0.0
+
+
+WORD = st.text(st.sampled_from("abcdef"), min_size=1, max_size=3)
+LONG = st.lists(WORD, min_size=4, max_size=9).map(" ".join)
+CORPUS = st.lists(st.tuples(LONG, LONG), min_size=2, max_size=6)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(corpus=CORPUS, seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_samples_does_not_matter(protocol, corpus, seed):
+    predictions = make(*corpus)
+    shuffled = random.Random(seed).sample(predictions, len(predictions))
+    one, other = score(predictions, protocol), score(shuffled, protocol)
+    assert one.corpus() == pytest.approx(other.corpus(), rel=1e-12)
+    by_id = {row["id"]: row for row in other.per_sample()}
+    for row in one.per_sample():
+        assert row == pytest.approx(by_id[row["id"]], rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(corpus=CORPUS)
+@settings(max_examples=60, deadline=None)
+def test_nothing_scores_more_than_the_truth(protocol, corpus):
+    perfect = score(make(*((truth, truth) for _, truth in corpus)), protocol)
+    other = score(make(*corpus), protocol)
+    assert perfect.rouge.tolist() == [BEST_ROUGE[protocol]] * len(corpus)
+    assert perfect.corpus()["bleu4"] == pytest.approx(100)
+    for metric in METRICS:
+        assert other.corpus()[metric] <= perfect.corpus()[metric] + 1e-9
+        for ours, best in zip(other.per_sample(), perfect.per_sample(), strict=True):
+            assert ours[metric] <= best[metric] + 1e-9
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_two_perfect_samples_have_a_cider_of_1000(protocol):
+    corpus = score(make(("a b c d e", "a b c d e"), ("v w x y z", "v w x y z")), protocol).corpus()
+    assert corpus["cider"] == pytest.approx(1000)
+    assert corpus["rouge"] == pytest.approx(100, abs=1e-6)
+    assert corpus["bleu4"] == pytest.approx(100, abs=1e-6)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("nothing", ["", "   ", "...", "?", "''", "." * 40])
+def test_a_prediction_of_which_nothing_is_left_scores_zero(protocol, nothing):
+    scores = score(make((nothing, "a dog runs fast"), ("a cat", "a cat")), protocol)
+    row = scores.per_sample()[0]
+    assert (row["rouge"], row["cider"], row["bleu4"]) == (0.0, 0.0, 0.0)
+    assert all(map(math.isfinite, scores.corpus().values()))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("nothing", ["", " \n", "...", "?", "." * 33])
+def test_an_empty_reference_is_refused_by_id(protocol, nothing):
+    with pytest.raises(SamDataError, match=r"1 sample\(s\) have an empty reference.*: 1\. Nothing"):
+        score(make(("a", "b"), ("a", nothing)), protocol)
+
+
+def test_one_empty_reference_of_several_is_refused():
+    with pytest.raises(SamDataError, match="'x'"):
+        score([Prediction("x", "a", "b", ("b", "."))], "coco")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_corpus_of_one_sample(protocol):
+    corpus = score(make(("a b c d", "a b c d")), protocol).corpus()
+    assert corpus["cider"] == 0.0
+    assert corpus["bleu4"] == pytest.approx(100, abs=1e-6)
+
+
+def test_more_than_32_periods():
+    text = "It is red. " * 40
+    corpus, samples = score_as_sam([(text, text), ("b", "a b")])
+    scores = score(make((text, text), ("b", "a b")), "sam")
+    assert scores.corpus() == pytest.approx(corpus, abs=1e-9)
+    assert scores.per_sample()[0]["rouge"] == samples[0]["rouge"] == 0.999999995
+
+
+def test_refusals():
+    with pytest.raises(SamConfigurationError, match=r"'bleu'.*sam, coco"):
+        score(make(("a", "b")), "bleu")
+    with pytest.raises(SamDataError, match="found 0 predictions"):
+        score([], "sam")
+    with pytest.raises(SamDataError, match="occur more than once: 7"):
+        score([Prediction(7, "a", "b", ("b",)), Prediction("7", "a", "b", ("b",))], "sam")
+
+
+def test_plain_data():
+    data = score(make(("a dog", "a dog"), ("b", "c")), "sam").as_dict()
+    assert list(data) == ["protocol", "corpus", "per_sample", "count"]
+    assert list(data["corpus"]) == ["rouge", "cider", "bleu4"]
+    assert list(data["per_sample"][0]) == ["id", "rouge", "cider", "bleu4"]
+    assert json.loads(json.dumps(data)) == data

@@ -1,0 +1,13 @@
+"""No test of a run leaves a process behind: Python would wait for it at its end."""
+
+import multiprocessing
+import threading
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    yield
+    assert multiprocessing.active_children() == []
+    assert [thread for thread in threading.enumerate() if not thread.daemon] == [threading.main_thread()]

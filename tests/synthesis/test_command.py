@@ -1,0 +1,96 @@
+"""`lavis-sam synthesize` and `lavis-sam synthesize-report` on fake backends; real ones are an integration test's."""
+
+import importlib.util
+import json
+import sys
+
+import pytest
+import yaml
+
+from helpers.synthesis import config
+from lavis_sam.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run_command
+
+
+@pytest.fixture
+def fake_config(tmp_path):
+    path = tmp_path / "fakes.yaml"
+    path.write_text(yaml.safe_dump(config()))
+    return path
+
+
+def test_a_run_and_its_report(run, fake_config, tmp_path):
+    out = tmp_path / "set"
+    code, stdout, stderr = run("synthesize", "--out", out, "--num", 6, "--config", fake_config, "--workers", 1)
+    assert code == 0
+    assert f"6 samples in {out}" in stdout
+    assert "6/6 samples" in stderr
+    code, stdout, _ = run("synthesize-report", out)
+    assert code == 0
+    assert stdout.strip() == str(out / "report.html")
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_json_is_the_manifest_and_nothing_else(run, fake_config, tmp_path):
+    out = tmp_path / "set"
+    arguments = ("synthesize", "--out", out, "--num", 3, "--config", fake_config, "--workers", 0, "--json")
+    code, stdout, _ = run(*arguments, "--kinds", "icons, covers", "--seed", 9)
+    assert code == 0
+    assert json.loads(stdout) == json.loads((out / "manifest.json").read_text())
+    assert set(json.loads(stdout)["kinds"]) == {"icons", "covers"}
+
+
+def test_places_that_stay_empty_exit_with_1(run, tmp_path):
+    path = tmp_path / "hard.yaml"
+    path.write_text(yaml.safe_dump(config(quality={"composite.visible": {"min": 0.9}}, kinds={"icons": 1})))
+    code, stdout, _ = run("synthesize", "--out", tmp_path / "set", "--num", 2, "--config", path, "--workers", 0)
+    assert code == 1
+    assert "2 places could not be filled" in stdout
+    assert "12 x composite.visible (composite)" in stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--config", "nothing"], "unknown configuration 'nothing'"),
+        (["--kinds", "icons,cats"], "unknown kind 'cats'"),
+        (["--kinds", ","], "--kinds: found none"),
+        (["--num", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_with_2(run, tmp_path, options, message):
+    code, _, stderr = run("synthesize", "--out", tmp_path / "set", "--num", 2, *options)
+    assert code == 2
+    assert message in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("words", [("synthesize", "--out", "set", "--num", "1"), ("synthesize-report", "set")])
+def test_a_missing_package_is_one_line(run, monkeypatch, words):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "imagehash" else found(name))
+    code, _, stderr = run(*words)
+    assert code == 2
+    assert "synthesis needs imagehash" in stderr
+    assert "lavis_sam[synthesis]" in stderr
+
+
+def test_a_report_about_nothing_exits_with_2(run, tmp_path):
+    code, _, stderr = run("synthesize-report", tmp_path)
+    assert code == 2
+    assert "wanted a finished data set" in stderr
