@@ -1,6 +1,5 @@
 """The builder: the released files in their real layout become a model, and what does not fit is named."""
 
-
 import pytest
 import torch
 from omegaconf import OmegaConf
