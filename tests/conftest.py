@@ -1,8 +1,27 @@
-"""For all tests: a suite that has passed must also end."""
+"""For all tests: the command line, and a suite that has passed must also end."""
 
 import faulthandler
+import sys
+
+import pytest
+
+from lavis_sam.cli import main
 
 SECONDS = 120.0
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        output = capsys.readouterr()
+        return exit_.value.code or 0, output.out, output.err
+
+    return run_command
 
 
 def pytest_unconfigure():

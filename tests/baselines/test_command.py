@@ -1,31 +1,15 @@
 """`lavis-sam baseline`, as a user types it."""
 
 import json
-import sys
 
 import pytest
 
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
 from helpers.endpoint_server import failed, instruction_of, said
 from helpers.vision_language import write_llava
-from lavis_sam.cli import main
 
 KEY = "sk-secret-0815"
 TRUTHS = {"Say 0.": "a red dog runs", "Say 1.": "two cats sleep", "Say 2.": "the bus is late", "Say 3.": "one tree"}
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run_command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output = capsys.readouterr()
-        return exit_.value.code or 0, output.out, output.err
-
-    return run_command
 
 
 @pytest.fixture

@@ -15,20 +15,6 @@ CASES = Path(__file__).parents[1] / "parity" / "independent"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run_command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output = capsys.readouterr()
-        return exit_.value.code or 0, output.out, output.err
-
-    return run_command
-
-
-@pytest.fixture
 def one_case(tmp_path):
     for part in (".json", "_io.safetensors", "_weights.safetensors"):
         shutil.copy(CASES / f"case_untrained_single{part}", tmp_path)

@@ -2,30 +2,21 @@
 
 import json
 import shutil
-import sys
 from collections import Counter
+from functools import partial
 
 import pytest
 
 from helpers.release_parts import pictures
 from helpers.releases import MINIATURES
 from helpers.stand_in import record, write_dataset
-from lavis_sam.cli import main
 from lavis_sam.datasets.schema import read_annotations, to_record
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run_command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lavis-sam", "data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output = capsys.readouterr()
-        return exit_.value.code or 0, output.out, output.err
-
-    return run_command
+def run(run):
+    """`lavis-sam data …`: exit code, stdout, stderr."""
+    return partial(run, "data")
 
 
 @pytest.fixture(params=list(MINIATURES))

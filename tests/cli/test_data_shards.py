@@ -4,29 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from PIL import Image
 
 from helpers.shards import contents, offset_of, overwrite, write_pictures
 from helpers.stand_in import record
-from lavis_sam.cli import main
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.datasets.schema import read_annotations, write_annotations
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run_command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lavis-sam", "data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output = capsys.readouterr()
-        return exit_.value.code or 0, output.out, output.err
-
-    return run_command
+def run(run):
+    """`lavis-sam data …`: exit code, stdout, stderr."""
+    return partial(run, "data")
 
 
 @pytest.fixture

@@ -1,33 +1,17 @@
 """`caption`, `explain`, `export` and `doctor` on the command line."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from lavis_sam.cli import main
 from lavis_sam.doctor import Finding, Report, Verdict
 from lavis_sam.models.builder import PACKAGE
 
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
 CAT, NOSE = (str(PHOTOGRAPHS / f"{name}.jpg") for name in ("cat_eyes", "cat_nose"))
 GREEDY = ("--num-beams", "1", "--max-length", "8", "--device", "cpu")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run_command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output = capsys.readouterr()
-        return exit_.value.code or 0, output.out, output.err
-
-    return run_command
 
 
 @pytest.mark.parametrize("command", ["caption", "explain", "export", "doctor"])

@@ -8,24 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lavis_sam.cli import main
 from lavis_sam.datasets.schema import MultiImageSample, write_annotations
 
 FIXTURES = Path(__file__).parents[1] / "metrics" / "fixtures"
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process: exit code, stdout, stderr."""
-
-    def run_command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        output = capsys.readouterr()
-        return exit_.value.code or 0, output.out, output.err
-
-    return run_command
 
 
 @pytest.fixture
