@@ -124,7 +124,8 @@ def test_pictures_follow_one_another_before_the_instruction(folders, ask, name):
     torch.testing.assert_close(tokens[0], torch.cat(alone))
     assert (alone[0] - alone[1]).abs().max() > 1e-3
     other = answerer._visual_tokens([Question(ask("a", "How many?", 2).sample, two.pictures)])[0]
-    assert torch.equal(tokens[0], other) == (name != "instructblip")  # whose Q-Former reads the instruction
+    same = torch.allclose(tokens[0], other, atol=1e-4)
+    assert same == (name != "instructblip")  # whose Q-Former reads the instruction
 
 
 def test_padding_is_on_the_left():
