@@ -49,7 +49,7 @@ run: {test_splits: [test], max_epochs: 3, init_lr: fast, decoding: {num_beam: 2}
         "model.trainable: unknown preset 'samm'. Did you mean 'sam'?",
         "datasets.mmlink.build_info: unknown key 'image'. Did you mean 'images'?",
         "run: unknown key 'max_epochs'. Did you mean 'max_epoch'?",
-        "run.init_lr: found 'fast', wanted a number",
+        "run.init_lr: found 'fast', wanted a finite number",
         "run.seed: found 'x', wanted an integer",
         "run.decoding: unknown key 'num_beam'. Did you mean 'num_beams'?",
         "--options model.prmpt: model: unknown key 'prmpt'. Did you mean 'prompt'?",

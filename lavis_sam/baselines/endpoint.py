@@ -234,6 +234,7 @@ class EndpointAnswerer:
         sleep = self._sleep or given_up.wait
 
         def attempt() -> tuple[str, dict[str, Any]]:
+            """One request, with its place in the budget."""
             self._rate.wait(sleep)
             if given_up.is_set():
                 raise _GivenUpError

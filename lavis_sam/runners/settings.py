@@ -1,7 +1,6 @@
 """The `run` section of a configuration, as plain checked values."""
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from lavis_sam.datasets.sampler import BATCHINGS
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.names import unknown_name
+from lavis_sam.values import problem_with
 
 # Keys of LAVIS's `run` section that have another place here.
 _MOVED = {
@@ -109,7 +109,7 @@ class RunSettings:
                 problems.append(unknown_name("key", key, fields, "run"))
             else:
                 value = _plain(run_cfg[key])
-                problem = _problem(value, hints[key], fields[key].metadata)
+                problem = problem_with(value, hints[key], fields[key].metadata)
                 if problem:
                     problems.append(f"run.{key}: found {value!r}, {problem} ({fields[key].metadata['help']}).")
                 values[key] = float(value) if hints[key] is float and not problem else value
@@ -125,34 +125,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
         return [_plain(item) for item in value]
     return value
-
-
-def _problem(value: Any, hint: Any, limits: Mapping[str, Any]) -> str | None:
-    """What is wrong with a value, as "wanted …"; None when nothing is."""
-    wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if not any(_is_a(value, kind) for kind in wanted):
-        names = " or ".join("null" if kind is type(None) else _name(kind) for kind in wanted)
-        return f"wanted {names}"
-    if "choices" in limits and value not in limits["choices"]:
-        return f"wanted one of {', '.join(limits['choices'])}"
-    if value is not None and "minimum" in limits and value < limits["minimum"]:
-        return f"wanted at least {limits['minimum']}"
-    if value is not None and "maximum" in limits and value > limits["maximum"]:
-        return f"wanted at most {limits['maximum']}"
-    return None
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    if kind is float:
-        # NaN is refused here, as no limit would catch it.
-        return isinstance(value, int | float) and not isinstance(value, bool) and value == value
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if typing.get_origin(kind) is list:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return isinstance(value, typing.get_origin(kind) or kind)
-
-
-def _name(kind: Any) -> str:
-    names = {str: "a text", int: "an integer", float: "a number", bool: "true or false"}
-    return names.get(kind, "a list of texts" if typing.get_origin(kind) is list else "a mapping")

@@ -7,7 +7,6 @@ what differs. All problems of a file are reported in one message.
 import dataclasses
 import hashlib
 import json
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.names import unknown_name
 from lavis_sam.synthesis.quality import SCORES, Limits
 from lavis_sam.synthesis.records import FORMS, KINDS
+from lavis_sam.values import problem_with
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "synthesis"
 DEFAULT_CONFIG = "mmlink"
@@ -228,7 +228,7 @@ def _value(value: Any, hint: Any, limits: Mapping[str, Any], place: str, problem
         return _build(hint, value, place, problems)
     if typing.get_origin(hint) in (dict, Mapping, typing.get_origin(Mapping[str, Any])):
         return _mapping(value, typing.get_args(hint)[1], place, problems)
-    problem = _problem(value, hint, limits)
+    problem = problem_with(value, hint, limits)
     if problem:
         explanation = f" ({limits['help']})" if "help" in limits else ""
         problems.append(f"{place}: found {value!r}, {problem}{explanation}.")
@@ -262,29 +262,6 @@ def _backend(value: Any, place: str, problems: list[str]) -> Backend | None:
         problems.append(f"{place}: found {value!r}, wanted {{backend: name, option: value, …}}.")
         return None
     return Backend(value["backend"], {str(key): item for key, item in value.items() if key != "backend"})
-
-
-def _problem(value: Any, hint: Any, limits: Mapping[str, Any]) -> str | None:
-    """What is wrong with a plain value, as "wanted …"; None when nothing is."""
-    wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    names = {str: "a text", int: "an integer", float: "a finite number", bool: "true or false", type(None): "null"}
-    if not any(_is_a(value, kind) for kind in wanted):
-        return "wanted " + " or ".join(names[kind] for kind in wanted)
-    if "choices" in limits and value not in limits["choices"]:
-        return f"wanted one of {', '.join(limits['choices'])}"
-    if value is not None and "minimum" in limits and value < limits["minimum"]:
-        return f"wanted at least {limits['minimum']}"
-    if value is not None and "maximum" in limits and value > limits["maximum"]:
-        return f"wanted at most {limits['maximum']}"
-    return None
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
 
 
 def _contradictions(settings: SynthesisSettings) -> Iterator[str]:

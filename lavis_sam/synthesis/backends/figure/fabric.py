@@ -46,6 +46,7 @@ class Fabric:
         dark = linear(mixed(self.colour, (0, 0, 0), 0.22))
 
         def paint(u: Array, v: Array, points: Array) -> Array:
+            """The colour at each point."""
             x, y = (u - 0.5) * around, v * along
             share = _pattern(self.pattern, x, y)[:, None]
             colour = base * (1 - share) + other * share
@@ -90,6 +91,7 @@ def drapes(depth: float = 0.006, count: int = 13) -> Callable[[Array, Array, Arr
     """Folds of a hanging skirt: they run down and become deeper towards the hem (v = 0)."""
 
     def change(u: Array, v: Array, points: Array) -> Array:
+        """The points, moved outwards."""
         wave = np.cos(2 * np.pi * count * np.asarray(u)) + 0.5 * np.sin(2 * np.pi * (count - 4) * np.asarray(u) + 1)
         deep = depth * wave * np.clip(1 - np.asarray(v), 0, 1) ** 1.3
         changed = points.copy()

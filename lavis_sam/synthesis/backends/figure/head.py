@@ -146,6 +146,7 @@ def face_paint(face: Face) -> Paint:
     large = 1.38 if face.childlike else 1.16
 
     def paint(u: Array, v: Array, points: Array) -> Array:
+        """The colour at each point."""
         directions = sphere(u, v)
         angle, y = np.arctan2(directions[..., 0], directions[..., 2]), directions[..., 1]
         colour = np.broadcast_to(skin, (*u.shape, 3)).copy()
