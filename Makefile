@@ -49,7 +49,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 test-integration: $(READY)
-	$(BIN)/python -m pytest -m "integration and not gpu" --durations=15
+	$(BIN)/python -m pytest -m "integration and not gpu" --numprocesses 2 --dist loadfile --durations 15
 
 lint: $(READY)
 	$(BIN)/ruff check .
