@@ -31,7 +31,7 @@ def newcomer(tmp_path_factory):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return folder, {**os.environ, "PATH": path, "OMP_NUM_THREADS": "2"}
+    return folder, {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def run(command, newcomer):
