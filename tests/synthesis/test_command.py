@@ -2,28 +2,11 @@
 
 import importlib.util
 import json
-import sys
 
 import pytest
 import yaml
 
 from helpers.synthesis import config
-from lavis_sam.cli import main
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def run_command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return run_command
 
 
 @pytest.fixture
