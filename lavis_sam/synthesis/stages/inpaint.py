@@ -9,6 +9,7 @@ from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.protocols import Inpainter, InpaintRequest, Scorer, ScoreRequest, Segmenter
 from lavis_sam.synthesis.quality import background_scores, extra_salient, subject_difference
 from lavis_sam.synthesis.records import Draft, Rgb
+from lavis_sam.synthesis.stages.background import company
 from lavis_sam.synthesis.stages.base import Failure, answer_all, with_scores
 from lavis_sam.synthesis.stages.composite import over
 
@@ -84,12 +85,7 @@ def _request(draft: Draft, index: int) -> InpaintRequest:
     first = index if twin is None else twin
     # Twins are painted with equal randomness: the same camera in the same place.
     rng = draft.plan.attempt.rng("inpaint", first)
-    company = tuple(
-        composite
-        for other, (picture, composite) in enumerate(zip(draft.plan.pictures, draft.composites, strict=True))
-        if first in (other, picture.twin_of)
-    )
-    return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], company)
+    return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], company(draft, first))
 
 
 def _with_pictures(

@@ -5,7 +5,7 @@ import pytest
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.backends.places import SCENES
-from lavis_sam.synthesis.backends.scenes import render_background, sample_view, scene_names
+from lavis_sam.synthesis.backends.scenes import has_room, render_background, sample_view, scene_names
 
 FEET = ((-0.3, 0.35), (-0.1, 0.35), (0.1, 0.45), (0.3, 0.40))
 
@@ -30,6 +30,8 @@ def test_things_stand_on_free_ground(name):
 def test_what_fits_nowhere_is_refused():
     with pytest.raises(SamDataError, match="apartment"):
         sample_view(np.random.default_rng(0), "apartment", [(0.0, 0.05)])
+    assert not has_room(np.random.default_rng(0), "apartment", [(0.0, 0.05)])
+    assert has_room(np.random.default_rng(0), "apartment", FEET)
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -24,19 +24,38 @@ def planned(*twins, layout="scene", slot=0):
     return Draft(Plan(Attempt(0, slot, 0, "characters"), "pairs", (thing,), pictures))
 
 
-def composed(*twins, layout="scene", slot=0):
+def laid_out(*twins, layout="scene", slot=0):
     draft = planned(*twins, layout=layout, slot=slot)
-    for stage in (SegmentStage(FakeSegmenter()), CompositeStage(96, 127), BackgroundStage(FakeBackgrounds())):
+    for stage in (SegmentStage(FakeSegmenter()), CompositeStage(96, 127)):
         (draft,) = stage([draft])
+    return draft
+
+
+def composed(*twins, layout="scene", slot=0):
+    (draft,) = BackgroundStage(FakeBackgrounds())([laid_out(*twins, layout=layout, slot=slot)])
     return draft
 
 
 def test_every_picture_has_another_place_and_twins_have_the_same():
     for slot in range(10):
-        (draft,) = BackgroundStage(FakeBackgrounds())([planned(None, None, 0, slot=slot)])
+        (draft,) = BackgroundStage(FakeBackgrounds())([laid_out(None, None, 0, slot=slot)])
         first, second, twin = (background.scene for background in draft.backgrounds)
         assert first != second
         assert twin == first
+
+
+def test_the_writer_is_told_what_stands_in_a_place():
+    asked = []
+
+    class Listening(FakeBackgrounds):
+        def write(self, requests):
+            asked.extend(requests)
+            return super().write(requests)
+
+    draft = laid_out(None, None, 0)
+    BackgroundStage(Listening())([draft])
+    first, second, twin = draft.composites
+    assert [request.company for request in asked] == [(first, twin), (second,)]
 
 
 def test_grids_have_no_place():
@@ -51,7 +70,7 @@ def test_a_writer_that_fails_once_rejects_one_sample():
                 raise TimeoutError("no answer")
             return super().write(requests)
 
-    drafts = [planned(None, None, slot=slot) for slot in range(3)]
+    drafts = [laid_out(None, None, slot=slot) for slot in range(3)]
     moody = drafts[2].plan.objects[0].id
     results = BackgroundStage(Moody())(drafts)
     assert [type(result) for result in results] == [Draft, Draft, Failure]
