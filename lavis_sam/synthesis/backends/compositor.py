@@ -204,7 +204,7 @@ def _blurred_at(plane: Plane, sigma: float, x: Array, y: Array) -> Plane:
     blurred = cv2.GaussianBlur(small, (0, 0), sigma / step)
     down, right = (full / reduced for full, reduced in zip(plane.shape, small.shape, strict=True))
     maps = ((x / right - 0.5).astype(np.float32), (y / down - 0.5).astype(np.float32))
-    return cv2.remap(blurred, *maps, cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.remap(blurred, *maps, cv2.INTER_LINEAR)
 
 
 def _hat(share: Array, index: int) -> Array:

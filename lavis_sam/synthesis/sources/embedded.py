@@ -90,6 +90,7 @@ class ProceduralCharacters(_Embedded):
     """People: build, hair, skin, clothes and colours, in another pose in each view."""
 
     name = "procedural characters"
+    version = "2"
 
     def draw(self, request: Draw) -> SourceObject:
         """See `Source.draw`."""
@@ -143,6 +144,7 @@ class ProceduralFurniture(_Embedded):
     """Furniture as solids in perspective, from another side in each view."""
 
     name = "procedural furniture"
+    version = "2"
 
     def draw(self, request: Draw) -> SourceObject:
         """See `Source.draw`."""

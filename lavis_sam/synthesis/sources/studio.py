@@ -33,31 +33,28 @@ def photograph(
     left, top, right, bottom = (round(max(height, width) * share) for share in rng.uniform(*_ROOM, 4))
     size = (top + height + bottom, left + width + right)
     alpha = np.zeros(size, np.float32)
-    alpha[top : top + height, left : left + width] = cutout.rgba[..., 3] / np.float32(255)
-    colour = np.zeros((*size, 3), np.float32)
-    colour[top : top + height, left : left + width] = cutout.rgba[..., :3]
+    inside = (slice(top, top + height), slice(left, left + width))
+    alpha[inside] = cutout.rgba[..., 3] / np.float32(255)
     contacts = tuple(tuple((x + left, y + top) for x, y in outline) for outline in cutout.contacts)
-    backdrop = _backdrop(size, rng) * (1 - _SHADOW * _contact_shadow(size, contacts))[..., None]
-    picture = colour * alpha[..., None] + backdrop * (1 - alpha[..., None])
-    picture += rng.normal(0, _NOISE, size).astype(np.float32)[..., None]
-    return View(
-        np.clip(np.rint(picture), 0, 255).astype(np.uint8),
-        alpha,
-        description,
-        reference,
-        attributes,
-        contacts,
-        cutout.metres,
-    )
+    planes = _backdrop(size, rng)
+    bright = 1 - np.float32(_SHADOW) * _contact_shadow(size, contacts)
+    noise = rng.normal(0, _NOISE, size).astype(np.float32)
+    for plane, colour in zip(planes, cv2.split(cutout.rgba), strict=False):
+        plane *= bright
+        plane[inside] += (colour - plane[inside]) * alpha[inside]
+        plane += noise
+    picture = cv2.merge([np.clip(np.rint(plane), 0, 255).astype(np.uint8) for plane in planes])
+    return View(picture, alpha, description, reference, attributes, contacts, cutout.metres)
 
 
 def _backdrop(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """[H, W, 3]: one tint, a little darker towards one side."""
+    """[3, H, W]: one tint, a little darker towards one side."""
     tint = rng.uniform(*_BRIGHTNESS) + rng.uniform(-_TINT, _TINT, 3)
-    across, down = np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]))
+    down, across = (np.linspace(-1, 1, length) for length in size)
     angle = rng.uniform(0, 2 * np.pi)
-    fall = (np.cos(angle) * across + np.sin(angle) * down) * rng.uniform(0, _FALL / 2)
-    return np.clip(tint - fall[..., None], 0, 255).astype(np.float32)
+    strength = rng.uniform(0, _FALL / 2)
+    fall = np.add.outer(np.sin(angle) * down, np.cos(angle) * across) * strength
+    return np.clip(tint.astype(np.float32)[:, None, None] - fall.astype(np.float32), 0, 255)
 
 
 def _contact_shadow(size: tuple[int, int], contacts: tuple[tuple[tuple[float, float], ...], ...]) -> np.ndarray:

@@ -117,6 +117,8 @@ def _hanging(head: Head, paint: Paint, length: float, wave: float) -> Surface:
 class _Curtain:
     """u goes around the head as on its sphere, v from the temples down."""
 
+    outward = 0
+
     def __init__(self, head: Head, length: float, wave: float) -> None:
         self._head, self._length, self._wave = head, length, wave
         collar = head.skeleton.at("collar")[1]

@@ -89,6 +89,8 @@ class Head:
         own = turn_y(points - self.centre, -self.turn) / self.radii
         return np.arctan2(own[..., 0], own[..., 2]), own[..., 1]
 
+    outward = -1
+
     def point(self, u: Array, v: Array) -> Array:
         """See `Shape`."""
         return self.form(sphere(u, v))
@@ -105,6 +107,7 @@ class Shell:
 
     head: Head
     room: object
+    outward = -1
 
     def point(self, u: Array, v: Array) -> Array:
         """See `Shape`."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lavis_sam.synthesis.backends.figure.skeleton import Side, Skeleton
-from lavis_sam.synthesis.backends.render.arrays import Array, floats
+from lavis_sam.synthesis.backends.render.arrays import Array, cross, floats
 from lavis_sam.synthesis.backends.render.paint import Paint
 from lavis_sam.synthesis.backends.render.surfaces import Ellipsoid, Loft, Surface, limb, unit
 
@@ -127,7 +127,7 @@ def _hand_axes(ahead: Array, side: Side, skeleton: Skeleton) -> tuple[Array, Arr
     else:
         palm = floats([0, -1, 0])
     palm = unit(palm - ahead * float(palm @ ahead))
-    across = unit(np.cross(ahead, palm) * side)
+    across = unit(cross(ahead, palm) * side)
     # Thumbs of hanging hands point forward, those of raised ones to the head.
     wanted = floats([-side, 0, 0]) if ahead[1] > 0.4 else floats([0, 0.6, 1])
     return palm, across if float(across @ wanted) >= 0 else -across
@@ -164,7 +164,7 @@ def bare_foot(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
     ahead, up, ankle = foot_axes(skeleton, side)
     size = skeleton.build.scale * (0.75 + 0.25 * skeleton.build.limb)
     down = ankle - up * 0.045 * size
-    across = np.cross(up, ahead)
+    across = cross(up, ahead)
     line = [down - ahead * 0.045 * size, down + ahead * 0.03 * size, down - up * 0.012 * size + ahead * 0.11 * size]
     line.append(down - up * 0.020 * size + ahead * 0.150 * size)
     body = Loft(

@@ -49,8 +49,16 @@ class Trunk:
 
     def section(self, place: float) -> tuple[Array, tuple[float, float]]:
         """Centre and half sizes of a cross section."""
-        columns = [float(np.interp(place, self._sections[:, 0], self._sections[:, column])) for column in (1, 2, 3)]
-        return self._low + self._rise * np.float32(place) + floats([0, 0, columns[2]]), (columns[0], columns[1])
+        (centre,), ((wide, deep),) = self.sections(floats([place]))
+        return centre, (float(wide), float(deep))
+
+    def sections(self, places: Array) -> tuple[Array, Array]:
+        """Centres [K, 3] and half sizes [K, 2] of cross sections."""
+        at, *columns = self._sections.T
+        wide, deep, ahead = floats([np.interp(places, at, column) for column in columns])
+        centres = self._low + self._rise * places[:, None]
+        centres[:, 2] += ahead
+        return centres, np.stack([wide, deep], axis=1)
 
     def shape(
         self, low: float, high: float, room: float = 0.0, *, flare: float = 0.0, flat_waist: float = 0.0
@@ -66,17 +74,17 @@ class Trunk:
         """
         own = self._sections[:, 0]
         inner = own[(own > low + 0.02) & (own < high - 0.02)]
-        places = np.concatenate([[low], inner, [high]])
-        centres, sizes = zip(*(self.section(float(place)) for place in places), strict=True)
-        radii = floats(sizes)
-        wide = np.maximum(self.section(0.66)[1], self.section(0.0)[1]) * np.float32(0.97)
+        places = floats([low, *inner, high])
+        centres, radii = self.sections(places)
+        _, (chest, hips) = self.sections(floats([0.66, 0.0]))
+        wide = np.maximum(chest, hips) * np.float32(0.97)
         below = np.clip((0.72 - places) / 0.25, 0, 1)[:, None] * flat_waist
         radii = np.maximum(radii, radii * (1 - below) + wide * below)
         # Clothes lie close at the neck.
         close = np.clip((1.08 - places) / 0.1, 0.35, 1)
         lower = np.clip((0.55 - places) / max(0.55 - low, 0.05), 0, 1)
         radii = radii + (room * close + flare * lower)[:, None]
-        loft = Loft(floats(centres), radii, level=True, squareness=2.35)
+        loft = Loft(centres, radii, level=True, squareness=2.35)
         return Changed(loft, self._bust(room)) if self.skeleton.build.bust else loft
 
     def _bust(self, room: float) -> "_Bust":

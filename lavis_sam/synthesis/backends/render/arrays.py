@@ -12,3 +12,16 @@ Array = npt.NDArray[Any]
 def floats(values: npt.ArrayLike) -> Array:
     """Numbers, points or lists of either as float32."""
     return np.asarray(values, np.float32)
+
+
+def points_at(x: Array, y: Array, z: Array) -> Array:
+    """Points [..., 3] from coordinates that broadcast against each other."""
+    points = np.empty((*np.broadcast(x, y, z).shape, 3), np.float32)
+    points[..., 0], points[..., 1], points[..., 2] = x, y, z
+    return points
+
+
+def cross(first: Array, second: Array) -> Array:
+    """Cross products of vectors [n, 3] or [3], much faster than NumPy's."""
+    (a, b, c), (x, y, z) = first.T, second.T
+    return points_at(b * z - c * y, c * x - a * z, a * y - b * x)

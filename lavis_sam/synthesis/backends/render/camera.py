@@ -10,6 +10,9 @@ import numpy as np
 from lavis_sam.synthesis.backends.render.arrays import Array, floats
 from lavis_sam.synthesis.backends.render.surfaces import turn_y
 
+# Metres from the world's origin to a light: any number that keeps depths positive.
+_FAR = np.float32(100)
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -33,16 +36,17 @@ class Camera:
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
         """Points [..., 3] -> columns, rows, depth in metres."""
-        points = turn_y(points, self.turn) if self.turn else points
-        depth = np.maximum(np.float32(self.distance) - points[..., 2], np.float32(0.05))
-        column = self.middle + self.focal * points[..., 0] / depth
-        row = self.horizon + self.focal * (self.eye - points[..., 1]) / depth
-        return column.astype(np.float32), row.astype(np.float32), depth
+        right, up, ahead = turn_y(np.eye(3, dtype=np.float32), -self.turn)
+        depth = np.maximum(np.float32(self.distance) - points @ ahead, np.float32(0.05))
+        scale = np.float32(self.focal) / depth
+        column = points @ right * scale + np.float32(self.middle)
+        row = (np.float32(self.eye) - points @ up) * scale + np.float32(self.horizon)
+        return column, row, depth
 
-    def to_eye(self, points: Array) -> Array:
-        """Unit vectors [..., 3] from points to the camera."""
-        way = turn_y(floats([0, self.eye, self.distance]), -self.turn) - points
-        return way / np.linalg.norm(way, axis=-1, keepdims=True)
+    @property
+    def place(self) -> Array:
+        """[3] where the camera is among the surfaces as they are before they are turned."""
+        return turn_y(floats([0, self.eye, self.distance]), -self.turn)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class LightCamera:
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
         """Points [..., 3] -> columns, rows, depth in metres (larger is further from the light)."""
-        own = points @ self.axes.T
-        column = self.origin[0] + own[..., 0] * self.scale
-        row = self.origin[1] - own[..., 1] * self.scale
-        return column.astype(np.float32), row.astype(np.float32), (100 - own[..., 2]).astype(np.float32)
+        right, up, towards = self.axes
+        column = points @ (right * np.float32(self.scale)) + np.float32(self.origin[0])
+        row = np.float32(self.origin[1]) - points @ (up * np.float32(self.scale))
+        return column, row, _FAR - points @ towards

@@ -1,5 +1,7 @@
 """Smooth noise in space, a function of place and seed alone."""
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -63,11 +65,20 @@ def ripples(points: Array, scale: float | tuple[float, float, float], seed: int 
     Returns:
         [...]
     """
-    place = np.asarray(points, np.float32) * (np.float32(2 * np.pi) / np.asarray(scale, np.float32))
+    ways, phases = _waves(seed)
+    ways = ways * (np.float32(2 * np.pi) / np.asarray(scale, np.float32))
+    places = np.asarray(points, np.float32)
+    first, second, third = (ways @ places.reshape(-1, 3).T).reshape(3, *places.shape[:-1])
+    first = np.sin(first + phases[0])
+    second = np.sin(second + phases[1] + np.float32(1.5) * first)
+    third = np.sin(third + phases[2] + second)
+    return np.float32(0.6) * second + np.float32(0.4) * third
+
+
+@functools.lru_cache(maxsize=256)
+def _waves(seed: int) -> tuple[Array, Array]:
+    """Directions [3, 3] of three waves, as long as they have waves in 2 pi, and their phases [3]; never written to."""
     rng = np.random.Generator(np.random.PCG64(seed))
     ways = rng.normal(size=(3, 3)).astype(np.float32)
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
-    phase = rng.uniform(0, 6.28, 3).astype(np.float32)
-    first = np.sin(place @ ways[0] + phase[0])
-    second = np.sin(place @ ways[1] * np.float32(1.37) + phase[1] + 1.5 * first)
-    return (0.6 * second + 0.4 * np.sin(place @ ways[2] * np.float32(0.73) + phase[2] + second)).astype(np.float32)
+    return ways * np.array([[1], [1.37], [0.73]], np.float32), rng.uniform(0, 6.28, 3).astype(np.float32)

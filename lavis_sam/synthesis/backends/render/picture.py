@@ -1,5 +1,6 @@
 """Surfaces in, a cut-out picture out."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,9 @@ import numpy as np
 
 from lavis_sam.synthesis.backends.render.arrays import Array
 from lavis_sam.synthesis.backends.render.camera import Camera
+from lavis_sam.synthesis.backends.render.mesh import mesh_of
 from lavis_sam.synthesis.backends.render.paint import srgb
-from lavis_sam.synthesis.backends.render.raster import bounds, rasterise
+from lavis_sam.synthesis.backends.render.raster import Frame, bounds, rasterise
 from lavis_sam.synthesis.backends.render.shading import Lighting, shade
 from lavis_sam.synthesis.backends.render.surfaces import Surface
 from lavis_sam.synthesis.backends.types import Polygon, Rgba
@@ -19,6 +21,10 @@ _OVERSAMPLING = 2
 # Blur of the working picture before it is reduced: together they make a soft edge of about one pixel.
 _REDUCTION_BLUR = 0.7
 _MARGIN = 4
+# Above the knee, light bends towards white.
+_KNEE = np.float32(0.75)
+# The table of developed light: its steps, and the light at its end.
+_LIGHT_STEPS, _BRIGHTEST = 1 << 16, 4.0
 
 
 @dataclass(frozen=True)
@@ -61,35 +67,45 @@ def render(
         light: The studio.
     """
     size = _OVERSAMPLING
-    rough = Camera(eye, distance, turn=turn)
-    left, top, right, bottom = bounds(surfaces, rough)
+    coarse = np.stack([surface.coarse for surface in surfaces])
+    left, top, right, bottom = bounds(coarse, Camera(eye, distance, turn=turn))
     focal = size * height / (bottom - top)
     if width is not None:
         focal = min(focal, size * width / (right - left))
     camera = Camera(eye, distance, focal, size * _MARGIN - left * focal, size * _MARGIN - top * focal, turn)
     columns = size * (int((right - left) * focal / size) + 2 * _MARGIN + 1)
     rows = size * (int((bottom - top) * focal / size) + 2 * _MARGIN + 1)
-    frame = rasterise(surfaces, camera, columns, rows)
-    colour = shade(frame, surfaces, camera, light or Lighting())
-    rgba = _reduce(srgb(_tone(colour)), frame.owner >= 0, rows, columns)
+    mesh = mesh_of(surfaces, *camera.project(coarse)[:2])
+    frame = rasterise(mesh, camera, columns, rows)
+    rgba = _reduce(frame, _developed(shade(frame, mesh, camera, light or Lighting())))
     x, y, wide, high = cv2.boundingRect((rgba[..., 3] > 0).astype(np.uint8))
     own = Camera(eye, distance, focal / size, camera.middle / size - x, camera.horizon / size - y, turn)
     return Picture(np.ascontiguousarray(rgba[y : y + high, x : x + wide]), own)
 
 
-def _tone(colour: Array) -> Array:
-    """Bright parts bend towards white instead of being cut off."""
-    knee = np.float32(0.75)
-    over = np.maximum(colour - knee, 0)
-    return np.minimum(colour, knee) + over / (1 + over / (1 - knee))
+def _developed(light: Array) -> Array:
+    """Linear light as sRGB in [0, 1], like `srgb`, but bright parts bend towards white instead of being cut off."""
+    steps = np.minimum(light * np.float32(_LIGHT_STEPS / _BRIGHTEST), _LIGHT_STEPS - 1).astype(np.uint16)
+    return _development()[steps]
 
 
-def _reduce(colour: Array, there: np.ndarray, rows: int, columns: int) -> Rgba:
-    """The working picture at its final size, colours not multiplied by alpha."""
-    alpha = there.astype(np.float32).reshape(rows, columns)
-    layers = np.dstack([colour.reshape(rows, columns, 3) * alpha[..., None], alpha])
-    layers = cv2.GaussianBlur(layers, (0, 0), _REDUCTION_BLUR)
-    small = cv2.resize(layers, (columns // _OVERSAMPLING, rows // _OVERSAMPLING), interpolation=cv2.INTER_AREA)
-    share = small[..., 3:]
-    straight = np.divide(small[..., :3], share, out=np.zeros_like(small[..., :3]), where=share > 1e-3)
-    return np.round(np.clip(np.dstack([straight, share]), 0, 1) * 255).astype(np.uint8)
+@functools.cache
+def _development() -> Array:
+    light = (np.arange(_LIGHT_STEPS, dtype=np.float32) + np.float32(0.5)) * np.float32(_BRIGHTEST / _LIGHT_STEPS)
+    over = np.maximum(light - _KNEE, 0)
+    return srgb(np.minimum(light, _KNEE) + over / (1 + over / (1 - _KNEE)))
+
+
+def _reduce(frame: Frame, colour: Array) -> Rgba:
+    """The working picture at its final size, colours [3, n] not multiplied by alpha."""
+    layers = np.zeros((4, frame.height * frame.width), np.float32)
+    for layer, values in zip(layers, (*colour, 1), strict=True):
+        layer[frame.pixels] = values
+    size = (frame.width // _OVERSAMPLING, frame.height // _OVERSAMPLING)
+    small = np.empty((4, size[1], size[0]), np.float32)
+    for layer, reduced in zip(layers.reshape(4, frame.height, frame.width), small, strict=True):
+        blurred = cv2.GaussianBlur(layer, (0, 0), _REDUCTION_BLUR)
+        cv2.resize(blurred, size, dst=reduced, interpolation=cv2.INTER_AREA)
+    small[:3] /= np.maximum(small[3], np.float32(1e-3))
+    small *= 255
+    return np.dstack([np.rint(np.clip(layer, 0, 255)).astype(np.uint8) for layer in small])

@@ -1,5 +1,9 @@
-"""Light on a frame: a soft key light with shadows, a bright surround, and darker folds and corners."""
+"""Light on a frame: a soft key light with shadows, a bright surround, and darker folds and corners.
 
+Lists of points and colours are [3, n] here: NumPy is several times faster along long axes than along short ones.
+"""
+
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,16 +12,21 @@ import numpy as np
 
 from lavis_sam.synthesis.backends.render.arrays import Array
 from lavis_sam.synthesis.backends.render.camera import Camera, LightCamera
-from lavis_sam.synthesis.backends.render.mesh import SAMPLES, cells_for, looked_up, table
-from lavis_sam.synthesis.backends.render.raster import Frame, bounds, rasterise
-from lavis_sam.synthesis.backends.render.surfaces import Shape, Surface, turn_y, unit
+from lavis_sam.synthesis.backends.render.mesh import Mesh, cells_for, continued, looked_up, nodes
+from lavis_sam.synthesis.backends.render.raster import Frame, bounds, depth_map
+from lavis_sam.synthesis.backends.render.surfaces import Bump, Shape, turn_y, unit
 
+# Half the size of the patch, as a share of the whole surface, that tells which way a surface faces.
 _STEP = np.float32(2e-3)
-_SHADOW_PIXELS = 300
+# Metres between the places that tell how steep a bump is.
+_BUMP_STEP = np.float32(1e-3)
 _MOST_CELLS = 120
+_SHADOW_PIXELS = 300
 # Metres: below this a surface would shade itself.
 _SHADOW_BIAS = 0.014
 _SHADOW_TAPS = ((0.0, 0.0), (1.6, 0.4), (-1.6, -0.4), (0.4, -1.6), (-0.4, 1.6), (1.1, 1.3), (-1.1, 1.3), (1.3, -1.1))
+# Pixels around the shadow map: more than the taps reach.
+_SHADOW_MARGIN = 4
 # Reach (share of the figure's height) and strength of the occlusion between near and far parts.
 _OCCLUSION = ((0.012, 0.55), (0.035, 0.60))
 
@@ -39,101 +48,133 @@ class Lighting:
     floor: float = 0.26
 
 
-def shade(frame: Frame, surfaces: Sequence[Surface], camera: Camera, light: Lighting) -> Array:
-    """Linear colours [H * W, 3] of a frame; zero where there is nothing."""
-    colour = np.zeros((frame.width * frame.height, 3), np.float32)
-    places = np.zeros_like(colour)
-    normals = np.zeros_like(colour)
-    gloss = np.zeros(len(colour), np.float32)
-    order = np.argsort(frame.owner, kind="stable")
-    starts = np.searchsorted(frame.owner[order], np.arange(len(surfaces) + 1))
-    for index, surface in enumerate(surfaces):
-        cells = order[starts[index] : starts[index + 1]]
-        if len(cells):
-            u, v = frame.u[cells], frame.v[cells]
-            places[cells], normals[cells] = _place_and_normal(surface, u, v)
-            colour[cells] = surface.paint(u, v, places[cells])
-            gloss[cells] = surface.gloss
-    there = frame.owner >= 0
-    places, normals, gloss = places[there], normals[there], gloss[there]
-    view = camera.to_eye(places)
-    normals *= np.where((normals * view).sum(axis=1, keepdims=True) < 0, -1, 1)
+def shade(frame: Frame, mesh: Mesh, camera: Camera, light: Lighting) -> Array:
+    """Linear colours [3, n] of a frame's pixels."""
+    places, normals, colour = _found(frame, mesh)
+    gloss = np.repeat([np.float32(surface.gloss) for surface in mesh.surfaces], np.diff(frame.starts))
+    view = _unit(camera.place[:, None] - places)
+    normals = _unit(normals)
+    normals *= np.where(_dot(normals, view) < 0, np.float32(-1), np.float32(1))
     key = turn_y(unit(light.key), -camera.turn)
     # Light wraps a little around the edge, as from a large lamp.
-    facing = np.clip((normals @ key + 0.18) / 1.18, 0, 1)
-    lit = facing * _lit(surfaces, places, normals, key)
-    surround = light.floor + (light.sky - light.floor) * (0.5 + 0.5 * normals[:, 1])
-    occlusion = _occlusion(frame, there)
-    bright = surround * occlusion + light.key_strength * lit * (0.35 + 0.65 * occlusion)
-    half = unit(key + view)
-    shine = gloss * np.clip((normals * half).sum(axis=1), 0, 1) ** 28 * (0.3 + 0.7 * lit)
-    colour[there] = colour[there] * bright[:, None] + shine[:, None] * 0.8
+    lit = np.clip((key @ normals + np.float32(0.18)) / np.float32(1.18), 0, 1)
+    lit *= _lit(mesh, places, normals, key)
+    surround = normals[1] * np.float32((light.sky - light.floor) / 2) + np.float32((light.sky + light.floor) / 2)
+    occlusion = _occlusion(frame)
+    bright = surround * occlusion + np.float32(light.key_strength) * lit * (0.35 + 0.65 * occlusion)
+    half = _unit(key[:, None] + view)
+    shine = gloss * np.clip(_dot(normals, half), 0, 1) ** 28 * (0.24 + 0.56 * lit)
+    colour *= bright
+    colour += shine
     return colour
 
 
-def _place_and_normal(surface: Surface, u: Array, v: Array) -> tuple[Array, Array]:
-    cells = (_cells(u), _cells(v))
-    here = looked_up(table(surface.shape.point, *cells), u, v)
-    across = looked_up(table(lambda u, v: _difference(surface.shape, u, v, 0), *cells), u, v)
-    along = looked_up(table(lambda u, v: _difference(surface.shape, u, v, 1), *cells), u, v)
-    normal = unit(np.cross(across, along))
-    if surface.bump is None:
-        return here, normal
-    bump = surface.bump
-    across += normal * (bump(here + across / 2) - bump(here - across / 2))[:, None]
-    along += normal * (bump(here + along / 2) - bump(here - along / 2))[:, None]
-    return here, unit(np.cross(across, along))
+def _found(frame: Frame, mesh: Mesh) -> tuple[Array, Array, Array]:
+    """Points, normals of any length, and the surfaces' own colours, all [3, n]."""
+    places, normals, colour = np.empty((3, 3, len(frame.pixels)), np.float32)
+    own = [slice(*ends) for ends in itertools.pairwise(frame.starts)]
+    seen = [index for index, pixels in enumerate(own) if pixels.start < pixels.stop]
+    nets = _nets([mesh.surfaces[index].shape for index in seen], [_cells(own[index]) for index in seen])
+    for index, net in zip(seen, nets, strict=True):
+        surface, pixels = mesh.surfaces[index], own[index]
+        u, v = frame.u[pixels], frame.v[pixels]
+        found = looked_up(net, u, v)
+        here, normal = np.ascontiguousarray(found[:, :3]), found[:, 3:]
+        if surface.bump is not None:
+            normal = _bumped(surface.bump, here, unit(normal))
+        places[:, pixels], normals[:, pixels], colour[:, pixels] = here.T, normal.T, surface.paint(u, v, here).T
+    return places, normals, colour
 
 
-def _cells(places: Array) -> int:
+def _dot(first: Array, second: Array) -> Array:
+    """Scalar products [n] of vectors [3, n]."""
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
+
+
+def _unit(vectors: Array) -> Array:
+    """Vectors [3, n] with length 1."""
+    return vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), np.float32(1e-9))
+
+
+def _cells(pixels: slice) -> int:
     """Enough cells for the pixels that a surface has along an axis, as a square of them would have."""
-    return cells_for(min(_MOST_CELLS * SAMPLES, round(2 * len(places) ** 0.5)))
+    return min(_MOST_CELLS, cells_for(1.6 * (pixels.stop - pixels.start) ** 0.5))
 
 
-def _difference(shape: Shape, u: Array, v: Array, axis: int) -> Array:
-    """How far a shape goes along u (axis 0) or v (axis 1) near a place."""
-    # Poles and seams have no derivative; a hair's breadth beside them there is one.
-    v = np.clip(v, 2 * _STEP, 1 - 2 * _STEP)
-    if axis == 0:
-        return shape.point(u + _STEP, v) - shape.point(u - _STEP, v)
-    return shape.point(u, v + _STEP) - shape.point(u, v - _STEP)
+def _nets(shapes: Sequence[Shape], cells: Sequence[int]) -> list[Array]:
+    """[cells + 2, cells + 2, 6]: point and normal of each shape at its nodes, ready to be `looked_up`.
+
+    Normals are as long as the surface is stretched there, so that what is between a wide part and a narrow edge faces
+    almost as the wide part does.
+    """
+    corners = [_corners(shape, count) for shape, count in zip(shapes, cells, strict=True)]
+    # What follows is one calculation for all shapes.
+    low_low, low_high, high_low, high_high = np.concatenate(corners, axis=2).swapaxes(0, 1)
+    point = (low_low + low_high + high_low + high_high) / 4
+    # Metres in u or v, so that the products do not become too small for a float.
+    (x, y, z), (right, up, ahead) = ((ends / (2 * _STEP)) for ends in (high_high - low_low, low_high - high_low))
+    entries = np.stack([*point, y * ahead - z * up, z * right - x * ahead, x * up - y * right], axis=1)
+    ends = np.cumsum([(count + 2) ** 2 for count in cells])[:-1]
+    split = zip(np.split(entries, ends), cells, strict=True)
+    return [continued(own.reshape(count + 2, count + 2, 6)) for own, count in split]
 
 
-def _lit(surfaces: Sequence[Surface], places: Array, normals: Array, key: Array) -> Array:
+def _corners(shape: Shape, cells: int) -> Array:
+    """[3, 4, nodes]: the corners of a small patch around each node."""
+    # Poles have no normal; a hair's breadth beside them there is one.
+    u, v = nodes(cells), np.clip(nodes(cells), 2 * _STEP, 1 - 2 * _STEP)
+    steps = np.array([-_STEP, _STEP])[:, None]
+    found = shape.point((u + steps)[:, None, :, None], (v + steps)[None, :, None, :])
+    return found.reshape(4, -1, 3).transpose(2, 0, 1)
+
+
+def _bumped(bump: Bump, points: Array, normals: Array) -> Array:
+    """Normals [n, 3] of a surface that a bump has raised, in other lengths."""
+    here = bump(points)
+    ways = np.eye(3, dtype=np.float32) * _BUMP_STEP
+    slope = np.stack([(bump(points + way) - here) / _BUMP_STEP for way in ways], axis=-1)
+    return normals - slope + normals * np.einsum("ij,ij->i", normals, slope)[:, None]
+
+
+def _lit(mesh: Mesh, places: Array, normals: Array, key: Array) -> Array:
     """Share of the key light that reaches each place, [n]."""
-    throwing = [surface for surface in surfaces if surface.shadows]
     first = LightCamera.towards(key, 1.0)
+    throwing = np.stack([surface.coarse for surface in mesh.surfaces if surface.shadows])
     left, top, right, bottom = bounds(throwing, first)
     scale = _SHADOW_PIXELS / max(right - left, bottom - top)
-    view = LightCamera(first.axes, scale, (4 - left * scale, 4 - top * scale))
-    width, height = int((right - left) * scale) + 9, int((bottom - top) * scale) + 9
-    depth = rasterise(throwing, view, width, height).depth.reshape(height, width)
-    # Surfaces that face away from the light need no shadow map, and grazing ones a little more distance from it.
-    column, row, own = view.project(places + normals * np.float32(1.2 / scale))
-    reached = np.zeros(len(places), np.float32)
+    view = LightCamera(first.axes, scale, (_SHADOW_MARGIN - left * scale, _SHADOW_MARGIN - top * scale))
+    width, height = (int(size * scale) + 2 * _SHADOW_MARGIN + 1 for size in (right - left, bottom - top))
+    depth = depth_map(mesh, view, width, height).reshape(-1)
+    # Grazing places need a little more distance from the map than the bias.
+    column, row, own = view.project((places + normals * np.float32(1.2 / scale)).T)
+    own -= np.float32(_SHADOW_BIAS)
+    np.clip(column, _SHADOW_MARGIN, width - _SHADOW_MARGIN, out=column)
+    np.clip(row, _SHADOW_MARGIN, height - _SHADOW_MARGIN, out=row)
+    reached = np.zeros(len(own), np.uint8)
     for right_by, down_by in _SHADOW_TAPS:
-        x = np.clip(np.round(column + right_by - 0.5).astype(np.int32), 0, width - 1)
-        y = np.clip(np.round(row + down_by - 0.5).astype(np.int32), 0, height - 1)
-        reached += own - np.float32(_SHADOW_BIAS) <= depth[y, x]
+        at = (row + np.float32(down_by)).astype(np.int32) * np.int32(width)
+        at += (column + np.float32(right_by)).astype(np.int32)
+        reached += own <= depth.take(at)
     return reached / np.float32(len(_SHADOW_TAPS))
 
 
-def _occlusion(frame: Frame, there: np.ndarray) -> Array:
+def _occlusion(frame: Frame) -> Array:
     """1 in the open, less where nearer parts surround a place, [n]."""
-    mask = there.reshape(frame.height, frame.width).astype(np.float32)
-    depth = np.where(there, frame.depth, 0).astype(np.float32).reshape(frame.height, frame.width)
+    mask, depth = np.zeros((2, frame.height * frame.width), np.float32)
+    mask[frame.pixels], depth[frame.pixels] = 1, frame.depth
     # Blurs this wide need no more than a quarter of the pixels.
-    size = (frame.width, frame.height)
     small_mask, small_depth = (
-        cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for plane in (mask, depth)
+        cv2.resize(plane.reshape(frame.height, frame.width), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        for plane in (mask, depth)
     )
-    rows = np.nonzero(mask.any(axis=1))[0]
+    rows = np.flatnonzero(small_mask.any(axis=1))
     figure = float(rows[-1] - rows[0] + 1) if len(rows) else 1.0
-    open_share = np.ones_like(mask)
+    open_share = np.ones(len(frame.pixels), np.float32)
     for reach, strength in _OCCLUSION:
-        sigma = max(1.0, reach * figure / 2)
+        sigma = max(1.0, reach * figure)
         weight = cv2.GaussianBlur(small_mask, (0, 0), sigma)
-        near = cv2.resize(cv2.GaussianBlur(small_depth, (0, 0), sigma) / np.maximum(weight, 1e-4), size)
-        behind = np.clip((depth - near) / (0.03 + 2 * reach), 0, 1)
-        open_share *= 1 - strength * behind * mask
-    return open_share.reshape(-1)[there]
+        near = cv2.GaussianBlur(small_depth, (0, 0), sigma) / np.maximum(weight, 1e-4)
+        around = cv2.resize(near, (frame.width, frame.height)).reshape(-1)[frame.pixels]
+        behind = np.clip((frame.depth - around) / np.float32(0.03 + 2 * reach), 0, 1)
+        open_share *= 1 - np.float32(strength) * behind
+    return open_share
