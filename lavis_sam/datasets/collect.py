@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from lavis_sam.datasets.formats.picture_folder import PICTURE_SUFFIXES, has_picture_suffix
+from lavis_sam.datasets.formats.picture_folder import PICTURE_SUFFIXES, has_picture_suffix, walked
 from lavis_sam.datasets.formats.reading import REFERENCE_SEPARATOR
 from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.schema import scan_records
@@ -72,7 +72,7 @@ def _folders(root: Path) -> list[tuple[str, list[str]]]:
     if not root.is_dir():
         raise SamDataError(f"{root}: there is no such folder.")
     found: list[tuple[str, list[str]]] = []
-    for folder, below, files in os.walk(root):
+    for folder, below, files in walked(root):
         below[:] = [name for name in below if not name.startswith(".")]
         found.append((folder, [name for name in files if not name.startswith(".")]))
         found += [(path, []) for name in below if os.path.islink(path := os.path.join(folder, name))]

@@ -1,9 +1,12 @@
 """Folders of pictures with a text become samples; what does not is told."""
 
+import os
+
 import pytest
 from PIL import Image
 
 from lavis_sam.datasets.collect import collect_folder
+from lavis_sam.datasets.formats.picture_folder import PictureFolder
 from lavis_sam.errors import SamDataError
 
 
@@ -105,3 +108,19 @@ def test_wrong_arguments(tmp_path):
         collect_folder(tmp_path / "gone", "What?")
     with pytest.raises(SamDataError, match="found an empty text"):
         collect_folder(tmp_path, " ")
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_an_empty_one(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    listed = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SamDataError, match=r"locked: cannot be listed \(Permission denied\)\. Check that"):
+        collect_folder(tmp_path, "What do the pictures share?")
+    with pytest.raises(SamDataError, match="locked: cannot be listed"):
+        PictureFolder(tmp_path).find(["missing.jpg"])

@@ -2,9 +2,11 @@
 
 import os
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from lavis_sam.datasets.paths import leaves_root
+from lavis_sam.errors import SamDataError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -69,12 +71,27 @@ class PictureFolder:
     def _walked(self) -> list[str]:
         if self._files is None:
             self._files = []
-            for folder, folders, files in os.walk(self._root):
+            for folder, folders, files in walked(self._root):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 below = os.path.relpath(folder, self._root).replace(os.sep, "/")
                 prefix = "" if below == "." else f"{below}/"
                 self._files += [prefix + name for name in files if has_picture_suffix(name)]
         return self._files
+
+
+def walked(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk`, except that a folder which cannot be listed is an error and not an empty one.
+
+    Raises:
+        SamDataError: It names the folder.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise SamDataError(
+            f"{error.filename}: cannot be listed ({error.strerror}). Check that the folder is there and readable."
+        ) from error
+
+    return os.walk(root, onerror=refuse)
 
 
 def has_picture_suffix(name: str) -> bool:
