@@ -56,7 +56,7 @@ class PanoramaInpainter:
     """Sets the objects into a view of a known scene whose horizon is the composite's, with shadows on its ground."""
 
     name = "panoramas"
-    version = "1"
+    version = "2"
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[Rgb]:
         """See `Inpainter.inpaint`."""

@@ -221,11 +221,10 @@ def _slant(light: Direction) -> tuple[float, float]:
     run = float(np.hypot(x, z))
     rise = max(y, _LOWEST_LIGHT * run, 1e-3)
     to_right, away = -x / rise, z / rise
-    # Lamps overhead throw shadows too, close to the feet.
+    # Lamps overhead throw shadows too, close to the feet and rather behind: in front of a thing with depth the shadow
+    # of its flat picture would lie apart from it.
     least = max(_LEAST_AWAY * float(np.hypot(to_right, away)), 0.22)
-    if abs(away) < least:
-        away = least if away >= 0 else -least
-    return to_right, away
+    return to_right, away if abs(away) >= least else least
 
 
 def _tint(background: Background) -> npt.NDArray[np.float32]:
