@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import types
+import typing
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +21,7 @@ from lavis_sam.synthesis.stages.describe import DescribeStage
 from lavis_sam.synthesis.stages.inpaint import InpaintStage
 from lavis_sam.synthesis.stages.segment import SegmentStage
 from lavis_sam.synthesis.stages.write import WriteStage
+from lavis_sam.values import problem_with
 
 _HERE = "lavis_sam.synthesis"
 # Job -> name -> "module:factory". A factory's arguments are the backend's options.
@@ -138,7 +141,8 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
         place: The configuration key, for messages.
 
     Raises:
-        SamConfigurationError: An unknown name, unknown or missing options, or a package that is not installed.
+        SamConfigurationError: An unknown name, options that are unknown, missing or of another type, or a package that
+            is not installed.
     """
     path = backend.backend if ":" in backend.backend else BACKENDS[job].get(backend.backend)
     if path is None:
@@ -154,10 +158,20 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
         if parameter.default is parameter.empty and name not in backend.options and name not in context
     ]
     problems += [f"{place}.{name}: missing; {backend.backend} needs it." for name in missing]
+    for option, value in backend.options.items():
+        wanted = known[option].annotation if option in known else None
+        if _is_plain(wanted) and (wrong := problem_with(value, wanted, {})):
+            problems.append(f"{place}.{option}: found {value!r}, {wrong}.")
     if problems:
         raise SamConfigurationError("\n".join(problems))
     fitting = {name: value for name, value in context.items() if name in known}
     return factory(**{**fitting, **backend.options})
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Whether it is a type that a YAML file has values of; what else a factory may want it checks itself."""
+    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return all(kind in (str, int, float, bool, type(None)) for kind in kinds)
 
 
 def _resolve(path: str, place: str) -> Callable[..., Any]:

@@ -2,8 +2,8 @@
 
 4.6 MB, about 0.1 s a picture on one thread. Good at one object before a plain backdrop, which is what source pictures
 are. The network sees the picture small; a guided filter (He et al., Guided Image Filtering, 2010) then fits its soft
-outline to the picture's own edges. That is as exact as the network at the 320 pixels it was trained with, in less than
-half the time.
+outline to the picture's own edges. That is as exact as the network alone at its authors' 320 pixels, in less than half
+the time.
 """
 
 import functools
