@@ -1,6 +1,7 @@
 """Other models under the same data, prompts and protocol as SAM; each is an `Answerer` of `lavis_sam.evaluation`.
 
     loading     a folder of transformers' format -> one of the two local answerers
+    local       what the two local answerers share
     chat        any image-text-to-text model with a chat template
     q_former    BLIP-2 and InstructBLIP: every picture's tokens one after the other
     search      the published decoding, in transformers' words

@@ -1,23 +1,24 @@
 """Any image-text-to-text model of transformers' with a chat template: LLaVA-interleave, Idefics, Qwen-VL and others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from lavis_sam.baselines.search import check_comparable, search_arguments
+from lavis_sam.baselines.local import LocalAnswerer
+from lavis_sam.baselines.search import search_arguments
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation import Question
-from lavis_sam.evaluation.identity import weights_fingerprint
 from lavis_sam.models.decoding import Decoding
 
 
-class ChatAnswerer:
+class ChatAnswerer(LocalAnswerer):
     """Asks one question a conversation: all pictures in order, then the instruction as it is.
 
     Batches are padded on the left, so that an answer does not depend on the other questions of a batch.
     """
+
+    prompt = "one user turn of the model's chat template: all pictures, then the instruction"
 
     def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
         """Prepare the processor.
@@ -31,8 +32,7 @@ class ChatAnswerer:
         Raises:
             SamConfigurationError: No chat template, or a decoding that cannot be compared.
         """
-        self._decoding = decoding or Decoding()
-        check_comparable(self._decoding)
+        super().__init__(model, processor, name=name, decoding=decoding)
         tokenizer = getattr(processor, "tokenizer", None)
         if tokenizer is None or not getattr(processor, "chat_template", None):
             raise SamConfigurationError(
@@ -43,27 +43,13 @@ class ChatAnswerer:
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        self._model, self._processor, self._name = model, processor, name
         self._pad = tokenizer.pad_token_id
         self._start = tokenizer.bos_token or ""
         self._picture_mark = str(getattr(processor, "image_token", None) or "")
 
     def describe(self) -> Mapping[str, Any]:
-        """Name, weights, precision, decoding, and how the question is put."""
-        return {
-            "model": self._name,
-            "weights": weights_fingerprint(self._model),
-            "architecture": type(self._model).__name__,
-            "precision": str(self._model.dtype).removeprefix("torch."),
-            "prompt": "one user turn of the model's chat template: all pictures, then the instruction",
-            "chat_template": self._processor.chat_template,
-            "decoding": asdict(self._decoding),
-        }
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return torch.device(self._model.device)
+        """See `LocalAnswerer.describe`; the template is part of what the model was asked."""
+        return {**super().describe(), "chat_template": self._processor.chat_template}
 
     @torch.no_grad()
     def answer(self, questions: Sequence[Question]) -> list[str]:

@@ -5,24 +5,25 @@ picture goes through vision encoder and Q-Former alone, and the visual tokens of
 order, before the instruction. InstructBLIP's Q-Former reads the instruction beside every picture.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lavis_sam.baselines.search import check_comparable, search_arguments
+from lavis_sam.baselines.local import LocalAnswerer
+from lavis_sam.baselines.search import search_arguments
 from lavis_sam.evaluation import Question
-from lavis_sam.evaluation.identity import weights_fingerprint
 from lavis_sam.models.decoding import Decoding
 
 # The released code cuts what the Q-Former reads, on its left; what the language model reads is never cut.
 Q_FORMER_TOKENS = 128
 
 
-class QFormerAnswerer:
+class QFormerAnswerer(LocalAnswerer):
     """A `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration`, asked about several pictures."""
+
+    prompt = "the visual tokens of each picture one after the other, then the instruction"
 
     def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
         """Prepare the tokenizers.
@@ -36,28 +37,10 @@ class QFormerAnswerer:
         Raises:
             SamConfigurationError: A decoding that cannot be compared.
         """
-        self._decoding = decoding or Decoding()
-        check_comparable(self._decoding)
-        self._model, self._processor, self._name = model, processor, name
+        super().__init__(model, processor, name=name, decoding=decoding)
         self._q_former_tokenizer = getattr(processor, "qformer_tokenizer", None)
         if self._q_former_tokenizer is not None:
             self._q_former_tokenizer.truncation_side = "left"
-
-    def describe(self) -> Mapping[str, Any]:
-        """Name, weights, precision, decoding, and how the question is put."""
-        return {
-            "model": self._name,
-            "weights": weights_fingerprint(self._model),
-            "architecture": type(self._model).__name__,
-            "precision": str(self._model.dtype).removeprefix("torch."),
-            "prompt": "the visual tokens of each picture one after the other, then the instruction",
-            "decoding": asdict(self._decoding),
-        }
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return torch.device(self._model.device)
 
     @torch.no_grad()
     def answer(self, questions: Sequence[Question]) -> list[str]:
