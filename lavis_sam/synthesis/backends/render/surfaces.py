@@ -333,7 +333,7 @@ def _with_caps(stations: Array, ends: tuple[bool, bool]) -> Array:
 
 
 def _cap(last: Array, before: Array) -> Array:
-    """[_CAP_STATIONS - 1, 5]: the stations that close the end at `last`."""
+    """[6, 5]: the stations that close the end at `last`."""
     way = unit(last[:3] - before[:3]) * last[3:].mean()
     return np.concatenate([last[:3] + _CAP_OUT * way, last[3:] * _CAP_RADIUS], axis=1)
 
