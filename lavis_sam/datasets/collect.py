@@ -4,8 +4,9 @@ import os
 import re
 from pathlib import Path
 
-from lavis_sam.datasets.formats.picture_folder import PICTURE_SUFFIXES, has_picture_suffix, walked
+from lavis_sam.datasets.formats.picture_folder import PICTURE_SUFFIXES, has_picture_suffix
 from lavis_sam.datasets.formats.reading import REFERENCE_SEPARATOR
+from lavis_sam.datasets.paths import walked
 from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.schema import scan_records
 from lavis_sam.errors import SamDataError

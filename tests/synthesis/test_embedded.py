@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.backends.scenes import has_room, scene_names
 from lavis_sam.synthesis.embedded import PanoramaInpainter, TemplateBackgrounds, TemplateDescriber, U2NetpSegmenter
 from lavis_sam.synthesis.protocols import BackgroundRequest, DescribeRequest, Draw, InpaintRequest
@@ -221,11 +221,6 @@ def test_a_place_is_chosen_with_room_for_what_stands_there():
     places = {TemplateBackgrounds().write([request(seed, company=(far,))])[0].scene for seed in range(40)}
     assert len(places) > 2
     assert places <= set(roomy)
-
-
-def test_a_side_too_small_for_the_network_is_refused():
-    with pytest.raises(SamConfigurationError, match=r"stages\.segment\.side: found 32, wanted 64"):
-        U2NetpSegmenter(side=32)
 
 
 @pytest.mark.usefixtures("small")

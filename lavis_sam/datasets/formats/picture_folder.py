@@ -2,11 +2,9 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
-from lavis_sam.datasets.paths import leaves_root
-from lavis_sam.errors import SamDataError
+from lavis_sam.datasets.paths import leaves_root, walked
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -37,6 +35,9 @@ class PictureFolder:
         Returns:
             What was found; the best name itself where nothing was, or where it would leave the root, so that
             `PictureCheck` reports it with all else that is wrong.
+
+        Raises:
+            SamDataError: A folder cannot be listed.
         """
         return tuple(self._find_one(names) for names in pictures)
 
@@ -77,21 +78,6 @@ class PictureFolder:
                 prefix = "" if below == "." else f"{below}/"
                 self._files += [prefix + name for name in files if has_picture_suffix(name)]
         return self._files
-
-
-def walked(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """`os.walk`, except that a folder which cannot be listed is an error and not an empty one.
-
-    Raises:
-        SamDataError: It names the folder.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise SamDataError(
-            f"{error.filename}: cannot be listed ({error.strerror}). Check that the folder is there and readable."
-        ) from error
-
-    return os.walk(root, onerror=refuse)
 
 
 def has_picture_suffix(name: str) -> bool:

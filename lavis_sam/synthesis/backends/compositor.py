@@ -189,8 +189,8 @@ def _cast_shadow(alpha: Plane, feet: float, background: Background) -> Plane:
             near = slice(reached[0], reached[-1] + 1)
             plane = _blurred_at(alpha, max(0.6, blur * (1 + 2.5 * soft) * tall), source_x[near], source_y[near])
             shade[first:][near] += plane * weight[near, None]
-    # The far end fades: light from all sides fills it.
     darkness = _CAST_SOFT + (_CAST - _CAST_SOFT) * background.light_strength
+    # The far end fades: light from all sides fills it.
     fade = np.clip(1.15 - share * (0.55 + 0.75 * soft), 0, 1) * (share >= 0) * darkness
     shade[first:] *= fade[:, None]
     return (shade * _below(background, size)).astype(np.float32)
@@ -198,7 +198,7 @@ def _cast_shadow(alpha: Plane, feet: float, background: Background) -> Plane:
 
 def _blurred_at(plane: Plane, sigma: float, x: Array, y: Array) -> Plane:
     """A plane, blurred by `sigma` pixels, at places (x, y), whose shape the result has."""
-    # What is blurred that much has no detail that every second or fourth pixel would not show.
+    # What is blurred that much has no detail that fewer pixels would not show.
     step = max(1, min(8, int(sigma / 2)))
     small = cv2.resize(plane, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA) if step > 1 else plane
     blurred = cv2.GaussianBlur(small, (0, 0), sigma / step)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from lavis_sam.datasets.paths import walked
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.protocols import LeftOut
 from lavis_sam.synthesis.records import Alpha
@@ -143,8 +144,10 @@ def _in_shop_names(folder: Path, partition: str) -> Iterator[str]:
     """Names of the partition's first column; a count line and a header line come first, columns are padded."""
     path = folder / partition
     if not path.is_file():
-        for file in sorted(existing_folder(folder / "img", "sources.characters.root").rglob("*.jpg")):
-            yield file.relative_to(folder).as_posix()
+        root = existing_folder(folder / "img", "sources.characters.root")
+        for file in sorted(Path(below, name) for below, _, names in walked(root) for name in names):
+            if file.suffix == ".jpg":
+                yield file.relative_to(folder).as_posix()
         return
     rows = lines_of(path)
     count, header = next(rows, ""), next(rows, "")

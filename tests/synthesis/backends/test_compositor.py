@@ -47,6 +47,14 @@ def test_the_shadow_falls_away_from_the_light(sideways, darker):
     assert (left > 1.5 * right) if darker == "left" else (right > 1.5 * left)
 
 
+@pytest.mark.parametrize("ahead", [0.03, -0.03])
+def test_a_lamp_overhead_throws_no_shadow_to_the_front(ahead):
+    """There the shadow of a flat picture would lie apart from a thing with depth."""
+    shade = ground_shadow(pillar(), place(light=(0.0, 0.99, ahead)))
+    assert shade[66:70, 44:52].min() > 0.8, "dark under it"
+    assert shade[72:].max() < 0.2
+
+
 def test_soft_light_throws_softer_shadows():
     hard, soft = (ground_shadow(pillar(), place(strength=strength)) for strength in (1.0, 0.0))
     free = np.ones((SIZE, SIZE), bool)

@@ -7,16 +7,18 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.backends.u2net import segment
 
 
-def test_a_disc_on_a_plain_backdrop_is_found():
+@pytest.mark.parametrize("side", [96, 224])
+def test_a_disc_on_a_plain_backdrop_is_found(side):
+    """At 96 pixels the network's own outline is a pixel off here and there; the picture's edges put it right."""
     y, x = np.mgrid[:200, :240]
     disc = (x - 130) ** 2 + (y - 100) ** 2 < 60**2
     picture = np.where(disc[..., None], (180, 40, 60), (226, 228, 232)).astype(np.uint8)
-    found = segment(picture)
+    found = segment(picture, side=side)
     assert found.shape == (200, 240)
     assert found.dtype == np.float32
     assert (found.min(), found.max()) == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
     both, either = (found > 0.5) & disc, (found > 0.5) | disc
-    assert both.sum() / either.sum() > 0.9
+    assert both.sum() / either.sum() > 0.995
 
 
 @pytest.mark.parametrize("picture", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])

@@ -261,3 +261,17 @@ def test_held_out_groups_are_never_in_both_splits(own, monkeypatch):
     share = sum(groups.is_held_out(name) for name in names) / len(names)
     assert 0.4 < share < 0.6
     assert folders.is_held_out is groups.is_held_out
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path, monkeypatch):
+    (tmp_path / "chair" / "locked").mkdir(parents=True)
+    listed = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SamDataError, match="locked: cannot be listed"):
+        folder(str(tmp_path), "furniture")

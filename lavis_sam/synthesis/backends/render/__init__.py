@@ -9,6 +9,6 @@
     shading     light, shadow, occlusion
     picture     all of it: surfaces in, a cut-out picture out
 
-Everything is numpy on arrays of points; a figure of 480 pixels takes about a tenth of a second on one core. Space is
+Everything is numpy on arrays of points; a figure of 350 pixels takes about a tenth of a second on one core. Space is
 right-handed: x to the right, y up, z towards the viewer, the ground at y = 0.
 """
