@@ -3,10 +3,10 @@
     python benchmarks/data_loading.py                                        # 400 pairs of 640 x 480, 0 and 2 workers
     python benchmarks/data_loading.py --samples 60 --turns 2 --out output/data_loading.json
 
-The plain one is what the authors' evaluation does: a data set that opens each picture with Pillow and converts it to
-RGB, and PyTorch's default collate. All three read the same pictures, use LAVIS's same evaluation processor, the same
+The plain one is what the authors' evaluation does: a data set that opens each image with Pillow and converts it to
+RGB, and PyTorch's default collate. All three read the same images, use LAVIS's same evaluation processor, the same
 batch size and the same number of workers, and take turns; ratios are medians of the turns' own ratios. Ours check each
-picture's size, EXIF orientation and transparency as well, compare checksums (shards), and pad.
+image's size, EXIF orientation and transparency as well, compare checksums (shards), and pad.
 
 Samples/s are wall-clock, and other programs of a shared machine disturb them: so the processor time of the process and
 its workers is given as well, and the machine's load (of the benchmark alone, it is 1 or the number of workers). Files
@@ -34,18 +34,18 @@ from PIL import __version__ as pillow_version
 from torch.utils.data import DataLoader, Dataset
 
 import lavis_sam
+from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
 from lavis_sam.datasets.multi_image import MultiImageDataset, unprocessed
-from lavis_sam.datasets.schema import MultiImageSample, write_annotations
 from lavis_sam.datasets.shards import ShardDataset, write_shards
 from lavis_sam.files import write_json
-from lavis_sam.runners.training_data import build_training_data
+from lavis_sam.training.training_data import build_training_data
 
 PHOTOGRAPHS = Path(lavis_sam.__path__[0]) / "assets" / "photographs"
-INSTRUCTION, ANSWER = "What do both pictures have in common?", "Both pictures show a cup of coffee on a wooden table."
+INSTRUCTION, ANSWER = "What do both images have in common?", "Both images show a cup of coffee on a wooden table."
 
 
 class PlainDataset(Dataset[dict[str, Any]]):
-    """The authors' way of reading: one open per picture, and nothing else."""
+    """The authors' way of reading: one open per image, and nothing else."""
 
     def __init__(self, root: Path, records: list[dict[str, Any]], processor: Callable[[Image.Image], torch.Tensor]):
         self.root, self.records, self.processor = root, records, processor
@@ -72,9 +72,9 @@ def make_data(folder: Path, args: argparse.Namespace) -> list[MultiImageSample]:
         names = tuple(f"{number:05d}_{k}.jpg" for k in range(args.images))
         for k, name in enumerate(names):
             source = sources[(number * args.images + k) % len(sources)]
-            picture = ImageOps.fit(source, (args.width, args.height), Image.Resampling.LANCZOS)
-            picture.paste((number % 256, k, number // 256), (0, 0, 8, 8))
-            picture.save(folder / name, quality=90)
+            image = ImageOps.fit(source, (args.width, args.height), Image.Resampling.LANCZOS)
+            image.paste((number % 256, k, number // 256), (0, 0, 8, 8))
+            image.save(folder / name, quality=90)
         samples.append(MultiImageSample(number, names, INSTRUCTION, ANSWER, (ANSWER,), ""))
     write_annotations(folder / "annotations.json", samples)
     return samples
@@ -200,7 +200,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--samples", type=int, default=400)
-    parser.add_argument("--images", type=int, default=2, help="pictures in a sample")
+    parser.add_argument("--images", type=int, default=2, help="images in a sample")
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--batch-size", type=int, default=20)

@@ -1,6 +1,6 @@
 """transformers' InstructBlipVideo at a model's sizes, with random weights: the other side of a benchmark.
 
-The nearest relative of ours that a user could train instead: several pictures of a sample, each through ViT and
+The nearest relative of ours that a user could train instead: several images of a sample, each through ViT and
 Q-Former by itself, their tokens in one row before the language model. Everything is frozen but the projection.
 """
 
@@ -44,7 +44,7 @@ def build(sizes: ModelSizes, *, dtype: torch.dtype, device: str, gradient_checkp
             encoder_hidden_size=vision.width,
         ).to_dict(),
         text_config=LlamaConfig(
-            vocab_size=language.vocabulary + 1,  # and the place of a picture's token
+            vocab_size=language.vocabulary + 1,  # and the place of an image's token
             hidden_size=language.width,
             intermediate_size=language.intermediate,
             num_hidden_layers=language.layers,

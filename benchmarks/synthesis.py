@@ -20,11 +20,11 @@ from collections import Counter
 from pathlib import Path
 
 from lavis_sam.files import write_json
-from lavis_sam.synthesis.assembly import Assembly
+from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
 from lavis_sam.synthesis.records import Attempt, Draft
+from lavis_sam.synthesis.registry import Assembly
 from lavis_sam.synthesis.run import kinds_of_slots, synthesize
 from lavis_sam.synthesis.runners.local import LocalRunner
-from lavis_sam.synthesis.settings import SynthesisSettings, read_config
 
 # Parts so small that two workers are equally busy until the end.
 PART_SIZE = 2

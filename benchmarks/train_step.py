@@ -32,7 +32,12 @@ import instructblip_video
 from visual_path import peak_megabytes, seconds
 
 from lavis_sam.files import write_json
-from lavis_sam.models.builder import (
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.sequence import enable_gradient_checkpointing, training_inputs
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.planning.forecast import Load, make_plan
+from lavis_sam.weights.builder import (
     PACKAGE,
     PRECISIONS,
     ModelSizes,
@@ -41,14 +46,9 @@ from lavis_sam.models.builder import (
     initialise_vision,
     set_vision_precision,
 )
-from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language import enable_gradient_checkpointing, training_inputs
-from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
-from lavis_sam.planning import Load, make_plan
 
-PROMPT = "Sum up the common factor in these pictures in a single statement."
-ANSWER = "Both pictures show a cat that looks at the camera, on a wooden floor in the morning light."
+PROMPT = "Sum up the common factor in these images in a single statement."
+ANSWER = "Both images show a cat that looks at the camera, on a wooden floor in the morning light."
 MODEL_TYPES = {"tiny": "tiny", "real": "vicuna7b"}
 # float32 on a CPU; half precision rounds the two orders of the same sums differently.
 LOSS_TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 1e-2}

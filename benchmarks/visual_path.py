@@ -28,7 +28,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lavis_sam.files import write_json
-from lavis_sam.models.builder import (
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.weights.builder import (
     PACKAGE,
     PRECISIONS,
     LanguageSizes,
@@ -40,11 +43,8 @@ from lavis_sam.models.builder import (
     initialise_vision,
     set_vision_precision,
 )
-from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 
-PROMPT = "Sum up the common factor in these pictures in a single statement."
+PROMPT = "Sum up the common factor in these images in a single statement."
 # The language model takes no part; only its width does, through llm_proj.
 NO_LANGUAGE = LanguageSizes(width=4096, layers=1, heads=32, intermediate=32)
 SIZES = {

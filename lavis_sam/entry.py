@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from lavis_sam import distributed
-from lavis_sam.configuration import SamConfig
+from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamError
-from lavis_sam.names import registered_class
-from lavis_sam.runners.runner_sam import RunnerSam
-from lavis_sam.runners.settings import RunSettings
+from lavis_sam.plugin.registry import registered_class
+from lavis_sam.plugin.run_config import SamConfig
+from lavis_sam.plugin.runner import RunnerSam
 
 # The exit code of an error that the user can mend, as argparse's own.
 USER_ERROR = 2

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lavis_sam.synthesis.finishing import SAMPLES, read_lines
+from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
 
 MARGIN, LINE, GAP = 10, 17, 4
 FRAME = (170, 174, 180)
@@ -22,7 +22,7 @@ MOST_BYTES = 400_000
 
 
 def sheet(root: Path, samples: list[dict], side: int, columns: int) -> Image.Image:
-    """The samples in a grid of `columns`, pictures `side` pixels high."""
+    """The samples in a grid of `columns`, images `side` pixels high."""
     cards = [card(root, sample, side) for sample in samples]
     width = max(card.width for card in cards)
     rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
@@ -37,31 +37,31 @@ def sheet(root: Path, samples: list[dict], side: int, columns: int) -> Image.Ima
 
 
 def card(root: Path, sample: dict, side: int) -> Image.Image:
-    """One sample: its pictures side by side, question and answer below."""
-    pictures: list[Image.Image] = []
+    """One sample: its images side by side, question and answer below."""
+    images: list[Image.Image] = []
     for entry in sample["pictures"]:
         with Image.open(root / entry["file"]) as file:
             width = round(file.width * side / file.height)
-            picture = file.convert("RGB").resize((width, side), Image.Resampling.LANCZOS)
-        # Icons lie on white: without a frame nobody would see where a picture ends.
-        ImageDraw.Draw(picture).rectangle((0, 0, width - 1, side - 1), outline=FRAME)
-        pictures.append(picture)
-    width = max(sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1), side)
+            image = file.convert("RGB").resize((width, side), Image.Resampling.LANCZOS)
+        # Icons lie on white: without a frame nobody would see where an image ends.
+        ImageDraw.Draw(image).rectangle((0, 0, width - 1, side - 1), outline=FRAME)
+        images.append(image)
+    width = max(sum(image.width for image in images) + GAP * (len(images) - 1), side)
     places = " | ".join(entry["background"]["text"] for entry in sample["pictures"] if entry["background"]["text"])
     lines = [
         line
         for text in (sample["instruction"], "-> " + sample["output"], places)
         for line in textwrap.wrap(text, max(20, width // 7))
     ]
-    image = Image.new("RGB", (width, side + 6 + LINE * len(lines)), "white")
+    sheet = Image.new("RGB", (width, side + 6 + LINE * len(lines)), "white")
     left = 0
-    for picture in pictures:
-        image.paste(picture, (left, 0))
-        left += picture.width + GAP
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(13)
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width + GAP
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for number, line in enumerate(lines):
         draw.text((0, side + 4 + number * LINE), line, "black", font)
-    return image
+    return sheet
 
 
 def small_jpeg(page: Image.Image) -> bytes:

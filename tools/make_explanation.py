@@ -4,7 +4,7 @@
 
 Untrained layers guide nothing, so the tiny model's are trained first, on the photographs that come with the package and
 for as long as `make demo` trains (half a minute on one core, the same numbers each time). Its base is random: the
-picture shows how an explanation is read, not what SAM finds.
+image shows how an explanation is read, not what SAM finds.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from PIL import Image
 from lavis_sam import SamPredictor
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.files import write_bytes
-from lavis_sam.models.sources import PACKAGE
-from lavis_sam.predictor.pictures import picture_tensor, read_picture
+from lavis_sam.predictor.images import image_tensor, read_image
+from lavis_sam.weights.locations import PACKAGE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
-SHOWN, QUESTION = ("cat_eyes", "coffee_cup", "cat_nose"), "Which animal can be seen in the pictures?"
+SHOWN, QUESTION = ("cat_eyes", "coffee_cup", "cat_nose"), "Which animal can be seen in the images?"
 # As projects/sam/tiny/train.yaml has them.
 STEPS, BATCH_SIZE, RATE = 48, 6, 1e-2
 # So many colours that nobody misses one, in a third of the bytes.
@@ -81,7 +81,7 @@ def batch_of(samples: list[dict], size: int) -> dict:
 
 def tensor_of(name: str, size: int) -> torch.Tensor:
     """A packaged photograph, as the vision encoder sees it."""
-    return picture_tensor(read_picture(PHOTOGRAPHS / name, name, 1), size)
+    return image_tensor(read_image(PHOTOGRAPHS / name, name, 1), size)
 
 
 if __name__ == "__main__":

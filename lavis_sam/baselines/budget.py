@@ -16,7 +16,7 @@ class Cost:
 
     Attributes:
         requests: Questions that were, or may have been, answered; one that was turned away at the door is none.
-        input_tokens: Of instructions and pictures.
+        input_tokens: Of instructions and images.
         output_tokens: Of answers.
     """
 
@@ -45,7 +45,7 @@ class Limits:
         spending: In the currency of the prices.
         input_price: Of a million input tokens.
         output_price: Of a million output tokens.
-        pictures: In one question.
+        images: In one question.
 
     Raises:
         SamConfigurationError: A limit below 0, or one on spending without prices.
@@ -56,7 +56,7 @@ class Limits:
     spending: float | None = None
     input_price: float | None = None
     output_price: float | None = None
-    pictures: int = 16
+    images: int = 16
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -138,10 +138,10 @@ def text_tokens(text: str) -> int:
     return len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + _FRAME_TOKENS
 
 
-def picture_tokens(longest_side: int) -> int:
-    """Tokens of a picture as OpenAI counts those of GPT-4V in high detail: 170 for each tile of 512 pixels, and 85.
+def image_tokens(longest_side: int) -> int:
+    """Tokens of an image as OpenAI counts those of GPT-4V in high detail: 170 for each tile of 512 pixels, and 85.
 
     Args:
-        longest_side: Pixels; the picture counts as a square.
+        longest_side: Pixels; the image counts as a square.
     """
     return 85 + 170 * (-(-longest_side // 512)) ** 2

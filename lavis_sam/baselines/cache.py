@@ -63,18 +63,18 @@ class AnswerCache:
         return self._folder / key[:_SHARD_LETTERS] / f"{key}.json"
 
 
-def key_of(settings: Mapping[str, Any], instruction: str, pictures: tuple[Image.Image, ...]) -> str:
+def key_of(settings: Mapping[str, Any], instruction: str, images: tuple[Image.Image, ...]) -> str:
     """A hash of a question and of how it is asked; names of samples and files do not count.
 
     Args:
         settings: Everything else that the answer depends on, as plain data.
         instruction: The text.
-        pictures: RGB, before they are made smaller.
+        images: RGB, before they are made smaller.
 
     Returns:
         64 hexadecimal digits.
     """
-    digest = hashlib.sha256(json.dumps([settings, instruction, len(pictures)], sort_keys=True).encode())
-    for picture in pictures:
-        digest.update(f"{picture.mode} {picture.size}".encode() + picture.tobytes())
+    digest = hashlib.sha256(json.dumps([settings, instruction, len(images)], sort_keys=True).encode())
+    for image in images:
+        digest.update(f"{image.mode} {image.size}".encode() + image.tobytes())
     return digest.hexdigest()

@@ -8,17 +8,17 @@ import torch
 from lavis_sam.baselines.local import LocalAnswerer
 from lavis_sam.baselines.search import search_arguments
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation import Question
+from lavis_sam.evaluation.evaluate import Question
 from lavis_sam.models.decoding import Decoding
 
 
 class ChatAnswerer(LocalAnswerer):
-    """Asks one question a conversation: all pictures in order, then the instruction as it is.
+    """Asks one question a conversation: all images in order, then the instruction as it is.
 
     Batches are padded on the left, so that an answer does not depend on the other questions of a batch.
     """
 
-    prompt = "one user turn of the model's chat template: all pictures, then the instruction"
+    prompt = "one user turn of the model's chat template: all images, then the instruction"
 
     def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
         """Prepare the processor.
@@ -45,7 +45,7 @@ class ChatAnswerer(LocalAnswerer):
             tokenizer.pad_token = tokenizer.eos_token
         self._pad = tokenizer.pad_token_id
         self._start = tokenizer.bos_token or ""
-        self._picture_mark = str(getattr(processor, "image_token", None) or "")
+        self._image_mark = str(getattr(processor, "image_token", None) or "")
 
     def describe(self) -> Mapping[str, Any]:
         """See `LocalAnswerer.describe`; the template is part of what the model was asked."""
@@ -63,7 +63,7 @@ class ChatAnswerer(LocalAnswerer):
         arguments = search_arguments(self._decoding, prompt_length=length)
         try:
             written = self._model.generate(**inputs, pad_token_id=self._pad, **arguments)
-        except ValueError as error:  # some models count the marks of pictures only here
+        except ValueError as error:  # some models count the marks of images only here
             raise self._refusal(questions, "model", error) from error
         texts = self._processor.batch_decode(written[:, length:], skip_special_tokens=True)
         return [text.strip() for text in texts]
@@ -76,35 +76,35 @@ class ChatAnswerer(LocalAnswerer):
         try:
             return self._processor(
                 text=prompts,
-                images=[list(question.pictures) for question in questions],
+                images=[list(question.images) for question in questions],
                 padding=True,
                 add_special_tokens=not written_already,
                 return_tensors="pt",
             )
-        # Every processor has its own way to say no to several pictures.
+        # Every processor has its own way to say no to several images.
         except Exception as error:
             raise self._refusal(questions, "processor", error) from error
 
     def _refusal(self, questions: Sequence[Question], part: str, error: Exception) -> SamDataError:
-        asked = ", ".join(f"{question.id!r} ({len(question.pictures)} pictures)" for question in questions)
+        asked = ", ".join(f"{question.id!r} ({len(question.images)} images)" for question in questions)
         return SamDataError(
             f"sample(s) {asked}: the {part} of {self._name} refuses ({type(error).__name__}: {error}). Wanted a model "
-            "that takes several pictures in one turn."
+            "that takes several images in one turn."
         )
 
     def _prompt(self, question: Question) -> str:
-        if self._picture_mark and self._picture_mark in question.instruction:
+        if self._image_mark and self._image_mark in question.instruction:
             raise SamDataError(
-                f"sample {question.id!r}: the instruction holds {self._picture_mark!r}, which {self._name} would take "
-                "for a picture. Reword it."
+                f"sample {question.id!r}: the instruction holds {self._image_mark!r}, which {self._name} would take "
+                "for an image. Reword it."
             )
-        content = [{"type": "image"} for _ in question.pictures]
+        content = [{"type": "image"} for _ in question.images]
         turn = {"role": "user", "content": [*content, {"type": "text", "text": question.instruction}]}
         try:
             return str(self._processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False))
         # A template is a program, and fails like one.
         except Exception as error:
             raise SamConfigurationError(
-                f"{self._name}: its chat template fails on a turn of {len(content)} pictures and a text "
+                f"{self._name}: its chat template fails on a turn of {len(content)} images and a text "
                 f"({type(error).__name__}: {error}). Wanted a template for vision; is the folder complete?"
             ) from error

@@ -8,14 +8,14 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lavis_sam.baselines.budget import Budget, Cost, Limits, picture_tokens, text_tokens
+from lavis_sam.baselines.budget import Budget, Cost, Limits, image_tokens, text_tokens
 from lavis_sam.baselines.cache import AnswerCache, key_of
-from lavis_sam.baselines.jpeg import PictureBounds, jpeg_within
-from lavis_sam.baselines.patience import Patience, RequestRate, keep_trying
+from lavis_sam.baselines.jpeg import ImageBounds, jpeg_within
+from lavis_sam.baselines.retry import Patience, RequestRate, keep_trying
 from lavis_sam.baselines.transport import FailedError, RefusedError, Transport
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation import Question
+from lavis_sam.evaluation.evaluate import Question
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class Asking:
         model: The model's name at the service.
         max_tokens: The longest answer.
         temperature: Of the sampling; 0 takes the most likely words.
-        pictures: Bounds of what is sent.
-        picture_tokens: What a picture counts in an estimate; None for an estimate from the bounds.
+        images: Bounds of what is sent.
+        image_tokens: What an image counts in an estimate; None for an estimate from the bounds.
         extra: Further keys of the request; None as a value takes a key out, for services that refuse it.
 
     Raises:
@@ -43,8 +43,8 @@ class Asking:
     model: str
     max_tokens: int = PUBLISHED_TOKENS
     temperature: float = 0.0
-    pictures: PictureBounds = field(default_factory=PictureBounds)
-    picture_tokens: int | None = None
+    images: ImageBounds = field(default_factory=ImageBounds)
+    image_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,10 +68,10 @@ class Asking:
         }
         return {name: value for name, value in body.items() if value is not None}
 
-    def cost(self, instruction: str, pictures: int) -> Cost:
+    def cost(self, instruction: str, images: int) -> Cost:
         """What a question costs at most."""
-        of_picture = self.picture_tokens if self.picture_tokens is not None else picture_tokens(self.pictures.side)
-        return Cost(1, text_tokens(instruction) + pictures * of_picture, self._longest_answer())
+        of_image = self.image_tokens if self.image_tokens is not None else image_tokens(self.images.side)
+        return Cost(1, text_tokens(instruction) + images * of_image, self._longest_answer())
 
     def _longest_answer(self) -> int:
         said = self.extra.get("max_completion_tokens")
@@ -132,7 +132,7 @@ class EndpointAnswerer:
             "model": self._asking.model,
             # Nobody outside can fingerprint them; two services under one name are two models all the same.
             "weights": f"{self._asking.model}, as {self._transport.shown_url} serves it",
-            "prompt": "one user turn: all pictures, then the instruction",
+            "prompt": "one user turn: all images, then the instruction",
             "decoding": {name: settings.pop(name) for name in ("max_tokens", "temperature")},
             **settings,
         }
@@ -141,16 +141,16 @@ class EndpointAnswerer:
         """What it costs at most to have a data set answered; what is in the cache costs nothing.
 
         Raises:
-            SamConfigurationError: A sample has more pictures than the limits allow.
-            SamDataError: A picture cannot be read.
+            SamConfigurationError: A sample has more images than the limits allow.
+            SamDataError: An image cannot be read.
         """
         total = Cost()
         nothing_known = self._cache.is_empty
         for index, sample in enumerate(dataset.annotation):
-            self._check_pictures(sample.id, len(sample.images))
+            self._check_images(sample.id, len(sample.images))
             if not nothing_known:
-                pictures = tuple(dataset.pictures(index))
-                if self._cache.get(key_of(self._settings(), sample.instruction, pictures)) is not None:
+                images = tuple(dataset.images(index))
+                if self._cache.get(key_of(self._settings(), sample.instruction, images)) is not None:
                     continue
             total += self._asking.cost(sample.instruction, len(sample.images))
         return total
@@ -163,7 +163,7 @@ class EndpointAnswerer:
             SamDataError: The service failed for longer than patience lasts, or said something else than an answer.
         """
         for question in questions:
-            self._check_pictures(question.id, len(question.pictures))
+            self._check_images(question.id, len(question.images))
         if self._concurrency == 1 or len(questions) == 1:
             never = threading.Event()
             return [self._answer(question, never) for question in questions]
@@ -185,22 +185,24 @@ class EndpointAnswerer:
         return [future.result() for future in asked]
 
     def _settings(self) -> dict[str, Any]:
-        """What an answer depends on beside instruction and pictures."""
+        """What an answer depends on beside instruction and images."""
         settings = asdict(self._asking)
-        del settings["picture_tokens"]
+        del settings["image_tokens"]
+        # Earlier caches have the bounds of images under this name.
+        settings["pictures"] = settings.pop("images")
         return {**settings, "extra": dict(self._asking.extra), "endpoint": self._transport.shown_url}
 
-    def _check_pictures(self, sample_id: int | str, count: int) -> None:
-        most = self.budget.limits.pictures
+    def _check_images(self, sample_id: int | str, count: int) -> None:
+        most = self.budget.limits.images
         if count > most:
             raise SamConfigurationError(
-                f"sample {sample_id!r}: found {count} pictures, the limit is {most}. Nothing of it was sent. Allow "
+                f"sample {sample_id!r}: found {count} images, the limit is {most}. Nothing of it was sent. Allow "
                 "more with --max-images, or leave the sample out."
             )
 
     def _answer(self, question: Question, given_up: threading.Event) -> str:
         """The answer from the cache or from the service; any failure sets `given_up`, and one that is set ends this."""
-        key = key_of(self._settings(), question.instruction, question.pictures)
+        key = key_of(self._settings(), question.instruction, question.images)
         known = self._cache.get(key)
         if known is not None:
             return known
@@ -230,7 +232,7 @@ class EndpointAnswerer:
         An attempt that surely was for nothing costs nothing; one that may be on the bill stays on ours.
         """
         body = self._asking.request(self._parts(question))
-        most = self._asking.cost(question.instruction, len(question.pictures))
+        most = self._asking.cost(question.instruction, len(question.images))
         sleep = self._sleep or given_up.wait
 
         def attempt() -> tuple[str, dict[str, Any]]:
@@ -256,10 +258,10 @@ class EndpointAnswerer:
         return keep_trying(attempt, self._patience, sleep)
 
     def _parts(self, question: Question) -> list[dict[str, Any]]:
-        pictures = [jpeg_within(picture, self._asking.pictures) for picture in question.pictures]
+        images = [jpeg_within(image, self._asking.images) for image in question.images]
         parts: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"}}
-            for data in pictures
+            for data in images
         ]
         return [*parts, {"type": "text", "text": question.instruction}]
 

@@ -1,4 +1,4 @@
-"""A picture as JPEG within bounds of size and bytes: what is sent is paid for, and services refuse large requests."""
+"""An image as JPEG within bounds of size and bytes: what is sent is paid for, and services refuse large requests."""
 
 import io
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ _SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
-class PictureBounds:
-    """The most that a picture may have.
+class ImageBounds:
+    """The most that an image may have.
 
     Attributes:
         side: Pixels of its longer side; larger ones are scaled down, smaller ones stay as they are.
@@ -30,43 +30,43 @@ class PictureBounds:
     def __post_init__(self) -> None:
         if self.side < _SMALLEST_SIDE or self.bytes < 1000:
             raise SamConfigurationError(
-                f"pictures: found at most {self.side} pixels and {self.bytes} bytes, wanted at least {_SMALLEST_SIDE} "
+                f"images: found at most {self.side} pixels and {self.bytes} bytes, wanted at least {_SMALLEST_SIDE} "
                 "and 1000."
             )
 
 
-def jpeg_within(picture: Image.Image, bounds: PictureBounds) -> bytes:
+def jpeg_within(image: Image.Image, bounds: ImageBounds) -> bytes:
     """The best JPEG within the bounds.
 
     Args:
-        picture: RGB.
+        image: RGB.
         bounds: Of what is returned.
 
     Raises:
         SamConfigurationError: Even the smallest one has too many bytes.
     """
-    side = min(bounds.side, max(picture.size))
-    while side >= min(_SMALLEST_SIDE, max(picture.size)):
-        smaller = _scaled(picture, side)
+    side = min(bounds.side, max(image.size))
+    while side >= min(_SMALLEST_SIDE, max(image.size)):
+        smaller = _scaled(image, side)
         for quality in QUALITIES:
             data = _encoded(smaller, quality)
             if len(data) <= bounds.bytes:
                 return data
         side = int(side * _SHRINK)
     raise SamConfigurationError(
-        f"a picture of {picture.size[0]} x {picture.size[1]} pixels does not go into {bounds.bytes} bytes; allow more."
+        f"an image of {image.size[0]} x {image.size[1]} pixels does not go into {bounds.bytes} bytes; allow more."
     )
 
 
-def _scaled(picture: Image.Image, side: int) -> Image.Image:
-    factor = side / max(picture.size)
+def _scaled(image: Image.Image, side: int) -> Image.Image:
+    factor = side / max(image.size)
     if factor >= 1:
-        return picture
-    width, height = (max(1, round(length * factor)) for length in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+        return image
+    width, height = (max(1, round(length * factor)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _encoded(picture: Image.Image, quality: int) -> bytes:
+def _encoded(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lavis_sam.baselines.search import check_comparable
-from lavis_sam.evaluation.identity import weights_fingerprint
+from lavis_sam.evaluation.fingerprint import weights_fingerprint
 from lavis_sam.models.decoding import Decoding
 
 

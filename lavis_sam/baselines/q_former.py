@@ -1,8 +1,8 @@
-"""BLIP-2 and InstructBLIP on several pictures.
+"""BLIP-2 and InstructBLIP on several images.
 
-Both were made for one picture. The paper's base row feeds them as SAM's released code does without its guidance: each
-picture goes through vision encoder and Q-Former alone, and the visual tokens of all of them follow one another, in
-order, before the instruction. InstructBLIP's Q-Former reads the instruction beside every picture.
+Both were made for one image. The paper's base row feeds them as SAM's released code does without its guidance: each
+image goes through vision encoder and Q-Former alone, and the visual tokens of all of them follow one another, in
+order, before the instruction. InstructBLIP's Q-Former reads the instruction beside every image.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lavis_sam.baselines.local import LocalAnswerer
 from lavis_sam.baselines.search import search_arguments
-from lavis_sam.evaluation import Question
+from lavis_sam.evaluation.evaluate import Question
 from lavis_sam.models.decoding import Decoding
 
 # The released code cuts what the Q-Former reads, on its left; what the language model reads is never cut.
@@ -21,9 +21,9 @@ Q_FORMER_TOKENS = 128
 
 
 class QFormerAnswerer(LocalAnswerer):
-    """A `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration`, asked about several pictures."""
+    """A `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration`, asked about several images."""
 
-    prompt = "the visual tokens of each picture one after the other, then the instruction"
+    prompt = "the visual tokens of each image one after the other, then the instruction"
 
     def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
         """Prepare the tokenizers.
@@ -66,13 +66,13 @@ class QFormerAnswerer(LocalAnswerer):
         return torch.tensor(self._processor.tokenizer(text).input_ids, device=self._model.device, dtype=torch.long)
 
     def _visual_tokens(self, questions: Sequence[Question]) -> list[Tensor]:
-        """For each of B questions [N * Q, D_llm], N being its own number of pictures."""
+        """For each of B questions [N * Q, D_llm], N being its own number of images."""
         model = self._model
-        counts = [len(question.pictures) for question in questions]
-        pictures = [picture for question in questions for picture in question.pictures]
-        pixels = self._processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
+        counts = [len(question.images) for question in questions]
+        images = [image for question in questions for image in question.images]
+        pixels = self._processor.image_processor(images, return_tensors="pt")["pixel_values"]
         features = model.vision_model(pixels.to(model.device, model.vision_model.dtype)).last_hidden_state
-        queries = model.query_tokens.expand(len(pictures), -1, -1)
+        queries = model.query_tokens.expand(len(images), -1, -1)
         guided = model.qformer(
             query_embeds=queries,
             # transformers keeps the Q-Former in fp32, whatever the precision of the rest.
@@ -85,10 +85,10 @@ class QFormerAnswerer(LocalAnswerer):
         return [of_one.flatten(0, 1) for of_one in tokens.split(counts)]
 
     def _instructions(self, questions: Sequence[Question], queries: Tensor) -> dict[str, Tensor]:
-        """What InstructBLIP's Q-Former reads beside each picture; nothing for BLIP-2."""
+        """What InstructBLIP's Q-Former reads beside each image; nothing for BLIP-2."""
         if self._q_former_tokenizer is None:
             return {}
-        texts = [question.instruction for question in questions for _ in question.pictures]
+        texts = [question.instruction for question in questions for _ in question.images]
         encoded = self._q_former_tokenizer(
             texts, padding=True, truncation=True, max_length=Q_FORMER_TOKENS, return_tensors="pt"
         ).to(queries.device)

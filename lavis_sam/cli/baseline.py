@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lavis_sam.baselines.data_sets import AskedSet
     from lavis_sam.baselines.endpoint import EndpointAnswerer
     from lavis_sam.baselines.q_former import QFormerAnswerer
-    from lavis_sam.evaluation import Answerer
-    from lavis_sam.reports.run_folder import Results
+    from lavis_sam.evaluation.evaluate import Answerer
+    from lavis_sam.evaluation.run_folder import Results
 
 CACHE_FOLDER = "answers-of-endpoint"
 _BATCHES_A_THREAD = 4
@@ -126,7 +126,7 @@ def _run(options: dict[str, Any]) -> "list[Results] | dict[str, Any]":
 
 
 def _local_answerer(options: dict[str, Any], device: Any) -> "ChatAnswerer | QFormerAnswerer":
-    from lavis_sam.baselines.loading import load_answerer
+    from lavis_sam.baselines.transformers_folder import load_answerer
     from lavis_sam.models.decoding import Decoding
 
     decoding = Decoding(**{name: options[name] for name in ("num_beams", "max_length", "repetition_penalty")})
@@ -137,15 +137,15 @@ def _endpoint_answerer(options: dict[str, Any]) -> "EndpointAnswerer":
     from lavis_sam.baselines.budget import Limits
     from lavis_sam.baselines.cache import AnswerCache
     from lavis_sam.baselines.endpoint import Asking, EndpointAnswerer
-    from lavis_sam.baselines.jpeg import PictureBounds
-    from lavis_sam.baselines.patience import Patience
+    from lavis_sam.baselines.jpeg import ImageBounds
+    from lavis_sam.baselines.retry import Patience
     from lavis_sam.baselines.transport import Transport
 
     asking = Asking(
         options["model"],
         max_tokens=options["max_length"] - 1,
-        pictures=PictureBounds(options["image_side"], options["image_bytes"]),
-        picture_tokens=options["image_tokens"],
+        images=ImageBounds(options["image_side"], options["image_bytes"]),
+        image_tokens=options["image_tokens"],
         extra=_request_keys(options["request"] or ()),
     )
     limits = Limits(
@@ -154,7 +154,7 @@ def _endpoint_answerer(options: dict[str, Any]) -> "EndpointAnswerer":
         spending=options["max_spending"],
         input_price=options["input_price"],
         output_price=options["output_price"],
-        pictures=options["max_images"],
+        images=options["max_images"],
     )
     return EndpointAnswerer(
         Transport(options["endpoint"], key=_key(options["key_variable"]), timeout=options["timeout"]),
@@ -208,9 +208,9 @@ def _evaluate(
     sets: "list[AskedSet]", answerer: "Answerer", options: dict[str, Any], batch_size: int
 ) -> "list[Results]":
     from lavis_sam.baselines.data_sets import SPLIT
-    from lavis_sam.evaluation import evaluate
     from lavis_sam.evaluation.benchmark import check_one_model
-    from lavis_sam.stopping import RunStopped, StopRequest
+    from lavis_sam.evaluation.evaluate import evaluate
+    from lavis_sam.signals import RunStopped, StopRequest
 
     out, protocol = options["out"], options["protocol"]
     described = answerer.describe()

@@ -46,10 +46,10 @@ MaxTokens = Annotated[int | None, typer.Option("--max-total-tokens", help="Likew
 MaxSpending = Annotated[float | None, typer.Option(help="Likewise, money, in the prices' currency.")]
 InputPrice = Annotated[float | None, typer.Option(help="Of a million input tokens.")]
 OutputPrice = Annotated[float | None, typer.Option(help="Of a million output tokens.")]
-MaxImages = Annotated[int, typer.Option(help="The most pictures in one question.")]
-ImageSide = Annotated[int, typer.Option(help="Longer side of a sent picture, in pixels, at most.")]
-ImageBytes = Annotated[int, typer.Option(help="Bytes of a sent picture (JPEG), at most.")]
-ImageTokens = Annotated[int | None, typer.Option(help="Tokens of a picture, for the estimate.")]
+MaxImages = Annotated[int, typer.Option(help="The most images in one question.")]
+ImageSide = Annotated[int, typer.Option(help="Longer side of a sent image, in pixels, at most.")]
+ImageBytes = Annotated[int, typer.Option(help="Bytes of a sent image (JPEG), at most.")]
+ImageTokens = Annotated[int | None, typer.Option(help="Tokens of an image, for the estimate.")]
 Request = Annotated[
     list[str] | None, typer.Option(metavar="KEY=JSON", help="A key of the request; null takes it out. Repeatable.")
 ]

@@ -93,7 +93,7 @@ def _sets(
     from omegaconf import OmegaConf
 
     from lavis_sam.evaluation.benchmark import find_sets
-    from lavis_sam.predictor.loading import model_config
+    from lavis_sam.predictor.model_sources import model_config
 
     config = model_config(source, base=base, checkpoint=checkpoint, precision=precision)
     section: Any = OmegaConf.to_container(config, resolve=True)
@@ -105,12 +105,12 @@ def _run(sets: "list[BenchmarkSet]", out: Path, protocol: str, as_json: bool) ->
     from datetime import timedelta
 
     from lavis_sam import distributed
+    from lavis_sam.config.run_settings import RunSettings
     from lavis_sam.errors import SamDataError
     from lavis_sam.evaluation.benchmark import DONE, FAILED, run_sets
-    from lavis_sam.evaluation.sam import SamEvaluator
+    from lavis_sam.evaluation.sam_model import SamEvaluator
     from lavis_sam.files import write_json
-    from lavis_sam.runners.settings import RunSettings
-    from lavis_sam.stopping import RunStopped, StopRequest
+    from lavis_sam.signals import RunStopped, StopRequest
 
     present = [one for one in sets if not one.missing]
     if not present:

@@ -1,4 +1,4 @@
-"""`lavis-sam caption`: a question about pictures, and its answer."""
+"""`lavis-sam caption`: a question about images, and its answer."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from lavis_sam.files import to_json
 
 def caption(
     images: Images,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the pictures show?",
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the images show?",
     model: Model = "tiny",
     base: Base = None,
     checkpoint: Checkpoint = None,
@@ -33,14 +33,14 @@ def caption(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Answer a question about one or several pictures.
+    """Answer a question about one or several images.
 
-    The decoding settings are the published ones. Exit code 0: here is the answer; 2: pictures, model or settings cannot
+    The decoding settings are the published ones. Exit code 0: here is the answer; 2: images, model or settings cannot
     be used.
 
     \b
     Examples:
-      lavis-sam caption one.jpg two.jpg --prompt "What do both pictures show?"
+      lavis-sam caption one.jpg two.jpg --prompt "What do both images show?"
       lavis-sam caption *.jpg -p "Tell a story." --model vicuna7b --checkpoint my_adapter --num-beams 1 --stream
       lavis-sam caption one.jpg two.jpg -p "What has changed?" --json > answer.json
     """
@@ -60,13 +60,13 @@ def caption(
         "num_captions": num_captions,
         "temperature": temperature,
     }
-    pictures = [str(path) for path in images]
+    paths = [str(path) for path in images]
     if stream:
-        _print_as_written(predictor.stream(pictures, prompt, **decoding))
+        _print_as_written(predictor.stream(paths, prompt, **decoding))
         return
-    answer = predictor.caption(pictures, prompt, **decoding)
+    answer = predictor.caption(paths, prompt, **decoding)
     answers = [answer] if isinstance(answer, str) else answer
-    asked = {"model": model, "images": pictures, "prompt": prompt, "decoding": decoding}
+    asked = {"model": model, "images": paths, "prompt": prompt, "decoding": decoding}
     result = {**asked, "answers": answers, "is_trained": predictor.is_trained}
     typer.echo(to_json(result) if as_json else "\n".join(answers))
 

@@ -12,8 +12,8 @@ from lavis_sam.cli.data_shards import shards
 from lavis_sam.cli.data_stats import stats
 
 if TYPE_CHECKING:
-    from lavis_sam.datasets.pictures import Check
-    from lavis_sam.datasets.report import AnnotationReport
+    from lavis_sam.datasets.image_check import Check
+    from lavis_sam.datasets.problems import AnnotationReport
 
 # Wide enough for most places and messages when the table goes into a file.
 _REPORT_WIDTH = 140
@@ -34,11 +34,11 @@ _FormatName = Annotated[
 _Annotations = Annotated[
     Path, typer.Option("--annotations", metavar="PATH", help="The annotation file, or the folder that holds them.")
 ]
-_Images = Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder that the pictures are under.")]
+_Images = Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder that the images are under.")]
 _Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write; it may exist.")]
 _Strict = Annotated[bool, typer.Option("--strict", help="Fail on any problem, instead of dropping bad samples.")]
 _Quick = Annotated[
-    bool, typer.Option("--quick", help="Look at header, size and end of the pictures instead of decoding each one.")
+    bool, typer.Option("--quick", help="Look at header, size and end of the images instead of decoding each one.")
 ]
 _Options = Annotated[
     list[str] | None,
@@ -65,7 +65,7 @@ def convert(
     """Convert a data set, as its authors released it, to the unified format.
 
     Writes DIR/annotations.json, with the references joined in `output` and one by one in `references`; several splits
-    get an annotations.<split>.json each as well. Picture paths are valid from DIR: pictures that are not below it are
+    get an annotations.<split>.json each as well. Image paths are valid from DIR: images that are not below it are
     put into DIR/images, as hard links where the file system can, else as copies. Bad samples are dropped and counted.
 
     \b
@@ -99,7 +99,7 @@ def validate(
         Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl), or shards; or such a file.")
     ],
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The root of the picture paths, if it is not DIR.")
+        Path | None, typer.Option(metavar="DIR", help="The root of the image paths, if it is not DIR.")
     ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", metavar="FORMAT", help="DIR is the release of this data set.")
@@ -110,7 +110,7 @@ def validate(
     quick: _Quick = False,
     as_json: _AsJson = False,
 ) -> None:
-    """Check every sample and every picture of a data set, and show all that is wrong in one table.
+    """Check every sample and every image of a data set, and show all that is wrong in one table.
 
     Of shards, the checksums are compared as well. Exit code 0: a run can use it (bad samples are dropped, as a run
     does); 1: there is a problem and --strict was given, or nothing is left; 2: there is no such data set.
@@ -121,16 +121,16 @@ def validate(
       lavis-sam data validate data/mmlink_shards --strict --json > report.json
       lavis-sam data validate spot_the_diff/annotations --format spot_the_diff --images spot_the_diff/images
     """
+    from lavis_sam.datasets.annotations import scan_annotations, write_annotations
     from lavis_sam.datasets.exchange import annotation_file
     from lavis_sam.datasets.folder import is_sharded
     from lavis_sam.datasets.formats import read_dataset
-    from lavis_sam.datasets.schema import scan_annotations, write_annotations
 
     root = images or (folder if folder.is_dir() else folder.parent)
     if format_ is not None:
         report = read_dataset(format_, folder, root, check=_check(quick), options=_parsed(option))
     elif is_sharded(folder):
-        report = _scanned_shards(folder, check=_check(quick), pictures_elsewhere=out is not None or images is not None)
+        report = _scanned_shards(folder, check=_check(quick), images_elsewhere=out is not None or images is not None)
     else:
         report = scan_annotations(annotation_file(folder), root, check=_check(quick))
     failed = not report.usable or (strict and bool(report.problems))
@@ -155,7 +155,7 @@ def import_(
 ) -> None:
     """Bring a data set of another project into the unified format.
 
-    Writes DIR/annotations.json and, for pictures that are not below DIR, DIR/images, as `convert` does.
+    Writes DIR/annotations.json and, for images that are not below DIR, DIR/images, as `convert` does.
 
     \b
     Example:
@@ -177,14 +177,14 @@ def export(
     strict: _Strict = False,
     as_json: _AsJson = False,
 ) -> None:
-    """Write a data set for another project; picture paths stay relative to DIR.
+    """Write a data set for another project; image paths stay relative to DIR.
 
     \b
     Example:
       lavis-sam data export m4_instruct data/mmlink --out mmlink_m4.json
     """
+    from lavis_sam.datasets.annotations import scan_annotations
     from lavis_sam.datasets.exchange import annotation_file, export_records
-    from lavis_sam.datasets.schema import scan_annotations
     from lavis_sam.files import write_json
 
     read = scan_annotations(annotation_file(folder), folder if folder.is_dir() else folder.parent, check="paths")
@@ -195,13 +195,13 @@ def export(
     _show(report, as_json=as_json, files={str(out): len(records)})
 
 
-def _scanned_shards(folder: Path, *, check: "Check", pictures_elsewhere: bool) -> "AnnotationReport":
+def _scanned_shards(folder: Path, *, check: "Check", images_elsewhere: bool) -> "AnnotationReport":
     from lavis_sam.datasets.shards import scan_shards
     from lavis_sam.errors import SamConfigurationError
 
-    if pictures_elsewhere:
+    if images_elsewhere:
         raise SamConfigurationError(
-            f"{folder}: shards hold their pictures, so --images and --out mean nothing; `lavis-sam data shards "
+            f"{folder}: shards hold their images, so --images and --out mean nothing; `lavis-sam data shards "
             "--unpack` makes a folder of them."
         )
     return scan_shards([folder], check=check)

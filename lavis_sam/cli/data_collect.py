@@ -1,4 +1,4 @@
-"""`lavis-sam data collect`: from a folder of pictures to a data set."""
+"""`lavis-sam data collect`: from a folder of images to a data set."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +12,18 @@ def collect(
     strict: Annotated[bool, typer.Option("--strict", help="Fail on any problem, instead of dropping samples.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, nothing else, on stdout.")] = False,
 ) -> None:
-    """Make DIR a data set: each folder in it that holds pictures becomes a sample.
+    """Make DIR a data set: each folder in it that holds images becomes a sample.
 
-    A sample's pictures are ordered by name. Its text is in caption.txt beside them, one reference a line; an
+    A sample's images are ordered by name. Its text is in caption.txt beside them, one reference a line; an
     instruction.txt takes the place of --instruction. Writes DIR/annotations.json.
 
     \b
     Example:
-      lavis-sam data collect data/own --instruction "What do these pictures have in common?"
+      lavis-sam data collect data/own --instruction "What do these images have in common?"
     """
+    from lavis_sam.datasets.annotations import accept, write_annotations
     from lavis_sam.datasets.collect import collect_folder
     from lavis_sam.datasets.formats.reading import UNIFIED_FILES
-    from lavis_sam.datasets.schema import accept, write_annotations
     from lavis_sam.files import to_json
 
     report = collect_folder(folder, instruction)

@@ -16,7 +16,7 @@ def preview(
     num: Annotated[int, typer.Option(min=1, help="Samples on the page.")] = 50,
     seed: Annotated[int | None, typer.Option(min=0, help="Show samples at random, not the first ones.")] = None,
 ) -> None:
-    """Write a contact sheet: an HTML page with the pictures, prompts and answers of some samples.
+    """Write a contact sheet: an HTML page with the images, prompts and answers of some samples.
 
     The page holds everything it shows and loads nothing, so it can be sent to somebody.
 

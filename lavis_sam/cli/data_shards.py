@@ -16,11 +16,11 @@ def shards(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write: new, empty, or interrupted.")],
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The root of the picture paths, if it is not DIR.")
+        Path | None, typer.Option(metavar="DIR", help="The root of the image paths, if it is not DIR.")
     ] = None,
     megabytes: Annotated[int, typer.Option(min=1, help="No shard is larger (MiB).")] = 256,
     unpack: Annotated[
-        bool, typer.Option("--unpack", help="The other way: OUT becomes a folder of pictures with annotations.json.")
+        bool, typer.Option("--unpack", help="The other way: OUT becomes a folder of images with annotations.json.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on any problem, instead of dropping samples.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards that OUT holds.")] = False,
@@ -49,7 +49,7 @@ def shards(
     for kind, count in report["dropped"].items():
         typer.echo(f"dropped {count} sample(s): {kind}")
     size = "" if unpack else f" in {report['shards']} shard(s), {report['bytes'] / 2**20:.1f} MiB"
-    typer.echo(f"wrote {out}: {report['samples']} sample(s), {report['pictures']} picture(s){size}")
+    typer.echo(f"wrote {out}: {report['samples']} sample(s), {report['pictures']} image(s){size}")
 
 
 def _pack(
@@ -58,8 +58,8 @@ def _pack(
     from rich.console import Console
     from rich.progress import Progress
 
+    from lavis_sam.datasets.annotations import accept, scan_annotations
     from lavis_sam.datasets.exchange import annotation_file
-    from lavis_sam.datasets.schema import accept, scan_annotations
     from lavis_sam.datasets.shards import write_shards
 
     root = images or (folder if folder.is_dir() else folder.parent)

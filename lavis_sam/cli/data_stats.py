@@ -22,7 +22,7 @@ def stats(
         bool, typer.Option("--json", help="Print the figures as JSON, nothing else, on stdout.")
     ] = False,
 ) -> None:
-    """Count samples and pictures, show the numbers of pictures and the lengths of texts, and what padding costs.
+    """Count samples and images, show the numbers of images and the lengths of texts, and what padding costs.
 
     Padding is what batches hold beyond their samples. `run.batching: bucketed` puts samples of like size together.
 
@@ -57,15 +57,15 @@ def _print(figures: "DatasetStatistics") -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(
-        f"{figures.samples} samples, {figures.pictures} pictures ({figures.distinct_pictures} different ones)",
+        f"{figures.samples} samples, {figures.images} images ({figures.distinct_images} different ones)",
         highlight=False,
     )
-    most = max(figures.pictures_per_sample.values())
+    most = max(figures.images_per_sample.values())
     counts = Table(box=box.SIMPLE_HEAD)
     for name in ("pictures", "samples"):
         counts.add_column(name, justify="right")
     counts.add_column("")
-    for number, count in figures.pictures_per_sample.items():
+    for number, count in figures.images_per_sample.items():
         counts.add_row(str(number), str(count), "█" * max(1, round(_BAR * count / most)))
     console.print(counts)
 
@@ -87,5 +87,5 @@ def _print(figures: "DatasetStatistics") -> None:
     for name in ("pictures", "text"):
         padding.add_column(name, justify="right")
     for name, part in {**figures.padding, "saved by bucketing": figures.saved}.items():
-        padding.add_row(name, f"{part.pictures:.1%}", f"{part.characters:.1%}")
+        padding.add_row(name, f"{part.images:.1%}", f"{part.characters:.1%}")
     console.print(padding)

@@ -1,4 +1,4 @@
-"""`lavis-sam explain`: which picture guides which, and where."""
+"""`lavis-sam explain`: which image guides which, and where."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from lavis_sam.cli.model_options import Base, Checkpoint, Device, Images, Json, 
 def explain(
     images: Images,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for overview.png, explanation.json, measures.npz.")],
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the pictures show?",
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the images show?",
     model: Model = "tiny",
     base: Base = None,
     checkpoint: Checkpoint = None,
@@ -19,15 +19,15 @@ def explain(
     precision: Precision = None,
     as_json: Json = False,
 ) -> None:
-    """Measure and draw the guidance between the pictures of a sample.
+    """Measure and draw the guidance between the images of a sample.
 
-    Three measures: the adaptive weights of each picture and patch; what the W-former looks at in the merged context;
-    and how much each picture guides each other one (what changes without it, and the gradient by patch). Exit code 0:
-    drawn; 2: pictures, model or settings cannot be used.
+    Three measures: the adaptive weights of each image and patch; what the W-former looks at in the merged context;
+    and how much each image guides each other one (what changes without it, and the gradient by patch). Exit code 0:
+    drawn; 2: images, model or settings cannot be used.
 
     \b
     Examples:
-      lavis-sam explain one.jpg two.jpg three.jpg --prompt "What do all pictures show?" --out explained
+      lavis-sam explain one.jpg two.jpg three.jpg --prompt "What do all images show?" --out explained
       lavis-sam explain *.jpg --model vicuna7b --checkpoint my_adapter --out explained --json
     """
     from lavis_sam.files import to_json

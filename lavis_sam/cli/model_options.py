@@ -32,7 +32,7 @@ Precision = Annotated[
     str | None, typer.Option("--precision", help="fp32, bf16 or fp16 for the frozen parts; by default the model's own.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else, on stdout.")]
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The pictures of one sample, in order.")]
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The images of one sample, in order.")]
 
 
 def load_predictor(

@@ -7,7 +7,7 @@ import typer
 from lavis_sam.cli.run_options import CfgPath, Option, Words, read_config
 
 if TYPE_CHECKING:
-    from lavis_sam.planning import Plan
+    from lavis_sam.planning.forecast import Plan
 
 _GIB = 2**30
 _WIDTH = 100
@@ -38,7 +38,7 @@ def plan(
     from omegaconf import OmegaConf
 
     from lavis_sam.files import to_json
-    from lavis_sam.planning import Load, make_plan
+    from lavis_sam.planning.forecast import Load, make_plan
 
     config = read_config(cfg_path, options, words)
     run = config.run_cfg

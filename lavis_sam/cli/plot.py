@@ -16,6 +16,6 @@ def plot(
     Example:
       lavis-sam plot output/sam/tiny/* --out curves.png
     """
-    from lavis_sam.runners.curves import draw_curves
+    from lavis_sam.training.curves import draw_curves
 
     typer.echo(f"wrote {draw_curves(runs, out)}")

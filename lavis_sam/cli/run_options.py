@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lavis_sam.configuration import SamConfig
+    from lavis_sam.plugin.run_config import SamConfig
 
 CfgPath = Annotated[Path, typer.Option("--cfg-path", metavar="FILE", help="YAML file of the run.")]
 # `--options a=1 b=2`, as LAVIS writes it: the first word belongs to the option, the others are arguments.
@@ -22,6 +22,6 @@ def read_config(cfg_path: Path, options: list[str] | None, words: list[str] | No
     """The resolved and checked configuration, without a look at the files that it names."""
     import lavis  # noqa: F401 - registers everything
 
-    from lavis_sam.configuration import SamConfig
+    from lavis_sam.plugin.run_config import SamConfig
 
     return SamConfig(Namespace(cfg_path=str(cfg_path), options=[*(options or ()), *(words or ())]))

@@ -49,11 +49,11 @@ def score(
       lavis-sam score pred.json --protocol coco --data data/spot_the_diff
       lavis-sam score elsewhere/pred.json --out runs/theirs/AESOP
     """
+    from lavis_sam.evaluation.run_folder import Provenance, write_results
     from lavis_sam.files import to_json
     from lavis_sam.metrics import protocols
     from lavis_sam.metrics.predictions import read_predictions
     from lavis_sam.metrics.resampling import intervals
-    from lavis_sam.reports.run_folder import Provenance, write_results
 
     read = read_predictions(predictions)
     if data is not None:

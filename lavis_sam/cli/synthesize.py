@@ -33,7 +33,7 @@ def synthesize(
         bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")
     ] = False,
 ) -> None:
-    """Make a multi-image data set: pictures, questions and answers, anywhere, with no network and no GPU.
+    """Make a multi-image data set: images, questions and answers, anywhere, with no network and no GPU.
 
     DIR gets annotations.json (the unified format) with images/, webdataset shards/, samples.jsonl (all that is known
     of every sample), rejections.jsonl and manifest.json. A run that was interrupted continues with --resume; the
@@ -49,12 +49,12 @@ def synthesize(
     """
     _need_packages()
     from lavis_sam.files import to_json
-    from lavis_sam.synthesis.progress import progress_for
+    from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
+    from lavis_sam.synthesis.live_progress import progress_for
     from lavis_sam.synthesis.run import synthesize as run
     from lavis_sam.synthesis.runners import Runner
     from lavis_sam.synthesis.runners.local import LocalRunner
     from lavis_sam.synthesis.runners.serial import SerialRunner
-    from lavis_sam.synthesis.settings import SynthesisSettings, read_config
 
     settings = SynthesisSettings.from_config(read_config(config), config)
     if kinds is not None:
@@ -82,7 +82,7 @@ def synthesize_report(
       lavis-sam synthesize-report data/mmlink
     """
     _need_packages()
-    from lavis_sam.synthesis.report import write_report
+    from lavis_sam.synthesis.page import write_report
 
     path = out or folder / "report.html"
     write_report(folder, path)

@@ -30,8 +30,8 @@ def table(
       lavis-sam table runs/* --table 3 --json > ablation.json
       lavis-sam table --table 2b
     """
+    from lavis_sam.evaluation.run_folder import read_run
     from lavis_sam.files import to_json
-    from lavis_sam.reports.run_folder import read_run
     from lavis_sam.reports.tables import result_tables
 
     tables = result_tables([read_run(folder) for folder in runs or ()], wanted or ())

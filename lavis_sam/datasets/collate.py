@@ -1,4 +1,4 @@
-"""Samples with their own numbers of pictures -> one padded batch (DESIGN: the batch contract)."""
+"""Samples with their own numbers of images -> one padded batch (DESIGN: the batch contract)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _LISTS = ("text_input", "text_output", "sample_id", "references")
 
 
 def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Pad samples to the batch's largest number of pictures.
+    """Pad samples to the batch's largest number of images.
 
     Args:
         samples: B dictionaries with `image` [3, N_i, H, W] (float), `text_input`, `text_output`, `sample_id` and
@@ -23,7 +23,7 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         `image` [B, 3, N, H, W] with zeros in the padding, `image_mask` bool [B, N], and the other keys as lists.
 
     Raises:
-        SamDataError: An empty batch, a sample without pictures, pictures of different sizes, or a key that only some
+        SamDataError: An empty batch, a sample without images, images of different sizes, or a key that only some
             samples have.
     """
     if not samples:
@@ -37,7 +37,7 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(sizes) > 1:
         found = ", ".join(f"{height}x{width} (sample {name!r})" for (height, width), name in sizes.items())
         raise SamDataError(
-            f"pictures of different sizes in one batch: {found}. Give all data sets of a split one "
+            f"images of different sizes in one batch: {found}. Give all data sets of a split one "
             "vis_processor.*.image_size."
         )
     counts = torch.tensor([sample["image"].shape[1] for sample in samples])

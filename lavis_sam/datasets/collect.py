@@ -1,26 +1,26 @@
-"""From a folder of pictures to samples: a folder for each sample, its pictures and its text in it."""
+"""From a folder of images to samples: a folder for each sample, its images and its text in it."""
 
 import os
 import re
 from pathlib import Path
 
-from lavis_sam.datasets.formats.picture_folder import PICTURE_SUFFIXES, has_picture_suffix
+from lavis_sam.datasets.annotations import scan_records
+from lavis_sam.datasets.formats.image_folder import IMAGE_SUFFIXES, has_image_suffix
 from lavis_sam.datasets.formats.reading import REFERENCE_SEPARATOR
 from lavis_sam.datasets.paths import walked
-from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
-from lavis_sam.datasets.schema import scan_records
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.errors import SamDataError
 
 ANSWER_FILE, INSTRUCTION_FILE = "caption.txt", "instruction.txt"
 _MOST_TEXT_BYTES = 1024**2
-# What telephones and cameras write, and is not read here. A sample must not lose a picture in silence.
+# What telephones and cameras write, and is not read here. A sample must not lose an image in silence.
 _OTHER_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg")
 
 
 def collect_folder(root: Path, instruction: str) -> AnnotationReport:
-    """Make a sample of every folder below `root` that holds pictures.
+    """Make a sample of every folder below `root` that holds images.
 
-    Pictures are ordered by name, numbers by their value (2 before 10). The text is in `caption.txt`, one reference a
+    Images are ordered by name, numbers by their value (2 before 10). The text is in `caption.txt`, one reference a
     line; an `instruction.txt` takes the place of `instruction`. The sample's id is the folder's path.
 
     Args:
@@ -28,10 +28,10 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
         instruction: What the model is asked about each sample.
 
     Returns:
-        Samples and problems; every picture is decoded once.
+        Samples and problems; every image is decoded once.
 
     Raises:
-        SamDataError: There is no such folder, no folder below it holds pictures, or the instruction is empty.
+        SamDataError: There is no such folder, no folder below it holds images, or the instruction is empty.
     """
     if not instruction.strip():
         raise SamDataError("--instruction: found an empty text, wanted what to ask about each sample.")
@@ -39,11 +39,11 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
     records: list[tuple[str, dict[str, object]]] = []
     for folder, files in _folders(root):
         place = str(root / folder)
-        pictures = sorted(filter(has_picture_suffix, files), key=_natural)
-        problem = _problem(root, folder, files, pictures)
+        images = sorted(filter(has_image_suffix, files), key=_natural)
+        problem = _problem(root, folder, files, images)
         if problem is not None:
             report.problems.append(AnnotationProblem(problem[0], place, problem[1]))
-        if problem is not None or not pictures:
+        if problem is not None or not images:
             continue
         try:
             references = _lines(root / folder / ANSWER_FILE)
@@ -53,7 +53,7 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
             continue
         record: dict[str, object] = {
             "id": folder,
-            "img_list": [f"{folder}/{name}" for name in pictures],
+            "img_list": [f"{folder}/{name}" for name in images],
             "instruction": "\n".join(asked),
             "output": REFERENCE_SEPARATOR.join(references),
             "references": references,
@@ -61,7 +61,7 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
         records.append((place, record))
     if not records:
         raise SamDataError(
-            f"{root}: found no folder with pictures and {ANSWER_FILE} in it, wanted one for each sample.\n"
+            f"{root}: found no folder with images and {ANSWER_FILE} in it, wanted one for each sample.\n"
             f"{report.summary()}"
         )
     scan_records(records, root, report, check="full")
@@ -81,20 +81,20 @@ def _folders(root: Path) -> list[tuple[str, list[str]]]:
     return sorted(relative, key=lambda entry: _natural(entry[0]))
 
 
-def _problem(root: Path, folder: str, files: list[str], pictures: list[str]) -> tuple[str, str] | None:
+def _problem(root: Path, folder: str, files: list[str], images: list[str]) -> tuple[str, str] | None:
     """Why a folder that looks like a sample's is none: (kind, message)."""
-    if folder == "." and pictures:
-        return "no sample's folder", f"{len(pictures)} picture(s) beside the folders, such as {pictures[0]}"
+    if folder == "." and images:
+        return "no sample's folder", f"{len(images)} image(s) beside the folders, such as {images[0]}"
     if folder == ".":
         return None
     if (root / folder).is_symlink():
-        return "linked folder", "links to folders are not followed; put the folder itself here, or copy its pictures"
-    wanted = f"wanted {', '.join(PICTURE_SUFFIXES)}"
+        return "linked folder", "links to folders are not followed; put the folder itself here, or copy its images"
+    wanted = f"wanted {', '.join(IMAGE_SUFFIXES)}"
     others = sorted((name for name in files if name.lower().endswith(_OTHER_SUFFIXES)), key=_natural)
     if others:
-        return "other picture format", f"{len(others)} picture(s) that cannot be read, such as {others[0]}; {wanted}"
-    if not pictures and ANSWER_FILE in files:
-        return "no pictures", f"{ANSWER_FILE} without a picture; {wanted}"
+        return "other image format", f"{len(others)} image(s) that cannot be read, such as {others[0]}; {wanted}"
+    if not images and ANSWER_FILE in files:
+        return "no images", f"{ANSWER_FILE} without an image; {wanted}"
     return None
 
 

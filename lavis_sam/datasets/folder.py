@@ -4,9 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.exchange import annotation_file
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
-from lavis_sam.datasets.schema import read_annotations
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -17,7 +17,7 @@ def open_folder(path: Path, *, images: Path | None = None) -> "MultiImageDataset
 
     Args:
         path: A folder with annotations.json (or .jsonl), such a file, a folder of shards, or a tar file.
-        images: The root of the picture paths, if it is not the annotations' own folder.
+        images: The root of the image paths, if it is not the annotations' own folder.
 
     Raises:
         SamDataError: It is neither, or no sample of it is whole.

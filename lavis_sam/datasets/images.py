@@ -1,4 +1,4 @@
-"""One picture of one sample: whatever its file holds becomes upright RGB, or is refused by name."""
+"""One image of one sample: whatever its file holds becomes upright RGB, or is refused by name."""
 
 import io
 import os
@@ -14,21 +14,21 @@ from lavis_sam.errors import SamDataError
 # A file of some kilobytes can unpack to gigabytes. This is where Pillow itself begins to warn: 0.27 GB as RGB.
 MAX_PIXELS = 89_478_485
 # Pillow guesses the format from the content, and some of the formats that it knows start other programs (EPS).
-PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 
-# What EXIF's orientation says of a picture that needs no turning.
+# What EXIF's orientation says of an image that needs no turning.
 _UPRIGHT = 1
 
 
 def load_image(path: str | os.PathLike[str], sample_id: int | str) -> Image.Image:
-    """Read a picture as RGB; see `to_rgb`.
+    """Read an image as RGB; see `to_rgb`.
 
     Args:
-        path: The picture.
+        path: The image.
         sample_id: The sample that wants it, for the error message.
 
     Raises:
-        SamDataError: The file is missing, damaged, cut off, too large, or no picture.
+        SamDataError: The file is missing, damaged, cut off, too large, or no image.
     """
     try:
         with open(path, "rb") as file:
@@ -36,28 +36,28 @@ def load_image(path: str | os.PathLike[str], sample_id: int | str) -> Image.Imag
     # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
     except Exception as error:
         raise SamDataError(
-            f"sample {sample_id!r}: {path} cannot be read as a picture ({type(error).__name__}: {error}). "
+            f"sample {sample_id!r}: {path} cannot be read as an image ({type(error).__name__}: {error}). "
             "Replace the file or remove the sample from its annotation."
         ) from error
 
 
 def decode_image(data: bytes, place: str) -> Image.Image:
-    """A picture that is in memory already, as RGB; see `to_rgb`.
+    """An image that is in memory already, as RGB; see `to_rgb`.
 
     Args:
-        data: What a picture file holds.
+        data: What an image file holds.
         place: Where it came from, for the error message.
 
     Raises:
-        SamDataError: Damaged, cut off, too large, or no picture.
+        SamDataError: Damaged, cut off, too large, or no image.
     """
     try:
         return _decoded(io.BytesIO(data))
     except Exception as error:
-        raise SamDataError(f"{place} cannot be read as a picture ({type(error).__name__}: {error}).") from error
+        raise SamDataError(f"{place} cannot be read as an image ({type(error).__name__}: {error}).") from error
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """What a person sees, as RGB.
 
     The first frame, turned the way the EXIF tag says; transparent pixels show white, as on paper (the colour stored
@@ -65,38 +65,38 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     greyscale, and CMYK convert as Pillow does.
 
     Args:
-        picture: Any mode.
+        image: Any mode.
     """
-    picture = _upright(picture)
-    if picture.has_transparency_data:
-        colours = picture.convert("RGBA")
+    image = _upright(image)
+    if image.has_transparency_data:
+        colours = image.convert("RGBA")
         paper = Image.new("RGBA", colours.size, "white")
         return Image.alpha_composite(paper, colours).convert("RGB")
-    if picture.mode.startswith("I"):  # "I;16" in its byte orders, and "I"
-        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    return picture.convert("RGB")
+    if image.mode.startswith("I"):  # "I;16" in its byte orders, and "I"
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
 
 
-def open_picture(file: BinaryIO) -> Image.Image:
-    """Open a picture without decoding it; what would need too much memory is refused here.
+def open_image(file: BinaryIO) -> Image.Image:
+    """Open an image without decoding it; what would need too much memory is refused here.
 
     Args:
-        file: A picture file of one of `PICTURE_FORMATS`.
+        file: An image file of one of `IMAGE_FORMATS`.
 
     Raises:
         SamDataError: Its header claims more than `MAX_PIXELS`.
-        Exception: Whatever Pillow's plugins raise on what is no picture.
+        Exception: Whatever Pillow's plugins raise on what is no image.
     """
     try:
-        picture = Image.open(file, formats=PICTURE_FORMATS)
+        image = Image.open(file, formats=IMAGE_FORMATS)
     except Image.DecompressionBombError as error:  # Pillow's own limit, which is twice ours
         raise SamDataError(f"{error}; wanted at most {MAX_PIXELS} pixels") from error
-    refuse_absurd_size(picture.size)
-    return picture
+    refuse_absurd_size(image.size)
+    return image
 
 
 def refuse_absurd_size(size: tuple[int, int]) -> None:
-    """Refuse a picture that would need too much memory, before it is decoded.
+    """Refuse an image that would need too much memory, before it is decoded.
 
     Args:
         size: Width and height in pixels, as the file's header claims.
@@ -110,8 +110,8 @@ def refuse_absurd_size(size: tuple[int, int]) -> None:
 
 
 @contextmanager
-def whole_pictures_only() -> Iterator[None]:
-    """LAVIS tells Pillow, for the whole process, to fill what a cut-off file lacks with grey; not for our pictures."""
+def whole_images_only() -> Iterator[None]:
+    """LAVIS tells Pillow, for the whole process, to fill what a cut-off file lacks with grey; not for our images."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
@@ -121,15 +121,15 @@ def whole_pictures_only() -> Iterator[None]:
 
 
 def _decoded(file: BinaryIO) -> Image.Image:
-    with whole_pictures_only(), open_picture(file) as picture:
-        picture.load()
-        return to_rgb(picture)
+    with whole_images_only(), open_image(file) as image:
+        image.load()
+        return to_rgb(image)
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     try:
-        turned = picture.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) != _UPRIGHT
-        return ImageOps.exif_transpose(picture) if turned else picture  # it would copy an upright one, too
+        turned = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) != _UPRIGHT
+        return ImageOps.exif_transpose(image) if turned else image  # it would copy an upright one, too
     # A damaged EXIF block is common, says nothing about the pixels, and raises whatever its parser stumbles over.
     except Exception:
-        return picture
+        return image

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from lavis_sam.datasets.annotations import MultiImageSample, read_annotations
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.images import load_image
-from lavis_sam.datasets.schema import MultiImageSample, read_annotations
 
 # Random augmentation draws from a generator seeded by these four numbers, mixed by large odd factors.
 _SEED_FACTOR, _EPOCH_FACTOR, _INDEX_FACTOR = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
@@ -22,7 +22,7 @@ _REPEAT_FACTOR = 0x27D4EB2F165667C5
 
 
 def unprocessed(value: Any) -> Any:
-    """In the place of a processor, where pictures and texts are wanted as they are."""
+    """In the place of a processor, where images and texts are wanted as they are."""
     return value
 
 
@@ -53,9 +53,9 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         """Read the annotations.
 
         Args:
-            vis_processor: PIL picture -> tensor [3, H, W].
+            vis_processor: PIL image -> tensor [3, H, W].
             text_processor: Text -> text.
-            vis_root: The folder that the picture paths are relative to.
+            vis_root: The folder that the image paths are relative to.
             ann_paths: The annotation files.
             seed: Seed of the random augmentation.
             read: Annotation files and root -> samples.
@@ -91,10 +91,10 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
     def item(self, index: int, repeat: int = 0) -> dict[str, Any]:
         """As `self[index]`; with another `repeat`, augmented differently within the same epoch."""
         sample = self.annotation[index]
-        return self.item_of(sample, self.pictures(index), self._augmentation_seed(index, repeat))
+        return self.item_of(sample, self.images(index), self._augmentation_seed(index, repeat))
 
-    def pictures(self, index: int) -> list[Image.Image]:
-        """The sample's N pictures as RGB, before any processor.
+    def images(self, index: int) -> list[Image.Image]:
+        """The sample's N images as RGB, before any processor.
 
         Raises:
             SamDataError: One is missing or damaged.
@@ -102,12 +102,12 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         sample = self.annotation[index]
         return [load_image(Path(self.vis_root) / name, sample.id) for name in sample.images]
 
-    def item_of(self, sample: MultiImageSample, pictures: Sequence[Image.Image], seed: int) -> dict[str, Any]:
-        """The item of a sample whose pictures are at hand; `seed` decides the augmentation."""
+    def item_of(self, sample: MultiImageSample, images: Sequence[Image.Image], seed: int) -> dict[str, Any]:
+        """The item of a sample whose images are at hand; `seed` decides the augmentation."""
         with _drawing_from(seed):
-            images = [self.vis_processor(picture) for picture in pictures]
+            tensors = [self.vis_processor(image) for image in images]
         return {
-            "image": torch.stack(images, dim=1),
+            "image": torch.stack(tensors, dim=1),
             "text_input": self.text_processor(sample.instruction),
             "text_output": self.text_processor(sample.output),
             "sample_id": sample.id,

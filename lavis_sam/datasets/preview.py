@@ -1,4 +1,4 @@
-"""A contact sheet of a data set: one HTML page with small pictures, prompts and answers, that needs nothing else."""
+"""A contact sheet of a data set: one HTML page with small images, prompts and answers, that needs nothing else."""
 
 import base64
 import html
@@ -14,7 +14,7 @@ from lavis_sam.errors import SamDataError
 if TYPE_CHECKING:
     from lavis_sam.datasets.multi_image import MultiImageDataset
 
-# Long enough to recognise what is on a picture; a page of 50 pairs has about 1 MB.
+# Long enough to recognise what is on an image; a page of 50 pairs has about 1 MB.
 THUMBNAIL_SIDE = 220
 _QUALITY = 80
 # What a caption that went wrong would do to the page.
@@ -32,7 +32,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1200px;
 h1 {{ font-size: 1.3rem; margin: 0; }}
 header p {{ margin: .2rem 0 1.5rem; opacity: .7; }}
 article {{ border-top: 1px solid var(--line); padding: 1rem 0; }}
-.pictures {{ display: flex; flex-wrap: wrap; gap: .6rem; }}
+.images {{ display: flex; flex-wrap: wrap; gap: .6rem; }}
 figure {{ margin: 0; }}
 img {{ display: block; border-radius: 4px; }}
 figcaption, .id {{ font-size: .8rem; opacity: .6; overflow-wrap: anywhere; }}
@@ -59,8 +59,8 @@ def chosen_samples(count: int, total: int, seed: int | None) -> list[int]:
 def contact_sheet(dataset: "MultiImageDataset", indices: Sequence[int], title: str) -> str:
     """The page.
 
-    Texts are escaped and pictures are inside it, so it can be sent to somebody and loads nothing from anywhere. A
-    picture that cannot be read is shown as the message that says so.
+    Texts are escaped and images are inside it, so it can be sent to somebody and loads nothing from anywhere. An
+    image that cannot be read is shown as the message that says so.
 
     Args:
         dataset: What to show.
@@ -85,7 +85,7 @@ def _article(dataset: "MultiImageDataset", index: int) -> str:
         [
             "<article>",
             f'<div class="id">{html.escape(str(sample.id))}</div>',
-            f'<div class="pictures">{"".join(_figures(dataset, index))}</div>',
+            f'<div class="images">{"".join(_figures(dataset, index))}</div>',
             f"<dl>{''.join(lines)}</dl>",
             "</article>",
         ]
@@ -95,13 +95,13 @@ def _article(dataset: "MultiImageDataset", index: int) -> str:
 def _figures(dataset: "MultiImageDataset", index: int) -> Iterator[str]:
     sample = dataset.annotation[index]
     try:
-        pictures = dataset.pictures(index)
+        images = dataset.images(index)
     except SamDataError as error:
         yield f'<div class="broken">{html.escape(str(error))}</div>'
         return
-    for number, (name, picture) in enumerate(zip(sample.images, pictures, strict=True), start=1):
-        size = f"{picture.width} × {picture.height}"
-        small = picture.copy()
+    for number, (name, image) in enumerate(zip(sample.images, images, strict=True), start=1):
+        size = f"{image.width} × {image.height}"
+        small = image.copy()
         small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         caption = f"{number}: {html.escape(name)} ({size})"
         alternative = html.escape(name, quote=True)
@@ -111,9 +111,9 @@ def _figures(dataset: "MultiImageDataset", index: int) -> Iterator[str]:
         )
 
 
-def _data_address(picture: Image.Image) -> str:
+def _data_address(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY)
+    image.save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.datasets.report import AnnotationProblem
+from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.errors import SamDataError
 
 # A document is read as a whole and takes several times its size in memory; the largest known annotation file (VIST's

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import torch
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.names import unknown_name
 
 BATCHINGS = ("shuffled", "bucketed")
 # How many global batches are sorted together: more save more padding, fewer leave more to chance.
@@ -110,7 +110,7 @@ class BucketedOrder:
 
         Args:
             order: What comes together by chance.
-            sizes: Of each sample (index modulo their number): number of pictures, length of the texts.
+            sizes: Of each sample (index modulo their number): number of images, length of the texts.
             global_batch: Samples in a batch over all processes.
             seed: Seed of the batches' shuffle.
         """
@@ -159,7 +159,7 @@ def training_order(datasets: Sequence[Any], *, global_batch: int, seed: int, bat
 
 
 def sample_sizes(dataset: Any) -> list[tuple[int, int]]:
-    """Of each sample the number of pictures, and the characters of instruction and answer.
+    """Of each sample the number of images, and the characters of instruction and answer.
 
     Raises:
         SamConfigurationError: The data set has no `annotation` of `MultiImageSample`s.

@@ -1,4 +1,4 @@
-"""What is in a data set: counts, numbers of pictures, lengths of texts, and what batches of it waste on padding."""
+"""What is in a data set: counts, numbers of images, lengths of texts, and what batches of it waste on padding."""
 
 import statistics
 from collections import Counter
@@ -36,11 +36,11 @@ class Padding:
     """What batches fill up, as parts of all that they hold, from 0 to 1.
 
     Attributes:
-        pictures: Of the batch's picture slots, those that hold none.
+        images: Of the batch's image slots, those that hold none.
         characters: Of the batch's text, counted as if every text had the length of the batch's longest.
     """
 
-    pictures: float
+    images: float
     characters: float
 
 
@@ -50,9 +50,9 @@ class DatasetStatistics:
 
     Attributes:
         samples: Their number.
-        pictures: Pictures over all samples.
-        distinct_pictures: Different picture paths.
-        pictures_per_sample: N -> samples with N pictures, by N.
+        images: Images over all samples.
+        distinct_images: Different image paths.
+        images_per_sample: N -> samples with N images, by N.
         references: References of a sample.
         instruction_words: Words of an instruction.
         output_words: Words of an answer.
@@ -61,9 +61,9 @@ class DatasetStatistics:
     """
 
     samples: int
-    pictures: int
-    distinct_pictures: int
-    pictures_per_sample: dict[int, int]
+    images: int
+    distinct_images: int
+    images_per_sample: dict[int, int]
     references: Spread
     instruction_words: Spread
     output_words: Spread
@@ -74,15 +74,22 @@ class DatasetStatistics:
     def saved(self) -> Padding:
         """What bucketing saves: the part of the shuffled batches' padding that bucketed ones do without."""
         shuffled, bucketed = self.padding["shuffled"], self.padding["bucketed"]
-        return Padding(_saved(shuffled.pictures, bucketed.pictures), _saved(shuffled.characters, bucketed.characters))
+        return Padding(_saved(shuffled.images, bucketed.images), _saved(shuffled.characters, bucketed.characters))
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain values, with what bucketing saves."""
-        return asdict(self) | {"saved": asdict(self.saved)}
+        figures = asdict(self) | {"saved": asdict(self.saved)}
+        figures["padding"] = {name: _renamed(padding) for name, padding in figures["padding"].items()}
+        return _renamed(figures | {"saved": _renamed(figures["saved"])})
+
+
+def _renamed(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures under the keys that `lavis-sam data stats --json` has always had."""
+    return {key.replace("images", "pictures"): value for key, value in figures.items()}
 
 
 def dataset_statistics(dataset: "MultiImageDataset", *, batch_size: int = 20, seed: int = 42) -> DatasetStatistics:
-    """Count what is in a data set; no picture is opened.
+    """Count what is in a data set; no image is opened.
 
     Args:
         dataset: With at least one sample.
@@ -98,9 +105,9 @@ def dataset_statistics(dataset: "MultiImageDataset", *, batch_size: int = 20, se
     counts = [len(sample.images) for sample in samples]
     return DatasetStatistics(
         samples=len(samples),
-        pictures=sum(counts),
-        distinct_pictures=len({image for sample in samples for image in sample.images}),
-        pictures_per_sample=dict(sorted(Counter(counts).items())),
+        images=sum(counts),
+        distinct_images=len({image for sample in samples for image in sample.images}),
+        images_per_sample=dict(sorted(Counter(counts).items())),
         references=Spread.of([len(sample.references) for sample in samples]),
         instruction_words=Spread.of([len(sample.instruction.split()) for sample in samples]),
         output_words=Spread.of([len(sample.output.split()) for sample in samples]),
@@ -114,7 +121,7 @@ def _padding(dataset: "MultiImageDataset", batch_size: int, seed: int, batching:
     order = training_order([dataset], global_batch=batch_size, seed=seed, batching=batching)(0)
     batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
     return Padding(
-        pictures=_wasted([sizes[index][0] for index in batch] for batch in batches),
+        images=_wasted([sizes[index][0] for index in batch] for batch in batches),
         characters=_wasted([sizes[index][1] for index in batch] for batch in batches),
     )
 
@@ -132,7 +139,7 @@ def _saved(before: float, after: float) -> float:
 
 
 def draw_statistics(dataset: "MultiImageDataset", figures: DatasetStatistics) -> Any:
-    """A matplotlib figure: numbers of pictures, lengths of texts, padding.
+    """A matplotlib figure: numbers of images, lengths of texts, padding.
 
     Raises:
         SamConfigurationError: matplotlib is not installed.
@@ -142,10 +149,10 @@ def draw_statistics(dataset: "MultiImageDataset", figures: DatasetStatistics) ->
     drawn = figure(12, 3.6)
     from matplotlib.ticker import MaxNLocator, PercentFormatter  # after the message that says what to install
 
-    drawn.suptitle(f"{figures.samples} samples, {figures.pictures} pictures", fontsize="medium")
+    drawn.suptitle(f"{figures.samples} samples, {figures.images} images", fontsize="medium")
     counts, lengths, padding = drawn.subplots(1, 3)
-    counts.bar(list(figures.pictures_per_sample), list(figures.pictures_per_sample.values()), color="tab:blue")
-    counts.set(xlabel="pictures in a sample", ylabel="samples")
+    counts.bar(list(figures.images_per_sample), list(figures.images_per_sample.values()), color="tab:blue")
+    counts.set(xlabel="images in a sample", ylabel="samples")
     words = {
         "instruction": [len(sample.instruction.split()) for sample in dataset.annotation],
         "answer": [len(sample.output.split()) for sample in dataset.annotation],
@@ -157,7 +164,7 @@ def draw_statistics(dataset: "MultiImageDataset", figures: DatasetStatistics) ->
     lengths.set(xlabel="words in a text", ylabel="samples")
     lengths.legend()
     for side, (batching, part) in zip((-0.2, 0.2), figures.padding.items(), strict=True):
-        bars = padding.bar([side, 1 + side], [part.pictures, part.characters], width=0.36, label=batching)
+        bars = padding.bar([side, 1 + side], [part.images, part.characters], width=0.36, label=batching)
         padding.bar_label(bars, fmt="{:.0%}", padding=2)
     padding.set(ylabel=f"padding in batches of {figures.batch_size}")
     padding.margins(y=0.25)

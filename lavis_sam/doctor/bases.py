@@ -1,6 +1,6 @@
 """Is the base on this disk the one that an adapter was trained over?
 
-Seven matrices of the base are read, not all of its weights; see `lavis_sam.models.fingerprints`.
+Seven matrices of the base are read, not all of its weights; see `lavis_sam.weights.fingerprints`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from lavis_sam.doctor.findings import Finding, Verdict
 from lavis_sam.errors import SamError
-from lavis_sam.models.adapters import read_adapter_config
-from lavis_sam.models.checkpoint_files import read_checkpoint
-from lavis_sam.models.fingerprints import compare_fingerprints, fingerprint_weights
-from lavis_sam.models.instructblip import in_our_names
-from lavis_sam.models.sources import locate, open_instructblip
-from lavis_sam.models.streaming import StreamedTensors, TensorInFile, old_parts, open_folder
+from lavis_sam.weights.adapters import read_adapter_config
+from lavis_sam.weights.checkpoint_files import read_checkpoint
+from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint_weights
+from lavis_sam.weights.instructblip import in_our_names
+from lavis_sam.weights.locations import locate, open_instructblip
+from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, old_parts, open_folder
 
 AREA = "weights"
 

@@ -11,13 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from lavis_sam.doctor.findings import Finding, Verdict
 from lavis_sam.errors import SamError
-from lavis_sam.models.builder import read_precision
-from lavis_sam.planning import Load, make_plan
-from lavis_sam.predictor.loading import read_device
+from lavis_sam.planning.forecast import Load, make_plan
+from lavis_sam.predictor.model_sources import read_device
+from lavis_sam.weights.builder import read_precision
 
 AREA = "hardware"
 GB = 1e9
-# A sample of the longest kind that the paper evaluates: a story of five pictures.
+# A sample of the longest kind that the paper evaluates: a story of five images.
 IMAGES, TEXT_TOKENS = 5, 128
 SMALLER = "Take model.precision bf16 or fp16, a GPU with more memory, or model_type tiny."
 

@@ -16,16 +16,21 @@ from omegaconf import DictConfig
 from lavis_sam.doctor.bases import check_base
 from lavis_sam.doctor.findings import Finding, Verdict, run_check
 from lavis_sam.errors import SamError
-from lavis_sam.models import pretrained
-from lavis_sam.models.adapters import PAD_PREFIX, WEIGHTS_FILE, read_adapter_config
-from lavis_sam.models.builder import build_llama, build_visual_modules
-from lavis_sam.models.checkpoint_files import WeightSource, read_checkpoint, read_config, read_start
-from lavis_sam.models.checkpoints import SAM_LAYERS, LoadReport, load_checked, translate_released
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.instructblip import InstructBlipFolder, load_base
+from lavis_sam.models.language.tokenizers import (
+    LlamaSentencePieceTokenizer,
+    find_bert_vocabulary,
+    load_q_former_tokenizer,
+)
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
-from lavis_sam.models.sources import (
+from lavis_sam.weights import pretrained
+from lavis_sam.weights.adapters import PAD_PREFIX, WEIGHTS_FILE, read_adapter_config
+from lavis_sam.weights.builder import build_llama, build_visual_modules
+from lavis_sam.weights.checkpoint_files import WeightSource, read_checkpoint, read_config, read_start
+from lavis_sam.weights.checkpoints import SAM_LAYERS, LoadReport, load_checked, translate_released
+from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
+from lavis_sam.weights.locations import (
     finetuned_path,
     llm_tokenizer_path,
     locate,
@@ -33,9 +38,8 @@ from lavis_sam.models.sources import (
     q_former_tokenizer_path,
     weight_sources,
 )
-from lavis_sam.models.streaming import open_file
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, find_bert_vocabulary, load_q_former_tokenizer
-from lavis_sam.models.vicuna import REMEDY, guess_version
+from lavis_sam.weights.streaming import open_file
+from lavis_sam.weights.vicuna import REMEDY, guess_version
 
 AREA = "weights"
 # The tokenizers that InstructBLIP was trained with, by the SHA-256 of their files.

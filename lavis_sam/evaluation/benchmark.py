@@ -11,14 +11,15 @@ from typing import Any
 import lavis  # noqa: F401 - registers our classes
 from omegaconf import DictConfig
 
-from lavis_sam.configuration import SamConfig, parse_options
-from lavis_sam.datasets.builders.multi_image import storage_path
+from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
-from lavis_sam.evaluation.sources import Source, sources
-from lavis_sam.names import registered_class, unknown_name
+from lavis_sam.evaluation.downloads import Source, sources
+from lavis_sam.evaluation.run_folder import MANIFEST_FILE, Results, read_results, read_run
+from lavis_sam.plugin.builders import storage_path
+from lavis_sam.plugin.registry import registered_class
+from lavis_sam.plugin.run_config import SamConfig, parse_options
 from lavis_sam.reports.benchmarks import BENCHMARKS, Benchmark, EvaluationSet, evaluation_set
-from lavis_sam.reports.run_folder import MANIFEST_FILE, Results, read_results, read_run
 from lavis_sam.reports.tables import AVERAGE, MEASURED, result_tables
 
 logger = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ def find_sets(
         only: See `chosen_sets`.
         configs: The folder of `<data set>.yaml`.
         options: "key=value" over each of them; below `datasets`, over the one that the key names.
-        model: The `model` section that takes the files' place; pictures get the size that it sees. Options win.
+        model: The `model` section that takes the files' place; images get the size that it sees. Options win.
 
     Raises:
         SamConfigurationError: An unknown name, no such folder, or a configuration that is wrong.
@@ -163,7 +164,7 @@ def find_sets(
 
 
 def _forced(name: str, model: Mapping[str, Any] | None, options: Sequence[str]) -> dict[str, Any]:
-    """The model section, and the size of its pictures, as settings; those that the options have are left to them."""
+    """The model section, and the size of its images, as settings; those that the options have are left to them."""
     if not model:
         return {}
     given = parse_options(options)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.datasets.schema import MultiImageSample
+from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.evaluation.run_folder import Provenance, Results, write_results
 from lavis_sam.metrics.predictions import Prediction
 from lavis_sam.metrics.protocols import Scores, score
 from lavis_sam.reports.benchmarks import evaluation_set
-from lavis_sam.reports.run_folder import Provenance, Results, write_results
 
 DEFAULT_PROTOCOL = "sam"
 
@@ -51,7 +51,7 @@ def write_scored(
     protocol: str = DEFAULT_PROTOCOL,
     provenance: Provenance | None = None,
 ) -> tuple[Results, Scores]:
-    """Score the answers to a data set and write its four files; see `lavis_sam.reports.run_folder`.
+    """Score the answers to a data set and write its four files; see `lavis_sam.evaluation.run_folder`.
 
     Args:
         folder: The data set's folder.

@@ -1,10 +1,10 @@
-"""The measures, drawn over the pictures. Pillow alone; colours say how much, and the number beside a row says of what.
+"""The measures, drawn over the images. Pillow alone; colours say how much, and the number beside a row says of what.
 
-pictures             as the vision encoder sees them, numbered
-adaptive weights     of each picture in the context (of the first picture, where each has its own)
+images             as the vision encoder sees them, numbered
+adaptive weights     of each image in the context (of the first image, where each has its own)
 W stream             what its queries look at in the merged context
-gradient             row i, column m: which patches of picture m move the semantics of picture i; below each the
-                     share of ||c_i|| that changes when picture m is taken away
+gradient             row i, column m: which patches of image m move the semantics of image i; below each the
+                     share of ||c_i|| that changes when image m is taken away
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ LABELS = 230
 LINE = 19
 FONT_SIZE = 14
 TITLE_SIZE = 18
-# Beyond this many pictures a table of all pairs is no picture any more; `measures.npz` has everything.
+# Beyond this many images a table of all pairs is no image any more; `measures.npz` has everything.
 MAX_PAIRS = 8
 # Dark violet to yellow, growing lighter all the way, so that it can be read in grey and by the colour-blind.
 COLOURS = np.array([[13, 8, 65], [92, 15, 109], [168, 45, 96], [225, 94, 58], [250, 164, 42], [252, 240, 140]], float)
@@ -37,8 +37,8 @@ class Row:
     Attributes:
         title: What it shows.
         notes: Further lines under the title.
-        heats: One map [P] for each picture that is drawn; None draws the picture alone.
-        captions: A line under each picture.
+        heats: One map [P] for each image that is drawn; None draws the image alone.
+        captions: A line under each image.
         brightest: The value of the brightest colour.
     """
 
@@ -49,12 +49,12 @@ class Row:
     brightest: float | None = None
 
 
-def overlay(picture: Image.Image, heat: np.ndarray, *, brightest: float | None = None, size: int = CELL) -> Image.Image:
-    """A picture with a map of its patches over it.
+def overlay(image: Image.Image, heat: np.ndarray, *, brightest: float | None = None, size: int = CELL) -> Image.Image:
+    """An image with a map of its patches over it.
 
     Args:
-        picture: RGB; its aspect is not kept, as the vision encoder does not keep it.
-        heat: [P], at least 0; P - 1 patches row by row after CLS, which has no place in the picture.
+        image: RGB; its aspect is not kept, as the vision encoder does not keep it.
+        heat: [P], at least 0; P - 1 patches row by row after CLS, which has no place in the image.
         brightest: The value of the brightest colour; the map's own largest by default.
         size: Pixels of a side.
 
@@ -71,7 +71,7 @@ def overlay(picture: Image.Image, heat: np.ndarray, *, brightest: float | None =
     # Nearest neighbours: a patch is what the model knows, a smooth hill between two would be made up.
     values = Image.fromarray((grid * 255).round().astype(np.uint8)).resize((size, size), Image.Resampling.NEAREST)
     level = np.asarray(values, dtype=float)[..., None] / 255
-    grey = np.asarray(picture.convert("L").convert("RGB").resize((size, size)), dtype=float)
+    grey = np.asarray(image.convert("L").convert("RGB").resize((size, size)), dtype=float)
     opacity = 0.25 + 0.5 * level
     mixed = (1 - opacity) * grey + opacity * colour(level[..., 0])
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
@@ -83,19 +83,19 @@ def colour(level: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(level, places, COLOURS[:, channel]) for channel in range(3)], axis=-1)
 
 
-def draw_overview(explanation: Explanation, pictures: Sequence[Image.Image]) -> Image.Image:
-    """All measures of a sample in one picture.
+def draw_overview(explanation: Explanation, images: Sequence[Image.Image]) -> Image.Image:
+    """All measures of a sample in one image.
 
     Args:
         explanation: The measures.
-        pictures: The sample's N pictures, RGB.
+        images: The sample's N images, RGB.
 
     Raises:
-        SamDataError: The number of pictures is another one.
+        SamDataError: The number of images is another one.
     """
     count = len(explanation.semantics_norm)
-    if len(pictures) != count:
-        raise SamDataError(f"the explanation is of {count} images, {len(pictures)} pictures were given to draw on")
+    if len(images) != count:
+        raise SamDataError(f"the explanation is of {count} images, {len(images)} images were given to draw on")
     rows = _rows(explanation, count)
     heights = [CELL + LINE + GAP for _ in rows]
     head = _head(explanation)
@@ -107,7 +107,7 @@ def draw_overview(explanation: Explanation, pictures: Sequence[Image.Image]) -> 
     for number, line in enumerate(head):
         draw.text((GAP, GAP + TITLE_SIZE + 6 + number * LINE), line, FAINT, plain)
     for row, height in zip(rows, heights, strict=True):
-        _draw_row(canvas, row, pictures, top)
+        _draw_row(canvas, row, images, top)
         top += height
     return canvas
 
@@ -123,13 +123,13 @@ def _rows(explanation: Explanation, count: int) -> list[Row]:
     rows = [Row("pictures", ("as the encoder sees them",), [None] * count, [str(n + 1) for n in range(count)])]
     weights = explanation.adaptive_weights[0]
     is_own = not (explanation.adaptive_weights == explanation.adaptive_weights[:1]).all()
-    note = "context of picture 1" if is_own else "one context for all pictures"
+    note = "context of image 1" if is_own else "one context for all images"
     rows.append(_measure("(1) adaptive weights", (note,), weights, [f"mean {w.mean():.3f}" for w in weights]))
     if explanation.cross_attention is not None:
         attention = explanation.cross_attention.mean(axis=1)
         is_shared = explanation.is_cross_attention_shared
         where = f"cross-attention, layer {explanation.cross_attention_layer}"
-        note = "the same for all pictures" if is_shared else "of each picture"
+        note = "the same for all images" if is_shared else "of each image"
         rows.append(_measure("(2) W stream", (where, note, "to the merged context"), attention, [""] * count))
     if count > MAX_PAIRS:
         return rows
@@ -148,7 +148,7 @@ def _measure(title: str, notes: tuple[str, ...], heats: np.ndarray, captions: li
     return Row(title, notes, list(heats), captions, float(heats[:, 1:].max()))
 
 
-def _draw_row(canvas: Image.Image, row: Row, pictures: Sequence[Image.Image], top: int) -> None:
+def _draw_row(canvas: Image.Image, row: Row, images: Sequence[Image.Image], top: int) -> None:
     draw, plain = ImageDraw.Draw(canvas), ImageFont.load_default(FONT_SIZE)
     draw.text((GAP, top), row.title, INK, plain)
     notes = row.notes if row.brightest is None else (*row.notes, f"brightest: {row.brightest:.2g}")
@@ -159,9 +159,9 @@ def _draw_row(canvas: Image.Image, row: Row, pictures: Sequence[Image.Image], to
     for number, (heat, caption) in enumerate(zip(row.heats, row.captions, strict=True)):
         left = LABELS + number * (CELL + GAP)
         if heat is None:
-            shown = pictures[number].resize((CELL, CELL))
+            shown = images[number].resize((CELL, CELL))
         else:
-            shown = overlay(pictures[number], heat, brightest=row.brightest)
+            shown = overlay(images[number], heat, brightest=row.brightest)
         canvas.paste(shown, (left, top))
         draw.text((left, top + CELL + 1), caption, INK, plain)
 

@@ -1,1 +1,1 @@
-"""Room 5, the model. Every file but `blip2_vicuna_sam` is a plain module that imports without LAVIS."""
+"""The model, as plain modules: from images to visual tokens to text. Nothing here imports LAVIS or reads a file."""

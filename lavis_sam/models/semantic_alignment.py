@@ -15,15 +15,14 @@ import torch
 from torch import nn
 
 from lavis_sam.models.adaptive_adjustment import AdaptiveAdjustment, MergedContext
-from lavis_sam.models.answers import AnswersQuestions
 from lavis_sam.models.batch import ImageIndex, read_images, read_prompts, read_targets
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.models.generation import generate, stream
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language import target_loss, training_inputs
+from lavis_sam.models.language.sequence import target_loss, training_inputs
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 from lavis_sam.models.projection import project
 from lavis_sam.models.q_former import QFormer
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.released_search import generate, stream
 from lavis_sam.models.vision import EvaVisionTransformer
 from lavis_sam.models.w_former import LinearExtractor, WFormer, add_at
 
@@ -70,7 +69,7 @@ class Guided:
     semantics: torch.Tensor
 
 
-class SemanticAlignment(AnswersQuestions, nn.Module):
+class SemanticAlignment(nn.Module):
     """SAM: an InstructBLIP whose Q-Former lets the other images guide the extraction of each image's tokens.
 
     Everything but the layers of SAM and the projection is frozen and stays in eval mode, also under `train()`.

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.models.checkpoint_files import read_checkpoint
+from lavis_sam.weights.checkpoint_files import read_checkpoint
 
 _PARTS = (".json", "_io.safetensors", "_weights.safetensors")
 _TOKENIZER_FILES = ("vocab.txt", "tokenizer.model")

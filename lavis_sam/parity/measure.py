@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.models.builder import (
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.sequence import LanguageInputs, LanguageLoss, target_loss, training_inputs
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.released_search import Decoding, Generation, generate
+from lavis_sam.models.semantic_alignment import SemanticAlignment, VisualPath
+from lavis_sam.parity.cases import Case
+from lavis_sam.weights.builder import (
     LanguageSizes,
     ModelSizes,
     QFormerSizes,
@@ -17,13 +23,7 @@ from lavis_sam.models.builder import (
     build_llama,
     build_visual_modules,
 )
-from lavis_sam.models.checkpoints import RELEASED_NAMES, load_checked, translate_released
-from lavis_sam.models.generation import Decoding, Generation, generate
-from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language import LanguageInputs, LanguageLoss, target_loss, training_inputs
-from lavis_sam.models.semantic_alignment import SemanticAlignment, VisualPath
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
-from lavis_sam.parity.cases import Case
+from lavis_sam.weights.checkpoints import RELEASED_NAMES, load_checked, translate_released
 
 GRADIENTS = "out.grad."
 

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.models.checkpoints import library_versions
-from lavis_sam.models.language import IGNORED
+from lavis_sam.models.language.sequence import IGNORED
 from lavis_sam.models.semantic_alignment import SemanticAlignment, VisualPath
 from lavis_sam.parity import measure
 from lavis_sam.parity.cases import Case, find_cases, read_case
@@ -25,6 +24,7 @@ from lavis_sam.parity.compare import (
     compare_gradient,
     compare_texts,
 )
+from lavis_sam.weights.checkpoints import library_versions
 
 END = 2  # the end token's id, which also pads finished sequences
 

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 # What `registration` imports, in this order.
 REGISTERED_MODULES = (
-    "lavis_sam.models.blip2_vicuna_sam",
-    "lavis_sam.processors",
-    "lavis_sam.datasets.builders",
-    "lavis_sam.tasks",
-    "lavis_sam.runners",
+    "lavis_sam.plugin.model",
+    "lavis_sam.plugin.processors",
+    "lavis_sam.plugin.builders",
+    "lavis_sam.plugin.task",
+    "lavis_sam.plugin.schedules",
+    "lavis_sam.plugin.runner",
 )
 SERVED_MODULES = {"lavis.train": "train.py", "lavis.evaluate": "evaluate.py"}
 REMEDY = (

@@ -17,8 +17,8 @@ import lavis.models
 from lavis.common.registry import registry
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.names import registered_class
 from lavis_sam.plugin.hook import REGISTERED_MODULES
+from lavis_sam.plugin.registry import registered_class
 
 LOADING_FUNCTIONS = ("load_model", "load_model_and_preprocess")
 

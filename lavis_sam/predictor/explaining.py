@@ -1,4 +1,4 @@
-"""An explanation together with the pictures that it is about."""
+"""An explanation together with the images that it is about."""
 
 import io
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ OVERVIEW_FILE, NUMBERS_FILE, ARRAYS_FILE = "overview.png", "explanation.json", "
 
 
 @dataclass(frozen=True)
-class ExplainedPictures:
+class ExplainedImages:
     """What `SamPredictor.explain` gives.
 
     Attributes:
         measures: The three measures as arrays, see `lavis_sam.explain.Explanation`.
-        pictures: The sample's pictures, RGB.
+        images: The sample's images, RGB.
     """
 
     measures: Explanation
-    pictures: list[Image.Image]
+    images: list[Image.Image]
 
     def draw(self) -> Image.Image:
-        """All measures over the pictures, in one picture."""
-        return draw_overview(self.measures, self.pictures)
+        """All measures over the images, in one image."""
+        return draw_overview(self.measures, self.images)
 
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Write the picture, the numbers (JSON) and the arrays (NumPy's .npz); files of these names are replaced.
+        """Write the image, the numbers (JSON) and the arrays (NumPy's .npz); files of these names are replaced.
 
         Args:
             folder: The folder to make.
@@ -42,11 +42,11 @@ class ExplainedPictures:
         """
         folder = Path(folder)
         paths = {"overview": folder / OVERVIEW_FILE, "numbers": folder / NUMBERS_FILE, "arrays": folder / ARRAYS_FILE}
-        picture, arrays = io.BytesIO(), io.BytesIO()
-        self.draw().save(picture, format="PNG", optimize=True)
+        image, arrays = io.BytesIO(), io.BytesIO()
+        self.draw().save(image, format="PNG", optimize=True)
         named: dict[str, Any] = self.measures.arrays()
         np.savez_compressed(arrays, **named)
-        write_bytes(paths["overview"], picture.getvalue())
+        write_bytes(paths["overview"], image.getvalue())
         write_bytes(paths["arrays"], arrays.getvalue())
         write_json(paths["numbers"], self.measures.as_dict())
         return paths

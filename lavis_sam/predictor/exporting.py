@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.adapters import is_adapter, save_adapter
-from lavis_sam.models.checkpoints import save_checkpoint, to_released, trainable_state_dict
-from lavis_sam.models.instructblip_export import save_instructblip
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.predictor.loading import model_config
+from lavis_sam.predictor.model_sources import model_config
+from lavis_sam.weights.adapters import is_adapter, save_adapter
+from lavis_sam.weights.checkpoints import save_checkpoint, to_released, trainable_state_dict
+from lavis_sam.weights.instructblip_export import save_instructblip
 
 FORMATS = ("adapter", "released", "instructblip")
 

@@ -1,4 +1,4 @@
-"""The predictor: pictures and a question in, an answer out; no configs, batches or tensors in sight."""
+"""The predictor: images and a question in, an answer out; no configs, batches or tensors in sight."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.memory import naming_samples
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.models.language import check_length
+from lavis_sam.models.language.sequence import check_length
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.names import unknown_name
-from lavis_sam.predictor.explaining import ExplainedPictures
-from lavis_sam.predictor.loading import load_model
-from lavis_sam.predictor.pictures import is_picture, picture_tensor, read_picture
+from lavis_sam.predictor.explaining import ExplainedImages
+from lavis_sam.predictor.images import image_tensor, is_image, read_image
+from lavis_sam.predictor.model_sources import load_model
 
 BATCH_SIZE = 8
 REMEDY = (
@@ -73,11 +73,11 @@ class SamPredictor:
         return cls(model, batch_size=batch_size)
 
     def caption(self, images: Any, prompt: str | Sequence[str] = "", **decoding: Any) -> Any:
-        """Answer a question about pictures.
+        """Answer a question about images.
 
         Args:
-            images: One picture; a list of pictures, one sample; or a list of lists, many samples, each with as many
-                pictures as it has. A picture is a path, a PIL image or an array.
+            images: One image; a list of images, one sample; or a list of lists, many samples, each with as many
+                images as it has. An image is a path, a PIL image or an array.
             prompt: The question, one for all samples or a list of one each.
             decoding: Settings of `generate`, such as `num_beams=1, max_length=40`; the defaults are the published ones.
 
@@ -86,7 +86,7 @@ class SamPredictor:
             place of each.
 
         Raises:
-            SamDataError: A picture cannot be read, a sample has none, or is longer than the language model reads.
+            SamDataError: An image cannot be read, a sample has none, or is longer than the language model reads.
             SamConfigurationError: An impossible setting, or out of memory; the samples are named.
         """
         settings = _read_decoding(decoding)
@@ -105,10 +105,10 @@ class SamPredictor:
         return grouped[0] if is_single else grouped
 
     def stream(self, images: Any, prompt: str = "", **decoding: Any) -> Iterator[str]:
-        """Answer a question about the pictures of one sample, and give the answer piece by piece as it is written.
+        """Answer a question about the images of one sample, and give the answer piece by piece as it is written.
 
         Args:
-            images: One picture, or a list of pictures.
+            images: One image, or a list of images.
             prompt: The question.
             decoding: As for `caption`, with `num_beams=1` for default: of competing beams no word is certain.
 
@@ -138,15 +138,15 @@ class SamPredictor:
 
         return pieces()
 
-    def explain(self, images: Any, prompt: str = "") -> ExplainedPictures:
+    def explain(self, images: Any, prompt: str = "") -> ExplainedImages:
         """Measure which image guides which in one sample; see `lavis_sam.explain`.
 
         Args:
-            images: One picture, or a list of pictures.
+            images: One image, or a list of decoded.
             prompt: The question; the guidance depends on it.
 
         Returns:
-            The measures as arrays, with the pictures to draw them over (`draw()`, `save(folder)`).
+            The measures as arrays, with the images to draw them over (`draw()`, `save(folder)`).
 
         Raises:
             SamDataError: See `caption`; or there are several samples.
@@ -158,9 +158,9 @@ class SamPredictor:
         (text,) = _read_prompts(prompt, 1, self.model.prompt)
         self._check_lengths([sample], [text])
         with naming_samples(lambda: _name(range(1), [sample]), "Use fewer images, or device='cpu'."):
-            pictures = [read_picture(picture, 0, place) for place, picture in enumerate(sample, start=1)]
-            tensors = torch.stack([picture_tensor(picture, self.image_size) for picture in pictures])
-            return ExplainedPictures(explain_sample(self.model, tensors, text), pictures)
+            decoded = [read_image(image, 0, place) for place, image in enumerate(sample, start=1)]
+            tensors = torch.stack([image_tensor(image, self.image_size) for image in decoded])
+            return ExplainedImages(explain_sample(self.model, tensors, text), decoded)
 
     @property
     def image_size(self) -> int:
@@ -177,22 +177,22 @@ class SamPredictor:
         samples, is_single = _read_samples(images)
         if not is_single:
             raise SamDataError(
-                f"{name} takes the pictures of one sample, found {len(samples)} samples; call it for each."
+                f"{name} takes the images of one sample, found {len(samples)} samples; call it for each."
             )
         return samples[0]
 
     def _check_lengths(self, samples: Sequence[Sequence[Any]], prompts: Sequence[str]) -> None:
-        """Refuse what the language model could not read, before a picture is opened."""
+        """Refuse what the language model could not read, before an image is opened."""
         queries = self.model.query_tokens.shape[1]
         texts = [len(self.model.llm_tokenizer.encode(prompt)) for prompt in prompts]
         check_length(self.model.llm_model, [len(sample) * queries for sample in samples], texts)
 
     def _batch(self, samples: Sequence[tuple[int, Sequence[Any]]]) -> dict[str, Any]:
-        """Pictures of samples, each with its number, as a padded batch on the model's device."""
+        """Images of samples, each with its number, as a padded batch on the model's device."""
         collected = []
-        for number, pictures in samples:
-            read = [read_picture(picture, number, place) for place, picture in enumerate(pictures, start=1)]
-            tensors = [picture_tensor(picture, self.image_size) for picture in read]
+        for number, images in samples:
+            read = [read_image(image, number, place) for place, image in enumerate(images, start=1)]
+            tensors = [image_tensor(image, self.image_size) for image in read]
             collected.append({"image": torch.stack(tensors, dim=1), "sample_id": number})
         batch = collate_multi_image(collected)
         return {key: value.to(self.model.device) for key, value in batch.items() if key != "sample_id"}
@@ -208,18 +208,18 @@ def _read_decoding(decoding: Mapping[str, Any]) -> Decoding:
 
 def _read_samples(images: Any) -> tuple[list[list[Any]], bool]:
     """The samples, and whether there is one that was not put into a list."""
-    wanted = "give one picture, a list of pictures (one sample), or a list of lists (many samples)"
-    if is_picture(images):
+    wanted = "give one image, a list of images (one sample), or a list of lists (many samples)"
+    if is_image(images):
         return [[images]], True
     if isinstance(images, (bytes, Mapping)) or not isinstance(images, Sequence):
         raise SamDataError(f"images is a {type(images).__name__}; {wanted}.")
     if not images:
         raise SamDataError(f"images is empty: 0 images; {wanted}.")
-    pictures = [is_picture(value) for value in images]
-    if all(pictures):
+    single = [is_image(value) for value in images]
+    if all(single):
         return [list(images)], True
-    if any(pictures):
-        raise SamDataError(f"images holds pictures beside lists of pictures; {wanted}.")
+    if any(single):
+        raise SamDataError(f"images holds images beside lists of images; {wanted}.")
     for number, sample in enumerate(images):
         if not isinstance(sample, Sequence) or not sample:
             found = "has 0 images" if isinstance(sample, Sequence) else f"is a {type(sample).__name__}"

@@ -4,8 +4,8 @@ A separate building: nothing here imports LAVIS, and nothing imports torch befor
 
 The way of a sample, each step a stage of its own:
 
-    plan        which objects, in which pictures               forms/
-    segment     source picture -> object with soft edges       stages/segment.py
+    plan        which objects, in which images               forms/
+    segment     source image -> object with soft edges       stages/segment.py
     composite   objects on an empty canvas                     stages/composite.py
     background  a description of the place                     stages/background.py
     inpaint     the place painted, the objects pasted back     stages/inpaint.py

@@ -22,7 +22,7 @@ def sample_record(draft: Draft, files: Iterable[str], backends: Mapping[str, str
 
     Args:
         draft: The finished sample.
-        files: Its pictures' paths relative to the data set.
+        files: Its images' paths relative to the data set.
         backends: Job -> name and version.
     """
     attempt, plan = draft.plan.attempt, draft.plan
@@ -37,7 +37,7 @@ def sample_record(draft: Draft, files: Iterable[str], backends: Mapping[str, str
         "output": draft.output,
         "references": list(draft.references),
         "facts": dict(plan.facts),
-        "pictures": [_picture_record(draft, index, file) for index, file in enumerate(files)],
+        "pictures": [_image_record(draft, index, file) for index, file in enumerate(files)],
         "objects": [
             {**_object_record(thing), "description": description}
             for thing, description in zip(plan.objects, draft.descriptions, strict=True)
@@ -47,8 +47,8 @@ def sample_record(draft: Draft, files: Iterable[str], backends: Mapping[str, str
     }
 
 
-def rejection_record(rejection: Rejection, picture: str | None) -> dict[str, Any]:
-    """A rejected try's line in rejections.jsonl; `picture` is the file that shows it, if one was kept."""
+def rejection_record(rejection: Rejection, image: str | None) -> dict[str, Any]:
+    """A rejected try's line in rejections.jsonl; `image` is the file that shows it, if one was kept."""
     value = rejection.value
     return {
         "slot": rejection.attempt.slot,
@@ -58,7 +58,7 @@ def rejection_record(rejection: Rejection, picture: str | None) -> dict[str, Any
         "reason": rejection.reason,
         "value": None if value is None or not np.isfinite(value) else round(float(value), _DIGITS),
         "limit": rejection.limit,
-        "picture": picture,
+        "picture": image,
     }
 
 
@@ -66,7 +66,7 @@ def annotation(sample: Mapping[str, Any]) -> dict[str, Any]:
     """The sample in the unified annotation format."""
     record = {
         "id": sample["id"],
-        "img_list": [picture["file"] for picture in sample["pictures"]],
+        "img_list": [image["file"] for image in sample["pictures"]],
         "instruction": sample["instruction"],
         "output": sample["output"],
     }
@@ -142,7 +142,7 @@ def _object_record(thing: SourceObject) -> dict[str, Any]:
     return {**plain, "attributes": dict(thing.attributes), "views": views}
 
 
-def _picture_record(draft: Draft, index: int, file: str) -> dict[str, Any]:
+def _image_record(draft: Draft, index: int, file: str) -> dict[str, Any]:
     composite = draft.composites[index]
     objects = [
         {

@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from lavis_sam.synthesis.duplicates import picture_hash
+from lavis_sam.synthesis.duplicates import image_hash
 from lavis_sam.synthesis.forms import Form
 from lavis_sam.synthesis.protocols import Source
 from lavis_sam.synthesis.quality import THRESHOLD, Limits, Violation, first_violation
@@ -66,8 +66,8 @@ class Pipeline:
         violation = first_violation(result.scores, self._limits)
         if violation is None:
             return result
-        picture = evidence(result, violation)
-        return Rejection(attempt, stage, violation.score, violation.value, violation.wanted, picture)
+        image = evidence(result, violation)
+        return Rejection(attempt, stage, violation.score, violation.value, violation.wanted, image)
 
     @staticmethod
     def _tell(watch: Watch | None, stage: str, results: Sequence[Draft | Rejection], before: int) -> None:
@@ -77,24 +77,24 @@ class Pipeline:
 
 
 def evidence(draft: Draft, violation: Violation) -> Rgb | None:
-    """What was judged, to look at: the source picture for a mask, otherwise the sample's pictures side by side."""
+    """What was judged, to look at: the source image for a mask, otherwise the sample's images side by side."""
     if violation.score.startswith("mask."):
         thing, view = used_views(draft)[min(violation.index, len(used_views(draft)) - 1)]
-        return draft.plan.objects[thing].views[view].picture
-    shown = draft.pictures or tuple(composite.canvas for composite in draft.composites)
+        return draft.plan.objects[thing].views[view].image
+    shown = draft.images or tuple(composite.canvas for composite in draft.composites)
     if not shown:
         return None
-    height = max(picture.shape[0] for picture in shown)
+    height = max(image.shape[0] for image in shown)
     padded = [
-        cv2.copyMakeBorder(picture, 0, height - picture.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-        for picture in shown
+        cv2.copyMakeBorder(image, 0, height - image.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        for image in shown
     ]
     return np.concatenate([padded[0], *padded[1:]], axis=1).astype(np.uint8)
 
 
-def visible_masks(draft: Draft, picture: int) -> list[np.ndarray]:
-    """[S, S] visible pixels of each layer of a picture, back to front."""
-    layers = draft.composites[picture].layers
+def visible_masks(draft: Draft, image: int) -> list[np.ndarray]:
+    """[S, S] visible pixels of each layer of an image, back to front."""
+    layers = draft.composites[image].layers
     masks = []
     for index, layer in enumerate(layers):
         mask = layer.alpha >= THRESHOLD
@@ -105,8 +105,8 @@ def visible_masks(draft: Draft, picture: int) -> list[np.ndarray]:
 
 
 def _rejected(attempt: Attempt, stage: str, failure: Failure) -> Rejection:
-    return Rejection(attempt, stage, failure.reason, None, failure.message, failure.picture)
+    return Rejection(attempt, stage, failure.reason, None, failure.message, failure.image)
 
 
 def _hashed(draft: Draft) -> Draft:
-    return replace(draft, hashes=tuple(picture_hash(picture) for picture in draft.pictures))
+    return replace(draft, hashes=tuple(image_hash(image) for image in draft.images))

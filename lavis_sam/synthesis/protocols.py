@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lavis_sam.synthesis.records import Background, Composite, PicturePlan, Rgb, SoftMask, SourceObject, View
+from lavis_sam.synthesis.records import Background, Composite, ImagePlan, Rgb, SoftMask, SourceObject, View
 
 
 class Backend(Protocol):
@@ -30,7 +30,7 @@ class LeftOut:
 
     Attributes:
         id: The group.
-        reason: A short class, counted in the run's manifest: "one picture".
+        reason: A short class, counted in the run's manifest: "one image".
     """
 
     id: str
@@ -82,10 +82,10 @@ class Changing(Protocol):
 
 
 class Segmenter(Backend, Protocol):
-    """Finds the main object of a picture."""
+    """Finds the main object of an image."""
 
-    def segment(self, pictures: Sequence[Rgb]) -> list[SoftMask]:
-        """One soft mask [H, W] a picture [H, W, 3]."""
+    def segment(self, images: Sequence[Rgb]) -> list[SoftMask]:
+        """One soft mask [H, W] an image [H, W, 3]."""
         ...
 
 
@@ -97,9 +97,9 @@ class BackgroundRequest:
         rng: Decides what is left open.
         objects: What stands in it.
         scene: The scene it has to be, or "" for any.
-        avoid: Scenes that the sample's other pictures have.
+        avoid: Scenes that the sample's other images have.
         pose: What the first of the objects does, where it is a person ("walking"); "" otherwise.
-        company: The composites of all pictures of that place; their objects need ground to stand on.
+        company: The composites of all images of that place; their objects need ground to stand on.
     """
 
     rng: np.random.Generator
@@ -120,13 +120,13 @@ class BackgroundWriter(Backend, Protocol):
 
 @dataclass(frozen=True)
 class InpaintRequest:
-    """Asks for a picture with the objects where they are and a place around them.
+    """Asks for an image with the objects where they are and a place around them.
 
     Attributes:
-        rng: Decides what is left open; twin pictures get equal ones.
+        rng: Decides what is left open; twin images get equal ones.
         composite: The objects on the empty canvas.
         background: The place.
-        company: The composites of all pictures that show this very place, this one among them. A camera that is chosen
+        company: The composites of all images that show this very place, this one among them. A camera that is chosen
             to suit all of them is the same in all of them.
     """
 
@@ -140,7 +140,7 @@ class Inpainter(Backend, Protocol):
     """Paints the place around the objects."""
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[Rgb]:
-        """One picture [S, S, 3] a request. What it does inside the objects is undone afterwards."""
+        """One image [S, S, 3] a request. What it does inside the objects is undone afterwards."""
         ...
 
 
@@ -150,7 +150,7 @@ class DescribeRequest:
 
     Attributes:
         rng: Decides the phrasing.
-        thing: The object, with its source pictures and whatever is known of it.
+        thing: The object, with its source images and whatever is known of it.
         views: The views that were used.
     """
 
@@ -160,7 +160,7 @@ class DescribeRequest:
 
 
 class Describer(Backend, Protocol):
-    """Describes the main object from its source pictures or its known attributes."""
+    """Describes the main object from its source images or its known attributes."""
 
     def describe(self, requests: Sequence[DescribeRequest]) -> list[str]:
         """One noun phrase a request: "a young woman wearing a blue jumpsuit and sandals"."""
@@ -197,20 +197,20 @@ class ScoreRequest:
     """Asks for measurements that need a model.
 
     Attributes:
-        pictures: The finished pictures.
+        images: The finished images.
         composites: Where the objects are.
         plans: What was planned.
         backgrounds: The places in words.
     """
 
-    pictures: tuple[Rgb, ...]
+    images: tuple[Rgb, ...]
     composites: tuple[Composite, ...]
-    plans: tuple[PicturePlan, ...]
+    plans: tuple[ImagePlan, ...]
     backgrounds: tuple[Background, ...]
 
 
 class Scorer(Backend, Protocol):
-    """Measures finished pictures (CLIP similarities)."""
+    """Measures finished images (CLIP similarities)."""
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Mapping[str, tuple[float, ...]]]:
         """One mapping a request, from names in `quality.SCORES` to values."""

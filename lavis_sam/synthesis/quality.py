@@ -1,6 +1,6 @@
-"""Quality control: measurements of masks, composites, pictures and texts, and the thresholds that judge them.
+"""Quality control: measurements of masks, composites, images and texts, and the thresholds that judge them.
 
-A measurement has a name and one or more values (one a view, picture or object). The configuration gives a name a `min`,
+A measurement has a name and one or more values (one a view, image or object). The configuration gives a name a `min`,
 a `max` or both; every value is stored, whether it is judged or not. Nothing here needs a model but `extra_salient`,
 which is handed one's answer.
 """
@@ -16,29 +16,29 @@ from lavis_sam.synthesis.records import Alpha, Layer, Mask, Rgb
 
 # What each score says; the configuration's `quality` may hold these names and no others.
 SCORES: Mapping[str, str] = {
-    "mask.area": "segmented pixels as a share of the source picture",
+    "mask.area": "segmented pixels as a share of the source image",
     "mask.largest": "largest connected piece as a share of the mask; less means several objects, or crumbs",
     "mask.holes": "enclosed holes as a share of the mask with its holes filled",
-    "mask.border": "share of the source picture's border that the mask touches; more means a cut-off object",
+    "mask.border": "share of the source image's border that the mask touches; more means a cut-off object",
     "mask.predicted_iou": "the segmenter's own estimate of its overlap with the truth",
     "mask.stability": "overlap of the masks at a high and a low cut of the soft mask",
     "mask.true_iou": "overlap with the source's exact mask, where it has one",
     "composite.inside": "share of an object's pixels that are in the frame",
-    "composite.visible": "visible pixels of an object as a share of the picture",
+    "composite.visible": "visible pixels of an object as a share of the image",
     "composite.overlap": "share of an object that other objects hide",
     "subject.difference": "mean absolute difference (0-255) inside the objects, before they are pasted back",
     "subject.pasted": "the same after pasting back",
     "background.contrast": "standard deviation (0-255) of the background's brightness; less means a flat one",
     "background.fill": "share of the background that still has the fill colour",
     "background.sharpness": "variance of the Laplacian over the background",
-    "background.extra_salient": "salient pixels away from the objects as a share of the picture",
-    "semantic.object_similarity": "CLIP similarity of an object's crops in two pictures",
+    "background.extra_salient": "salient pixels away from the objects as a share of the image",
+    "semantic.object_similarity": "CLIP similarity of an object's crops in two images",
     "semantic.background_similarity": "CLIP similarity of background and its description",
     "text.attributes": "share of the true attributes that the answer mentions",
     "text.words": "words of the answer",
     "text.leaked_prompt": "pieces of an instruction to a language model that stand in the answer",
     "text.banned": "banned phrases in the answer",
-    "duplicates.distance": "differing bits (of 64) from the nearest earlier sample's pictures",
+    "duplicates.distance": "differing bits (of 64) from the nearest earlier sample's images",
 }
 
 # Where a soft mask counts as object; the cuts whose agreement is called stability.
@@ -151,7 +151,7 @@ def composite_scores(layers: Sequence[Layer]) -> dict[str, tuple[float, ...]]:
 
 
 def subject_difference(before: Rgb, after: Rgb, alpha: Alpha) -> float:
-    """Mean absolute difference (0-255) of two pictures [S, S, 3] inside the objects, away from their edges.
+    """Mean absolute difference (0-255) of two images [S, S, 3] inside the objects, away from their edges.
 
     Where an object is too thin to have an inside, it is measured wherever it is opaque.
     """
@@ -163,11 +163,11 @@ def subject_difference(before: Rgb, after: Rgb, alpha: Alpha) -> float:
     return float(np.abs(before[region].astype(np.int16) - after[region].astype(np.int16)).mean())
 
 
-def background_scores(picture: Rgb, alpha: Alpha, fill: int) -> dict[str, float]:
+def background_scores(image: Rgb, alpha: Alpha, fill: int) -> dict[str, float]:
     """Is there a place around the objects?
 
     Args:
-        picture: [S, S, 3] finished picture.
+        image: [S, S, 3] finished image.
         alpha: [S, S] all objects.
         fill: The grey that the canvas had before inpainting.
     """
@@ -175,9 +175,9 @@ def background_scores(picture: Rgb, alpha: Alpha, fill: int) -> dict[str, float]
     if not outside.any():
         return {"background.contrast": 0.0, "background.fill": 1.0, "background.sharpness": 0.0}
     # As floats: rounding to whole grey levels would look like detail.
-    grey = cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)
     edges = cv2.Laplacian(grey, cv2.CV_32F)
-    unpainted = (np.abs(picture[outside].astype(np.int16) - fill) <= 1).all(axis=1)
+    unpainted = (np.abs(image[outside].astype(np.int16) - fill) <= 1).all(axis=1)
     return {
         "background.contrast": float(grey[outside].std()),
         "background.fill": float(unpainted.mean()),
@@ -186,10 +186,10 @@ def background_scores(picture: Rgb, alpha: Alpha, fill: int) -> dict[str, float]
 
 
 def extra_salient(found: Alpha, alpha: Alpha) -> float:
-    """Salient pixels away from the known objects, as a share of the picture.
+    """Salient pixels away from the known objects, as a share of the image.
 
     Args:
-        found: [S, S] soft mask of whatever a segmenter finds in the finished picture.
+        found: [S, S] soft mask of whatever a segmenter finds in the finished image.
         alpha: [S, S] the objects that were put there.
     """
     return float(((found >= THRESHOLD) & ~_grown(alpha)).mean())
@@ -243,7 +243,7 @@ def _largest_piece(mask: Mask) -> int:
 
 
 def _fill_holes(mask: Mask) -> Mask:
-    """The mask with every background pixel that cannot reach the picture's border."""
+    """The mask with every background pixel that cannot reach the image's border."""
     padded = np.pad(mask, 1).astype(np.uint8)
     flooded = padded.copy()
     cv2.floodFill(flooded, None, (0, 0), 2)

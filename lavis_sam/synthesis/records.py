@@ -1,6 +1,6 @@
 """The records that travel from stage to stage: frozen, typed, and small enough to print.
 
-Sizes: S is the side of the square canvas (512), H and W those of a source picture. Pictures are uint8 arrays of RGB;
+Sizes: S is the side of the square canvas (512), H and W those of a source image. Images are uint8 arrays of RGB;
 soft masks ("alpha") are float32 arrays in [0, 1].
 """
 
@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]  # [H, W]
 Polygon = tuple[tuple[float, float], ...]  # (x, y) corners in pixels
 
 KINDS = ("characters", "furniture", "icons", "covers")
-# Objects that are cut out of a picture and put into a scene; the other two kinds are drawn flat.
+# Objects that are cut out of an image and put into a scene; the other two kinds are drawn flat.
 SCENE_KINDS = ("characters", "furniture")
 FORMS = ("pairs", "groups", "stories", "changes", "captions")
 # What people do of whom nothing else is known.
@@ -51,25 +51,25 @@ class Attempt:
         return f"{self.slot:06d}"
 
     def rng(self, stage: str, item: int = 0) -> np.random.Generator:
-        """The generator of one stage and one item (a picture, an object) of it."""
+        """The generator of one stage and one item (an image, an object) of it."""
         return generator(self.seed, self.slot, self.number, stage, item)
 
 
 @dataclass(frozen=True)
 class View:
-    """One picture of an object, as a source gives it.
+    """One image of an object, as a source gives it.
 
     Attributes:
-        picture: [H, W, 3] what a camera saw.
+        image: [H, W, 3] what a camera saw.
         alpha: [H, W] the object's exact or manual mask; None where only segmentation can tell.
         description: The pose, view angle or file name, for the manifest.
         reference: Where it came from: a path relative to the source's root, or a recipe.
         attributes: What is true of this view alone, such as {"pose": "waving"}.
-        contacts: Where it touches the ground, as outlines in pixels of the picture; empty where nobody knows.
+        contacts: Where it touches the ground, as outlines in pixels of the image; empty where nobody knows.
         height: Metres of what is visible, where that differs from the object's (a raised arm, a seated person).
     """
 
-    picture: Rgb
+    image: Rgb
     alpha: Alpha | None
     description: str
     reference: str
@@ -86,14 +86,14 @@ class SourceObject:
         id: Unique within its source: "id_00000080-01", "procedural:9f3c…".
         kind: One of `KINDS`.
         source: The source's name.
-        licence: The licence of its pictures.
+        licence: The licence of its images.
         attributes: What is true of it in every view: {"top colour": "blue"}.
         told: The words of it that a right description mentions.
         noun: What it is, in a word: "woman"; "" when unknown.
         label: A few words that tell it from others, without an article: "woman in the blue jumpsuit"; "" when unknown.
         caption: The source's own text, or "".
         height: Real height in metres; companions and rooms are scaled by it.
-        views: One entry a picture that was asked for.
+        views: One entry an image that was asked for.
         recipe: What its source needs to draw it again, in a form that JSON can say; None for photographs.
     """
 
@@ -113,14 +113,14 @@ class SourceObject:
 
 @dataclass(frozen=True)
 class Actor:
-    """An object's appearance in one picture.
+    """An object's appearance in one image.
 
     Attributes:
         thing: Index into `Plan.objects`.
         view: Index into that object's views.
         role: "main" for what the sample is about, "companion" for what is there besides.
         name: The name that a story gives it, or "".
-        place_of: In the second picture of a before/after pair: the index of the object whose place and size it has
+        place_of: In the second image of a before/after pair: the index of the object whose place and size it has
             (its own, where it stays); None gives it a new place.
     """
 
@@ -132,13 +132,13 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class PicturePlan:
-    """What one picture of a sample shows.
+class ImagePlan:
+    """What one image of a sample shows.
 
     Attributes:
-        layout: "scene" (objects standing in a place), "grid" (icons on white) or "flat" (one picture as it is).
+        layout: "scene" (objects standing in a place), "grid" (icons on white) or "flat" (one image as it is).
         actors: Who appears.
-        twin_of: The earlier picture whose place, camera and layout this one shares (before/after), or None.
+        twin_of: The earlier image whose place, camera and layout this one shares (before/after), or None.
         scene: The scene asked for, by name; "" leaves the choice to the background writer.
     """
 
@@ -156,20 +156,20 @@ class Plan:
         attempt: The try it belongs to.
         form: One of `FORMS`.
         objects: Every object of the sample.
-        pictures: Its pictures in order.
+        images: Its images in order.
         facts: What the text has to say beyond the objects' attributes: {"change": "removed", …}.
     """
 
     attempt: Attempt
     form: str
     objects: tuple[SourceObject, ...]
-    pictures: tuple[PicturePlan, ...]
+    images: tuple[ImagePlan, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SoftMask:
-    """What a segmenter says of one picture.
+    """What a segmenter says of one image.
 
     Attributes:
         alpha: [H, W] probability of belonging to the object.
@@ -182,7 +182,7 @@ class SoftMask:
 
 @dataclass(frozen=True)
 class Segment:
-    """An object cut out of its source picture.
+    """An object cut out of its source image.
 
     Attributes:
         rgba: [h, w, 4] cropped to what is visible of it.
@@ -214,7 +214,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Composite:
-    """The objects of one picture on an empty canvas: the paper's mask image.
+    """The objects of one image on an empty canvas: the paper's mask image.
 
     Attributes:
         colour: [S, S, 3] the objects' colours, not multiplied by alpha.
@@ -255,22 +255,22 @@ class Draft:
     Attributes:
         plan: What is to be made.
         segments: (object, view) -> the object cut out.
-        composites: One a picture.
-        backgrounds: One a picture; text and scene are "" where the picture has none.
-        pictures: One a picture, finished.
+        composites: One an image.
+        backgrounds: One an image; text and scene are "" where the image has none.
+        images: One an image, finished.
         descriptions: One an object.
         instruction: The sample's instruction.
         output: The sample's answer.
         references: Further right answers, `output` first; empty when there is only one.
-        scores: Every measurement so far: name -> values, one a view, picture or object.
-        hashes: Perceptual hashes of the pictures, hexadecimal.
+        scores: Every measurement so far: name -> values, one a view, image or object.
+        hashes: Perceptual hashes of the images, hexadecimal.
     """
 
     plan: Plan
     segments: Mapping[tuple[int, int], Segment] = field(default_factory=dict)
     composites: tuple[Composite, ...] = ()
     backgrounds: tuple[Background, ...] = ()
-    pictures: tuple[Rgb, ...] = ()
+    images: tuple[Rgb, ...] = ()
     descriptions: tuple[str, ...] = ()
     instruction: str = ""
     output: str = ""
@@ -289,7 +289,7 @@ class Rejection:
         reason: The score that crossed its threshold ("mask.area"), or the class of the error ("SamDataError").
         value: The score's value; None for an error.
         limit: The threshold, such as "at least 0.02"; for an error its message.
-        picture: Something to look at: the picture or mask that was judged, or None.
+        image: Something to look at: the image or mask that was judged, or None.
     """
 
     attempt: Attempt
@@ -297,4 +297,4 @@ class Rejection:
     reason: str
     value: float | None
     limit: str
-    picture: Rgb | None = None
+    image: Rgb | None = None

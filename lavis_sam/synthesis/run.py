@@ -1,20 +1,19 @@
 """A whole run: from a configuration and a number to a folder that holds a data set."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lavis_sam import __version__
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.synthesis.assembly import Assembly
-from lavis_sam.synthesis.finishing import Ledger, finish
-from lavis_sam.synthesis.making import PartJob
-from lavis_sam.synthesis.progress import NoProgress, ProgressLine
+from lavis_sam.synthesis.configuration import SynthesisSettings
+from lavis_sam.synthesis.dataset_writer import Ledger, finish
+from lavis_sam.synthesis.live_progress import NoProgress, ProgressLine
+from lavis_sam.synthesis.registry import Assembly
 from lavis_sam.synthesis.runners import PartTask, Runner
 from lavis_sam.synthesis.seeds import even_share
-from lavis_sam.synthesis.settings import SynthesisSettings
-from lavis_sam.synthesis.work import WorkFolder
+from lavis_sam.synthesis.work_folder import WorkFolder
+from lavis_sam.synthesis.worker import PartJob
 
 
 def synthesize(
@@ -59,7 +58,7 @@ def synthesize(
         "version": __version__,
         "num": num,
         "seed": seed,
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.as_dict(),
         "backends": assembly.versions(),
     }
     with folder.opened(identity, resume=resume):

@@ -19,7 +19,7 @@ SHARDS = "shards"
 
 
 def write_shards(root: Path, annotations: Iterable[Mapping[str, Any]], shard_size: int) -> list[dict[str, Any]]:
-    """Write DIR/shards/000000.tar, … from DIR's annotations and pictures.
+    """Write DIR/shards/000000.tar, … from DIR's annotations and images.
 
     Args:
         root: The data set's folder.
@@ -67,19 +67,19 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def read_shard(path: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
-    """(annotation, pictures' contents) of every sample of a shard."""
+    """(annotation, images' contents) of every sample of a shard."""
     with tarfile.open(path) as tar:
         annotation: dict[str, Any] = {}
-        pictures: list[bytes] = []
+        images: list[bytes] = []
         for member in tar:
             content = tar.extractfile(member)
             if content is None:
                 continue
             if member.name.endswith(".json"):
                 if annotation:
-                    yield annotation, pictures
-                annotation, pictures = json.loads(content.read()), []
+                    yield annotation, images
+                annotation, images = json.loads(content.read()), []
             else:
-                pictures.append(content.read())
+                images.append(content.read())
         if annotation:
-            yield annotation, pictures
+            yield annotation, images

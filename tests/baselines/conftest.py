@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from helpers.endpoint_server import running
-from lavis_sam.datasets.schema import MultiImageSample, write_annotations
-from lavis_sam.evaluation import Question
+from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
+from lavis_sam.evaluation.evaluate import Question
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def service():
         yield found
 
 
-def picture(seed, size=(40, 30)):
+def image(seed, size=(40, 30)):
     """Noise, which no two seeds share."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels)
@@ -29,27 +29,27 @@ def picture(seed, size=(40, 30)):
 
 @pytest.fixture
 def ask():
-    """Make a question: (id, instruction, number of pictures)."""
+    """Make a question: (id, instruction, number of images)."""
 
     def make(name, instruction="What is it?", count=2, size=(40, 30)):
         images = tuple(f"{name}-{i}.png" for i in range(count))
         sample = MultiImageSample(name, images, instruction, "a dog", ("a dog",), "here")
         seed = sum(map(ord, str(name)))
-        return Question(sample, tuple(picture(seed + i, size) for i in range(count)))
+        return Question(sample, tuple(image(seed + i, size) for i in range(count)))
 
     return make
 
 
 @pytest.fixture
 def data_set(tmp_path):
-    """A data set of four samples in the unified format, with one to three pictures each."""
+    """A data set of four samples in the unified format, with one to three images each."""
     folder = tmp_path / "mine"
     folder.mkdir()
     samples = []
     for index, truth in enumerate(["a red dog runs", "two cats sleep", "the bus is late", "one big tree stands"]):
         names = [f"{index}-{i}.png" for i in range(1 + index % 3)]
         for i, name in enumerate(names):
-            picture(10 * index + i).save(folder / name)
+            image(10 * index + i).save(folder / name)
         samples.append(MultiImageSample(index, tuple(names), f"Say {index}.", truth, (truth,), "here"))
     write_annotations(folder / "annotations.json", samples)
     return folder

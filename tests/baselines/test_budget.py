@@ -1,6 +1,6 @@
 import pytest
 
-from lavis_sam.baselines.budget import Budget, Cost, Limits, picture_tokens, text_tokens
+from lavis_sam.baselines.budget import Budget, Cost, Limits, image_tokens, text_tokens
 from lavis_sam.errors import SamConfigurationError
 
 
@@ -30,7 +30,7 @@ def test_the_limit_itself_is_allowed():
         budget.reserve(Cost(1), "a third")
 
 
-@pytest.mark.parametrize("wrong", [{"requests": -1}, {"tokens": -5}, {"pictures": -1}, {"spending": float("nan")}])
+@pytest.mark.parametrize("wrong", [{"requests": -1}, {"tokens": -5}, {"images": -1}, {"spending": float("nan")}])
 def test_impossible_limits(wrong):
     with pytest.raises(SamConfigurationError, match=next(iter(wrong))):
         Limits(**wrong)
@@ -47,5 +47,5 @@ def test_texts_are_never_underestimated(text):
 
 
 @pytest.mark.parametrize(("side", "tokens"), [(512, 255), (513, 765), (768, 765), (1024, 765), (2048, 2805)])
-def test_pictures_are_counted_in_tiles(side, tokens):
-    assert picture_tokens(side) == tokens
+def test_images_are_counted_in_tiles(side, tokens):
+    assert image_tokens(side) == tokens

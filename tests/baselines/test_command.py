@@ -76,7 +76,7 @@ def test_an_interrupted_run_continues(run, asked, service):
         (["--max-requests", 3], "at most 4 of requests; the limit is 3"),
         (["--max-total-tokens", 5000], "of tokens; the limit is 5,000"),
         (["--max-spending", 0.01, "--input-price", 3, "--output-price", 15], "of money; the limit is 0.01"),
-        (["--max-images", 2], "found 3 pictures, the limit is 2"),
+        (["--max-images", 2], "found 3 images, the limit is 2"),
     ],
 )
 def test_what_is_too_much_is_refused_before_the_first_request(run, asked, service, options, message):

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.endpoint_server import Reply, failed, instruction_of, pictures_of, said
+from helpers.endpoint_server import Reply, failed, images_of, instruction_of, said
 from lavis_sam.baselines.budget import Cost, Limits
 from lavis_sam.baselines.cache import AnswerCache
 from lavis_sam.baselines.endpoint import Asking, EndpointAnswerer, read_answer
-from lavis_sam.baselines.jpeg import PictureBounds
-from lavis_sam.baselines.patience import Patience
+from lavis_sam.baselines.jpeg import ImageBounds
+from lavis_sam.baselines.retry import Patience
 from lavis_sam.baselines.transport import FailedError, Transport
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation import evaluate
+from lavis_sam.evaluation.evaluate import evaluate
 from lavis_sam.files import to_json
 
 KEY = "sk-secret-0815"
@@ -46,17 +46,17 @@ def test_a_question_is_asked_as_the_api_wants_it(make, service, ask):
     assert headers["Content-Type"] == "application/json"
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("gpt-x", 255, 0.0)
     assert [part["type"] for part in body["messages"][0]["content"]] == ["image_url"] * 3 + ["text"]
-    assert [found.size for _, found in pictures_of(body)] == [(40, 30)] * 3
+    assert [found.size for _, found in images_of(body)] == [(40, 30)] * 3
 
 
-def test_pictures_are_sent_within_bounds_and_in_order(make, service, ask):
-    asking = Asking("m", pictures=PictureBounds(side=64, bytes=3000))
+def test_images_are_sent_within_bounds_and_in_order(make, service, ask):
+    asking = Asking("m", images=ImageBounds(side=64, bytes=3000))
     make(asking=asking).answer([ask("a", count=2, size=(400, 100))])
-    sent = pictures_of(service.requests[0][2])
+    sent = images_of(service.requests[0][2])
     assert all(len(data) <= 3000 and max(found.size) <= 64 for data, found in sent)
     assert sent[0][0] != sent[1][0]
     make(asking=asking).answer([ask("b", count=1, size=(20, 10))])
-    assert pictures_of(service.requests[1][2])[0][1].size == (20, 10)
+    assert images_of(service.requests[1][2])[0][1].size == (20, 10)
 
 
 def test_keys_of_the_request_can_be_added_and_taken_out(make, service, ask):
@@ -254,9 +254,9 @@ def test_a_lost_answer_stays_on_the_bill(make, service, ask):
     assert answerer.budget.used == most + Cost(1, 10, 3)
 
 
-def test_too_many_pictures_are_refused(make, service, ask):
-    with pytest.raises(SamConfigurationError, match="sample 'b': found 5 pictures, the limit is 4"):
-        make(limits=Limits(pictures=4)).answer([ask("a"), ask("b", count=5)])
+def test_too_many_images_are_refused(make, service, ask):
+    with pytest.raises(SamConfigurationError, match="sample 'b': found 5 images, the limit is 4"):
+        make(limits=Limits(images=4)).answer([ask("a"), ask("b", count=5)])
     assert service.requests == []
 
 
@@ -266,12 +266,12 @@ def test_the_forecast_counts_what_is_not_known_yet(make, service, data_set, tmp_
     whole = answerer.forecast(dataset)
     assert whole.requests == 4
     assert whole.output_tokens == 4 * 255
-    assert whole.input_tokens > 7 * 765  # seven pictures
+    assert whole.input_tokens > 7 * 765  # seven images
     service.otherwise = lambda body: said("a red dog")
     assert evaluate(dataset, answerer, tmp_path / "run" / "mine", name="mine", batch_size=4).count == 4
     assert make().forecast(dataset) == Cost()
-    with pytest.raises(SamConfigurationError, match="found 3 pictures, the limit is 2"):
-        make(limits=Limits(pictures=2)).forecast(dataset)
+    with pytest.raises(SamConfigurationError, match="found 3 images, the limit is 2"):
+        make(limits=Limits(images=2)).forecast(dataset)
 
 
 def test_a_filtered_answer_is_empty_and_a_refusal_is_an_answer():

@@ -9,10 +9,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from helpers.vision_language import write_blip2, write_idefics3, write_instructblip, write_llava, write_qwen2_vl
 from lavis_sam.baselines.chat import ChatAnswerer
-from lavis_sam.baselines.loading import load_answerer
 from lavis_sam.baselines.q_former import QFormerAnswerer, pad_left
+from lavis_sam.baselines.transformers_folder import load_answerer
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
-from lavis_sam.evaluation import Question
+from lavis_sam.evaluation.evaluate import Question
 from lavis_sam.files import to_json
 from lavis_sam.models.decoding import Decoding
 
@@ -53,7 +53,7 @@ def test_answers_depend_on_the_question_alone(folders, ask, name):
     questions = [
         ask("a", "What {image#1}?", 3),
         ask("b", "Say.", 1),
-        ask("c", "Compare the two pictures.", 2, (64, 31)),
+        ask("c", "Compare the two images.", 2, (64, 31)),
     ]
     together = answerer.answer(questions)
     assert len(together) == 3
@@ -64,19 +64,18 @@ def test_answers_depend_on_the_question_alone(folders, ask, name):
 
 
 @pytest.mark.parametrize("name", CHAT)
-def test_every_picture_and_their_order_count(folders, ask, name):
+def test_every_image_and_their_order_count(folders, ask, name):
     answerer = load(folders(name))
     question = ask("a", "What?", 2)
-    first, second = question.pictures
+    first, second = question.images
     shown = [(first, second), (second, first), (first,), (first, first)]
     with torch.no_grad():
         found = [
-            answerer._model(**answerer._inputs([Question(question.sample, pictures)])).logits[0, -1]
-            for pictures in shown
+            answerer._model(**answerer._inputs([Question(question.sample, images)])).logits[0, -1] for images in shown
         ]
     for index, logits in enumerate(found):
         for other in found[:index]:
-            assert (logits - other).abs().max() > 1e-4  # the same pictures again: below 1e-6
+            assert (logits - other).abs().max() > 1e-4  # the same images again: below 1e-6
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -100,11 +99,11 @@ def test_the_repetition_penalty_does_not_look_at_the_prompt(folders, ask, name):
 
 
 @pytest.mark.parametrize("name", Q_FORMER)
-def test_one_picture_equals_transformers_own_way(folders, ask, name):
+def test_one_image_equals_transformers_own_way(folders, ask, name):
     question = ask("a", "What is it?", 1)
     model = AutoModelForImageTextToText.from_pretrained(folders(name)).eval()
     processor = AutoProcessor.from_pretrained(folders(name))
-    inputs = processor(images=question.pictures[0], text=question.instruction, return_tensors="pt")
+    inputs = processor(images=question.images[0], text=question.instruction, return_tensors="pt")
     with torch.no_grad():
         written = model.generate(**inputs, num_beams=5, max_new_tokens=9, do_sample=False)
     # transformers' own returns what it wrote, after the prompt where it has ids of one.
@@ -114,16 +113,16 @@ def test_one_picture_equals_transformers_own_way(folders, ask, name):
 
 
 @pytest.mark.parametrize("name", Q_FORMER)
-def test_pictures_follow_one_another_before_the_instruction(folders, ask, name):
+def test_images_follow_one_another_before_the_instruction(folders, ask, name):
     answerer = load(folders(name))
     two, one = ask("a", "What?", 2), ask("b", "What?", 1)
     tokens = answerer._visual_tokens([two, one])
     queries = answerer._model.query_tokens.shape[1]
     assert [len(rows) for rows in tokens] == [2 * queries, queries]
-    alone = [answerer._visual_tokens([Question(two.sample, (picture,))])[0] for picture in two.pictures]
+    alone = [answerer._visual_tokens([Question(two.sample, (image,))])[0] for image in two.images]
     torch.testing.assert_close(tokens[0], torch.cat(alone))
     assert (alone[0] - alone[1]).abs().max() > 1e-3
-    other = answerer._visual_tokens([Question(ask("a", "How many?", 2).sample, two.pictures)])[0]
+    other = answerer._visual_tokens([Question(ask("a", "How many?", 2).sample, two.images)])[0]
     same = torch.allclose(tokens[0], other, atol=1e-4)
     assert same == (name != "instructblip")  # whose Q-Former reads the instruction
 
@@ -151,7 +150,7 @@ def test_descriptions_are_plain_and_tell_models_apart(folders):
     assert load(folders("qwen2_vl")).describe()["weights"] != one["weights"]
 
 
-def test_a_text_that_looks_like_a_picture_is_refused(folders, ask):
+def test_a_text_that_looks_like_a_image_is_refused(folders, ask):
     with pytest.raises(SamDataError, match="sample 'a': the instruction holds '<image>'"):
         load(folders("llava")).answer([ask("a", "What is <image>?")])
 
@@ -168,7 +167,7 @@ def test_a_model_without_a_template_is_refused(folders, tmp_path):
 def test_a_template_that_fails_is_named(folders, tmp_path, ask):
     folder = shutil.copytree(folders("llava"), tmp_path / "odd")
     (folder / "chat_template.jinja").write_text("{{ raise_exception('text only') }}")
-    with pytest.raises(SamConfigurationError, match=r"odd: its chat template fails on a turn of 2 pictures.*text only"):
+    with pytest.raises(SamConfigurationError, match=r"odd: its chat template fails on a turn of 2 images.*text only"):
         load(folder).answer([ask("a")])
 
 
@@ -176,7 +175,7 @@ def test_a_processor_that_refuses_is_named(folders, tmp_path, ask):
     folder = shutil.copytree(folders("llava"), tmp_path / "blind")
     (folder / "chat_template.jinja").write_text("no marks: {{ messages[0]['content'][-1]['text'] }}")
     answerer = load(folder)
-    with pytest.raises(SamDataError, match=r"sample\(s\) 'a' \(2 pictures\)"):
+    with pytest.raises(SamDataError, match=r"sample\(s\) 'a' \(2 images\)"):
         answerer.answer([ask("a")])
 
 

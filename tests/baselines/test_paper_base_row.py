@@ -1,4 +1,4 @@
-"""The InstructBLIP baseline on several pictures is the base row of the paper: SAM's own model without its guidance."""
+"""The InstructBLIP baseline on several images is the base row of the paper: SAM's own model without its guidance."""
 
 from types import SimpleNamespace
 
@@ -7,14 +7,14 @@ import torch
 from helpers.instructblip import folder_config, transformers_model, write_folder
 from helpers.models import SIZES
 from lavis_sam.baselines.q_former import QFormerAnswerer
-from lavis_sam.datasets.schema import MultiImageSample
-from lavis_sam.evaluation import Question
-from lavis_sam.models.builder import build_parts, load_weights
+from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.evaluation.evaluate import Question
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.weights.builder import build_parts, load_weights
 
 # Two implementations of the same formulas in float32.
 TOLERANCE = 1e-5
-INSTRUCTION = "what do all pictures show?"
+INSTRUCTION = "what do all images show?"
 
 
 def test_the_visual_tokens_are_those_of_sam_without_guidance(tmp_path):
@@ -24,16 +24,16 @@ def test_the_visual_tokens_are_those_of_sam_without_guidance(tmp_path):
     load_weights(ours, config)
     ours.eval()
     side = SIZES.vision.image_size
-    pictures = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0))
-    # The two have processors of their own for the same pictures; here both get the same tensors.
+    images = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0))
+    # The two have processors of their own for the same images; here both get the same tensors.
     processor = SimpleNamespace(
         image_processor=lambda tensors, return_tensors: {"pixel_values": torch.stack(tensors)},
         qformer_tokenizer=ours.tokenizer,
         tokenizer=None,
     )
-    question = Question(MultiImageSample("a", ("x",) * 3, INSTRUCTION, "o", ("o",), "here"), tuple(pictures))
+    question = Question(MultiImageSample("a", ("x",) * 3, INSTRUCTION, "o", ("o",), "here"), tuple(images))
     with torch.no_grad():
-        wanted = ours.visual_path({"image": pictures.transpose(0, 1)[None]}, [INSTRUCTION]).tokens[0]
+        wanted = ours.visual_path({"image": images.transpose(0, 1)[None]}, [INSTRUCTION]).tokens[0]
         (found,) = QFormerAnswerer(theirs, processor, name="x")._visual_tokens([question])
     assert found.shape == (3 * SIZES.q_former.queries, SIZES.language.width)
     torch.testing.assert_close(found, wanted, atol=TOLERANCE, rtol=TOLERANCE)

@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from helpers.release_parts import pictures
+from helpers.release_parts import write_images
 from helpers.releases import MINIATURES
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.schema import read_annotations, to_record
+from lavis_sam.datasets.annotations import read_annotations, to_record
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_splits_are_kept_apart(run, tmp_path):
 
 
 def test_into_the_release_itself_twice(run, tmp_path):
-    """Pictures stay where they are, and the second time the release is read again, not the first time's result."""
+    """Images stay where they are, and the second time the release is read again, not the first time's result."""
     miniature = MINIATURES["clevr_change"](tmp_path)
     for _ in range(2):
         code, told, _ = convert(run, miniature, tmp_path)
@@ -160,7 +160,7 @@ def test_validate_decodes_unless_quick(run, tmp_path):
     assert [row["kind"] for row in report["problems"]] == ["unreadable image"]
 
 
-def test_pictures_may_be_elsewhere(run, tmp_path):
+def test_images_may_be_elsewhere(run, tmp_path):
     (tmp_path / "pictures").mkdir()
     path = write_dataset(tmp_path / "pictures", [record()]).rename(tmp_path / "annotations.json")
     assert run("validate", path)[0] == 1
@@ -183,7 +183,7 @@ def test_round_trip(run, tmp_path, name):
 
 
 def test_import_and_its_problems(run, tmp_path):
-    pictures(tmp_path / "images", "a.jpg")
+    write_images(tmp_path / "images", "a.jpg")
     turns = [{"role": "user", "content": "<image>What?"}, {"role": "assistant", "content": "A cat."}]
     records = [{"id": k, "images": ["a.jpg", "b.jpg"][k : k + 1], "conversation": turns} for k in range(2)]
     (tmp_path / "mantis.json").write_text(json.dumps(records))

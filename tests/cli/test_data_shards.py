@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 from PIL import Image
 
-from helpers.shards import contents, offset_of, overwrite, write_pictures
+from helpers.shards import contents, offset_of, overwrite, write_images
 from helpers.stand_in import record
+from lavis_sam.datasets.annotations import read_annotations, write_annotations
 from lavis_sam.datasets.folder import open_folder
-from lavis_sam.datasets.schema import read_annotations, write_annotations
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def run(run):
 
 @pytest.fixture
 def folder(tmp_path):
-    samples = write_pictures(tmp_path / "d")
+    samples = write_images(tmp_path / "d")
     write_annotations(tmp_path / "d" / "annotations.json", samples)
     return tmp_path / "d"
 
@@ -31,10 +31,10 @@ def folder(tmp_path):
 def test_to_shards_and_back(run, folder, tmp_path):
     code, told, _ = run("shards", folder, tmp_path / "s", "--megabytes", 1)
     assert code == 0
-    assert "10 sample(s), 19 picture(s) in 1 shard(s)" in told
+    assert "10 sample(s), 19 image(s) in 1 shard(s)" in told
     code, told, _ = run("shards", tmp_path / "s", tmp_path / "again", "--unpack")
     assert code == 0
-    assert "10 sample(s), 19 picture(s)" in told
+    assert "10 sample(s), 19 image(s)" in told
     assert (tmp_path / "again" / "annotations.json").read_bytes() == (folder / "annotations.json").read_bytes()
     for sample in read_annotations(folder / "annotations.json", folder):
         for name in sample.images:
@@ -95,20 +95,20 @@ def test_validate(run, folder, tmp_path):
     assert "its SHA-256 is not the manifest's" in " ".join(told.split())
     assert run("validate", shard, "--strict")[0] == 1
     code, _, errors = run("validate", tmp_path / "s", "--out", tmp_path / "clean.json")
-    assert (code, "shards hold their pictures" in errors) == (2, True)
+    assert (code, "shards hold their images" in errors) == (2, True)
 
 
 def test_stats(run, folder, tmp_path):
     code, told, _ = run("stats", folder, "--batch-size", 4)
     assert code == 0
-    assert "10 samples, 19 pictures (19 different ones)" in told
+    assert "10 samples, 19 images (19 different ones)" in told
     for wanted in ("pictures", "words of the answer", "padding, batches of 4", "saved by bucketing"):
         assert wanted in told
     run("shards", folder, tmp_path / "s")
     code, told, _ = run("stats", tmp_path / "s", "--batch-size", 4, "--json", "--plot", tmp_path / "p.png")
     assert json.loads(told)["pictures_per_sample"] == {"1": 4, "2": 3, "3": 3}
-    with Image.open(tmp_path / "p.png") as picture:
-        assert picture.format == "PNG"
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.format == "PNG"
 
 
 def test_preview(run, folder, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lavis_sam.doctor import Finding, Report, Verdict
-from lavis_sam.models.builder import PACKAGE
+from lavis_sam.weights.builder import PACKAGE
 
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
 CAT, NOSE = (str(PHOTOGRAPHS / f"{name}.jpg") for name in ("cat_eyes", "cat_nose"))
@@ -23,7 +23,7 @@ def test_help_has_examples_and_exit_codes(run, command):
 
 
 def test_caption_prints_the_answer_and_nothing_else(run):
-    code, out, err = run("caption", CAT, NOSE, "--prompt", "What do both pictures show?", *GREEDY)
+    code, out, err = run("caption", CAT, NOSE, "--prompt", "What do both images show?", *GREEDY)
     assert code == 0
     assert len(out.strip().splitlines()) == 1
     assert "SAM's layers are untrained" in err
@@ -85,7 +85,7 @@ def test_export_in_every_format_and_back(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("caption", "nowhere.jpg"), "nowhere.jpg cannot be read as a picture"),
+        (("caption", "nowhere.jpg"), "nowhere.jpg cannot be read as an image"),
         (("caption", CAT, "--model", "tinny"), "'tinny' is no packaged model type"),
         (("caption", CAT, "--num-beams", "0"), "num_beams of generate is 0"),
         (("caption", CAT, "--stream"), "num_beams is 5"),

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from lavis_sam.cli import app
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.runners.curves import draw_curves, read_curves
+from lavis_sam.training.curves import draw_curves, read_curves
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = str(REPOSITORY / "projects" / "sam" / "tiny" / "train.yaml")
@@ -82,7 +82,7 @@ def test_plot_needs_runs(tmp_path):
         read_curves(write_log(tmp_path / "empty", []))
 
 
-def test_plot_writes_a_picture(tmp_path):
+def test_plot_writes_a_image(tmp_path):
     runs = [write_log(tmp_path / name, [3.0, 2.0]) for name in ("one", "two")]
     call("plot", *map(str, runs))
     assert (runs[0] / "curves.png").read_bytes().startswith(b"\x89PNG")

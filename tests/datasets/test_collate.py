@@ -7,12 +7,12 @@ from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.errors import SamDataError
 
 
-def sample(name, pictures, size=(4, 5), **texts):
-    image = torch.full((3, pictures, *size), float(pictures)) + torch.rand(3, pictures, *size)
+def sample(name, images, size=(4, 5), **texts):
+    image = torch.full((3, images, *size), float(images)) + torch.rand(3, images, *size)
     return {"image": image, "sample_id": name, **texts}
 
 
-def test_pads_to_the_largest_number_of_pictures():
+def test_pads_to_the_largest_number_of_images():
     samples = [sample(f"s{n}", n, text_input=f"in{n}", text_output=f"out{n}", references=["r"]) for n in (2, 1, 4)]
     batch = collate_multi_image(samples)
     assert batch["image"].shape == (3, 3, 4, 4, 5)
@@ -23,9 +23,9 @@ def test_pads_to_the_largest_number_of_pictures():
         [True, True, True, True],
     ]
     for row, one in zip(batch["image"], samples, strict=True):
-        pictures = one["image"].shape[1]
-        assert torch.equal(row[:, :pictures], one["image"])
-        assert not row[:, pictures:].any()
+        images = one["image"].shape[1]
+        assert torch.equal(row[:, :images], one["image"])
+        assert not row[:, images:].any()
     assert batch["text_input"] == ["in2", "in1", "in4"]
     assert batch["text_output"] == ["out2", "out1", "out4"]
     assert batch["sample_id"] == ["s2", "s1", "s4"]
@@ -41,7 +41,7 @@ def test_a_key_that_some_samples_lack_is_an_error():
         collate_multi_image([sample("a", 1, text_input="x"), sample("b", 1)])
 
 
-def test_pictures_of_different_sizes_name_sizes_and_samples():
+def test_images_of_different_sizes_name_sizes_and_samples():
     with pytest.raises(SamDataError, match=r"4x5 \(sample 'a'\), 6x5 \(sample 'b'\).*image_size"):
         collate_multi_image([sample("a", 1), sample("b", 2, size=(6, 5))])
 

@@ -1,4 +1,4 @@
-"""Folders of pictures with a text become samples; what does not is told."""
+"""Folders of images with a text become samples; what does not is told."""
 
 import os
 
@@ -6,14 +6,14 @@ import pytest
 from PIL import Image
 
 from lavis_sam.datasets.collect import collect_folder
-from lavis_sam.datasets.formats.picture_folder import PictureFolder
+from lavis_sam.datasets.formats.image_folder import ImageFolder
 from lavis_sam.errors import SamDataError
 
 
-def fill(root, folder, pictures, caption="A cat.", **texts):
+def fill(root, folder, images, caption="A cat.", **texts):
     path = root / folder
     path.mkdir(parents=True, exist_ok=True)
-    for name in pictures:
+    for name in images:
         Image.new("RGB", (3, 2)).save(path / name, format="PNG")
     if caption is not None:
         (path / "caption.txt").write_text(caption, encoding="utf-8")
@@ -28,7 +28,7 @@ def found(root):
 def test_samples(tmp_path):
     fill(tmp_path, "b", ["10.png", "2.JPG", "a.webp", "notes.png.txt"[:9]], "\ufeffOne.\r\n\r\n  Two. \n")
     fill(tmp_path, "a/inner", ["x y.png"], "Größe 猫", instruction="Asked\ndifferently?")
-    (tmp_path / "b" / "readme.txt").write_text("not a picture")
+    (tmp_path / "b" / "readme.txt").write_text("not an image")
     (tmp_path / ".hidden").mkdir()
     Image.new("RGB", (1, 1)).save(tmp_path / ".hidden" / "x.png")
     assert found(tmp_path) == [
@@ -65,12 +65,12 @@ def test_problems(tmp_path):
     assert report.dropped == 6
 
 
-def test_no_picture_is_lost_in_silence(tmp_path):
-    """A folder with pictures that are not read is no sample, even if others in it are; nor is one without any."""
+def test_no_image_is_lost_in_silence(tmp_path):
+    """A folder with images that are not read is no sample, even if others in it are; nor is one without any."""
     fill(tmp_path, "good", ["a.png"])
     fill(tmp_path, "telephone", ["a.png", "IMG_10.HEIC", "IMG_9.HEIC"])
     fill(tmp_path, "nothing", [])
-    fill(tmp_path, "outer/good too", ["a.png"])  # outer itself has neither text nor picture
+    fill(tmp_path, "outer/good too", ["a.png"])  # outer itself has neither text nor image
     fill(tmp_path, "good", [".thumbnail.heic"])
     fill(tmp_path, ".", [], caption="Not a sample's.")
     report = collect_folder(tmp_path, "What?")
@@ -78,10 +78,10 @@ def test_no_picture_is_lost_in_silence(tmp_path):
     found = {problem.place: (problem.kind, problem.message.split(";")[0]) for problem in report.problems}
     assert found == {
         str(tmp_path / "telephone"): (
-            "other picture format",
-            "2 picture(s) that cannot be read, such as IMG_9.HEIC",
+            "other image format",
+            "2 image(s) that cannot be read, such as IMG_9.HEIC",
         ),
-        str(tmp_path / "nothing"): ("no pictures", "caption.txt without a picture"),
+        str(tmp_path / "nothing"): ("no images", "caption.txt without an image"),
     }
     assert ".jpg" in report.problems[0].message
 
@@ -99,7 +99,7 @@ def test_links_to_folders_are_told(tmp_path):
 @pytest.mark.parametrize("make", [lambda root: None, lambda root: fill(root, ".", ["a.png"])])
 def test_no_sample_at_all(tmp_path, make):
     make(tmp_path)
-    with pytest.raises(SamDataError, match=r"found no folder with pictures and caption\.txt in it"):
+    with pytest.raises(SamDataError, match=r"found no folder with images and caption\.txt in it"):
         collect_folder(tmp_path, "What?")
 
 
@@ -121,6 +121,6 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_not_an_empty_one(tmp_pat
 
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(SamDataError, match=r"locked: cannot be listed \(Permission denied\)\. Check that"):
-        collect_folder(tmp_path, "What do the pictures share?")
+        collect_folder(tmp_path, "What do the images share?")
     with pytest.raises(SamDataError, match="locked: cannot be listed"):
-        PictureFolder(tmp_path).find(["missing.jpg"])
+        ImageFolder(tmp_path).find(["missing.jpg"])

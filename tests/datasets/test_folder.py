@@ -16,9 +16,9 @@ def test_a_folder_its_file_and_another_root(tmp_path):
     for given in (tmp_path / "d", path):
         dataset = open_folder(given)
         assert [sample.id for sample in dataset.annotation] == ["a"]
-        assert [picture.size for picture in dataset.pictures(0)] == [(12, 10)] * 2
+        assert [image.size for image in dataset.images(0)] == [(12, 10)] * 2
     moved = path.rename(tmp_path / "annotations.json")
-    assert open_folder(moved, images=tmp_path / "d").pictures(0)
+    assert open_folder(moved, images=tmp_path / "d").images(0)
 
 
 def test_shards_a_tar_file_and_both(tmp_path):

@@ -1,4 +1,4 @@
-"""Pictures are opened as RGB, upright, or refused by name."""
+"""Images are opened as RGB, upright, or refused by name."""
 
 import io
 import warnings
@@ -14,23 +14,23 @@ from lavis_sam.errors import SamDataError
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
     Image.new(mode, (6, 4)).save(tmp_path / "picture.png")
-    picture = load_image(tmp_path / "picture.png", "s")
-    assert (picture.mode, picture.size) == ("RGB", (6, 4))
+    image = load_image(tmp_path / "picture.png", "s")
+    assert (image.mode, image.size) == ("RGB", (6, 4))
 
 
 def test_exif_rotation_is_applied(tmp_path):
-    picture = Image.new("RGB", (6, 4))
-    picture.putpixel((0, 0), (255, 255, 255))
+    image = Image.new("RGB", (6, 4))
+    image.putpixel((0, 0), (255, 255, 255))
     exif = Image.Exif()
     exif[0x0112] = 6  # shown rotated by 90 degrees clockwise
-    picture.save(tmp_path / "turned.png", exif=exif)
+    image.save(tmp_path / "turned.png", exif=exif)
     upright = load_image(tmp_path / "turned.png", "s")
     assert upright.size == (4, 6)
     assert upright.getpixel((3, 0)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", "cut"], ids=["empty", "text", "cut off"])
-def test_damaged_pictures_name_file_and_sample(tmp_path, monkeypatch, content):
+@pytest.mark.parametrize("content", [b"", b"not an image", "cut"], ids=["empty", "text", "cut off"])
+def test_damaged_images_name_file_and_sample(tmp_path, monkeypatch, content):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as LAVIS leaves it
     path = tmp_path / "picture.png"
     if content == "cut":
@@ -42,20 +42,20 @@ def test_damaged_pictures_name_file_and_sample(tmp_path, monkeypatch, content):
     assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_a_missing_picture_names_file_and_sample(tmp_path):
+def test_a_missing_image_names_file_and_sample(tmp_path):
     with pytest.raises(SamDataError, match=r"sample 3: .*gone\.png"):
         load_image(tmp_path / "gone.png", 3)
 
 
-def saved(picture, kind, **options):
+def saved(image, kind, **options):
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation(orientation):
-    """The eight ways to store one upright picture."""
+    """The eight ways to store one upright image."""
     upright = Image.fromarray(np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 14)
     undo = {
         1: [],
@@ -77,8 +77,8 @@ def test_every_exif_orientation(orientation):
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_damaged_exif_block_says_nothing_about_the_pixels():
-    picture = Image.effect_noise((16, 16), 60).convert("RGB")
-    data = saved(picture, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff damaged")
+    image = Image.effect_noise((16, 16), 60).convert("RGB")
+    data = saved(image, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff damaged")
     assert decode_image(data, "x").size == (16, 16)
 
 

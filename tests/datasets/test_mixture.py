@@ -5,17 +5,17 @@ from collections import Counter
 import pytest
 import torch
 
-from helpers.shards import offset_of, opened, overwrite, sharded, write_pictures
+from helpers.shards import offset_of, opened, overwrite, sharded, write_images
+from lavis_sam.datasets.annotations import write_annotations
 from lavis_sam.datasets.mixture import Mixture
 from lavis_sam.datasets.multi_image import MultiImageDataset
-from lavis_sam.datasets.schema import write_annotations
 from lavis_sam.datasets.shards import ShardDataset
-from lavis_sam.runners.training_data import build_training_data
+from lavis_sam.training.training_data import build_training_data
 
 
-def noisy(picture):
-    """Picture and augmentation in one tensor."""
-    return torch.tensor(picture.resize((2, 2)).tobytes()[0] / 255) + torch.rand(3, 2, 2)
+def noisy(image):
+    """Image and augmentation in one tensor."""
+    return torch.tensor(image.resize((2, 2)).tobytes()[0] / 255) + torch.rand(3, 2, 2)
 
 
 def plain(text):
@@ -26,7 +26,7 @@ def plain(text):
 def parts(tmp_path):
     """Seven samples in files, ten in shards."""
     _, path = sharded(tmp_path / "a")
-    samples = write_pictures(tmp_path / "b", 7, first=30)
+    samples = write_images(tmp_path / "b", 7, first=30)
     annotations = tmp_path / "b" / "annotations.json"
     write_annotations(annotations, samples)
     return [

@@ -13,12 +13,12 @@ from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamDataError
 
 
-def noisy(picture: Image.Image) -> torch.Tensor:
+def noisy(image: Image.Image) -> torch.Tensor:
     """A processor that draws from torch's global generator, as torchvision's do."""
-    return torch.full((3, 2, 2), float(picture.getpixel((0, 0))[0])) + torch.rand(3, 2, 2)
+    return torch.full((3, 2, 2), float(image.getpixel((0, 0))[0])) + torch.rand(3, 2, 2)
 
 
-def noisy_otherwise(picture: Image.Image) -> torch.Tensor:
+def noisy_otherwise(image: Image.Image) -> torch.Tensor:
     """A processor that draws as LAVIS's RandomAugment (`blip_image_train`) does."""
     return torch.full((3, 2, 2), np.random.random() + random.random())
 
@@ -38,7 +38,7 @@ def test_item(dataset):
     assert len(dataset) == 6
 
 
-def test_pictures_keep_their_order(tmp_path):
+def test_images_keep_their_order(tmp_path):
     path = write_dataset(tmp_path, [record(img_list=["a.png", "z.png"]), record("r", img_list=["z.png", "a.png"])])
     there, back = MultiImageDataset(
         lambda p: torch.full((3, 1, 1), float(p.getpixel((0, 0))[0])), str, tmp_path, [path]
@@ -81,7 +81,7 @@ def test_processors_that_draw_from_numpy_and_python(dataset):
     first, after = dataset[4]["image"], (np.random.random(), random.random())
     assert torch.equal(dataset[4]["image"], first)
     assert not torch.equal(dataset[5]["image"][:, :1], first[:, :1])
-    assert first.unique().numel() == 2  # a draw for each of the two pictures
+    assert first.unique().numel() == 2  # a draw for each of the two images
     np.random.seed(0)
     random.seed(0)
     assert after == (np.random.random(), random.random())
@@ -100,7 +100,7 @@ def test_workers_change_nothing(dataset, processor):
         assert alone["sample_id"] == worked["sample_id"]
 
 
-def test_a_picture_that_vanished_names_the_sample(dataset, tmp_path):
+def test_a_image_that_vanished_names_the_sample(dataset, tmp_path):
     (tmp_path / "p3.png").unlink()
     with pytest.raises(SamDataError, match=r"sample 3: .*p3\.png"):
         _ = dataset[3]

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 import lavis_sam
-from lavis_sam.datasets.schema import read_annotations
+from lavis_sam.datasets.annotations import read_annotations
 
 FOLDER = Path(lavis_sam.__path__[0]) / "assets" / "photographs"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,17 +27,17 @@ def test_annotations_are_whole():
     assert used == {path.name for path in FOLDER.glob("*.jpg")}
 
 
-def test_pictures_are_small_jpegs():
+def test_images_are_small_jpegs():
     for path in FOLDER.glob("*.jpg"):
-        with Image.open(path) as picture:
-            assert picture.format == "JPEG"
-            assert picture.mode == "RGB"
-            assert max(picture.size) <= 256
+        with Image.open(path) as image:
+            assert image.format == "JPEG"
+            assert image.mode == "RGB"
+            assert max(image.size) <= 256
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 512 * 1024
 
 
 def test_no_text_names_a_side():
-    """Training flips pictures at random, which would make such a text wrong."""
+    """Training flips images at random, which would make such a text wrong."""
     for sample in read_annotations(FOLDER / "annotations.json", FOLDER):
         assert not {"left", "right"} & set(f"{sample.instruction} {sample.output}".lower().split())
 

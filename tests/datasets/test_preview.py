@@ -40,7 +40,7 @@ def page_of(tmp_path, records, **options):
     return contact_sheet(dataset, range(len(dataset)), "a title", **options)
 
 
-def test_every_text_and_picture_is_there(tmp_path):
+def test_every_text_and_image_is_there(tmp_path):
     text = page_of(tmp_path, [record("a", references=["R1", "R2"]), record("b", img_list=["x y.png"], output="猫.")])
     page = Page(text)
     for wanted in ("What?", "An answer.", "R1", "R2", "猫.", "x y.png", "12 × 10", "2 of 2 samples"):
@@ -48,10 +48,10 @@ def test_every_text_and_picture_is_there(tmp_path):
     images = [attributes for tag, attributes in page.elements if tag == "img"]
     assert len(images) == 3
     data = base64.b64decode(images[0]["src"].removeprefix("data:image/jpeg;base64,"))
-    with Image.open(io.BytesIO(data)) as picture:
+    with Image.open(io.BytesIO(data)) as image:
         shade = sum(map(ord, "one.png")) % 256
-        assert picture.size == (12, 10)
-        assert picture.getpixel((5, 5)) == pytest.approx((shade, 255 - shade, 90), abs=4)
+        assert image.size == (12, 10)
+        assert image.getpixel((5, 5)) == pytest.approx((shade, 255 - shade, 90), abs=4)
 
 
 def test_texts_are_escaped(tmp_path):
@@ -65,7 +65,7 @@ def test_texts_are_escaped(tmp_path):
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
 
 
-def test_names_of_pictures_are_escaped(tmp_path):
+def test_names_of_images_are_escaped(tmp_path):
     page = Page(page_of(tmp_path, [record("a", img_list=['"><b>.png'])]))
     (image,) = [attributes for tag, attributes in page.elements if tag == "img"]
     assert image["alt"] == '"><b>.png'
@@ -80,7 +80,7 @@ def test_the_page_loads_nothing(tmp_path):
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
 
 
-def test_large_pictures_become_small(tmp_path):
+def test_large_images_become_small(tmp_path):
     write_dataset(tmp_path, [record("a", img_list=["big.png"])])
     Image.new("RGB", (3000, 1000), "red").save(tmp_path / "big.png")
     dataset = open_folder(tmp_path)
@@ -90,11 +90,11 @@ def test_large_pictures_become_small(tmp_path):
     assert len(text) < 10_000
 
 
-def test_a_broken_picture_is_shown_as_its_message(tmp_path):
+def test_a_broken_image_is_shown_as_its_message(tmp_path):
     write_dataset(tmp_path, [record("a"), record("b", img_list=["three.png"])])
     (tmp_path / "two.png").write_bytes(b"nothing")
     page = Page(contact_sheet(open_folder(tmp_path), [0, 1], "t"))
-    assert "two.png cannot be read as a picture" in page.text
+    assert "two.png cannot be read as an image" in page.text
     assert len([tag for tag, _ in page.elements if tag == "img"]) == 1
 
 

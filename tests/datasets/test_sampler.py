@@ -13,16 +13,16 @@ from lavis_sam.errors import SamConfigurationError
 
 
 class Part:
-    """A sized data set whose samples have pictures and texts of given sizes."""
+    """A sized data set whose samples have images and texts of given sizes."""
 
     def __init__(self, length, ratio=None, sizes=None):
         self.sample_ratio = ratio
         sizes = sizes or [(1 + i % 3, 10 + (7 * i) % 50) for i in range(length)]
         self.annotation = [
             SimpleNamespace(
-                images=("x",) * pictures, instruction="x" * (characters // 2), output="x" * -(-characters // 2)
+                images=("x",) * images, instruction="x" * (characters // 2), output="x" * -(-characters // 2)
             )
-            for pictures, characters in sizes
+            for images, characters in sizes
         ]
 
     def __len__(self):
@@ -162,8 +162,8 @@ def test_a_bucketed_batch_has_samples_of_like_size():
     sizes = sample_sizes(part)
     assert all(len({sizes[index] for index in batch}) == 1 for batch in bucketed)
     assert not any(len({sizes[index][0] for index in batch}) == 1 for batch in shuffled)
-    pictures = [sizes[batch[0]][0] for batch in bucketed]
-    assert pictures != sorted(pictures)  # the batches themselves come at random
+    images = [sizes[batch[0]][0] for batch in bucketed]
+    assert images != sorted(images)  # the batches themselves come at random
 
 
 def test_the_smaller_last_batch_stays_last():

@@ -28,15 +28,15 @@ def dataset(tmp_path):
 
 def test_counts(dataset):
     figures = dataset_statistics(dataset)
-    assert (figures.samples, figures.pictures, figures.distinct_pictures) == (4, 7, 3)
-    assert figures.pictures_per_sample == {1: 2, 2: 1, 3: 1}
+    assert (figures.samples, figures.images, figures.distinct_images) == (4, 7, 3)
+    assert figures.images_per_sample == {1: 2, 2: 1, 3: 1}
     assert figures.instruction_words == Spread(1, 2.0, 2.0, 3)
     assert figures.output_words == Spread(1, 1.5, 1.75, 3)
     assert figures.references == Spread(1, 1.0, 1.25, 2)
 
 
 def test_padding_of_one_batch(dataset):
-    """Four samples of 1, 2, 3, 1 pictures and 8, 16, 12, 4 characters."""
+    """Four samples of 1, 2, 3, 1 images and 8, 16, 12, 4 characters."""
     expected = Padding(1 - 7 / 12, 1 - 40 / 64)
     figures = dataset_statistics(dataset, batch_size=4)
     assert figures.padding == {"shuffled": expected, "bucketed": expected}
@@ -54,18 +54,18 @@ def test_bucketing_saves_padding(tmp_path):
     ]
     write_dataset(tmp_path, records)
     figures = dataset_statistics(open_folder(tmp_path), batch_size=8)
-    assert figures.padding["shuffled"].pictures > 0.3
-    assert figures.padding["bucketed"].pictures < 0.05
-    assert figures.saved.pictures == pytest.approx(
-        1 - figures.padding["bucketed"].pictures / figures.padding["shuffled"].pictures
+    assert figures.padding["shuffled"].images > 0.3
+    assert figures.padding["bucketed"].images < 0.05
+    assert figures.saved.images == pytest.approx(
+        1 - figures.padding["bucketed"].images / figures.padding["shuffled"].images
     )
-    assert figures.as_dict()["saved"]["pictures"] == figures.saved.pictures
+    assert figures.as_dict()["saved"]["pictures"] == figures.saved.images
 
 
 def test_shards_have_the_figures_of_their_folder(tmp_path):
     _, path = sharded(tmp_path)
     figures = dataset_statistics(opened(path))
-    assert (figures.samples, figures.pictures) == (10, 19)
+    assert (figures.samples, figures.images) == (10, 19)
 
 
 def test_a_batch_has_at_least_one_sample(dataset):
@@ -84,13 +84,13 @@ def test_the_plot_shows_the_figures(dataset, tmp_path):
     ]
     assert sum(bar.get_height() for bar in lengths.patches) == 8
     heights = [bar.get_height() for bar in padding.patches]
-    assert heights == [v for p in figures.padding.values() for v in (p.pictures, p.characters)]
+    assert heights == [v for p in figures.padding.values() for v in (p.images, p.characters)]
     save_png(drawn, tmp_path / "a.png")
     save_png(draw_statistics(dataset, figures), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as picture:
-        assert picture.format == "PNG"
-        assert len(picture.convert("RGB").getcolors(10**6)) > 10
+    with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as image:
+        assert image.format == "PNG"
+        assert len(image.convert("RGB").getcolors(10**6)) > 10
 
 
 def test_without_matplotlib_the_message_says_what_to_install(dataset, monkeypatch):

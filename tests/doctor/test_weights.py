@@ -12,12 +12,12 @@ from helpers.instructblip import folder_config, transformers_model, write_folder
 from helpers.models import SIZES, small_model
 from helpers.weights import TOKENIZERS, config_for, write_release
 from lavis_sam.doctor import weights
-from lavis_sam.models.adapters import save_adapter
-from lavis_sam.models.builder import build_parts, load_weights
-from lavis_sam.models.checkpoints import to_released, trainable_state_dict
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.vicuna import guess_version
-from lavis_sam.predictor.loading import model_config
+from lavis_sam.predictor.model_sources import model_config
+from lavis_sam.weights.adapters import save_adapter
+from lavis_sam.weights.builder import build_parts, load_weights
+from lavis_sam.weights.checkpoints import to_released, trainable_state_dict
+from lavis_sam.weights.vicuna import guess_version
 
 
 @pytest.fixture(scope="module")

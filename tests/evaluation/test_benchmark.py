@@ -7,11 +7,11 @@ import pytest
 
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation import evaluate
 from lavis_sam.evaluation.benchmark import averages, check_one_model, chosen_sets, find_sets, run_sets
-from lavis_sam.evaluation.sources import sources
+from lavis_sam.evaluation.downloads import sources
+from lavis_sam.evaluation.evaluate import evaluate
+from lavis_sam.evaluation.run_folder import read_run
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.reports.run_folder import read_run
 
 CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "sam" / "eval"
 

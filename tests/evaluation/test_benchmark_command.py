@@ -68,7 +68,7 @@ def test_what_cannot_be_is_refused(words, message):
         call(*words)
 
 
-def test_the_model_chooses_the_size_of_the_pictures_unless_told_otherwise(tmp_path):
+def test_the_model_chooses_the_size_of_the_images_unless_told_otherwise(tmp_path):
     from lavis_sam.cli.benchmark import _sets
 
     def size(*options):

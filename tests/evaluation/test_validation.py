@@ -5,9 +5,9 @@ import json
 import pytest
 
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
-from lavis_sam.reports.run_folder import read_run
-from lavis_sam.runners.runner_sam import RunnerSam
-from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask
+from lavis_sam.evaluation.run_folder import read_run
+from lavis_sam.plugin.runner import RunnerSam
+from lavis_sam.plugin.task import MultiImageCaptioningTask
 
 
 class Learning(StandInModel):

@@ -12,7 +12,7 @@ from lavis_sam.explain.measures import last_cross_attention
 
 # float32 in another order of operations; values are around 1.
 TOLERANCE = {"atol": 2e-4, "rtol": 2e-4}
-INSTRUCTION = "What do both pictures show?"
+INSTRUCTION = "What do both images show?"
 GUIDANCES = [
     {},
     {"context": "others"},
@@ -44,9 +44,9 @@ class Oracle:
         self.ids = model.tokenizer(INSTRUCTION).input_ids
         self.attention = {}
 
-    def features(self, pictures):
+    def features(self, group):
         size = SIZES.vision
-        return [vision(one, self.state, patch=size.patch_size, depth=size.depth, heads=size.heads) for one in pictures]
+        return [vision(one, self.state, patch=size.patch_size, depth=size.depth, heads=size.heads) for one in group]
 
     def semantics(self, features, i):
         """c_i, flattened; zeros without a context."""
@@ -87,11 +87,11 @@ class Oracle:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_measures_equal_the_oracles(guidance, count):
     model = small_model(**guidance)
-    pictures = images(count)
-    found = explain_sample(model, pictures, INSTRUCTION)
+    group = images(count)
+    found = explain_sample(model, group, INSTRUCTION)
     oracle = Oracle(model)
     with torch.no_grad():
-        features = oracle.features(pictures)
+        features = oracle.features(group)
     wanted = [oracle.semantics(features, i) for i in range(count)]
     attention = dict(oracle.attention)
     np.testing.assert_allclose(found.semantics_norm, [float(c.norm()) for c in wanted], **TOLERANCE)
@@ -122,9 +122,9 @@ def test_the_measures_equal_the_oracles(guidance, count):
 @pytest.mark.parametrize("context", ["all", "others"])
 @pytest.mark.parametrize("normalise", ["images", "patches"])
 def test_adaptive_weights_are_the_softmax_of_the_formula(context, normalise):
-    model, pictures = small_model(context=context, normalise=normalise), images(3)
-    found = explain_sample(model, pictures, INSTRUCTION).adaptive_weights
-    features = torch.stack(Oracle(model).features(pictures))
+    model, group = small_model(context=context, normalise=normalise), images(3)
+    found = explain_sample(model, group, INSTRUCTION).adaptive_weights
+    features = torch.stack(Oracle(model).features(group))
     scores = linear(features, model.state_dict(), "adaptive_adjustment.linear_a")[..., 0]  # [N, P]
     for i in range(3):
         members = [m for m in range(3) if context == "all" or m != i]
@@ -190,10 +190,10 @@ def test_the_model_stays_as_it_is():
 
 
 def test_order_of_images_only_reorders_the_measures():
-    model, pictures = small_model(), images(3)
-    one = explain_sample(model, pictures, INSTRUCTION)
+    model, group = small_model(), images(3)
+    one = explain_sample(model, group, INSTRUCTION)
     order = [2, 0, 1]
-    other = explain_sample(model, pictures[order], INSTRUCTION)
+    other = explain_sample(model, group[order], INSTRUCTION)
     np.testing.assert_allclose(other.masked_change, one.masked_change[np.ix_(order, order)], **TOLERANCE)
     np.testing.assert_allclose(other.gradient, one.gradient[np.ix_(order, order)], **TOLERANCE)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers.release_parts import Expected, Miniature, picture, pictures, write_json
+from helpers.release_parts import Expected, Miniature, write_image, write_images, write_json
 
 DIFFERENCE = "{image#1}{image#2}Difference:"
 EDIT = "Source Image:{image#1} Target Image:{image#2}Instruction:"
@@ -10,7 +10,7 @@ EDIT = "Source Image:{image#1} Target Image:{image#2}Instruction:"
 
 def spot_the_diff(folder: Path) -> Miniature:
     images = folder / "images"
-    pictures(images, "256.png", "256_2.png", "17.jpg", "17_2.JPG", "900.png", "77.png", "77_2.png")
+    write_images(images, "256.png", "256_2.png", "17.jpg", "17_2.JPG", "900.png", "77.png", "77_2.png")
     train = [
         {"img_id": "256", "sentences": ["the man on the left is gone", ""]},
         {"img_id": "17", "sentences": ["there is no difference"]},
@@ -45,10 +45,10 @@ def spot_the_diff(folder: Path) -> Miniature:
 def clevr_change(folder: Path) -> Miniature:
     kinds = (("images", "default"), ("sc_images", "semantic"), ("nsc_images", "nonsemantic"))
     for sub, kind in kinds:
-        pictures(folder / sub, *[f"CLEVR_{kind}_{index:06d}.png" for index in (0, 2, 13)])
+        write_images(folder / sub, *[f"CLEVR_{kind}_{index:06d}.png" for index in (0, 2, 13)])
     (folder / "sc_images" / "CLEVR_semantic_000002.png").unlink()
     # Files that a directory listing would pair wrongly.
-    picture(folder / "sc_images" / "CLEVR_semantic_000001.png")
+    write_image(folder / "sc_images" / "CLEVR_semantic_000001.png")
     change = {f"CLEVR_default_{k:06d}.png": [f"the cube {k} moved left", f"cube {k} is gone"] for k in (13, 2, 0)}
     same = {f"CLEVR_default_{k:06d}.png": [f"nothing changed in {k}"] for k in (0, 2)}
     write_json(folder / "change_captions.json", change)
@@ -91,7 +91,7 @@ def birds_to_words(folder: Path) -> Miniature:
     by_observation, by_photograph = ("1001", large.format("501")), ("1002", large.format("502"))
     by_tail, by_folder = ("1003", "https://example.org/pics/bird%20x.png"), ("1004", large.format("504"))
     missing = ("1005", large.format("505"))
-    pictures(images, "1001.jpg", "502.jpeg", "bird%20x.PNG", "504/large.jpg?1444775557", "large.jpg")
+    write_images(images, "1001.jpg", "502.jpeg", "bird%20x.PNG", "504/large.jpg?1444775557", "large.jpg")
     header = [
         "img1ObservationURL",
         "img1ImgURL",
@@ -135,7 +135,7 @@ def birds_to_words(folder: Path) -> Miniature:
 
 def iedit(folder: Path) -> Miniature:
     images = folder / "images"
-    pictures(images, "Reddit.com_4w_4w.jpg", "Reddit.com_4w_d6.JPG", "zhopped 1.gif", "zhopped 2.png", "jpeg.jpeg")
+    write_images(images, "Reddit.com_4w_4w.jpg", "Reddit.com_4w_d6.JPG", "zhopped 1.gif", "zhopped 2.png", "jpeg.jpeg")
     train = [
         {"img0": "Reddit.com_4w_4w.jpg", "img1": "Reddit.com_4w_d6.JPG", "sents": ["remove the people "], "uid": "R_1"},
         {"img0": "Reddit.com_4w_4w.jpg", "img1": "Reddit.com_4w_d6.JPG", "sents": ["add a dog"], "uid": "R_2"},

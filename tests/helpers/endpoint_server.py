@@ -62,8 +62,8 @@ def instruction_of(body: dict[str, Any]) -> str:
     return body["messages"][0]["content"][-1]["text"]
 
 
-def pictures_of(body: dict[str, Any]) -> list[tuple[bytes, Image.Image]]:
-    """The pictures of a request: JPEG and what is in it."""
+def images_of(body: dict[str, Any]) -> list[tuple[bytes, Image.Image]]:
+    """The images of a request: JPEG and what is in it."""
     urls = [part["image_url"]["url"] for part in body["messages"][0]["content"] if part["type"] == "image_url"]
     data = [base64.b64decode(url.removeprefix("data:image/jpeg;base64,"), validate=True) for url in urls]
     return [(one, Image.open(io.BytesIO(one), formats=["JPEG"])) for one in data]

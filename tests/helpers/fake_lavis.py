@@ -83,7 +83,7 @@ MODEL = """
     names["ours"] = Ours
 """
 BUILDERS = """
-    import lavis_sam.processors
+    import lavis_sam.plugin.processors
     from lavis.common.registry import registry
 
     class Builder:
@@ -94,7 +94,7 @@ BUILDERS = """
 # What the others do: they use LAVIS, and each other.
 ROOM = """
     import lavis.models
-    from lavis_sam.processors import ready
+    from lavis_sam.plugin.processors import ready
 """
 
 
@@ -112,18 +112,17 @@ def world(folder: Path, **changed: str) -> Path:
 
     Args:
         folder: Where to write.
-        **changed: Room -> text of its module in place of the stand-in ("models", "processors", "builders", "tasks",
-            "runners").
+        **changed: Room -> text of its module in place of the stand-in ("model", "processors", "builders", "task",
+            "schedules", "runner").
     """
     write(folder, LAVIS | TORCH | TRANSFORMERS)
     ours = folder / "lavis_sam"
     shutil.copytree(REPOSITORY / "lavis_sam/plugin", ours / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "errors.py", "names.py"):
-        shutil.copy(REPOSITORY / "lavis_sam" / name, ours)
-    rooms = {"models": MODEL, "processors": "import lavis.models\nready = True", "builders": BUILDERS} | changed
-    files = {"lavis_sam/models/__init__.py": "", "lavis_sam/datasets/__init__.py": ""}
-    for module in REGISTERED_MODULES:
-        path = module.replace(".", "/")
-        room = "models" if module.endswith("blip2_vicuna_sam") else module.rpartition(".")[2]
-        files[f"{path}.py" if room == "models" else f"{path}/__init__.py"] = rooms.get(room, ROOM)
+    for name in ("__init__.py", "errors.py", "config/__init__.py", "config/names.py"):
+        (ours / name).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / "lavis_sam" / name, ours / name)
+    rooms = {"model": MODEL, "processors": "import lavis.models\nready = True", "builders": BUILDERS} | changed
+    files = {
+        f"{module.replace('.', '/')}.py": rooms.get(module.rpartition(".")[2], ROOM) for module in REGISTERED_MODULES
+    }
     return write(folder, files)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from helpers.release_parts import Expected, Miniature, cut_off, picture, pictures, write_json
+from helpers.release_parts import Expected, Miniature, cut_off, write_image, write_images, write_json
 
 
 def conceptual(folder: Path) -> Miniature:
     names = [f"group {k}/ä{j}.jpg" for k in range(2) for j in range(5)]
-    pictures(folder, *names, "other.jpg")
+    write_images(folder, *names, "other.jpg")
     records = [
         {"id": 1, "targets": names[:5], "references": ["other.jpg"], "caption": "A dog on a beach "},
         {"id": "1", "targets": names[:5], "references": [], "caption": "The same id"},
@@ -31,7 +31,7 @@ def conceptual(folder: Path) -> Miniature:
 
 
 def mmlink(folder: Path) -> Miniature:
-    pictures(folder / "images", "one a.png", "one b.PNG", "zwölf.jpg")
+    write_images(folder / "images", "one a.png", "one b.PNG", "zwölf.jpg")
     cut_off(folder / "images" / "cut.jpg")
     question = "Can you pinpoint the same icon present in both visuals?"
     records = [
@@ -66,19 +66,19 @@ def mmlink(folder: Path) -> Miniature:
 
 
 def _nico(folder: Path, superclass: str) -> None:
-    """Six contexts of a dog, of which one has two pictures and one only a damaged one; too few of a cat."""
+    """Six contexts of a dog, of which one has two images and one only a damaged one; too few of a cat."""
     for context in ("at home", "on grass", "on snow", "in water", "running"):
-        pictures(folder / superclass / "dog" / context, f"{context} 1.jpg")
-    picture(folder / superclass / "dog" / "on grass" / ("long" * 50 + ".JPEG"))
-    picture(folder / superclass / "dog" / "at home" / "2.gif")
+        write_images(folder / superclass / "dog" / context, f"{context} 1.jpg")
+    write_image(folder / superclass / "dog" / "on grass" / ("long" * 50 + ".JPEG"))
+    write_image(folder / superclass / "dog" / "at home" / "2.gif")
     cut_off(folder / superclass / "dog" / "aside people" / "cut.jpg")
-    (folder / superclass / "dog" / "on grass" / "Thumbs.db").write_bytes(b"no picture")
-    pictures(folder / superclass / "cat" / "on snow", "a.png", "b.jpeg")
+    (folder / superclass / "dog" / "on grass" / "Thumbs.db").write_bytes(b"no image")
+    write_images(folder / superclass / "cat" / "on snow", "a.png", "b.jpeg")
 
 
 def nico_animal(folder: Path) -> Miniature:
     _nico(folder, "Animal")
-    pictures(folder / "vehicles" / "bus" / "on road", *[f"{k}.jpg" for k in range(5)])
+    write_images(folder / "vehicles" / "bus" / "on road", *[f"{k}.jpg" for k in range(5)])
     names = ("at home/2.gif", "in water/in water 1.jpg", "on grass/" + "long" * 50 + ".JPEG")
     images = tuple(f"Animal/dog/{name}" for name in (*names, "on snow/on snow 1.jpg", "running/running 1.jpg"))
     return Miniature(
@@ -94,9 +94,9 @@ def nico_animal(folder: Path) -> Miniature:
 
 def nico_vehicle(folder: Path) -> Miniature:
     root = folder / "NICO"
-    pictures(root / "vehicles" / "fire_truck" / "on road", "a.jpg")
+    write_images(root / "vehicles" / "fire_truck" / "on road", "a.jpg")
     for context in ("at night", "in city", "on bridge", "with people"):
-        pictures(root / "vehicles" / "fire_truck" / context, "a.jpg", "b.png")
+        write_images(root / "vehicles" / "fire_truck" / context, "a.jpg", "b.png")
     names = ("at night/a.jpg", "in city/a.jpg", "on bridge/a.jpg", "on road/a.jpg", "with people/a.jpg")
     images = tuple(f"NICO/vehicles/fire_truck/{name}" for name in names)
     return Miniature(

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 
 FIXTURES = Path(__file__).resolve().parents[1] / "parity" / "fixtures"
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import torch
 
-from lavis_sam.models.builder import (
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.weights.builder import (
     PACKAGE,
     LanguageSizes,
     ModelSizes,
@@ -14,9 +17,6 @@ from lavis_sam.models.builder import (
     build_llama,
     build_visual_modules,
 )
-from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 
 SIZES = ModelSizes(
     vision=VisionSizes(image_size=28, patch_size=14, width=24, depth=2, heads=2, mlp_ratio=2.0),
@@ -24,10 +24,10 @@ SIZES = ModelSizes(
     language=LanguageSizes(width=20, layers=1, heads=2, intermediate=24, max_positions=512),
 )
 TEXTS = [
-    "What do both pictures show?",
+    "What do both images show?",
     "Describe the change {image#1}{image#2}Difference:",
     "a dog",
-    "Please describe the element that is visible in both pictures, and say where it stands.",
+    "Please describe the element that is visible in both images, and say where it stands.",
 ]
 ANSWERS = ["a red chair", "The cat has left the sofa.", "dog", "It is a girl in a blue dress who waves."]
 

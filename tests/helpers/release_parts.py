@@ -1,4 +1,4 @@
-"""What the miniatures of releases are made of: expected samples, small pictures, damaged ones, JSON files."""
+"""What the miniatures of releases are made of: expected samples, small images, damaged ones, JSON files."""
 
 import json
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Miniature:
 
     Attributes:
         annotations: What a user names to convert all of it.
-        images: The folder of pictures.
+        images: The folder of images.
         storages: Split -> what a user names to read that split.
         samples: Split -> what must be read of it, in order.
         problems: Kind -> how many, over all splits.
@@ -43,17 +43,17 @@ class Miniature:
     repairs: dict[str, int] = field(default_factory=dict)
 
 
-def picture(path: Path, size: tuple[int, int] = (12, 10)) -> None:
-    """Write a small picture whose colour depends on its name; the suffix, as far as Pillow knows it, is its format."""
+def write_image(path: Path, size: tuple[int, int] = (12, 10)) -> None:
+    """Write a small image whose colour depends on its name; the suffix, as far as Pillow knows it, is its format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shade = sum(map(ord, path.name)) % 256
     formats = {".png": "PNG", ".gif": "GIF"}
     Image.new("RGB", size, (shade, 255 - shade, 90)).save(path, format=formats.get(path.suffix.lower(), "JPEG"))
 
 
-def pictures(folder: Path, *names: str) -> None:
+def write_images(folder: Path, *names: str) -> None:
     for name in names:
-        picture(folder / name)
+        write_image(folder / name)
 
 
 def cut_off(path: Path) -> None:
@@ -63,7 +63,7 @@ def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def no_picture(path: Path) -> None:
+def write_no_image(path: Path) -> None:
     """Write what a dead address often answers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("<html><body>404 Not Found</body></html>")

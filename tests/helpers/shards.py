@@ -7,29 +7,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lavis_sam.datasets.annotations import MultiImageSample
 from lavis_sam.datasets.multi_image import unprocessed
-from lavis_sam.datasets.schema import MultiImageSample
 from lavis_sam.datasets.shards import ShardDataset, write_shards
 
 
-def noise_picture(path: Path, seed: int, size: tuple[int, int] = (24, 18), **options) -> None:
-    """A picture that no other is equal to; the format is the suffix's."""
+def noise_image(path: Path, seed: int, size: tuple[int, int] = (24, 18), **options) -> None:
+    """An image that no other is equal to; the format is the suffix's."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
 
 
-def write_pictures(root: Path, count: int = 10, first: int = 0) -> list[MultiImageSample]:
-    """`count` samples of one to three pictures under `root`: ids of both types, folders, spaces, other alphabets.
+def write_images(root: Path, count: int = 10, first: int = 0) -> list[MultiImageSample]:
+    """`count` samples of one to three images under `root`: ids of both types, folders, spaces, other alphabets.
 
-    Samples of other numbers, from `first` on, have other ids and pictures.
+    Samples of other numbers, from `first` on, have other ids and images.
     """
     samples = []
     for index in range(first, first + count):
         names = tuple(f"größe {index % 3}/bild {index}-{k}.{('png', 'JPG')[k % 2]}" for k in range(1 + index % 3))
         for k, name in enumerate(names):
             path = root / name
-            noise_picture(path, 100 * index + k, format="JPEG" if path.suffix == ".JPG" else "PNG")
+            noise_image(path, 100 * index + k, format="JPEG" if path.suffix == ".JPG" else "PNG")
         answer = " ".join(["Wort"] * (1 + index % 7)) + " 猫."
         samples.append(
             MultiImageSample(
@@ -51,7 +51,7 @@ def contents(samples) -> list[tuple]:
 
 def sharded(folder: Path, count: int = 10, shard_bytes: int = 32 * 1024) -> tuple[list[MultiImageSample], Path]:
     """(samples, folder of their shards)."""
-    samples = write_pictures(folder / "pictures", count)
+    samples = write_images(folder / "pictures", count)
     write_shards(samples, folder / "pictures", folder / "shards", shard_bytes=shard_bytes)
     return samples, folder / "shards"
 

@@ -15,7 +15,7 @@ SIZE = 8
 
 
 class StandInModel(nn.Module):
-    """Predicts a text's number of words from the mean colour of the real pictures; answers with the instruction.
+    """Predicts a text's number of words from the mean colour of the real images; answers with the instruction.
 
     A sample's target tokens are the words of its answer, so batches differ in tokens as real ones do.
     """
@@ -54,7 +54,7 @@ class StandInModel(nn.Module):
 
 
 class StandInDataset(torch.utils.data.Dataset):
-    """`length` samples with one to three pictures of random colours, and one to five words."""
+    """`length` samples with one to three images of random colours, and one to five words."""
 
     def __init__(self, length, prefix="s"):
         self.length, self.prefix = length, prefix
@@ -94,7 +94,7 @@ def stand_in_config(folder: Path, **run) -> StandInConfig:
 
 
 def write_dataset(folder: Path, records: list[dict], *, lines: bool = False) -> Path:
-    """Write an annotation file, and every picture that it names and that stays in `folder`."""
+    """Write an annotation file, and every image that it names and that stays in `folder`."""
     for record in records:
         for name in record.get("img_list", []) if isinstance(record, dict) else []:
             path = folder / name

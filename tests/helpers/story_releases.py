@@ -3,7 +3,16 @@
 import json
 from pathlib import Path
 
-from helpers.release_parts import Expected, Miniature, cut_off, no_picture, picture, pictures, story, write_json
+from helpers.release_parts import (
+    Expected,
+    Miniature,
+    cut_off,
+    story,
+    write_image,
+    write_images,
+    write_json,
+    write_no_image,
+)
 
 
 def _vist_story(name: str, photographs: list[str], sentences: list[str], order: list[int]) -> list[list[dict]]:
@@ -33,13 +42,13 @@ def vist(folder: Path) -> Miniature:
     kept = [sentence.strip() for sentence in told]
     photographs = [f"69{k:02d}" for k in range(15)]
     for name in photographs[:5]:
-        picture(images / "train" / f"{name}.jpg")
+        write_image(images / "train" / f"{name}.jpg")
     (images / "train" / f"{photographs[1]}.jpg").unlink()
-    picture(images / "train" / f"{photographs[1]}.png")  # some photographs are not .jpg
-    pictures(images / "train", *[f"{name}.jpg" for name in photographs[5:14] if name not in ("6906", "6912")])
-    no_picture(images / "train" / "6906.jpg")
+    write_image(images / "train" / f"{photographs[1]}.png")  # some photographs are not .jpg
+    write_images(images / "train", *[f"{name}.jpg" for name in photographs[5:14] if name not in ("6906", "6912")])
+    write_no_image(images / "train" / "6906.jpg")
     cut_off(images / "train" / "6912.jpg")  # 6914 is dead
-    pictures(images / "test", *[f"71{k:02d}.JPG" for k in range(5)])
+    write_images(images / "test", *[f"71{k:02d}.JPG" for k in range(5)])
     # The file's order is not the story's, and the stories' photographs are mixed.
     whole = _vist_story("30355", photographs[:5], told, [3, 0, 4, 1, 2])
     unreadable = _vist_story("30356", photographs[5:10], told, [0, 1, 2, 3, 4])
@@ -84,9 +93,9 @@ def _aesop_record(name: str, texts: list[str], **changes: object) -> dict:
 
 def aesop(folder: Path) -> Miniature:
     for name in ("0035", "0036"):  # the archive's folder and the renderer's extension
-        pictures(folder / "previews" / "image_renderings" / name, *[f"panel_{k}.jpg" for k in range(3)])
-    pictures(folder / "data" / "images" / "4933", *[f"panel_{k}.png" for k in range(3)])
-    pictures(folder / "previews" / "previews", "0035.jpg")
+        write_images(folder / "previews" / "image_renderings" / name, *[f"panel_{k}.jpg" for k in range(3)])
+    write_images(folder / "data" / "images" / "4933", *[f"panel_{k}.png" for k in range(3)])
+    write_images(folder / "previews" / "previews", "0035.jpg")
     texts = ["Two friends met. They played. ", "It rained.", "They went home "]
     records = [
         _aesop_record("0035", texts),
@@ -123,7 +132,7 @@ def _caption(name: str, text: str | None) -> dict:
 
 def dm800k(folder: Path) -> Miniature:
     images = folder / "images"
-    pictures(images, *[f"h{k:02d}.jpg" for k in range(13)])
+    write_images(images, *[f"h{k:02d}.jpg" for k in range(13)])
     cut_off(images / "bad.jpg")
     paragraph = {"type": "paragraph", "text": "Some words.", "hash": "p"}
     many = [_caption(f"h{k:02d}", f"Caption {k}.") for k in range(12)]

@@ -71,11 +71,11 @@ class FakeShapes:
 
     def _view(self, colour, shape, index, rng):
         alpha = shape_mask(shape, tilt=0.2 * index)
-        picture = np.full((SIDE, SIDE, 3), 255, np.uint8)
-        picture[alpha > 0.5] = COLOURS[colour]
-        noise = rng.integers(0, 12, picture.shape, dtype=np.uint8)
+        image = np.full((SIDE, SIDE, 3), 255, np.uint8)
+        image[alpha > 0.5] = COLOURS[colour]
+        noise = rng.integers(0, 12, image.shape, dtype=np.uint8)
         return View(
-            picture - noise,
+            image - noise,
             alpha,
             f"tilt {index}",
             f"{colour}/{shape}/{index}",
@@ -139,9 +139,9 @@ class FakeCovers(FakeShapes):
         genre = str(request.rng.choice(["travel", "history"]))
         views = []
         for _ in range(request.views):
-            picture = np.repeat(request.rng.integers(0, 256, (12, 8, 3), dtype=np.uint8), 8, 0).repeat(8, 1)
+            image = np.repeat(request.rng.integers(0, 256, (12, 8, 3), dtype=np.uint8), 8, 0).repeat(8, 1)
             facts = {"title": "Stripes", "author": author, "genre": genre}
-            views.append(View(picture, np.ones(picture.shape[:2], np.float32), "cover", "cover", facts))
+            views.append(View(image, np.ones(image.shape[:2], np.float32), "cover", "cover", facts))
         attributes = {"author": author, "genre": genre}
         return SourceObject(author, "covers", self.name, self.licence, attributes, 0.2, tuple(views), (author, genre))
 
@@ -151,15 +151,15 @@ class FakeSegmenter:
 
     name, version = "not white", "1"
 
-    def segment(self, pictures):
-        return [SoftMask((picture.min(axis=-1) < 225).astype(np.float32)) for picture in pictures]
+    def segment(self, images):
+        return [SoftMask((image.min(axis=-1) < 225).astype(np.float32)) for image in images]
 
 
 class ConfidentSegmenter(FakeSegmenter):
     """Has an opinion of its own work, as Segment Anything has."""
 
-    def segment(self, pictures):
-        return [SoftMask(mask.alpha, 0.97) for mask in super().segment(pictures)]
+    def segment(self, images):
+        return [SoftMask(mask.alpha, 0.97) for mask in super().segment(images)]
 
 
 class FakeScorer:
@@ -201,10 +201,10 @@ class FakeInpainter:
         canvas = request.composite.canvas
         base = request.rng.integers(20, 200, (4, 4, 3))
         size = -(-canvas.shape[0] // 4)
-        picture = np.repeat(np.repeat(base, size, 0), size, 1)[: canvas.shape[0], : canvas.shape[1]]
-        picture = picture + request.rng.integers(0, 40, canvas.shape)
-        picture = np.where(request.composite.alpha[..., None] > 0.5, canvas.astype(int) + self._damage, picture)
-        return np.clip(picture, 0, 255).astype(np.uint8)
+        image = np.repeat(np.repeat(base, size, 0), size, 1)[: canvas.shape[0], : canvas.shape[1]]
+        image = image + request.rng.integers(0, 40, canvas.shape)
+        image = np.where(request.composite.alpha[..., None] > 0.5, canvas.astype(int) + self._damage, image)
+        return np.clip(image, 0, 255).astype(np.uint8)
 
 
 class FakeDescriber:

@@ -38,7 +38,7 @@ from transformers import (
 
 SIDE = 28
 NORM = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-# The turns that their templates write: role, then a mark for each picture, then the text.
+# The turns that their templates write: role, then a mark for each image, then the text.
 TEMPLATE = (
     "{%% for message in messages %%}<|im_start|>{{ message['role'] }}\n"
     "{%% for part in message['content'] if part['type'] == 'image' %%}%s{%% endfor %%}"
@@ -98,7 +98,7 @@ def _save(model: Any, processor: Any, folder: Path) -> Path:
 
 
 def write_llava(folder: Path) -> Path:
-    """As LLaVA-interleave: CLIP, a projection, a Llama; pictures in one turn."""
+    """As LLaVA-interleave: CLIP, a projection, a Llama; images in one turn."""
     tokenizer = byte_tokenizer("<image>")
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**_vision(projection_dim=16)).to_dict(),
@@ -119,7 +119,7 @@ def write_llava(folder: Path) -> Path:
 
 
 def write_qwen2_vl(folder: Path) -> Path:
-    """As Qwen2-VL: pictures keep their size, positions have three dimensions."""
+    """As Qwen2-VL: images keep their size, positions have three dimensions."""
     marks = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     tokenizer = byte_tokenizer(*marks, kind=Qwen2TokenizerFast)
     ids = tokenizer.convert_tokens_to_ids
@@ -150,7 +150,7 @@ def write_qwen2_vl(folder: Path) -> Path:
 
 
 def write_idefics3(folder: Path) -> Path:
-    """As Idefics3: a picture is cut into tiles, each written as rows and columns."""
+    """As Idefics3: an image is cut into tiles, each written as rows and columns."""
     marks = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
     tokenizer = byte_tokenizer(*marks, *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)))
     config = Idefics3Config(

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lavis_sam.models.builder import MODEL_CONFIGS, PACKAGE, ModelSizes
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.weights.builder import MODEL_CONFIGS, PACKAGE, ModelSizes
 
 TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
-from lavis_sam.reports.run_folder import read_run
+from lavis_sam.evaluation.run_folder import read_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVALUATE = ["-m", "lavis.evaluate", "--cfg-path", "projects/sam/tiny/evaluate.yaml"]
@@ -189,9 +189,9 @@ import torch
 from helpers.stand_in import StandInDataset
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
-from lavis_sam.evaluation.answering import answer_all
-from lavis_sam.evaluation.loading import EvaluationLoader
-from lavis_sam.stopping import RunStopped, StopRequest
+from lavis_sam.evaluation.generation_loop import answer_all
+from lavis_sam.evaluation.batches import EvaluationLoader
+from lavis_sam.signals import RunStopped, StopRequest
 
 trouble, folder, stop = sys.argv[1], Path(sys.argv[2]), StopRequest()
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import lavis_sam
-from lavis_sam.datasets.schema import read_annotations
-from lavis_sam.runners.journal import read_journal
+from lavis_sam.datasets.annotations import read_annotations
+from lavis_sam.training.metric_log import read_journal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = "projects/sam/tiny/train.yaml"
@@ -99,7 +99,7 @@ def test_the_checkpoint_holds_the_trained_parameters_only(trained):
     assert content["config"]["run"]["init_lr"] == 0.01
 
 
-def test_every_picture_set_has_a_caption(trained):
+def test_every_image_set_has_a_caption(trained):
     photographs = Path(lavis_sam.__path__[0]) / "assets" / "photographs"
     samples = read_annotations(photographs / "annotations.json", photographs)
     predictions = json.loads((trained[1] / "result" / "test" / "mmlink" / "pred.json").read_text())

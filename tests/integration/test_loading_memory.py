@@ -25,7 +25,7 @@ LARGE = replace(SIZES, language=LanguageSizes(width=2048, layers=16, heads=16, i
 LOAD = """
 import json, sys
 from omegaconf import OmegaConf
-from lavis_sam.models.builder import build_parts, load_weights
+from lavis_sam.weights.builder import build_parts, load_weights
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 
 config = OmegaConf.create(json.load(open(sys.argv[1])))
@@ -59,8 +59,8 @@ def lavis_files(tmp_path_factory):
 def measure(tmp_path, files, precision):
     from omegaconf import OmegaConf
 
-    from lavis_sam.models.builder import MODEL_CONFIGS
-    from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+    from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+    from lavis_sam.weights.builder import MODEL_CONFIGS
 
     sizes = asdict(LARGE)
     sizes["q_former"]["vocabulary"] = len(load_q_former_tokenizer(TOKENIZERS))
@@ -96,7 +96,7 @@ def test_lavis_files_peak_near_one_copy(tmp_path, lavis_files, precision):
 
 def imports():
     """Bytes that Python with PyTorch and transformers takes before anything is loaded."""
-    code = "import torch, transformers, lavis_sam.models.builder as b, sys; print(open('/proc/self/status').read())"
+    code = "import torch, transformers, lavis_sam.weights.builder as b, sys; print(open('/proc/self/status').read())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout
     return int(said.split("VmHWM:")[1].split()[0]) * 1024
 

@@ -20,8 +20,8 @@ import torch
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 
 from lavis_sam import distributed
-from lavis_sam.runners.runner_sam import RunnerSam
-from lavis_sam.tasks.multi_image_captioning import MultiImageCaptioningTask
+from lavis_sam.plugin.runner import RunnerSam
+from lavis_sam.plugin.task import MultiImageCaptioningTask
 
 batch_size = 2 // int(sys.argv[2])
 launch = distributed.Launch.from_environment()

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDER = """
 import json, os, runpy, sys
 import lavis
-from lavis_sam.runners.training_data import MapBatches
+from lavis_sam.training.training_data import MapBatches
 
 file, next_batch = open(f"{os.environ['RECORD']}.{os.environ.get('RANK', 0)}", "a"), MapBatches.next_batch
 

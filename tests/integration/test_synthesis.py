@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from helpers.synthesis import folder_digest
-from lavis_sam.synthesis.finishing import read_lines
+from lavis_sam.synthesis.configuration import packaged_configs
+from lavis_sam.synthesis.dataset_writer import read_lines
 from lavis_sam.synthesis.quality import mentions
-from lavis_sam.synthesis.settings import packaged_configs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAVIS_SAM = Path(sys.executable).parent / "lavis-sam"
@@ -72,8 +72,8 @@ def test_every_answer_mentions_the_true_attributes(made):
         main = sample["objects"][0]
         assert main["told"]
         assert all(mentions(sample["output"], word) for word in main["told"])
-        shown = [{thing["object"] for thing in picture["objects"]} for picture in sample["pictures"]]
-        assert set.intersection(*shown) == {0}, "the shared object is in both pictures, each other one in one only"
+        shown = [{thing["object"] for thing in image["objects"]} for image in sample["pictures"]]
+        assert set.intersection(*shown) == {0}, "the shared object is in both images, each other one in one only"
 
 
 def test_the_set_and_its_shards_are_valid(made):
@@ -112,9 +112,9 @@ def test_the_other_forms_are_made_and_valid(form, tmp_path):
     manifest = json.loads((tmp_path / form / "manifest.json").read_text())
     assert manifest["accepted"] == 6
     assert manifest["tries"] <= 18, "most tries are accepted"
-    pictures = {"groups": 5, "stories": 3, "changes": 2, "captions": 1}[form]
+    images = {"groups": 5, "stories": 3, "changes": 2, "captions": 1}[form]
     for sample in read_lines(tmp_path / form / "samples.jsonl"):
-        assert len(sample["pictures"]) == pictures
+        assert len(sample["pictures"]) == images
 
 
 def test_ten_kills_change_no_byte(tmp_path):

@@ -6,9 +6,9 @@ import torch
 from helpers.instructblip import TOKENIZERS
 from helpers.toy_llm import toy_llm, toy_visual_tokens
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.models.generation import Decoding, generate, stream
-from lavis_sam.models.language import check_length
-from lavis_sam.models.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.language.sequence import check_length
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.released_search import Decoding, generate, stream
 
 GREEDY = Decoding(num_beams=1, max_length=40)
 

@@ -5,8 +5,8 @@ import torch
 from omegaconf import OmegaConf
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.blip2_vicuna_sam import Blip2VicunaSAM
 from lavis_sam.models.trainable import PRESETS, MasterWeightLinear, select_trainable
+from lavis_sam.plugin.model import Blip2VicunaSAM
 
 LLM = [f"llm_model.model.layers.{layer}.self_attn.{name}_proj.weight" for layer in (0, 1) for name in ("q", "v")]
 PROJECTION = ["llm_proj.weight", "llm_proj.bias"]

@@ -46,7 +46,7 @@ LLM = {
     "max_position_embeddings": 512,
 }
 LONG = (
-    "With the narratives paired with the initial images, how would you conclude the story using the last picture? "
+    "With the narratives paired with the initial images, how would you conclude the story using the last image? "
     "{image#1}Caption#1: the dog runs.{image#2}Caption#2: a cat sat"
 )
 
@@ -285,7 +285,7 @@ def main():
         seed=2,
         images=3,
         texts=["what ?", LONG, "how many dogs are there ? é中"],
-        targets=["all of the pictures show a red car and a group of people on the beach .", "yes", "a dog é "],
+        targets=["all of the images show a red car and a group of people on the beach .", "yes", "a dog é "],
         generate={
             "greedy": greedy,
             "beam5": beam,

@@ -78,7 +78,7 @@ class TestLavisPresent:
         assert output(world(tmp_path), code + "; print(same)") == REGISTERED + "\nTrue"
 
     def test_the_parents_know_their_children(self, tmp_path):
-        code = "import lavis_sam.tasks, sys; print(lavis_sam.tasks is sys.modules['lavis_sam.tasks'])"
+        code = "import lavis_sam.plugin.task, sys; print(lavis_sam.plugin.task is sys.modules['lavis_sam.plugin.task'])"
         assert output(world(tmp_path), code) == "True"
 
     def test_installing_twice_is_installing_once(self, tmp_path):
@@ -168,17 +168,17 @@ class TestBrokenPlugin:
         assert f"{step} failed with OSError: no such thing" in err
 
     def test_one_broken_module_is_named_and_the_others_are_registered(self, tmp_path):
-        folder = world(tmp_path, tasks="1 / 0")
+        folder = world(tmp_path, task="1 / 0")
         out, err = self.broken(folder, ALL_REGISTERED)
         assert out == REGISTERED
-        assert "lavis_sam.tasks: ZeroDivisionError: division by zero" in err
-        assert "python -c 'import lavis_sam.tasks'" in err
+        assert "lavis_sam.plugin.task: ZeroDivisionError: division by zero" in err
+        assert "python -c 'import lavis_sam.plugin.task'" in err
 
     def test_the_named_command_shows_the_error_itself(self, tmp_path):
-        folder = world(tmp_path, tasks="1 / 0")
-        failed = python(folder, "-c", "import lavis_sam.tasks", path=folder)
+        folder = world(tmp_path, task="1 / 0")
+        failed = python(folder, "-c", "import lavis_sam.plugin.task", path=folder)
         assert failed.stderr.strip().endswith("ZeroDivisionError: division by zero")
-        assert "lavis_sam/tasks/__init__.py" in failed.stderr
+        assert "lavis_sam/plugin/task.py" in failed.stderr
 
     def test_a_plugin_without_its_packages_does_not_stop_lavis(self, bare, tmp_path):
         """The real package where torch is missing: broken by the environment."""

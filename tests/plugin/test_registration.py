@@ -10,8 +10,8 @@ from lavis.datasets.builders import dataset_zoo
 from lavis.models import load_model, load_model_and_preprocess, model_zoo
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
-from lavis_sam.models.blip2_vicuna_sam import Blip2VicunaSAM
 from lavis_sam.plugin import registration
+from lavis_sam.plugin.model import Blip2VicunaSAM
 
 LOADING_FUNCTIONS = [load_model, load_model_and_preprocess]
 

@@ -1,4 +1,4 @@
-"""The predictor: pictures in any shape in, the model's own answers out, one clear error for everything else."""
+"""The predictor: images in any shape in, the model's own answers out, one clear error for everything else."""
 
 import warnings
 from pathlib import Path
@@ -12,12 +12,12 @@ from helpers.models import small_model
 from lavis_sam import SamPredictor
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.memory import is_out_of_memory
-from lavis_sam.models.builder import PACKAGE
-from lavis_sam.predictor.pictures import picture_tensor, read_picture
+from lavis_sam.predictor.images import image_tensor, read_image
+from lavis_sam.weights.builder import PACKAGE
 
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
 CAT, NOSE, CUP = (str(PHOTOGRAPHS / f"{name}.jpg") for name in ("cat_eyes", "cat_nose", "coffee_cup"))
-QUESTION = "What do both pictures show?"
+QUESTION = "What do both images show?"
 GREEDY = {"num_beams": 1, "max_length": 12}
 
 
@@ -28,7 +28,7 @@ def predictor():
 
 def direct(predictor, paths, prompt=QUESTION, **decoding):
     """What the model itself says to one sample."""
-    tensors = [picture_tensor(Image.open(path).convert("RGB"), predictor.image_size) for path in paths]
+    tensors = [image_tensor(Image.open(path).convert("RGB"), predictor.image_size) for path in paths]
     batch = torch.stack(tensors, dim=1)[None]
     return predictor.model.generate({"image": batch, "prompt": prompt}, **decoding)[0]
 
@@ -54,12 +54,12 @@ def test_many_ragged_samples_give_what_each_alone_gives(predictor):
     assert predictor.caption([[CAT]], QUESTION, **GREEDY) == [direct(predictor, [CAT], **GREEDY)]
 
 
-def test_paths_pictures_and_arrays_are_the_same(predictor):
-    picture = Image.open(CAT).convert("RGB")
-    array = np.array(picture)
+def test_paths_images_and_arrays_are_the_same(predictor):
+    image = Image.open(CAT).convert("RGB")
+    array = np.array(image)
     tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
     wanted = predictor.caption(CAT, QUESTION, **GREEDY)
-    for one in (Path(CAT), picture, array, tensor, array.astype(np.float32) / 255):
+    for one in (Path(CAT), image, array, tensor, array.astype(np.float32) / 255):
         assert predictor.caption(one, QUESTION, **GREEDY) == wanted
         assert predictor.caption([one], QUESTION, **GREEDY) == wanted
 
@@ -77,9 +77,9 @@ def test_pixels_are_lavis_own():
         warnings.simplefilter("ignore")
         from lavis.processors.blip_processors import BlipImageEvalProcessor
     for path in (CAT, CUP):
-        picture = Image.open(path).convert("RGB")
-        wanted = BlipImageEvalProcessor(image_size=56)(picture)
-        torch.testing.assert_close(picture_tensor(picture, 56), wanted, atol=1e-6, rtol=0)
+        image = Image.open(path).convert("RGB")
+        wanted = BlipImageEvalProcessor(image_size=56)(image)
+        torch.testing.assert_close(image_tensor(image, 56), wanted, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +93,17 @@ def test_pixels_are_lavis_own():
     ],
 )
 def test_arrays_of_all_layouts(array, colour):
-    picture = read_picture(array, 0, 1)
-    assert (picture.size, picture.getpixel((0, 0))) == ((5, 4), colour)
+    image = read_image(array, 0, 1)
+    assert (image.size, image.getpixel((0, 0))) == ((5, 4), colour)
 
 
 def test_photographs_are_turned_as_their_camera_was(tmp_path):
-    picture = Image.new("RGB", (8, 4))
-    exif = picture.getexif()
+    image = Image.new("RGB", (8, 4))
+    exif = image.getexif()
     exif[0x0112] = 6
-    picture.save(tmp_path / "a.jpg", exif=exif)
-    assert read_picture(tmp_path / "a.jpg", 0, 1).size == (4, 8)
-    assert read_picture(Image.open(tmp_path / "a.jpg"), 0, 1).size == (4, 8)
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg", 0, 1).size == (4, 8)
+    assert read_image(Image.open(tmp_path / "a.jpg"), 0, 1).size == (4, 8)
 
 
 def test_streamed_pieces_join_to_the_caption(predictor):
@@ -132,10 +132,10 @@ def test_the_stream_leaves_gradients_as_they_were(predictor):
         assert torch.is_grad_enabled()
 
 
-def test_explain_gives_arrays_pictures_and_files(predictor, tmp_path):
+def test_explain_gives_arrays_images_and_files(predictor, tmp_path):
     explained = predictor.explain([CAT, NOSE, CUP], QUESTION)
     assert explained.measures.masked_change.shape == (3, 3)
-    assert len(explained.pictures) == 3
+    assert len(explained.images) == 3
     paths = explained.save(tmp_path / "out")
     assert Image.open(paths["overview"]).size == explained.draw().size
     with np.load(paths["arrays"]) as arrays:
@@ -161,13 +161,13 @@ def bad_file(tmp_path, content):
     [
         ([], "0 images"),
         ([[CAT], []], "sample 1 has 0 images"),
-        ([CAT, [NOSE]], "pictures beside lists of pictures"),
+        ([CAT, [NOSE]], "images beside lists of images"),
         ([[CAT], 3], "sample 1 is a int"),
         ({"a": CAT}, "images is a dict"),
         (None, "images is a NoneType"),
         (b"bytes", "images is a bytes"),
         ([[CAT, 3]], "sample 0, image 2 is a int"),
-        ("nowhere.jpg", "nowhere.jpg cannot be read as a picture"),
+        ("nowhere.jpg", "nowhere.jpg cannot be read as an image"),
         (np.zeros((2, 2, 2), np.uint8), "sample 0, image 1: found an array (2, 2, 2)"),
         (np.zeros((0, 2, 3), np.uint8), "found an array (0, 2, 3)"),
         (np.zeros((2, 2, 3), np.int64), "found numbers of type int64"),
@@ -175,20 +175,20 @@ def bad_file(tmp_path, content):
         (np.full((2, 2, 3), np.nan), "found floats from nan to nan"),
     ],
 )
-def test_pictures_that_are_none(predictor, images, words):
+def test_images_that_are_none(predictor, images, words):
     with pytest.raises(SamDataError) as error:
         predictor.caption(images, QUESTION, **GREEDY)
     assert words in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"these are notes", b"GIF89a", Path(CAT).read_bytes()[:2000]])
-def test_files_that_are_no_pictures(predictor, tmp_path, content):
+def test_files_that_are_no_images(predictor, tmp_path, content):
     path = bad_file(tmp_path, content)
-    with pytest.raises(SamDataError, match=r"sample 1: .*bad\.jpg cannot be read as a picture"):
+    with pytest.raises(SamDataError, match=r"sample 1: .*bad\.jpg cannot be read as an image"):
         predictor.caption([[CAT], [path]], QUESTION, **GREEDY)
 
 
-def test_a_picture_of_absurd_size(predictor, monkeypatch):
+def test_a_image_of_absurd_size(predictor, monkeypatch):
     monkeypatch.setattr("lavis_sam.datasets.images.MAX_PIXELS", 100)
     with pytest.raises(SamDataError, match="pixels, wanted at most 100"):
         predictor.caption([np.zeros((20, 20, 3), np.uint8)], QUESTION, **GREEDY)
@@ -245,9 +245,9 @@ def test_decoding_settings_that_do_not_exist(predictor, decoding, words):
 def test_streams_of_several_beams_or_samples(predictor):
     with pytest.raises(SamConfigurationError, match="num_beams is 3"):
         predictor.stream([CAT], QUESTION, num_beams=3)
-    with pytest.raises(SamDataError, match="stream takes the pictures of one sample, found 2"):
+    with pytest.raises(SamDataError, match="stream takes the images of one sample, found 2"):
         predictor.stream([[CAT], [NOSE]], QUESTION)
-    with pytest.raises(SamDataError, match="explain takes the pictures of one sample"):
+    with pytest.raises(SamDataError, match="explain takes the images of one sample"):
         predictor.explain([[CAT], [NOSE]], QUESTION)
 
 
@@ -296,11 +296,11 @@ def test_out_of_memory_in_explain_and_stream(monkeypatch):
         list(predictor.stream([CAT, NOSE], QUESTION))
 
 
-def test_out_of_memory_while_pictures_become_a_batch(predictor, monkeypatch):
+def test_out_of_memory_while_images_become_a_batch(predictor, monkeypatch):
     def explode(*args):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 36126720 bytes")
 
-    monkeypatch.setattr("lavis_sam.predictor.sam_predictor.picture_tensor", explode)
+    monkeypatch.setattr("lavis_sam.predictor.sam_predictor.image_tensor", explode)
     for ask in (predictor.caption, predictor.stream, predictor.explain):
         with pytest.raises(SamConfigurationError, match="out of memory while working on sample 0 with 2 images"):
             ask([CAT, NOSE], QUESTION)

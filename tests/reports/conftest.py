@@ -1,8 +1,8 @@
 import pytest
 
+from lavis_sam.evaluation.run_folder import write_results
 from lavis_sam.metrics.predictions import Prediction
 from lavis_sam.metrics.protocols import score
-from lavis_sam.reports.run_folder import write_results
 
 TRUTHS = ("a dog runs on the grass", "two people sit at a table", "a red bird sings in spring")
 

@@ -1,4 +1,4 @@
-"""Whole runs over miniatures of the published data sets: from their files to pictures, questions and true answers."""
+"""Whole runs over miniatures of the published data sets: from their files to images, questions and true answers."""
 
 import csv
 import json
@@ -8,12 +8,12 @@ import pytest
 from PIL import Image, ImageDraw
 
 from helpers.synthesis import config
-from lavis_sam.datasets.schema import read_annotations
-from lavis_sam.synthesis.finishing import read_lines
+from lavis_sam.datasets.annotations import read_annotations
+from lavis_sam.synthesis.configuration import SynthesisSettings
+from lavis_sam.synthesis.dataset_writer import read_lines
 from lavis_sam.synthesis.quality import mentions
 from lavis_sam.synthesis.run import synthesize
 from lavis_sam.synthesis.runners.serial import SerialRunner
-from lavis_sam.synthesis.settings import SynthesisSettings
 from lavis_sam.synthesis.sources import groups
 
 TEMPLATES = {"describe": {"backend": "templates"}}
@@ -27,14 +27,14 @@ def _everything_is_for_training(monkeypatch):
 def person(seed, side=0):
     """A figure on grey, and where it is."""
     rng = np.random.default_rng(seed)
-    picture, mask = Image.new("RGB", (160, 240), (228, 228, 228)), Image.new("L", (160, 240))
+    image, mask = Image.new("RGB", (160, 240), (228, 228, 228)), Image.new("L", (160, 240))
     clothes = tuple(int(value) for value in rng.integers(20, 180, 3))
-    for canvas, skin, cloth in ((picture, (150, 110, 90), clothes), (mask, 7, 1)):
+    for canvas, skin, cloth in ((image, (150, 110, 90), clothes), (mask, 7, 1)):
         draw = ImageDraw.Draw(canvas)
         draw.ellipse((65 + side, 20, 95 + side, 55), fill=skin)
         draw.rectangle((52 + side, 50, 108 + side, 140), fill=cloth)
         draw.rectangle((58 + side, 135, 100 + side, 225), fill=cloth)
-    return picture, mask
+    return image, mask
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def multimodal(tmp_path):
     for number in range(6):
         for place, view in ((1, "front"), (2, "side"), (4, "full"), (7, "additional")):
             stem = f"WOMEN-Dresses-id_{number:08d}-01_{place}_{view}"
-            picture, mask = person(number, 4 * place)
-            picture.save(root / "images" / f"{stem}.jpg")
+            image, mask = person(number, 4 * place)
+            image.save(root / "images" / f"{stem}.jpg")
             mask.save(root / "segm" / f"{stem}_segm.png")
             if number % 2:
                 captions[f"{stem}.jpg"] = f"This woman wears dress number {number}."
@@ -121,8 +121,8 @@ def test_books(books, tmp_path):
         facts = sample["objects"][0]["attributes"]
         assert facts
         assert all(mentions(sample["output"], value) for value in facts.values())
-        with Image.open(tmp_path / "set" / sample["pictures"][0]["file"]) as picture:
-            assert picture.size == (85, 128)
+        with Image.open(tmp_path / "set" / sample["pictures"][0]["file"]) as image:
+            assert image.size == (85, 128)
 
 
 def test_objects_of_which_nothing_is_known_are_rejected_with_advice(tmp_path):
@@ -147,12 +147,12 @@ def test_objects_of_which_nothing_is_known_are_rejected_with_advice(tmp_path):
 
 
 def _thing(path, *boxes, size=(160, 160)):
-    picture = Image.new("RGB", size, (255, 255, 255))
+    image = Image.new("RGB", size, (255, 255, 255))
     for number, box in enumerate(boxes):
-        ImageDraw.Draw(picture).rectangle(box, fill=(40 + 60 * number, 90, 160))
+        ImageDraw.Draw(image).rectangle(box, fill=(40 + 60 * number, 90, 160))
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
-    return picture
+    image.save(path)
+    return image
 
 
 def _bad_folder(root):
@@ -178,7 +178,7 @@ def _bad_folder(root):
     return {"backend": "folder", "root": str(root)}
 
 
-def test_bad_pictures_are_rejections_with_their_reasons_and_the_run_goes_on(tmp_path):
+def test_bad_images_are_rejections_with_their_reasons_and_the_run_goes_on(tmp_path):
     manifest, samples = make(
         tmp_path / "set",
         18,
@@ -188,7 +188,7 @@ def test_bad_pictures_are_rejections_with_their_reasons_and_the_run_goes_on(tmp_
         run={"attempts": 30},
     )
     assert manifest["accepted"] == len(samples) == 18
-    assert manifest["sources"]["furniture"]["left_out"]["too few pictures"] == {"count": 1, "such as": ["lonely"]}
+    assert manifest["sources"]["furniture"]["left_out"]["too few images"] == {"count": 1, "such as": ["lonely"]}
     reasons = {(line["stage"], line["reason"]): line for line in read_lines(tmp_path / "set" / "rejections.jsonl")}
     assert {("plan", "SamDataError"), ("segment", "mask.area"), ("segment", "mask.largest")} <= set(reasons)
     told = " ".join(line["limit"] for line in read_lines(tmp_path / "set" / "rejections.jsonl"))

@@ -1,10 +1,10 @@
 import numpy as np
 from PIL import Image
 
-from lavis_sam.synthesis.duplicates import FARTHEST, DuplicateIndex, picture_hash
+from lavis_sam.synthesis.duplicates import FARTHEST, DuplicateIndex, image_hash
 
 
-def picture(seed):
+def image(seed):
     small = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC))
 
@@ -13,14 +13,14 @@ def bits(first, second):
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
-def test_the_same_picture_in_other_clothes_is_near_and_another_one_is_not():
-    original = picture(0)
+def test_the_same_image_in_other_clothes_is_near_and_another_one_is_not():
+    original = image(0)
     brighter = np.clip(original.astype(int) + 12, 0, 255).astype(np.uint8)
     smaller = np.asarray(Image.fromarray(original).resize((64, 64)))
     for changed in (brighter, smaller):
-        assert bits(picture_hash(original), picture_hash(changed)) <= 4
-    assert min(bits(picture_hash(original), picture_hash(picture(seed))) for seed in range(1, 30)) > 8
-    assert len(picture_hash(original)) == 16
+        assert bits(image_hash(original), image_hash(changed)) <= 4
+    assert min(bits(image_hash(original), image_hash(image(seed))) for seed in range(1, 30)) > 8
+    assert len(image_hash(original)) == 16
 
 
 def index_of(*samples):
@@ -34,13 +34,13 @@ A, B, C = "0000000000000000", "00000000ffffffff", "ffffffffffffffff"
 NEAR_A = "0000000000000007"
 
 
-def test_a_sample_repeats_another_when_all_its_pictures_do_in_any_order():
+def test_a_sample_repeats_another_when_all_its_images_do_in_any_order():
     index = index_of((A, B), (B, C))
     assert index.nearest((B, NEAR_A)) == (0, 3)
     assert index.nearest((C, B)) == (1, 0)
 
 
-def test_one_common_picture_is_not_enough():
+def test_one_common_image_is_not_enough():
     assert index_of((A, B)).nearest((A, C)) == (0, 32)
 
 

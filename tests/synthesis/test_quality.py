@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
 from lavis_sam.synthesis.quality import (
     SCORES,
     Limits,
@@ -18,7 +19,6 @@ from lavis_sam.synthesis.quality import (
     text_scores,
 )
 from lavis_sam.synthesis.records import Actor, Segment
-from lavis_sam.synthesis.settings import SynthesisSettings, read_config
 from lavis_sam.synthesis.stages.composite import place
 
 DEFAULTS = SynthesisSettings.from_config(read_config("mmlink")).quality
@@ -60,7 +60,7 @@ def test_each_mask_check_rejects_a_mask_built_to_fail_it(score):
     assert judged(mask_scores(MASKS[score])) == score
 
 
-def test_no_object_and_a_whole_picture_are_rejected_by_their_area():
+def test_no_object_and_a_whole_image_are_rejected_by_their_area():
     assert judged(mask_scores(alpha())) == "mask.area"
     assert judged(mask_scores(alpha((0, SIDE, 0, SIDE)))) == "mask.area"
 
@@ -79,7 +79,7 @@ def test_mask_figures():
     holes = mask_scores(alpha((50, 150, 50, 150), (90, 110, 90, 110, 0.0)))
     assert holes["mask.holes"] == pytest.approx(400 / 10_000)
     assert holes["mask.largest"] == 1.0
-    # A bay that reaches the outside is no hole, and a hole at the picture's edge would be a bay.
+    # A bay that reaches the outside is no hole, and a hole at the image's edge would be a bay.
     assert mask_scores(alpha((50, 150, 50, 150), (90, 110, 50, 110, 0.0)))["mask.holes"] == 0.0
     assert overlap(WHOLE > 2, WHOLE > 2) == 0.0
 
@@ -113,7 +113,7 @@ def test_what_is_hidden_counts_for_the_one_behind():
 
 
 def scene(seed=0):
-    """A picture with something to see everywhere."""
+    """An image with something to see everywhere."""
     rng = np.random.default_rng(seed)
     coarse = cv2.resize(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     return np.clip(coarse.astype(int) + rng.integers(-15, 15, coarse.shape), 0, 255).astype(np.uint8)
@@ -124,9 +124,9 @@ def test_a_real_background_passes():
 
 
 def _unpainted():
-    picture = scene()
-    picture[:120] = 127
-    return picture
+    image = scene()
+    image[:120] = 127
+    return image
 
 
 def _blurred():
@@ -134,26 +134,26 @@ def _blurred():
 
 
 @pytest.mark.parametrize(
-    ("score", "picture"),
+    ("score", "image"),
     [
         ("background.contrast", np.full((SIDE, SIDE, 3), 90, np.uint8)),
         ("background.fill", _unpainted()),
         ("background.sharpness", _blurred()),
     ],
 )
-def test_each_background_check_rejects_a_picture_built_to_fail_it(score, picture):
-    assert judged(background_scores(picture, WHOLE, 127)) == score
+def test_each_background_check_rejects_a_image_built_to_fail_it(score, image):
+    assert judged(background_scores(image, WHOLE, 127)) == score
 
 
-def test_a_picture_without_background_is_rejected():
+def test_a_image_without_background_is_rejected():
     assert judged(background_scores(scene(), np.ones((SIDE, SIDE), np.float32), 127)) == "background.contrast"
 
 
 def test_the_object_itself_is_no_background():
     """A flat grey object of the fill colour in a real place."""
-    picture = scene()
-    picture[WHOLE > 0] = 127
-    assert judged(background_scores(picture, WHOLE, 127)) is None
+    image = scene()
+    image[WHOLE > 0] = 127
+    assert judged(background_scores(image, WHOLE, 127)) is None
 
 
 def test_extra_objects_are_found_outside_the_known_ones_only():
@@ -192,7 +192,7 @@ ANSWER = "The person in both images is a young woman wearing a blue jumpsuit and
             None,
             ANSWER,
             ("young woman", "blue jumpsuit"),
-            ("Describe the person in both pictures, please do.",),
+            ("Describe the person in both images, please do.",),
             ("as an ai",),
         ),
         ("text.attributes", ANSWER, ("young woman", "red jumpsuit"), (), ()),

@@ -11,13 +11,13 @@ import pytest
 
 from helpers.synthesis import config, folder_digest
 from lavis_sam import files
-from lavis_sam.datasets.schema import read_annotations
+from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.synthesis.finishing import read_lines
+from lavis_sam.synthesis.configuration import SynthesisSettings
+from lavis_sam.synthesis.dataset_writer import read_lines
 from lavis_sam.synthesis.run import kinds_of_slots, synthesize
 from lavis_sam.synthesis.runners.local import LocalRunner
 from lavis_sam.synthesis.runners.serial import SerialRunner
-from lavis_sam.synthesis.settings import SynthesisSettings
 from lavis_sam.synthesis.shards import read_shard
 
 NUM, SEED = 14, 3
@@ -64,9 +64,9 @@ def test_samples_say_how_they_were_made(finished):
         for thing in sample["objects"]:
             assert thing["licence"] == "none"
             assert thing["source"]
-        for picture in sample["pictures"]:
-            assert len(picture["hash"]) == 16
-            for thing in picture["objects"]:
+        for image in sample["pictures"]:
+            assert len(image["hash"]) == 16
+            for thing in image["objects"]:
                 assert thing["mask"]["size"] == ([128, 128] if sample["kind"] != "covers" else [128, 85])
 
 
@@ -102,8 +102,7 @@ def test_rejections_have_reason_stage_and_value(finished):
 
 def test_no_two_samples_are_near_duplicates(finished):
     hashes = [
-        [int(picture["hash"], 16) for picture in sample["pictures"]]
-        for sample in read_lines(finished / "samples.jsonl")
+        [int(image["hash"], 16) for image in sample["pictures"]] for sample in read_lines(finished / "samples.jsonl")
     ]
     for index, sample in enumerate(hashes):
         for earlier in hashes[:index]:
@@ -120,8 +119,8 @@ def test_shards_hold_the_same_samples(finished):
     annotations = json.loads((finished / "annotations.json").read_text())
     stored = [entry for path in paths for entry in read_shard(path)]
     assert [annotation for annotation, _ in stored] == annotations
-    for annotation, pictures in stored:
-        assert pictures == [(finished / image).read_bytes() for image in annotation["img_list"]]
+    for annotation, images in stored:
+        assert images == [(finished / image).read_bytes() for image in annotation["img_list"]]
     keys = [sample["__key__"] for sample in webdataset.WebDataset([str(path) for path in paths], shardshuffle=False)]
     assert keys == [annotation["id"] for annotation in annotations]
 
@@ -134,9 +133,9 @@ def test_the_number_of_workers_changes_nothing(finished, tmp_path, workers):
 
 def test_the_seed_changes_everything(finished, tmp_path):
     make(tmp_path / "set", SPOILED, seed=SEED + 1)
-    pictures = {name: digest for name, digest in folder_digest(tmp_path / "set").items() if name.startswith("images")}
+    images = {name: digest for name, digest in folder_digest(tmp_path / "set").items() if name.startswith("images")}
     before = folder_digest(finished)
-    assert all(before.get(name) != digest for name, digest in pictures.items())
+    assert all(before.get(name) != digest for name, digest in images.items())
 
 
 class Killed(BaseException):
@@ -246,7 +245,7 @@ def test_a_folder_in_use_is_not_touched(finished, tmp_path):
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):
-    from lavis_sam.synthesis.work import WorkFolder
+    from lavis_sam.synthesis.work_folder import WorkFolder
 
     folder = WorkFolder(tmp_path / "set")
     with folder.opened({"a": 1}, resume=False):
@@ -283,7 +282,7 @@ def test_places_that_nothing_fits_stay_empty_and_are_counted(tmp_path):
     assert manifest["rejections"]["composite.visible"]["count"] == manifest["unfilled"] * 6
     assert len(read_annotations(tmp_path / "set" / "annotations.json", tmp_path / "set")) == kinds.count("covers")
     shown = list((tmp_path / "set" / "rejected" / "composite.visible").iterdir())
-    assert len(shown) == 6, "a few pictures of each reason are kept, not all"
+    assert len(shown) == 6, "a few images of each reason are kept, not all"
 
 
 def test_a_missing_package_ends_the_run_at_once(tmp_path):

@@ -3,10 +3,10 @@
 import pytest
 
 from helpers.synthesis import config
-from lavis_sam.synthesis.assembly import Assembly
+from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.quality import SCORES
 from lavis_sam.synthesis.records import Attempt, Draft, Rejection
-from lavis_sam.synthesis.settings import SynthesisSettings
+from lavis_sam.synthesis.registry import Assembly
 
 STAGE_OF = {
     "mask": "segment",

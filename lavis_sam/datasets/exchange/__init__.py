@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.config.names import unknown_name
+from lavis_sam.datasets.annotations import MultiImageSample, scan_records
 from lavis_sam.datasets.exchange.conversations import conversation_records, to_m4_instruct, to_mantis
 from lavis_sam.datasets.exchange.demon import demon_records
 from lavis_sam.datasets.exchange.folder import annotation_file, write_folder
 from lavis_sam.datasets.formats.fields import RecordError
-from lavis_sam.datasets.pictures import Check
+from lavis_sam.datasets.image_check import Check
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.records import UnreadableFileError
-from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
-from lavis_sam.datasets.schema import MultiImageSample, scan_records
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.names import unknown_name
 
 __all__ = ["EXPORTS", "IMPORTS", "annotation_file", "export_records", "import_dataset", "write_folder"]
 
@@ -36,8 +36,8 @@ def import_dataset(name: str, annotations: Path, images: Path, *, check: Check =
     Args:
         name: A key of `IMPORTS`.
         annotations: The annotation file.
-        images: The folder that its picture paths are relative to.
-        check: How closely to look at the pictures; see `PictureCheck`.
+        images: The folder that its image paths are relative to.
+        check: How closely to look at the images; see `ImageCheck`.
 
     Raises:
         SamConfigurationError: An unknown format.
@@ -62,7 +62,7 @@ def export_records(name: str, samples: Sequence[MultiImageSample]) -> tuple[list
 
     Args:
         name: A key of `EXPORTS`.
-        samples: What to write; picture paths stay as they are.
+        samples: What to write; image paths stay as they are.
 
     Raises:
         SamConfigurationError: An unknown format.

@@ -1,9 +1,9 @@
-"""Mantis-Instruct and LLaVA-NeXT-Interleave's M4-Instruct: conversations with one `<image>` for each picture.
+"""Mantis-Instruct and LLaVA-NeXT-Interleave's M4-Instruct: conversations with one `<image>` for each image.
 
 Both are read by one reader, which takes either spelling of every key: `id` or `sample_id`, `images` or `image`,
 `conversation` or `conversations`, `{"role": "user", "content"}` or `{"from": "human", "value"}`.
 
-Our prompts say `{image#2}` where they mean a place in the text, and the pictures themselves always come first. So
+Our prompts say `{image#2}` where they mean a place in the text, and the images themselves always come first. So
 leading `<image>` marks are dropped, those inside a text become `{image#k}`, and the other way round. What these formats
 have no place for, several references, goes into `references` (Mantis) or `metadata.references` (M4-Instruct); nothing
 is lost.
@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.datasets.annotations import MultiImageSample
 from lavis_sam.datasets.formats.fields import RecordError, identity, items, mapping, wrong_type
+from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.records import read_records
-from lavis_sam.datasets.report import AnnotationProblem
-from lavis_sam.datasets.schema import MultiImageSample
 
 IMAGE_MARK = "<image>"
 _LEADING_MARKS = re.compile(rf"(?:\s*{IMAGE_MARK})+")
@@ -51,7 +51,7 @@ def _unified(record: Mapping[str, Any], place: str) -> list[tuple[str, dict[str,
     marks = sum(text.count(IMAGE_MARK) for text, _ in turns)
     if marks != len(images):
         raise RecordError(
-            ("wrong image count", f"found {marks} {IMAGE_MARK} for {len(images)} pictures, wanted one each")
+            ("wrong image count", f"found {marks} {IMAGE_MARK} for {len(images)} images, wanted one each")
         )
     if len(turns) > 1:
         name = identity({"id": name}, "id")
@@ -72,7 +72,7 @@ def _unified(record: Mapping[str, Any], place: str) -> list[tuple[str, dict[str,
 
 
 def _images(record: Mapping[str, Any]) -> list[Any]:
-    """Paths; Mantis' parquet files write them as `{"path", "bytes"}`, and one picture may stand without a list."""
+    """Paths; Mantis' parquet files write them as `{"path", "bytes"}`, and one image may stand without a list."""
     images = record.get("images", record.get("image"))
     if isinstance(images, str):
         images = [images]
@@ -104,7 +104,7 @@ def _turns(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _instruction(text: str, images: int) -> str:
-    """Leading marks for all pictures are dropped; otherwise each mark becomes the place of its picture."""
+    """Leading marks for all images are dropped; otherwise each mark becomes the place of its image."""
     leading = _LEADING_MARKS.match(text)
     if leading and leading.group().count(IMAGE_MARK) == images:
         rest = text[leading.end() :]
@@ -115,16 +115,14 @@ def _instruction(text: str, images: int) -> str:
 
 
 def _question(sample: MultiImageSample) -> str:
-    """The instruction with one mark a picture: at its places if it names each picture once and in order, else in front.
+    """The instruction with one mark an image: at its places if it names each image once and in order, else in front.
 
     Raises:
         RecordError: A text of the sample holds the mark itself.
     """
     for text in (sample.instruction, sample.output):
         if IMAGE_MARK in text:
-            raise RecordError(
-                ("picture mark in a text", f"found {IMAGE_MARK!r} in {text!r}, which means a picture there")
-            )
+            raise RecordError(("image mark in a text", f"found {IMAGE_MARK!r} in {text!r}, which means an image there"))
     count = len(sample.images)
     if [int(k) for k in _PLACE.findall(sample.instruction)] == list(range(1, count + 1)):
         placed = _PLACE.sub(IMAGE_MARK, sample.instruction)

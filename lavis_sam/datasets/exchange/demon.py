@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.datasets.formats.fields import RecordError, items, mapping, number, wrong_type
+from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.records import read_json
-from lavis_sam.datasets.report import AnnotationProblem
 
 
 def demon_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, dict[str, Any]]]:

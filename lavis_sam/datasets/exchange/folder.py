@@ -1,4 +1,4 @@
-"""A folder in the unified format: `annotations.json`, and the pictures that it names, under one root."""
+"""A folder in the unified format: `annotations.json`, and the images that it names, under one root."""
 
 import dataclasses
 import os
@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
-from lavis_sam.datasets.schema import MultiImageSample, write_annotations
 from lavis_sam.errors import SamDataError
 
-# Pictures from elsewhere are put here, below the new folder.
-_PICTURES = "images"
+# Images from elsewhere are put here, below the new folder.
+_IMAGES = "images"
 
 
 def annotation_file(folder: Path) -> Path:
@@ -36,16 +36,16 @@ def annotation_file(folder: Path) -> Path:
 def write_folder(
     samples: Sequence[MultiImageSample], splits: Sequence[str | None], images: Path, out: Path
 ) -> dict[str, int]:
-    """Write samples and their pictures as a folder in the unified format.
+    """Write samples and their images as a folder in the unified format.
 
-    A path must stay valid, and inside the folder, wherever the folder goes. So pictures that are not below it are put
+    A path must stay valid, and inside the folder, wherever the folder goes. So images that are not below it are put
     into `images/`: as hard links, which take no space, or as copies where the file system cannot link. (A hard link is
     the same file under a second name: who edits one edits both.)
 
     Args:
-        samples: With picture paths relative to `images`.
+        samples: With image paths relative to `images`.
         splits: The split of each sample, or empty.
-        images: The folder that the pictures are in.
+        images: The folder that the images are in.
         out: The folder to write to; what is there stays, files of the same name are replaced.
 
     Returns:
@@ -76,14 +76,14 @@ def _with_unique_ids(samples: Sequence[MultiImageSample], splits: Sequence[str |
 
 
 def _placed(samples: Sequence[MultiImageSample], images: Path, out: Path) -> list[MultiImageSample]:
-    """The samples with picture paths relative to `out`, where the pictures are afterwards."""
+    """The samples with image paths relative to `out`, where the images are afterwards."""
     source, target = Path(os.path.realpath(images)), Path(os.path.realpath(out))
     named = dict.fromkeys(image for sample in samples for image in sample.images)
     if source.is_relative_to(target):
         prefix = source.relative_to(target).as_posix()
     else:
         # What stands in such a folder already, because it comes from one in this very format, needs no second one.
-        prefix = "." if all(image.startswith(f"{_PICTURES}/") for image in named) else _PICTURES
+        prefix = "." if all(image.startswith(f"{_IMAGES}/") for image in named) else _IMAGES
         for image in named:
             _link_or_copy(Path(os.path.realpath(source / image)), target / prefix / image)
     if prefix == ".":

@@ -1,6 +1,6 @@
 """Every data set of the paper, read from its own release: one module a release, one function for all of them.
 
-A module says where a release keeps its samples (`entries`); prompts, checks of texts and pictures, duplicate ids and
+A module says where a release keeps its samples (`entries`); prompts, checks of texts and images, duplicate ids and
 the account of what was dropped are the same for all and live in `reading`.
 """
 

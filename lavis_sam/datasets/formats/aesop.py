@@ -59,7 +59,7 @@ def _entry(release: Release, record: Mapping[str, Any], split: str | None, place
     if len(named) != _PANELS:
         raise RecordError(("incomplete story", f"image_path: found {len(named)} panels, wanted {_PANELS}"))
     # The last two parts, <id>/panel_k, say everything.
-    images = release.pictures.find(*[[path, _tail(path)] for path in named])
+    images = release.image_names.find(*[[path, _tail(path)] for path in named])
     return Entry(name, images, (told[-1],), place, story_context(told[:-1]), split)
 
 

@@ -1,7 +1,7 @@
 """Birds-to-Words: two photographs of birds, and what tells the two species apart.
 
 `birds-to-words-v1.0.tsv` has a header and eleven columns, without any quoting: a quotation mark is a character. The
-rows of one pair of picture addresses are up to five references. Pictures are not shipped; whoever downloaded them named
+rows of one pair of image addresses are up to five references. Images are not shipped; whoever downloaded them named
 them by the observation, by the photograph, or by the end of the address, sometimes with its `?query`.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lavis_sam.datasets.formats.fields import RecordError
-from lavis_sam.datasets.formats.picture_folder import without_suffix
+from lavis_sam.datasets.formats.image_folder import without_suffix
 from lavis_sam.datasets.formats.release import Entry, Release, split_of_name
 from lavis_sam.datasets.formats.spot_the_diff import DIFFERENCE_CONTEXT
 from lavis_sam.datasets.records import UnreadableFileError, read_bytes
@@ -29,7 +29,7 @@ COLUMNS = (
     "annN",
     "description",
 )
-# Addresses end in these for every photograph: they name a size, not a picture.
+# Addresses end in these for every photograph: they name a size, not an image.
 _SIZES = {"original", "large", "medium", "small", "square", "thumb"}
 
 Row = Mapping[str, str]
@@ -51,7 +51,7 @@ def entries(release: Release) -> Iterator[Entry]:
         name += f"-{used[name]}" if used[name] > 1 else ""
         place = f"{first_place} (id {name!r})"
         with release.reporting(place):
-            images = release.pictures.find(_names(first, 1), _names(first, 2))
+            images = release.image_names.find(_names(first, 1), _names(first, 2))
             told = tuple(row["description"] for _, row in rows)
             yield Entry(name, images, told, place, DIFFERENCE_CONTEXT, split_of_name(first["split"]))
 
@@ -77,7 +77,7 @@ def _rows(release: Release, path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _observation(row: Row, k: int) -> str:
-    """The last part of the observation's address, or of the picture's."""
+    """The last part of the observation's address, or of the image's."""
     for column in (f"img{k}ObservationURL", f"img{k}ImgURL"):
         parts = _path(row[column])
         if parts:
@@ -86,11 +86,11 @@ def _observation(row: Row, k: int) -> str:
 
 
 def _names(row: Row, k: int) -> list[str]:
-    """What the picture's file may be called, the surest name first."""
+    """What the image's file may be called, the surest name first."""
     address = row[f"img{k}ImgURL"]
     parts = _path(address)
     if not parts:
-        raise RecordError(("wrong path", f"img{k}ImgURL: found {address!r}, wanted the address of a picture"))
+        raise RecordError(("wrong path", f"img{k}ImgURL: found {address!r}, wanted the address of an image"))
     observation = _path(row[f"img{k}ObservationURL"])[-1:]
     names = [f"{name}.jpg" for name in observation]
     if without_suffix(parts[-1]).lower() in _SIZES:

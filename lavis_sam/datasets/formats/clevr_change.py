@@ -1,7 +1,7 @@
 """CLEVR-Change: a rendered scene, and the same scene changed or seen from elsewhere.
 
 `images/CLEVR_default_000123.png`, `sc_images/CLEVR_semantic_000123.png` and `nsc_images/CLEVR_nonsemantic_000123.png`;
-`change_captions.json` and `no_change_captions.json` are both keyed by the default picture; `splits.json` lists indices.
+`change_captions.json` and `no_change_captions.json` are both keyed by the default image; `splits.json` lists indices.
 Each index gives two samples: (default, semantic) with the change captions, (default, nonsemantic) with the others.
 """
 
@@ -16,7 +16,7 @@ from lavis_sam.datasets.formats.spot_the_diff import DIFFERENCE_CONTEXT
 from lavis_sam.datasets.records import UnreadableFileError, read_json
 
 _DEFAULT = re.compile(r"CLEVR_default_(\d{1,9})(\.\w+)?")
-# Captions, kind of the second picture, folder of the second pictures.
+# Captions, kind of the second image, folder of the second images.
 _KINDS = (
     ("change_captions.json", "semantic", "sc_images"),
     ("no_change_captions.json", "nonsemantic", "nsc_images"),
@@ -34,7 +34,7 @@ def entries(release: Release) -> Iterator[Entry]:
                 if index not in told:
                     raise RecordError(("empty output", f"found no captions of CLEVR_default_{index:06d}.png"))
                 sentences = texts(told, index)
-                images = release.pictures.find(_names("images", "default", index), _names(second, kind, index))
+                images = release.image_names.find(_names("images", "default", index), _names(second, kind, index))
                 yield Entry(f"{index:06d}-{kind}", images, tuple(sentences), place, DIFFERENCE_CONTEXT, split)
 
 

@@ -1,8 +1,8 @@
-"""Group captioning on Conceptual Captions: five pictures and the caption that fits all of them.
+"""Group captioning on Conceptual Captions: five images and the caption that fits all of them.
 
 No public file format exists. Besides the unified format, this reads a list (or lines) of
-`{"id", "targets": [five picture paths], "references": [picture paths], "caption"}`: `targets` is the group, and
-`references` are pictures that the caption need not fit, which are not shown to the model.
+`{"id", "targets": [five image paths], "references": [image paths], "caption"}`: `targets` is the group, and
+`references` are images that the caption need not fit, which are not shown to the model.
 """
 
 from collections.abc import Iterator
@@ -17,5 +17,5 @@ def entries(release: Release) -> Iterator[Entry]:
         for place, record in release.records(path):
             with release.reporting(place):
                 name = identity(mapping(record), "id")
-                images = release.pictures.find(*[[target] for target in texts(record, "targets")])
+                images = release.image_names.find(*[[target] for target in texts(record, "targets")])
                 yield Entry(name, images, (text(record, "caption"),), f"{place} (id {name!r})", "", split)

@@ -1,8 +1,8 @@
-"""DM800K: newspaper articles; the captions of an article's pictures tell its story, the last one is the answer.
+"""DM800K: newspaper articles; the captions of an article's images tell its story, the last one is the answer.
 
 The data set is handed out by its authors as a document store; this reads an export of its `articles` with one JSON
 object a line: `_id`, `headline`, `parsed_section` (a list of `{"type": "paragraph" | "caption", "text", "hash"}`),
-`split`. The pictures are `<hash>.jpg`. A caption that is empty, or whose picture is missing or damaged, is left out of
+`split`. The images are `<hash>.jpg`. A caption that is empty, or whose image is missing or damaged, is left out of
 its article.
 """
 
@@ -14,16 +14,16 @@ from lavis_sam.datasets.formats.fields import RecordError, identity, items, mapp
 from lavis_sam.datasets.formats.release import SPLITS, Entry, Release, split_of_name, story_context
 
 _MOST_IMAGES = 10
-# So many articles are in memory at a time: enough pictures to look at several at once.
+# So many articles are in memory at a time: enough images to look at several at once.
 _CHUNK = 500
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The articles of a release that have at least one captioned picture."""
+    """The articles of a release that have at least one captioned image."""
     for split, path in release.files(_file_names(release)):
         articles = release.records(path)
         while chunk := [_captions(release, *article) for article in islice(articles, _CHUNK)]:
-            release.check.look_at(picture for _, captions, _ in chunk for picture, _ in captions)
+            release.check.look_at(image for _, captions, _ in chunk for image, _ in captions)
             for place, captions, record in chunk:
                 with release.reporting(place):
                     if record is not None:
@@ -38,7 +38,7 @@ def _file_names(release: Release) -> dict[str, str]:
 
 
 def _captions(release: Release, place: str, record: Any) -> tuple[str, list[tuple[str, str]], Mapping[str, Any] | None]:
-    """Place, (picture, caption) of each captioned picture that is there, and the article (None: unusable)."""
+    """Place, (image, caption) of each captioned image that is there, and the article (None: unusable)."""
     captions: list[tuple[str, str]] = []
     with release.reporting(place):
         for section in items(mapping(record), "parsed_section"):
@@ -47,8 +47,8 @@ def _captions(release: Release, place: str, record: Any) -> tuple[str, list[tupl
                 if not told:
                     release.repaired("empty caption, left out of its article")
                     continue
-                (picture,) = release.pictures.find([f"{identity(section, 'hash')}.jpg"])
-                captions.append((picture, told))
+                (image,) = release.image_names.find([f"{identity(section, 'hash')}.jpg"])
+                captions.append((image, told))
         return place, captions, record
     return place, [], None
 
@@ -57,17 +57,17 @@ def _entry(
     release: Release, captions: Iterable[tuple[str, str]], record: Mapping[str, Any], split: str | None, place: str
 ) -> Entry:
     whole = []
-    for picture, told in captions:
-        problem = release.check.problem(picture)
+    for image, told in captions:
+        problem = release.check.problem(image)
         if problem is None:
-            whole.append((picture, told))
+            whole.append((image, told))
         else:
-            release.repaired(f"caption whose picture has a problem ({problem[0]}), left out")
+            release.repaired(f"caption whose image has a problem ({problem[0]}), left out")
     if not whole:
-        raise RecordError(("no images", "parsed_section: found no caption with a whole picture, wanted at least one"))
+        raise RecordError(("no images", "parsed_section: found no caption with a whole image, wanted at least one"))
     if len(whole) > _MOST_IMAGES:
-        release.repaired(f"article cut to its first {_MOST_IMAGES} pictures")
-    images = tuple(picture for picture, _ in whole[:_MOST_IMAGES])
+        release.repaired(f"article cut to its first {_MOST_IMAGES} images")
+    images = tuple(image for image, _ in whole[:_MOST_IMAGES])
     sentences = [told for _, told in whole[:_MOST_IMAGES]]
     named = record.get("split")
     in_split = split_of_name(named) if isinstance(named, str) else split if split in SPLITS else None

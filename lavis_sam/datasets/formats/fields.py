@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lavis_sam.datasets.report import shown
+from lavis_sam.datasets.problems import shown
 
 
 class RecordError(Exception):

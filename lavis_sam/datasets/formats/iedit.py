@@ -1,4 +1,4 @@
-"""IEdit (Image-Editing-Request): a picture before and after an edit, and the request that asked for it.
+"""IEdit (Image-Editing-Request): an image before and after an edit, and the request that asked for it.
 
 `{train,valid,test}.json` is a list of `img0`, `img1`, `sents` (one sentence in train, three elsewhere) and `uid`, which
 is unique in a split although the same pair may come again. Extensions are jpg, JPG, jpeg, png and gif.
@@ -18,5 +18,5 @@ def entries(release: Release) -> Iterator[Entry]:
         for place, record in release.records(path):
             with release.reporting(place):
                 name = identity(mapping(record), "uid")
-                images = release.pictures.find([text(record, "img0")], [text(record, "img1")])
+                images = release.image_names.find([text(record, "img0")], [text(record, "img1")])
                 yield Entry(name, images, tuple(texts(record, "sents")), f"{place} (uid {name!r})", _CONTEXT, split)

@@ -1,24 +1,24 @@
-"""NICO: animals and vehicles, each in many contexts, in folders; groups of pictures of one concept.
+"""NICO: animals and vehicles, each in many contexts, in folders; groups of images of one concept.
 
 `<root>/<superclass>/<concept>/<context>/<file>`. There are no captions: a group's text is its concept ("dog"), or its
-concept and context ("dog on grass"). Groups by concept take every picture from another context; groups by concept and
-context take all pictures from that one. No picture is used twice.
+concept and context ("dog on grass"). Groups by concept take every image from another context; groups by concept and
+context take all images from that one. No image is used twice.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lavis_sam.datasets.formats.picture_folder import has_picture_suffix
+from lavis_sam.config.names import unknown_name
+from lavis_sam.datasets.formats.image_folder import has_image_suffix
 from lavis_sam.datasets.formats.release import Entry, Release
 from lavis_sam.datasets.records import UnreadableFileError
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.names import unknown_name
 
 _TARGETS = ("concept", "concept_context")
 _OTHER_SUPERCLASS = {"animal": "vehicle", "vehicle": "animal"}
 
-# Context -> picture paths relative to the folder of pictures.
+# Context -> image paths relative to the folder of images.
 Contexts = dict[str, list[str]]
 
 
@@ -33,7 +33,7 @@ def vehicle_entries(release: Release, *, group_size: int = 5, target: str = "con
 
 
 def _entries(release: Release, superclass: str, group_size: int, target: str) -> Iterator[Entry]:
-    """Groups of `group_size` pictures, named by concept and number.
+    """Groups of `group_size` images, named by concept and number.
 
     Raises:
         SamConfigurationError: A group size below 1, or an unknown target.
@@ -44,9 +44,11 @@ def _entries(release: Release, superclass: str, group_size: int, target: str) ->
         raise SamConfigurationError(unknown_name("target", target, _TARGETS, "target"))
     folder = _superclass_folder(release, superclass)
     for concept in _folders(folder):
-        contexts = {context: _pictures(release, folder / concept / context) for context in _folders(folder / concept)}
-        release.check.look_at(picture for pictures in contexts.values() for picture in pictures)
-        whole = {context: _readable(release, pictures) for context, pictures in contexts.items()}
+        contexts = {
+            context: _image_files(release, folder / concept / context) for context in _folders(folder / concept)
+        }
+        release.check.look_at(file for files in contexts.values() for file in files)
+        whole = {context: _readable(release, files) for context, files in contexts.items()}
         if target == "concept":
             yield from _across_contexts(release, folder / concept, whole, group_size)
         else:
@@ -57,7 +59,7 @@ def _superclass_folder(release: Release, superclass: str) -> Path:
     """The folder `animal`, `Animals`, …: the one that was named, one of its own, or one a level below."""
     named, images = release.annotations.resolve(), release.images.resolve()
     named = named if named.is_dir() else named.parent
-    # Spelled from the folder of pictures, however the user spelled it.
+    # Spelled from the folder of images, however the user spelled it.
     root = release.images / named.relative_to(images) if named.is_relative_to(images) else release.images
     below = [root / name for name in _folders(root)]
     further = [folder / name for folder in below for name in _folders(folder)]
@@ -84,48 +86,48 @@ def _folders(folder: Path) -> list[str]:
         return []
 
 
-def _pictures(release: Release, folder: Path) -> list[str]:
+def _image_files(release: Release, folder: Path) -> list[str]:
     try:
-        names = sorted(name for name in os.listdir(folder) if has_picture_suffix(name) and not name.startswith("."))
+        names = sorted(name for name in os.listdir(folder) if has_image_suffix(name) and not name.startswith("."))
     except OSError as error:
-        release.problem("unreadable file", str(folder), f"{error.strerror}; the folder's pictures are left out")
+        release.problem("unreadable file", str(folder), f"{error.strerror}; the folder's images are left out")
         return []
     return [(folder / name).relative_to(release.images).as_posix() for name in names]
 
 
-def _readable(release: Release, pictures: Sequence[str]) -> list[str]:
-    """The whole pictures; the others are reported one by one."""
+def _readable(release: Release, files: Sequence[str]) -> list[str]:
+    """The whole images; the others are reported one by one."""
     whole = []
-    for picture in pictures:
-        problem = release.check.problem(picture)
+    for file in files:
+        problem = release.check.problem(file)
         if problem is None:
-            whole.append(picture)
+            whole.append(file)
         else:
-            release.problem(problem[0], f"{release.images}/{picture}", f"{problem[1]}; left out of all groups")
+            release.problem(problem[0], f"{release.images}/{file}", f"{problem[1]}; left out of all groups")
     return whole
 
 
 def _across_contexts(release: Release, concept: Path, contexts: Contexts, size: int) -> Iterator[Entry]:
-    """Groups with a picture each from `size` contexts, of which those with the most pictures left come first."""
-    left = {context: pictures for context, pictures in contexts.items() if pictures}
+    """Groups with an image each from `size` contexts, of which those with the most images left come first."""
+    left = {context: files for context, files in contexts.items() if files}
     count = 0
     while len(left) >= size:
         fullest = sorted(sorted(left, key=lambda context: (-len(left[context]), context))[:size])
         images = tuple(left[context].pop(0) for context in fullest)
         yield _group(release, concept, concept.name, images, count)
         count += 1
-        left = {context: pictures for context, pictures in left.items() if pictures}
+        left = {context: files for context, files in left.items() if files}
     _tell_left_over(release, sum(map(len, left.values())))
 
 
 def _within_contexts(release: Release, concept: Path, contexts: Contexts, size: int) -> Iterator[Entry]:
-    """Groups of `size` pictures of one context."""
-    for context, pictures in contexts.items():
-        whole_groups = len(pictures) // size
+    """Groups of `size` images of one context."""
+    for context, files in contexts.items():
+        whole_groups = len(files) // size
         for count in range(whole_groups):
-            images = tuple(pictures[count * size : (count + 1) * size])
+            images = tuple(files[count * size : (count + 1) * size])
             yield _group(release, concept, f"{concept.name} {context}", images, count)
-        _tell_left_over(release, len(pictures) - whole_groups * size)
+        _tell_left_over(release, len(files) - whole_groups * size)
 
 
 def _group(release: Release, concept: Path, name: str, images: tuple[str, ...], count: int) -> Entry:
@@ -136,4 +138,4 @@ def _group(release: Release, concept: Path, name: str, images: tuple[str, ...], 
 
 def _tell_left_over(release: Release, count: int) -> None:
     if count:
-        release.repaired("picture left over, too few for a further group", count)
+        release.repaired("image left over, too few for a further group", count)

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lavis_sam.config.names import unknown_name
+from lavis_sam.datasets.annotations import MultiImageSample, scan_annotations, text_problem
 from lavis_sam.datasets.formats.release import SPLITS, Entry, Release
 from lavis_sam.datasets.formats.table import Format, format_named
-from lavis_sam.datasets.pictures import Check
+from lavis_sam.datasets.image_check import Check
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.prompts import Prompts
 from lavis_sam.datasets.records import UnreadableFileError
-from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
-from lavis_sam.datasets.schema import MultiImageSample, scan_annotations, text_problem
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.names import unknown_name
 
 Form = Literal["auto", "unified", "release"]
 
@@ -42,11 +42,11 @@ def read_dataset(
     Args:
         name: A builder's name.
         annotations: Annotation files, or a folder that holds them; several form one data set.
-        images: The folder that the pictures are under.
+        images: The folder that the images are under.
         split: "train", "val" or "test", where one file or folder holds several; None takes all.
         form: "unified", "release", or "auto" to look.
         prompt_set: Which instructions releases get; see `Prompts`. Unified annotations have their own.
-        check: How closely to look at the pictures; see `PictureCheck`.
+        check: How closely to look at the images; see `ImageCheck`.
         options: What this format lets one choose.
 
     Returns:
@@ -160,7 +160,7 @@ def _problems(release: Release, entry: Entry) -> Iterator[tuple[str, str]]:
     if not any(entry.references):
         yield "empty output", f"found {list(entry.references)!r}, wanted a text"
     if not entry.images:
-        yield "no images", "found 0 pictures, wanted at least one"
+        yield "no images", "found 0 images, wanted at least one"
     for text in (entry.id, entry.context, *entry.references):
         problem = text_problem(text)
         if problem:

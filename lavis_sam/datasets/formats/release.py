@@ -1,4 +1,4 @@
-"""A release on the disk while it is read: its files, its pictures, and the account of what went wrong."""
+"""A release on the disk while it is read: its files, its images, and the account of what went wrong."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.datasets.formats.fields import RecordError
-from lavis_sam.datasets.formats.picture_folder import PictureFolder
-from lavis_sam.datasets.pictures import Check, PictureCheck
+from lavis_sam.datasets.formats.image_folder import ImageFolder
+from lavis_sam.datasets.image_check import Check, ImageCheck
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.records import UnreadableFileError, read_records
-from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
 
 SPLITS = ("train", "val", "test")
 _OTHER_NAMES = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
@@ -23,7 +23,7 @@ class Entry:
 
     Attributes:
         id: The sample's name.
-        images: Picture paths relative to the folder of pictures.
+        images: Image paths relative to the folder of images.
         references: The answers; empty ones are left out later.
         place: File and record.
         context: What follows the instruction in the prompt.
@@ -44,9 +44,9 @@ class Release:
     Attributes:
         annotations: The annotation file, or the folder that holds the annotation files.
         split: The wanted split; None wants all.
-        images: The folder of pictures.
-        pictures: Finds pictures by name.
-        check: Looks at pictures.
+        images: The folder of images.
+        image_names: Finds images by name.
+        check: Looks at images.
         report: Problems and repairs so far.
     """
 
@@ -55,9 +55,9 @@ class Release:
 
         Args:
             annotations: A file or a folder.
-            images: The folder that picture paths are relative to.
+            images: The folder that image paths are relative to.
             split: The wanted split; None wants all.
-            check: How closely to look at the pictures.
+            check: How closely to look at the images.
 
         Raises:
             UnreadableFileError: One of the two does not exist.
@@ -66,11 +66,11 @@ class Release:
             message = "there is no such file or folder; build_info.annotations (or --annotations) must name one"
             raise UnreadableFileError("unreadable file", annotations, message)
         if not images.is_dir():
-            message = "there is no such folder of pictures; build_info.images.storage (or --images) must name one"
+            message = "there is no such folder of images; build_info.images.storage (or --images) must name one"
             raise UnreadableFileError("unreadable file", images, message)
         self.annotations, self.images, self.split = annotations, images, split
-        self.pictures = PictureFolder(images)
-        self.check = PictureCheck(images, check)
+        self.image_names = ImageFolder(images)
+        self.check = ImageCheck(images, check)
         self.report = AnnotationReport()
 
     def files(self, names: Mapping[str, str]) -> Iterator[tuple[str | None, Path]]:
@@ -132,7 +132,7 @@ def split_of_name(name: str) -> str | None:
 
 
 def story_context(captions: list[str] | tuple[str, ...]) -> str:
-    """`{image#1}Caption#1:…{image#2}Caption#2:`: the captions so far, and a last picture without one."""
+    """`{image#1}Caption#1:…{image#2}Caption#2:`: the captions so far, and a last image without one."""
     told = "".join(f"{{image#{k}}}Caption#{k}:{caption}" for k, caption in enumerate(captions, start=1))
     last = len(captions) + 1
     return f"{told}{{image#{last}}}Caption#{last}:"

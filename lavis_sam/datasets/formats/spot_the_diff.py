@@ -1,6 +1,6 @@
 """Spot-the-Diff: two frames of one surveillance camera, and sentences on what differs.
 
-`{train,val,test}.json` is a list of `img_id` and `sentences`; the pictures are `<id>.png` and `<id>_2.png` (or jpg). An
+`{train,val,test}.json` is a list of `img_id` and `sentences`; the images are `<id>.png` and `<id>_2.png` (or jpg). An
 id that comes again is another annotator of the same pair: its sentences are further references. Some sentences are
 empty.
 """
@@ -27,5 +27,5 @@ def entries(release: Release) -> Iterator[Entry]:
         for name, told in sentences.items():
             place = f"{places[name]} (id {name!r})"
             with release.reporting(place):
-                images = release.pictures.find([f"{name}.png"], [f"{name}_2.png"])
+                images = release.image_names.find([f"{name}.png"], [f"{name}_2.png"])
                 yield Entry(name, images, tuple(told), place, DIFFERENCE_CONTEXT, split)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.formats import (
     aesop,
     birds_to_words,
@@ -17,7 +18,6 @@ from lavis_sam.datasets.formats import (
 )
 from lavis_sam.datasets.formats.release import Entry
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.names import unknown_name
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 `{train,val,test}.story-in-sequence.json` holds `annotations`, one-element lists of a dictionary with `story_id`,
 `photo_flickr_id`, `worker_arranged_photo_order` (0 to 4), `text` (tokenised) and `original_text` (natural, used here).
 In `…description-in-isolation.json` stories have no id: they are runs of `photo_order_in_story` 0 to 4. Many photographs
-have gone since, and some files are no pictures: a story with fewer than five is dropped.
+have gone since, and some files are no images: a story with fewer than five is dropped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -71,7 +71,7 @@ def _entry(release: Release, name: str, story: Story, split: str | None, place: 
         raise RecordError(("incomplete story", f"{key}: found {orders}, wanted 0 to {_LENGTH - 1}, each once"))
     sentences = [text(photograph, "original_text") for photograph in ordered]
     photographs = [identity(photograph, "photo_flickr_id") for photograph in ordered]
-    images = release.pictures.find(*[_names(photograph, split) for photograph in photographs])
+    images = release.image_names.find(*[_names(photograph, split) for photograph in photographs])
     return Entry(name, images, (sentences[-1],), place, story_context(sentences[:-1]), split)
 
 

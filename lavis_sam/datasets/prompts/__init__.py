@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.names import unknown_name
 
 _FOLDER = Path(__file__).parent
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -21,7 +21,7 @@ class Prompts:
 
     Attributes:
         task: "group_captioning", "storytelling", "change_captioning" or "edit_request".
-        phrasings: Of the chosen set. `{number}` stands for the number of pictures; `{image#k}` is text.
+        phrasings: Of the chosen set. `{number}` stands for the number of images; `{image#k}` is text.
     """
 
     def __init__(self, task: str, prompt_set: str = "default") -> None:
@@ -44,7 +44,7 @@ class Prompts:
 
         Args:
             sample_id: 1 and "1" draw the same.
-            number: How many pictures the sample has.
+            number: How many images the sample has.
         """
         # Python's own hash of a text differs from process to process. A lone surrogate is reported elsewhere.
         key = f"{self.task}/{sample_id}".encode(errors="surrogatepass")

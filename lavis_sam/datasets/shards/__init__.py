@@ -1,13 +1,13 @@
 """Data sets as webdataset tar shards: few large files in the place of many small ones.
 
-`layout` says how a folder of shards looks; `writing` and `unpacking` lead from a folder of pictures to shards and
-back; `archive` reads tar members that somebody else wrote, `index` makes samples of them, `pictures` reads what these
+`layout` says how a folder of shards looks; `writing` and `unpacking` lead from a folder of images to shards and
+back; `archive` reads tar members that somebody else wrote, `index` makes samples of them, `images` reads what these
 show, and `dataset` is the data set that a run trains on.
 """
 
 from lavis_sam.datasets.shards.dataset import ShardDataset
+from lavis_sam.datasets.shards.images import DamagedSampleError, scan_shards
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
-from lavis_sam.datasets.shards.pictures import DamagedSampleError, scan_shards
 from lavis_sam.datasets.shards.unpacking import unpack_shards
 from lavis_sam.datasets.shards.writing import DEFAULT_SHARD_BYTES, write_shards
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.errors import SamDataError
 
-# No picture of any known data set comes near; a member is read into memory as a whole.
+# No image of any known data set comes near; a member is read into memory as a whole.
 MAX_MEMBER_BYTES = 256 * 1024**2
 # Extended headers hold a long name or a time stamp.
 _MAX_EXTENSION_BYTES = 64 * 1024

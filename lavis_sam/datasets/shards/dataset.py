@@ -6,25 +6,25 @@ from collections.abc import Callable, Sequence
 import torch
 from PIL import Image
 
+from lavis_sam.datasets.annotations import MultiImageSample, accept
+from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.multi_image import MultiImageDataset
-from lavis_sam.datasets.pictures import Check
-from lavis_sam.datasets.report import names
-from lavis_sam.datasets.schema import MultiImageSample, accept
+from lavis_sam.datasets.problems import names
+from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
-from lavis_sam.datasets.shards.pictures import ShardPictures
 
 # Neighbouring shards whose samples are shuffled together: enough to mix well, few enough to be read from few places.
 _MIXED_SHARDS = 16
 
 
 class ShardDataset(MultiImageDataset):
-    """Samples out of tar shards, otherwise as `MultiImageDataset`: map-style, the same items for the same pictures.
+    """Samples out of tar shards, otherwise as `MultiImageDataset`: map-style, the same items for the same images.
 
     Every sample is read by itself, by its place in the shard. Which process and which worker reads it is therefore the
     sampler's choice, and so is the position that a checkpoint keeps; `nearby_order` gives the sampler a random order
     that still reads the disk in long stretches.
 
-    What is damaged in the tar itself is passed over when the shards are opened; a damaged picture is noticed when its
+    What is damaged in the tar itself is passed over when the shards are opened; a damaged image is noticed when its
     sample is read, and raises `DamagedSampleError`.
 
     Attributes:
@@ -46,9 +46,9 @@ class ShardDataset(MultiImageDataset):
         """Look the shards through.
 
         Args:
-            vis_processor: PIL picture -> tensor [3, H, W].
+            vis_processor: PIL image -> tensor [3, H, W].
             text_processor: Text -> text.
-            vis_root: Not used; the pictures are in the shards.
+            vis_root: Not used; the images are in the shards.
             ann_paths: Folders of shards, or tar files.
             seed: Seed of the random augmentation.
             check: "full" compares the shards' SHA-256 first; see `index_shards`.
@@ -63,16 +63,16 @@ class ShardDataset(MultiImageDataset):
             return accept(self.index.report, f"shards {names(paths)}", strict=strict)
 
         super().__init__(vis_processor, text_processor, vis_root, ann_paths, seed, read=read)
-        self._pictures = ShardPictures(self.index)
+        self._images = ShardImages(self.index)
 
-    def pictures(self, index: int) -> list[Image.Image]:
-        """The sample's N pictures as RGB, before any processor.
+    def images(self, index: int) -> list[Image.Image]:
+        """The sample's N images as RGB, before any processor.
 
         Raises:
             DamagedSampleError: One is damaged.
             SamDataError: The shard vanished.
         """
-        return self._pictures.decoded(index)
+        return self._images.decoded(index)
 
     def nearby_order(self, generator: torch.Generator) -> list[int]:
         """All indices once, at random, such that neighbours come from a few shards.

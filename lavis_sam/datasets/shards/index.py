@@ -1,4 +1,4 @@
-"""Where everything is in a set of shards: samples, and the places of their pictures' bytes.
+"""Where everything is in a set of shards: samples, and the places of their images' bytes.
 
 Shards are looked through once, when they are opened; from then on every sample can be read by itself. So the order of
 samples is a matter for the sampler alone, whatever the number of processes and workers.
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lavis_sam.datasets.annotations import MultiImageSample, parse_record
+from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.paths import leaves_root
-from lavis_sam.datasets.pictures import Check
-from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport
-from lavis_sam.datasets.schema import MultiImageSample, parse_record
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.shards.archive import Damage, Member, read_members
 from lavis_sam.datasets.shards.layout import (
     ANNOTATION,
     CHECKSUMS,
     ShardFile,
-    picture_number,
+    image_number,
     record_checksum,
     shard_files,
     split_member,
@@ -35,8 +35,8 @@ DAMAGED_SHARD = "damaged shard"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture's bytes in a shard."""
+class StoredImage:
+    """An image's bytes in a shard."""
 
     offset: int
     size: int
@@ -45,11 +45,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A sample's place: the shard's number, the sample's key in it, its N pictures."""
+    """A sample's place: the shard's number, the sample's key in it, its N images."""
 
     shard: int
     key: str
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[StoredImage, ...] = ()
 
 
 @dataclass
@@ -73,18 +73,18 @@ class _Group:
 
     key: str
     record: Member | None = None
-    pictures: dict[int, Member] = field(default_factory=dict)
+    images: dict[int, Member] = field(default_factory=dict)
     twice: str | None = None
     torn: list[Damage] = field(default_factory=list)
 
     def add(self, rest: str, member: Member) -> None:
-        number = picture_number(rest)
+        number = image_number(rest)
         if rest == ANNOTATION:
             self.twice = self.twice or ("its record" if self.record else None)
             self.record = member
         elif number is not None:
-            self.twice = self.twice or (f"its picture {number}" if number in self.pictures else None)
-            self.pictures[number] = member
+            self.twice = self.twice or (f"its image {number}" if number in self.images else None)
+            self.images[number] = member
 
 
 def index_shards(paths: Iterable[str | os.PathLike[str]], *, check: Check = "quick") -> ShardIndex:
@@ -202,9 +202,9 @@ def _parsed(
     sample, problems = parse_record(record, source, _unsafe_path)
     if sample is None or problems:
         return Place(number, group.key), None, problems
-    place = Place(number, group.key, tuple(_pictures(group, checksums.get("pictures"))))
-    if len(place.pictures) != len(sample.images):
-        raise ValueError(f"found {len(place.pictures)} of {len(sample.images)} pictures")
+    place = Place(number, group.key, tuple(_images(group, checksums.get("pictures"))))
+    if len(place.images) != len(sample.images):
+        raise ValueError(f"found {len(place.images)} of {len(sample.images)} images")
     return place, sample, []
 
 
@@ -232,19 +232,19 @@ def _checksum(record: dict[str, Any]) -> int | None:
         return None
 
 
-def _pictures(group: _Group, checksums: Any) -> Iterator[Picture]:
-    """The pictures 1, 2, … as far as there is no gap."""
+def _images(group: _Group, checksums: Any) -> Iterator[StoredImage]:
+    """The images 1, 2, … as far as there is no gap."""
     known = checksums if isinstance(checksums, list) else []
     number = 1
-    while number in group.pictures:
-        member = group.pictures[number]
+    while number in group.images:
+        member = group.images[number]
         checksum = known[number - 1] if number <= len(known) else None
-        yield Picture(member.offset, member.size, checksum if isinstance(checksum, int) else None)
+        yield StoredImage(member.offset, member.size, checksum if isinstance(checksum, int) else None)
         number += 1
 
 
 def _unsafe_path(image: str) -> tuple[str, str] | None:
-    """The picture itself is in the shard; its path matters when the shards are unpacked."""
+    """The image itself is in the shard; its path matters when the shards are unpacked."""
     if leaves_root(image) or "\0" in image:
         return "path leaves the root", "wanted a relative path without `..`"
     return None

@@ -1,9 +1,9 @@
 """How a folder of shards looks: names of members, and the manifest.
 
-A sample is `<key>.json`, its record of the unified format, and `<key>.1.jpg`, `<key>.2.png`, …, its pictures in order
+A sample is `<key>.json`, its record of the unified format, and `<key>.1.jpg`, `<key>.2.png`, …, its images in order
 and unchanged: what webdataset groups by the name up to the first dot. Beyond the unified format, the record has the
-CRC-32 of itself and of the pictures (`crc32: {record, pictures}`), which shows a flipped bit that neither JSON nor a
-picture's decoder would notice.
+CRC-32 of itself and of the images (`crc32: {record, images}`), which shows a flipped bit that neither JSON nor an
+image's decoder would notice.
 
 `manifest.json` lists the shards under `shards`: `file` (relative to the manifest), `samples`, `bytes`, `sha256`.
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.datasets.paths import leaves_root
+from lavis_sam.datasets.problems import shown
 from lavis_sam.datasets.records import read_json
-from lavis_sam.datasets.report import shown
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import to_json
 
@@ -44,9 +44,9 @@ def annotation_member(key: str) -> str:
     return f"{key}.{ANNOTATION}"
 
 
-def picture_member(key: str, number: int, picture: str) -> str:
-    """Name of a sample's picture `number` (from 1); it keeps the extension of the path `picture`, if that is one."""
-    extension = Path(picture).suffix.lower()
+def image_member(key: str, number: int, image: str) -> str:
+    """Name of a sample's image `number` (from 1); it keeps the extension of the path `image`, if that is one."""
+    extension = Path(image).suffix.lower()
     return f"{key}.{number}{extension if _EXTENSION.fullmatch(extension) else ''}"
 
 
@@ -63,8 +63,8 @@ def split_member(name: str) -> tuple[str, str] | None:
     return (folder + slash + stem, rest) if stem and rest else None
 
 
-def picture_number(rest: str) -> int | None:
-    """The number of a picture's name behind the key; None if it is no picture's."""
+def image_number(rest: str) -> int | None:
+    """The number of an image's name behind the key; None if it is no image's."""
     digits = rest.partition(".")[0]
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else None
 

@@ -1,14 +1,14 @@
-"""From shards back to a folder of pictures with an annotations.json."""
+"""From shards back to a folder of images with an annotations.json."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lavis_sam.datasets.annotations import accept, write_annotations
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
-from lavis_sam.datasets.report import AnnotationProblem, AnnotationReport, names
-from lavis_sam.datasets.schema import accept, write_annotations
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport, names
+from lavis_sam.datasets.shards.images import DamagedSampleError, ShardImages
 from lavis_sam.datasets.shards.index import DAMAGED, index_shards
-from lavis_sam.datasets.shards.pictures import DamagedSampleError, ShardPictures
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import write_bytes
 
@@ -16,7 +16,7 @@ from lavis_sam.files import write_bytes
 def unpack_shards(
     shards: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, strict: bool = True
 ) -> AnnotationReport:
-    """Write OUT/annotations.json and every picture under the path that it had before.
+    """Write OUT/annotations.json and every image under the path that it had before.
 
     Args:
         shards: Folders of shards, or tar files.
@@ -27,24 +27,24 @@ def unpack_shards(
         What was written, and what was left out.
 
     Raises:
-        SamDataError: OUT is not empty; two samples have different pictures under one path; any damage, if `strict`.
+        SamDataError: OUT is not empty; two samples have different images under one path; any damage, if `strict`.
     """
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
         raise SamDataError(f"{folder}: found a folder with something in it, wanted a new or empty one.")
     index = index_shards(shards)
-    pictures = ShardPictures(index)
+    images = ShardImages(index)
     report = AnnotationReport(problems=list(index.report.problems))
     for number, sample in enumerate(accept(index.report, f"shards {names(shards)}", strict=strict)):
         try:
-            contents = pictures.contents(number)
+            contents = images.contents(number)
         except DamagedSampleError as error:
             if strict:
                 raise
             report.problems.append(AnnotationProblem(DAMAGED, sample.source, str(error)))
             continue
         if Path(UNIFIED_FILES[0]) in map(Path, sample.images):
-            raise SamDataError(f"sample {sample.id!r}: a picture has the annotation file's name, {UNIFIED_FILES[0]!r}.")
+            raise SamDataError(f"sample {sample.id!r}: an image has the annotation file's name, {UNIFIED_FILES[0]!r}.")
         for image, content in zip(sample.images, contents, strict=True):
             _write(folder / image, content, sample.id)
         report.samples.append(sample)
@@ -53,7 +53,7 @@ def unpack_shards(
 
 
 def _write(path: Path, content: bytes, sample_id: int | str) -> None:
-    """Write a picture; the index has made sure that its path stays in the folder.
+    """Write an image; the index has made sure that its path stays in the folder.
 
     Raises:
         SamDataError: There are other contents under this path, or it cannot be one (a file in the place of a folder).
@@ -64,7 +64,7 @@ def _write(path: Path, content: bytes, sample_id: int | str) -> None:
         elif path.read_bytes() != content:
             raise SamDataError(
                 f"sample {sample_id!r}: {path} was written with other contents before. These shards join data sets "
-                "whose pictures have the same names; unpack them one by one."
+                "whose images have the same names; unpack them one by one."
             )
     except OSError as error:
         raise SamDataError(f"sample {sample_id!r}: {path} cannot be written ({error.strerror or error}).") from error

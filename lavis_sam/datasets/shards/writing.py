@@ -12,10 +12,10 @@ from hashlib import sha256 as new_sha256
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.datasets.schema import MultiImageSample, to_record
+from lavis_sam.datasets.annotations import MultiImageSample, to_record
 from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES
 from lavis_sam.datasets.shards.index import sha256
-from lavis_sam.datasets.shards.layout import CHECKSUMS, MANIFEST, annotation_member, picture_member, record_checksum
+from lavis_sam.datasets.shards.layout import CHECKSUMS, MANIFEST, annotation_member, image_member, record_checksum
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import atomic_path, to_json, write_json
 
@@ -47,13 +47,13 @@ def write_shards(
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write samples and their pictures as shards 000000.tar, 000001.tar, …; the manifest comes last.
+    """Write samples and their images as shards 000000.tar, 000001.tar, …; the manifest comes last.
 
     A run that was interrupted goes on with the first missing shard when it is started again.
 
     Args:
         samples: In order.
-        root: The folder that the picture paths are relative to.
+        root: The folder that the image paths are relative to.
         out: The folder to write; new, empty, or an interrupted run's.
         shard_bytes: No shard is larger.
         overwrite: Replace finished shards, and those of an interrupted run with other samples or settings.
@@ -63,7 +63,7 @@ def write_shards(
         The manifest.
 
     Raises:
-        SamDataError: A picture that is missing, too large or changes meanwhile, or a folder with other things in it.
+        SamDataError: An image that is missing, too large or changes meanwhile, or a folder with other things in it.
     """
     folder = Path(out)
     plan = _plan(samples, Path(root), shard_bytes)
@@ -99,7 +99,7 @@ def _plan(samples: Sequence[MultiImageSample], root: Path, shard_bytes: int) -> 
         size = _member_bytes(len(record.encode()) + room) + sum(_member_bytes(bytes_) for bytes_, _ in states)
         if size > shard_bytes - _END_BYTES:
             raise SamDataError(
-                f"sample {sample.id!r}: record and pictures need {size} bytes, wanted at most "
+                f"sample {sample.id!r}: record and images need {size} bytes, wanted at most "
                 f"{shard_bytes - _END_BYTES}; "
                 "make the shards larger."
             )
@@ -115,7 +115,7 @@ def _member_bytes(size: int) -> int:
 
 
 def _state(path: Path, sample: MultiImageSample) -> tuple[int, int]:
-    """A picture's size and date, by which a change is noticed."""
+    """An image's size and date, by which a change is noticed."""
     try:
         state = path.stat()
     except OSError as error:
@@ -156,7 +156,7 @@ def _finished(folder: Path, plan: _Plan) -> list[dict[str, Any]]:
             lines.append(json.loads(line))
     if not lines or lines[0] != {"plan": plan.digest}:
         raise SamDataError(
-            f"{folder}: found the shards of an interrupted run with other samples, pictures or settings. Give another "
+            f"{folder}: found the shards of an interrupted run with other samples, images or settings. Give another "
             "folder, or --overwrite."
         )
     entries: list[dict[str, Any]] = []
@@ -189,7 +189,7 @@ def _write_shard(
                     _add(tar, member, content)
         size, digest = temporary.stat().st_size, sha256(temporary)
         if size > shard_bytes:
-            raise SamDataError(f"{folder / name}: pictures grew while they were read; start again when they rest.")
+            raise SamDataError(f"{folder / name}: images grew while they were read; start again when they rest.")
     return {"file": name, "samples": len(run), "bytes": size, "sha256": digest}
 
 
@@ -202,7 +202,7 @@ def _members(key: str, sample: MultiImageSample, root: Path) -> Iterator[tuple[s
     record[CHECKSUMS] = {"record": record_checksum(record), "pictures": [zlib.crc32(content) for content in contents]}
     yield annotation_member(key), to_json(record, indent=None).encode("utf-8")
     for number, (image, content) in enumerate(zip(sample.images, contents, strict=True), start=1):
-        yield picture_member(key, number, image), content
+        yield image_member(key, number, image), content
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

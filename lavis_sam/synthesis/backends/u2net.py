@@ -1,8 +1,8 @@
-"""U2-Netp: what is salient in a picture (Qin et al. 2020), on onnxruntime; see assets/synthesis/NOTICE.md.
+"""U2-Netp: what is salient in an image (Qin et al. 2020), on onnxruntime; see assets/synthesis/NOTICE.md.
 
-4.6 MB, about 0.1 s a picture on one thread. Good at one object before a plain backdrop, which is what source pictures
-are. The network sees the picture small; a guided filter (He et al., Guided Image Filtering, 2010) then fits its soft
-outline to the picture's own edges. That is as exact as the network alone at its authors' 320 pixels, in less than half
+4.6 MB, about 0.1 s an image on one thread. Good at one object before a plain backdrop, which is what source images
+are. The network sees the image small; a guided filter (He et al., Guided Image Filtering, 2010) then fits its soft
+outline to the image's own edges. That is as exact as the network alone at its authors' 320 pixels, in less than half
 the time.
 """
 
@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.synthesis.backends.render.arrays import floats
-from lavis_sam.synthesis.backends.types import Rgb
+from lavis_sam.synthesis.procedural.render.arrays import floats
+from lavis_sam.synthesis.procedural.types import Rgb
 
 MODEL = Path(__file__).parents[2] / "assets" / "synthesis" / "models" / "u2netp.onnx"
-# What the network sees: side in pixels. Its six levels each halve the picture, so it needs a few pixels to halve.
+# What the network sees: side in pixels. Its six levels each halve the image, so it needs a few pixels to halve.
 SIDE, LEAST_SIDE = 224, 64
 _MEAN, _SPREAD = floats([0.485, 0.456, 0.406]), floats([0.229, 0.224, 0.225])
 # Differences of brightness below the square root of this (in [0, 1]) are noise, not edges.
@@ -39,7 +39,7 @@ def segment(rgb: Rgb, threads: int = 1, side: int = SIDE) -> npt.NDArray[np.floa
         [H, W]; the network's answer is scaled so that it reaches from 0 to 1.
 
     Raises:
-        SamConfigurationError: onnxruntime is not installed, or the array is no picture.
+        SamConfigurationError: onnxruntime is not installed, or the array is no image.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < 1:
         raise SamConfigurationError(f"segment: found {rgb.dtype} {rgb.shape}, wanted uint8 [H, W, 3].")
@@ -56,7 +56,7 @@ def segment(rgb: Rgb, threads: int = 1, side: int = SIDE) -> npt.NDArray[np.floa
 
 
 def _guided(soft: npt.NDArray[np.float32], rgb: Rgb, radius: int) -> npt.NDArray[np.float32]:
-    """The soft mask [H, W] as, around every pixel, the line through the picture's brightness that fits it best."""
+    """The soft mask [H, W] as, around every pixel, the line through the image's brightness that fits it best."""
     bright = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
     window = (2 * radius + 1, 2 * radius + 1)
     mean, mean_soft = cv2.blur(bright, window), cv2.blur(soft, window)

@@ -1,4 +1,4 @@
-"""What a sample is: which objects stand in which pictures, and what is asked and answered about them.
+"""What a sample is: which objects stand in which images, and what is asked and answered about them.
 
 A form is the only part that knows what a data set is for; all stages between its `plan` and its `write` are shared.
 """

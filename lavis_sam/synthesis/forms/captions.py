@@ -1,4 +1,4 @@
-"""One picture and something to say about it: captions and questions to pretrain a small base with."""
+"""One image and something to say about it: captions and questions to pretrain a small base with."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,7 +10,7 @@ from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, LAYOUTS, companion, 
 from lavis_sam.synthesis.forms.stories import action_of
 from lavis_sam.synthesis.phrases import Phrases, indefinite, listed, sentence, with_article
 from lavis_sam.synthesis.protocols import Draw, Source
-from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 # How often a scene holds a second object.
 _ACCOMPANIED = 0.6
@@ -21,15 +21,15 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
 
 class Captions:
-    """One picture; what is asked about it is drawn from what can be asked."""
+    """One image; what is asked about it is drawn from what can be asked."""
 
-    def __init__(self, form: str, pictures: int) -> None:
-        """Set the form's name; there is one picture."""
+    def __init__(self, form: str, images: int) -> None:
+        """Set the form's name; there is one image."""
         self._form = form
         self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
-        """See `Form.plan`; the last object may be one that is not in the picture, to be asked for."""
+        """See `Form.plan`; the last object may be one that is not in the image, to be asked for."""
         rng = attempt.rng("plan")
         source = sources[attempt.kind]
         objects = [source.draw(Draw(rng, 1, attempt.slot if attempt.number == 0 else None))]
@@ -42,7 +42,7 @@ class Captions:
         if attempt.kind != "covers" and rng.random() < _ABSENT:
             objects.append(source.draw(Draw(rng, 1, unlike=tuple(objects))))
             facts["absent"] = str(len(objects) - 1)
-        return Plan(attempt, self._form, tuple(objects), (PicturePlan(LAYOUTS[attempt.kind], tuple(actors)),), facts)
+        return Plan(attempt, self._form, tuple(objects), (ImagePlan(LAYOUTS[attempt.kind], tuple(actors)),), facts)
 
     def write(self, draft: Draft) -> Texts:
         """See `Form.write`."""
@@ -70,7 +70,7 @@ def sentence_or_question(text: str) -> str:
 
 
 def _describe_scene(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    main, *others = draft.plan.pictures[0].actors
+    main, *others = draft.plan.images[0].actors
     companions = [draft.plan.objects[actor.thing].label for actor in others]
     if draft.descriptions[main.thing].endswith(".") or not all(companions):
         return None  # whole sentences of a source's captions do not make a list
@@ -89,7 +89,7 @@ def _place(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | 
 def _attribute(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
     """A colour of the main object, asked without naming it."""
     main = draft.plan.objects[0]
-    others = [draft.plan.objects[actor.thing] for actor in draft.plan.pictures[0].actors[1:]]
+    others = [draft.plan.objects[actor.thing] for actor in draft.plan.images[0].actors[1:]]
     colours = [name for name in main.attributes if name.endswith("colour") and main.attributes[name] in main.told]
     if not colours or not main.noun or main.noun in [other.noun for other in others]:
         return None
@@ -101,7 +101,7 @@ def _attribute(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Text
 
 
 def _action(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    actor = draft.plan.pictures[0].actors[0]
+    actor = draft.plan.images[0].actors[0]
     label = draft.plan.objects[actor.thing].label
     if not label:
         return None
@@ -139,12 +139,12 @@ def _presence(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts
 
 
 def _count_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    number = _NUMBERS[len(draft.plan.pictures[0].actors)]
+    number = _NUMBERS[len(draft.plan.images[0].actors)]
     return _texts(phrases, rng, "count", {"what": "icons", "number": number}, number)
 
 
 def _list_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    labels = [draft.plan.objects[actor.thing].label for actor in draft.plan.pictures[0].actors]
+    labels = [draft.plan.objects[actor.thing].label for actor in draft.plan.images[0].actors]
     return _texts(phrases, rng, "flat_icons", {"things": listed([indefinite(label) for label in labels])}, *labels)
 
 
@@ -159,7 +159,7 @@ def _cover(fact: str) -> Ask:
     return ask
 
 
-# In each list the first entry can always be asked, and the other ones where the picture allows it.
+# In each list the first entry can always be asked, and the other ones where the image allows it.
 _ASKABLE: Mapping[str, tuple[Ask, ...]] = {
     "characters": (_describe_scene, _describe_scene, _place, _attribute, _action, _side, _presence),
     "furniture": (_describe_scene, _describe_scene, _place, _attribute, _side, _presence),

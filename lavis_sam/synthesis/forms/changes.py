@@ -1,4 +1,4 @@
-"""Before and after: two pictures of one place from one spot, and the one thing that changed between them.
+"""Before and after: two images of one place from one spot, and the one thing that changed between them.
 
 Half of the samples state the difference (Spot-the-Diff, CLEVR-Change), the others ask for the edit
 (Image-Editing-Request).
@@ -15,24 +15,24 @@ from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, companion, other_ico
 from lavis_sam.synthesis.forms.stories import action_of
 from lavis_sam.synthesis.phrases import Phrases, sentence, with_article
 from lavis_sam.synthesis.protocols import Draw, Source
-from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 from lavis_sam.synthesis.stages.composite import LEAST_MOVE
 
 _CONTEXT = {
     "difference": "{image#1}{image#2}Difference:",
     "edit": "Source Image:{image#1} Target Image:{image#2}Instruction:",
 }
-# How often two pictures are equal; asked for the difference, the answer is that there is none.
+# How often two images are equal; asked for the difference, the answer is that there is none.
 _UNCHANGED = 0.06
 
 Made = tuple[list[SourceObject], list[Actor], list[Actor], dict[str, str]]
 
 
 class Changes:
-    """Two pictures that differ in one thing."""
+    """Two images that differ in one thing."""
 
-    def __init__(self, form: str, pictures: int) -> None:
-        """Set the form's name; there are two pictures."""
+    def __init__(self, form: str, images: int) -> None:
+        """Set the form's name; there are two images."""
         self._form = form
         self._phrases = Phrases.load(form)
 
@@ -53,9 +53,9 @@ class Changes:
         make: Callable[..., Made] = _CHANGES[change]
         objects, before, after, facts = make(present, sources, rng, attempt.kind)
         layout = "scene" if in_scene else "grid"
-        pictures = (PicturePlan(layout, tuple(before)), PicturePlan(layout, tuple(after), twin_of=0))
+        images = (ImagePlan(layout, tuple(before)), ImagePlan(layout, tuple(after), twin_of=0))
         style = "difference" if change == "unchanged" or rng.random() < 0.5 else "edit"
-        return Plan(attempt, self._form, tuple(objects), pictures, {"change": change, "style": style, **facts})
+        return Plan(attempt, self._form, tuple(objects), images, {"change": change, "style": style, **facts})
 
     def write(self, draft: Draft) -> Texts:
         """See `Form.write`."""
@@ -92,14 +92,14 @@ class Changes:
             facts["new"] = with_article(facts["new_label"])
         if change == "recoloured":
             # A label names the colour that has changed, so where one word is enough, it is used.
-            nouns = [plan.objects[actor.thing].noun for actor in plan.pictures[0].actors]
+            nouns = [plan.objects[actor.thing].noun for actor in plan.images[0].actors]
             short = thing.noun if thing.noun and nouns.count(thing.noun) == 1 else label
             facts |= {"thing": f"the {short}", "The_thing": f"The {short}"}
             facts["part"] = facts["attribute"].removesuffix("colour").strip()
         if change == "moved":
             facts |= _direction(draft, int(plan.facts["object"]))
         if change == "posed":
-            before, after = (picture.actors[0] for picture in plan.pictures)
+            before, after = (image.actors[0] for image in plan.images)
             facts |= {"before": action_of(draft, before), "after": action_of(draft, after)}
         return facts
 
@@ -201,10 +201,10 @@ def _direction(draft: Draft, which: int) -> dict[str, str]:
         left, top, width, height = next(layer.box for layer in composite.layers if layer.actor.thing == which)
         middles.append(((left + width / 2) / composite.canvas.shape[1], (top + height / 2) / composite.canvas.shape[0]))
     along, down = middles[1][0] - middles[0][0], middles[1][1] - middles[0][1]
-    if draft.plan.pictures[0].layout == "scene":
+    if draft.plan.images[0].layout == "scene":
         down = 0.0  # on the ground, up and down are far and near, which is another matter
     if max(abs(along), abs(down)) < LEAST_MOVE:
-        raise SamDataError(f"object {which} moved by {along:.2f}, {down:.2f} of the picture; wanted {LEAST_MOVE}")
+        raise SamDataError(f"object {which} moved by {along:.2f}, {down:.2f} of the image; wanted {LEAST_MOVE}")
     if abs(along) >= abs(down):
         direction = "right" if along > 0 else "left"
         return {"direction": direction, "side": direction, "side_adverb": f"to the {direction}"}

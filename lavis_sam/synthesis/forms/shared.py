@@ -1,6 +1,6 @@
-"""Several pictures that share one thing: MmLINK's pairs (paper, section 3) and groups of five for group captioning.
+"""Several images that share one thing: MmLINK's pairs (paper, section 3) and groups of five for group captioning.
 
-Characters and furniture stand in a different place in each picture, seen from another side and beside another
+Characters and furniture stand in a different place in each image, seen from another side and beside another
 companion; icons are one of six in a grid; covers are books of one author or genre.
 """
 
@@ -12,7 +12,7 @@ from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.phrases import Phrases, sentence
 from lavis_sam.synthesis.protocols import Draw, Source
-from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 ICONS_IN_GRID = 6
 # How often a companion is of the main object's own kind: then its looks alone tell the two apart.
@@ -21,11 +21,11 @@ LAYOUTS = {"characters": "scene", "furniture": "scene", "icons": "grid", "covers
 
 
 class SharedObject:
-    """One main object in every picture."""
+    """One main object in every image."""
 
-    def __init__(self, form: str, pictures: int) -> None:
-        """Set the form's name (one of `records.FORMS`) and how many pictures a sample has."""
-        self._form, self._count = form, pictures
+    def __init__(self, form: str, images: int) -> None:
+        """Set the form's name (one of `records.FORMS`) and how many images a sample has."""
+        self._form, self._count = form, images
         self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
@@ -33,7 +33,7 @@ class SharedObject:
         rng = attempt.rng("plan")
         position = attempt.slot if attempt.number == 0 else None
         main = sources[attempt.kind].draw(Draw(rng, self._count, position))
-        objects, pictures = [main], []
+        objects, images = [main], []
         for index in range(self._count):
             actors = [Actor(0, index % len(main.views), "main")]
             if attempt.kind in SCENE_KINDS:
@@ -44,8 +44,8 @@ class SharedObject:
                 first = len(objects)
                 actors += [Actor(first + offset, 0, "companion") for offset in range(len(fillers))]
                 objects += fillers
-            pictures.append(PicturePlan(LAYOUTS[attempt.kind], tuple(actors)))
-        return Plan(attempt, self._form, tuple(objects), tuple(pictures))
+            images.append(ImagePlan(LAYOUTS[attempt.kind], tuple(actors)))
+        return Plan(attempt, self._form, tuple(objects), tuple(images))
 
     def write(self, draft: Draft) -> Texts:
         """See `Form.write`."""
@@ -88,7 +88,7 @@ def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: 
 def other_icons(
     source: Source, rng: np.random.Generator, present: list[SourceObject], count: int
 ) -> list[SourceObject]:
-    """Icons besides those that are there; where a small set runs out, those of pictures further back may return."""
+    """Icons besides those that are there; where a small set runs out, those of images further back may return."""
     found: list[SourceObject] = []
     for _ in range(count):
         for avoided in (present, [present[0], *present[-count:]]):
@@ -98,7 +98,7 @@ def other_icons(
             except SamDataError:
                 continue
         else:
-            raise SamDataError(f"{source.name}: too few icons for a picture of {count + 1}")
+            raise SamDataError(f"{source.name}: too few icons for an image of {count + 1}")
     return found
 
 

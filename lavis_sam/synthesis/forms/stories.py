@@ -11,7 +11,7 @@ import numpy as np
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.phrases import Phrases
 from lavis_sam.synthesis.protocols import Draw, Source
-from lavis_sam.synthesis.records import DEFAULT_ACTION, Actor, Attempt, Draft, PicturePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import DEFAULT_ACTION, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 # Which of the two characters are in each panel. In all of them the first two panels tell both names apart.
 _PATTERNS: tuple[tuple[tuple[int, ...], ...], ...] = (
@@ -27,9 +27,9 @@ _CAST = 2
 class Stories:
     """Two named characters in three panels."""
 
-    def __init__(self, form: str, pictures: int) -> None:
+    def __init__(self, form: str, images: int) -> None:
         """Set the form's name; stories have three panels."""
-        self._form, self._count = form, pictures
+        self._form, self._count = form, images
         self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
@@ -43,14 +43,14 @@ class Stories:
             cast.append(sources[attempt.kind].draw(Draw(rng, views, None if who else position, tuple(cast))))
         names = self._names(cast, rng)
         shown = [0] * _CAST
-        pictures = []
+        images = []
         for panel in pattern:
             actors = []
             for who in panel:
                 actors.append(Actor(who, shown[who] % len(cast[who].views), "main", names[who]))
                 shown[who] += 1
-            pictures.append(PicturePlan("scene", tuple(actors)))
-        return Plan(attempt, self._form, tuple(cast), tuple(pictures), {"names": names})
+            images.append(ImagePlan("scene", tuple(actors)))
+        return Plan(attempt, self._form, tuple(cast), tuple(images), {"names": names})
 
     def write(self, draft: Draft) -> Texts:
         """See `Form.write`."""
@@ -80,19 +80,19 @@ class Stories:
 
     def _caption(self, draft: Draft, index: int, rng: np.random.Generator) -> str:
         """The text of one of the earlier panels; it names everybody who is new."""
-        actors = draft.plan.pictures[index].actors
+        actors = draft.plan.images[index].actors
         facts = self._facts(draft, index)
         if len(actors) > 1:
             return self._phrases.pick(rng, "story", "meet", facts)
-        before = [actor.thing for picture in draft.plan.pictures[:index] for actor in picture.actors]
+        before = [actor.thing for image in draft.plan.images[:index] for actor in image.actors]
         purpose = "first" if not index else "again" if actors[0].thing in before else "next"
         return self._phrases.pick(rng, "story", purpose, facts)
 
     def _facts(self, draft: Draft, index: int) -> dict[str, str]:
         """Names, actions and place of a panel; with two people also who stands on which side."""
-        picture, background = draft.plan.pictures[index], draft.backgrounds[index]
-        actions = [action_of(draft, actor) for actor in picture.actors]
-        names = [actor.name for actor in picture.actors]
+        image, background = draft.plan.images[index], draft.backgrounds[index]
+        actions = [action_of(draft, actor) for actor in image.actors]
+        names = [actor.name for actor in image.actors]
         facts = {"name": names[0], "action": actions[0], "place": background.place or "there"}
         if len(names) > 1:
             facts["other"] = names[1]

@@ -1,6 +1,6 @@
 """Amazon Berkeley Objects: furniture on white, photographed all around (furniture).
 
-`spins/metadata/spins.csv.gz` says which picture shows which object from which side; `listings/metadata/` what the
+`spins/metadata/spins.csv.gz` says which image shows which object from which side; `listings/metadata/` what the
 object is. Two views of a spin that are far apart in azimuth are the cleanest "same object, other view" there is.
 """
 
@@ -55,8 +55,8 @@ def abo_spins(root: str, split: str = "train", language: str = "en") -> GroupedS
         SamConfigurationError: The metadata are missing or malformed.
     """
     folder = existing_folder(root, "sources.furniture.root")
-    pictures = _picture_folder(folder)
-    spins = _spins(existing_file(folder / "spins" / "metadata" / "spins.csv.gz", "the list of spin pictures"), pictures)
+    images = _image_folder(folder)
+    spins = _spins(existing_file(folder / "spins" / "metadata" / "spins.csv.gz", "the list of spin images"), images)
     groups: dict[str, Group] = {}
     left_out: list[LeftOut] = []
     listings = sorted((folder / "listings" / "metadata").glob("listings_*.json.gz"))
@@ -85,14 +85,14 @@ def abo_spins(root: str, split: str = "train", language: str = "en") -> GroupedS
     )
 
 
-def _picture_folder(folder: Path) -> str:
+def _image_folder(folder: Path) -> str:
     for name in ("spins/original", "spins/small", "spins"):
         if (folder / name).is_dir():
             return name
-    raise SamConfigurationError(f"{folder}: no spins/original; it holds the pictures.")
+    raise SamConfigurationError(f"{folder}: no spins/original; it holds the images.")
 
 
-def _spins(path: Path, pictures: str) -> dict[str, list[ViewFile]]:
+def _spins(path: Path, images: str) -> dict[str, list[ViewFile]]:
     rows = csv.DictReader(lines_of(path))
     missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
     if missing:
@@ -103,8 +103,8 @@ def _spins(path: Path, pictures: str) -> dict[str, list[ViewFile]]:
         spin = row["spin_id"]
         counts[spin] += 1
         try:
-            # `azimuth` is the number of the picture; the turn is divided evenly among the 24 or 72 of a spin.
-            spins[spin].append(ViewFile(f"{pictures}/{row['path']}", f"view {row['azimuth']}", float(row["azimuth"])))
+            # `azimuth` is the number of the image; the turn is divided evenly among the 24 or 72 of a spin.
+            spins[spin].append(ViewFile(f"{images}/{row['path']}", f"view {row['azimuth']}", float(row["azimuth"])))
         except (TypeError, ValueError) as error:
             raise SamConfigurationError(f"{path}: spin {spin}: azimuth {row['azimuth']!r} is no number.") from error
     return {spin: _in_degrees(views) for spin, views in spins.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import Draw, LeftOut
 from lavis_sam.synthesis.records import SourceObject, View
-from lavis_sam.synthesis.sources.files import existing_file, existing_folder, read_picture
+from lavis_sam.synthesis.sources.files import existing_file, existing_folder, read_image
 from lavis_sam.synthesis.sources.groups import is_held_out
 
 LICENCE = "Book covers: rights with their publishers, for research"
@@ -98,9 +98,9 @@ class BookSource:
 
     def _view(self, book: Book) -> View:
         path = f"{book.genre}/{book.file}"
-        picture = read_picture(self._root, path)
+        image = read_image(self._root, path)
         facts = {"title": book.title, "author": book.author, "genre": book.genre}
-        return View(picture, np.ones(picture.shape[:2], np.float32), book.title, path, facts)
+        return View(image, np.ones(image.shape[:2], np.float32), book.title, path, facts)
 
 
 def shared_facts(authors: list[str], genres: list[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from lavis_sam.synthesis.sources.files import existing_file, existing_folder, li
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile
 
 LICENCE = "DeepFashion: non-commercial research only"
-# A flat picture has no person in it, an additional one a detail only.
+# A flat image has no person in it, an additional one a detail only.
 _USELESS_VIEWS = ("flat", "additional")
 _IN_SHOP = re.compile(r"img/(MEN|WOMEN)/([^/]+)/(id_\d{8})/(\d\d)_(\d+)_([a-z]+)\.jpg", re.ASCII)
 _MULTIMODAL = re.compile(r"((MEN|WOMEN)-(.+)-(id_\d{8})-(\d\d))_(\d+)_([a-z]+)\.(jpg|png)", re.ASCII)
@@ -51,7 +51,7 @@ def in_shop(root: str, split: str = "train", partition: str = "Eval/list_eval_pa
     Args:
         root: Holds `img/` and, usually, `Eval/`.
         split: "train" or "held_out" (ours, by group; not the retrieval set's).
-        partition: The list of pictures; where it does not exist, `img/` itself is listed.
+        partition: The list of images; where it does not exist, `img/` itself is listed.
 
     Raises:
         SamConfigurationError: The list is malformed, or there is nothing to use.
@@ -97,9 +97,9 @@ def multimodal(
     Args:
         root: Holds the folders below.
         split: "train" or "held_out".
-        images: Folder of the pictures.
-        segmentations: Folder of the label pictures `<stem>_segm.png`; every label above 0 is the person.
-        captions: Picture name -> text.
+        images: Folder of the images.
+        segmentations: Folder of the label images `<stem>_segm.png`; every label above 0 is the person.
+        captions: Image name -> text.
 
     Raises:
         SamConfigurationError: A folder or the captions are missing or malformed.

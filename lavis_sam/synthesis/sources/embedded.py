@@ -13,7 +13,8 @@ import numpy as np
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import to_json
-from lavis_sam.synthesis.backends.characters import (
+from lavis_sam.synthesis.phrases import with_article
+from lavis_sam.synthesis.procedural.characters import (
     CharacterAttributes,
     Garment,
     colours_of,
@@ -23,16 +24,15 @@ from lavis_sam.synthesis.backends.characters import (
     sample_garment,
     sample_pose,
 )
-from lavis_sam.synthesis.backends.covers import Book, draw_cover, sample_book
-from lavis_sam.synthesis.backends.furniture import (
+from lavis_sam.synthesis.procedural.covers import Book, draw_cover, sample_book
+from lavis_sam.synthesis.procedural.furniture import (
     FurnitureAttributes,
     describe_furniture,
     draw_furniture,
     furniture_height,
     sample_furniture,
 )
-from lavis_sam.synthesis.backends.icons import icon_meaning, icon_names, load_icon
-from lavis_sam.synthesis.phrases import with_article
+from lavis_sam.synthesis.procedural.icons import icon_meaning, icon_names, load_icon
 from lavis_sam.synthesis.protocols import Draw, LeftOut
 from lavis_sam.synthesis.records import SourceObject, View
 from lavis_sam.synthesis.sources.books import shared_facts
@@ -238,7 +238,7 @@ def _person_label(person: CharacterAttributes) -> str:
 
 
 def _nearly(first: str, second: str) -> bool:
-    """Colours that a reader would not tell apart across two pictures."""
+    """Colours that a reader would not tell apart across two images."""
     return first == second or {first, second} in _ALIKE
 
 
@@ -318,5 +318,5 @@ class DrawnCovers(_Embedded):
 
     @staticmethod
     def _view(book: Book) -> View:
-        picture = draw_cover(book, _COVER_PIXELS)
-        return View(picture, np.ones(picture.shape[:2], np.float32), book.title, "drawn", book.words())
+        image = draw_cover(book, _COVER_PIXELS)
+        return View(image, np.ones(image.shape[:2], np.float32), book.title, "drawn", book.words())

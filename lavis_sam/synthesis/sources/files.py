@@ -1,4 +1,4 @@
-"""Reading what strangers made: pictures, masks and tables of a source, all under its root."""
+"""Reading what strangers made: images, masks and tables of a source, all under its root."""
 
 import gzip
 import json
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from lavis_sam.datasets.images import PICTURE_FORMATS, refuse_absurd_size, whole_pictures_only
+from lavis_sam.datasets.images import IMAGE_FORMATS, refuse_absurd_size, whole_images_only
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.records import Alpha, Rgb
 
 # Below this an object has no details.
 SMALLEST_SIDE = 64
 _LONGEST_LINE = 4_000_000
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def existing_folder(root: str | os.PathLike[str], key: str) -> Path:
@@ -58,10 +58,10 @@ def inside(root: Path, relative: str) -> Path:
     return path
 
 
-def read_picture(root: Path, relative: str) -> Rgb:
-    """A source picture, upright, [H, W, 3].
+def read_image(root: Path, relative: str) -> Rgb:
+    """A source image, upright, [H, W, 3].
 
-    CMYK, grey, palette and 16-bit pictures are converted; transparent ones are laid on white.
+    CMYK, grey, palette and 16-bit images are converted; transparent ones are laid on white.
 
     Raises:
         SamDataError: It is missing, damaged, cut off, animated, too small or too large.
@@ -70,32 +70,32 @@ def read_picture(root: Path, relative: str) -> Rgb:
 
 
 def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alpha]:
-    """A picture with transparency: colours [H, W, 3] and alpha [H, W]; opaque where it has none.
+    """An image with transparency: colours [H, W, 3] and alpha [H, W]; opaque where it has none.
 
     Raises:
-        SamDataError: As `read_picture`.
+        SamDataError: As `read_image`.
     """
     rgba = np.asarray(_open(root, relative, smallest, keep_alpha=True).convert("RGBA"))
     return rgba[..., :3].copy(), rgba[..., 3].astype(np.float32) / np.float32(255)
 
 
 def read_mask(root: Path, relative: str, shape: tuple[int, ...], background: tuple[int, ...] = (0,)) -> Alpha:
-    """A label picture as a mask: everything but the background labels.
+    """A label image as a mask: everything but the background labels.
 
     Args:
         root: The source's folder.
-        relative: The label picture.
+        relative: The label image.
         shape: (H, W) that it has to have.
         background: Labels that are not the object.
 
     Raises:
         SamDataError: It cannot be read, or has another size.
     """
-    picture = _open(root, relative, smallest=1, keep_alpha=True)
-    # A palette picture's indices are its labels; converting it would look the colours up.
-    labels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16", "1") else picture.convert("L")).astype(int)
+    image = _open(root, relative, smallest=1, keep_alpha=True)
+    # A palette image's indices are its labels; converting it would look the colours up.
+    labels = np.asarray(image if image.mode in ("P", "L", "I", "I;16", "1") else image.convert("L")).astype(int)
     if labels.shape != tuple(shape[:2]):
-        raise SamDataError(f"{relative}: mask of {labels.shape} for a picture of {tuple(shape[:2])}")
+        raise SamDataError(f"{relative}: mask of {labels.shape} for an image of {tuple(shape[:2])}")
     return (~np.isin(labels, background)).astype(np.float32)
 
 
@@ -134,15 +134,15 @@ def lines_of(path: Path) -> Iterator[str]:
 def _open(root: Path, relative: str, smallest: int = SMALLEST_SIDE, *, keep_alpha: bool = False) -> Image.Image:
     path = inside(root, relative)
     try:
-        with whole_pictures_only(), Image.open(path, formats=PICTURE_FORMATS) as picture:
-            _check_form(picture, relative, smallest)
-            upright = ImageOps.exif_transpose(picture)
+        with whole_images_only(), Image.open(path, formats=IMAGE_FORMATS) as image:
+            _check_form(image, relative, smallest)
+            upright = ImageOps.exif_transpose(image)
             upright.load()
     except SamDataError:
         raise
     # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
     except Exception as error:
-        message = f"{relative}: cannot be read as a picture ({type(error).__name__}: {error})"
+        message = f"{relative}: cannot be read as an image ({type(error).__name__}: {error})"
         raise SamDataError(message.replace(str(path), path.name)) from error
     if not keep_alpha and (upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info):
         white = Image.new("RGBA", upright.size, "white")
@@ -150,12 +150,12 @@ def _open(root: Path, relative: str, smallest: int = SMALLEST_SIDE, *, keep_alph
     return upright
 
 
-def _check_form(picture: Image.Image, relative: str, smallest: int) -> None:
-    width, height = picture.size
+def _check_form(image: Image.Image, relative: str, smallest: int) -> None:
+    width, height = image.size
     if min(width, height) < smallest:
         raise SamDataError(f"{relative}: {width}x{height} pixels, wanted at least {smallest} a side")
-    refuse_absurd_size(picture.size)
-    frames = getattr(picture, "n_frames", 1)
+    refuse_absurd_size(image.size)
+    frames = getattr(image, "n_frames", 1)
     # Cameras store a preview as a second frame of a JPEG (MPO); that is no animation.
-    if frames > 1 and picture.format != "MPO":
-        raise SamDataError(f"{relative}: animated ({frames} frames), wanted one picture")
+    if frames > 1 and image.format != "MPO":
+        raise SamDataError(f"{relative}: animated ({frames} frames), wanted one image")

@@ -1,4 +1,4 @@
-"""One's own pictures: a folder with a manifest, a folder of folders, or a folder of icons."""
+"""One's own images: a folder with a manifest, a folder of folders, or a folder of icons."""
 
 import json
 import re
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.paths import walked
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.names import unknown_name
 from lavis_sam.synthesis.protocols import Draw, LeftOut
 from lavis_sam.synthesis.records import Alpha, SourceObject, View
 from lavis_sam.synthesis.sources.files import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     existing_folder,
     lines_of,
     read_cutout,
@@ -35,7 +35,7 @@ _DRAWS = 20
 def folder(
     root: str, kind: str, split: str = "train", manifest: str = "manifest.jsonl", licence: str = "unknown"
 ) -> GroupedSource:
-    """Pictures of characters or furniture, grouped by object.
+    """Images of characters or furniture, grouped by object.
 
     Args:
         root: The folder.
@@ -44,7 +44,7 @@ def folder(
         manifest: JSON lines (or a JSON list) of {"id", "images": [paths]} with, optionally, "masks": [paths or null],
             "attributes": {name: words} (which answers then have to mention), "label" ("green velvet chair"), "caption",
             "licence", "height" in metres, "azimuths": [degrees]. Without it, every folder under the root is a group.
-        licence: Of pictures whose group names none.
+        licence: Of images whose group names none.
 
     Raises:
         SamConfigurationError: The manifest is malformed, or there is nothing to use.
@@ -81,7 +81,7 @@ class IconFolder:
             licence: Of the icons.
 
         Raises:
-            SamConfigurationError: Fewer icons than a picture needs.
+            SamConfigurationError: Fewer icons than an image needs.
         """
         self._root = existing_folder(root, "sources.icons.root")
         self.name, self.licence = f"icons {self._root.name}", licence
@@ -89,7 +89,7 @@ class IconFolder:
         named: dict[str, str] = {}
         self._left_out: list[LeftOut] = []
         for path in sorted(self._root.iterdir()):
-            if path.suffix.lower() not in PICTURE_SUFFIXES:
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             name = table.get(path.name) if isinstance(table, dict) else None
             name = name if isinstance(name, str) else icon_name(path.stem)
@@ -208,7 +208,7 @@ def _parallel(record: dict[str, Any], key: str, kind: Any, count: int, place: st
 
 def _folder_groups(root: Path) -> Iterator[Group]:
     for path in sorted(Path(folder, name) for folder, below, _ in walked(root) for name in below):
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if files:
             views = tuple(ViewFile(file.relative_to(root).as_posix(), file.stem) for file in files)
             yield Group(path.relative_to(root).as_posix(), views)

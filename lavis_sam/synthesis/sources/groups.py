@@ -1,4 +1,4 @@
-"""A source that is a list of groups on the disk: the pictures of one object each."""
+"""A source that is a list of groups on the disk: the images of one object each."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import Draw, LeftOut
 from lavis_sam.synthesis.records import Alpha, Rgb, SourceObject, View
-from lavis_sam.synthesis.sources.files import read_picture
+from lavis_sam.synthesis.sources.files import read_image
 
 # Of all groups, the share whose ids belong to the evaluation sets; by hash, so a group never changes sides.
 _HELD_OUT = 0.1
@@ -22,7 +22,7 @@ _DRAWS = 20
 
 @dataclass(frozen=True)
 class ViewFile:
-    """One picture of a group.
+    """One image of a group.
 
     Attributes:
         path: Relative to the source's root.
@@ -39,11 +39,11 @@ class ViewFile:
 
 @dataclass(frozen=True)
 class Group:
-    """One object and its pictures.
+    """One object and its images.
 
     Attributes:
         id: Unique in the source.
-        views: Its pictures.
+        views: Its images.
         attributes: What is known of it.
         told: The words that a right description mentions.
         label: A few words that tell it from others: "man in denim".
@@ -62,12 +62,12 @@ class Group:
     licence: str = ""
 
 
-# (root, view, shape of the picture) -> mask.
+# (root, view, shape of the image) -> mask.
 MaskReader = Callable[[Path, ViewFile, tuple[int, ...]], Alpha]
 
 
 class GroupedSource:
-    """Draws objects from a list of groups; pictures are read when they are drawn."""
+    """Draws objects from a list of groups; images are read when they are drawn."""
 
     version = "1"
 
@@ -85,17 +85,17 @@ class GroupedSource:
         left_out: Sequence[LeftOut] = (),
         read_mask: MaskReader | None = None,
     ) -> None:
-        """Sort the groups, set aside those with too few pictures, and keep those of the split.
+        """Sort the groups, set aside those with too few images, and keep those of the split.
 
         Args:
             name: The source's name in the manifest.
             kind: One of `records.KINDS`.
             root: The folder that paths are relative to.
             groups: In any order.
-            licence: Of its pictures.
+            licence: Of its images.
             height: Metres of an object of which nothing is known.
             split: "train" or "held_out".
-            fewest_views: Pictures that a group must have.
+            fewest_views: Images that a group must have.
             left_out: What the listing itself set aside.
             read_mask: Reads a view's mask.
 
@@ -106,13 +106,13 @@ class GroupedSource:
         self._kind, self._root, self._height, self._read_mask = kind, root, height, read_mask
         everything = sorted(groups, key=lambda group: group.id)
         lonely = [group for group in everything if len(group.views) < fewest_views]
-        self._left_out = [*left_out, *(LeftOut(group.id, "too few pictures") for group in lonely)]
+        self._left_out = [*left_out, *(LeftOut(group.id, "too few images") for group in lonely)]
         usable = [group for group in everything if len(group.views) >= fewest_views]
         self._groups = [group for group in usable if is_held_out(group.id) == (split == "held_out")]
         if not self._groups:
             raise SamConfigurationError(
                 f"sources.{kind}: {name} has {len(everything)} groups under {root}, {len(usable)} with at least "
-                f"{fewest_views} pictures and none of them in the split {split!r}; wanted at least one."
+                f"{fewest_views} images and none of them in the split {split!r}; wanted at least one."
             )
 
     def __len__(self) -> int:
@@ -154,11 +154,11 @@ class GroupedSource:
         raise SamDataError(f"{self.name}: found no object that differs from {sorted(taken)} in {_DRAWS} draws")
 
     def _view(self, file: ViewFile) -> View:
-        picture: Rgb = read_picture(self._root, file.path)
+        image: Rgb = read_image(self._root, file.path)
         alpha = None
         if file.mask is not None and self._read_mask is not None:
-            alpha = self._read_mask(self._root, file, picture.shape)
-        return View(picture, alpha, file.description, file.path)
+            alpha = self._read_mask(self._root, file, image.shape)
+        return View(image, alpha, file.description, file.path)
 
 
 def is_held_out(identity: str) -> bool:

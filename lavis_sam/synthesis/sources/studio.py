@@ -1,4 +1,4 @@
-"""A photographer's studio: puts a drawn object before a plain backdrop, as a source picture with an exact mask.
+"""A photographer's studio: puts a drawn object before a plain backdrop, as a source image with an exact mask.
 
 So drawn objects go the way of photographs: they are segmented, and the segmenter is measured against the truth.
 """
@@ -6,7 +6,7 @@ So drawn objects go the way of photographs: they are segmented, and the segmente
 import cv2
 import numpy as np
 
-from lavis_sam.synthesis.backends.types import Cutout
+from lavis_sam.synthesis.procedural.types import Cutout
 from lavis_sam.synthesis.records import View
 
 # Room around the object, as a share of its longer side.
@@ -43,8 +43,8 @@ def photograph(
         plane *= bright
         plane[inside] += (colour - plane[inside]) * alpha[inside]
         plane += noise
-    picture = cv2.merge([np.clip(np.rint(plane), 0, 255).astype(np.uint8) for plane in planes])
-    return View(picture, alpha, description, reference, attributes, contacts, cutout.metres)
+    image = cv2.merge([np.clip(np.rint(plane), 0, 255).astype(np.uint8) for plane in planes])
+    return View(image, alpha, description, reference, attributes, contacts, cutout.metres)
 
 
 def _backdrop(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

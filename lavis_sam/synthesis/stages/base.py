@@ -21,12 +21,12 @@ class Failure:
     Attributes:
         reason: The error's class.
         message: Its text.
-        picture: Something to look at, where there is something.
+        image: Something to look at, where there is something.
     """
 
     reason: str
     message: str
-    picture: Rgb | None = None
+    image: Rgb | None = None
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":

@@ -1,7 +1,7 @@
-"""Compositing: the objects of a picture on an empty canvas, as the paper's mask images.
+"""Compositing: the objects of an image on an empty canvas, as the paper's mask images.
 
 Objects of a scene stand on one ground under one camera: its horizon and height are drawn first, and an object's size
-then follows from where its feet are. So two objects in a picture have sizes that agree, and an inpainting backend that
+then follows from where its feet are. So two objects in an image have sizes that agree, and an inpainting backend that
 knows its ground (the panorama compositor) can put them on it.
 """
 
@@ -20,9 +20,9 @@ from lavis_sam.synthesis.records import (
     Alpha,
     Composite,
     Draft,
+    ImagePlan,
     Layer,
     Mask,
-    PicturePlan,
     Rgb,
     Rgba,
     Segment,
@@ -44,7 +44,7 @@ _TRIALS = 160
 _ENOUGH_OVERLAP = 0.02
 # Pixels of the canvas to one of a trial.
 _ROUGH = 4
-# A thing that has moved between two pictures is this share of the canvas away from where it was.
+# A thing that has moved between two images is this share of the canvas away from where it was.
 LEAST_MOVE = 0.18
 # Icons: columns x rows, size as a share of the cell, degrees, jitter as a share of the free room.
 _GRID = (3, 2)
@@ -52,7 +52,7 @@ _ICON_SIZE, _ICON_ANGLE = (0.72, 0.97), 18.0
 
 
 class CompositeStage:
-    """Lays out every picture of a sample."""
+    """Lays out every image of a sample."""
 
     name = "composite"
 
@@ -66,25 +66,25 @@ class CompositeStage:
 
     def _compose(self, draft: Draft) -> Draft:
         composites: list[Composite] = []
-        for index, picture in enumerate(draft.plan.pictures):
-            heights = [_height(draft.plan.objects[actor.thing], actor.view) for actor in picture.actors]
-            cutouts = [draft.segments[actor.thing, actor.view] for actor in picture.actors]
+        for index, image in enumerate(draft.plan.images):
+            heights = [_height(draft.plan.objects[actor.thing], actor.view) for actor in image.actors]
+            cutouts = [draft.segments[actor.thing, actor.view] for actor in image.actors]
             rng = draft.plan.attempt.rng("composite", index)
-            if picture.layout == "flat":
-                made = flat(picture.actors[0], cutouts[0], self.size)
-            elif picture.layout == "grid":
-                before = None if picture.twin_of is None else composites[picture.twin_of]
-                made = grid(picture, cutouts, rng, self.size, before)
+            if image.layout == "flat":
+                made = flat(image.actors[0], cutouts[0], self.size)
+            elif image.layout == "grid":
+                before = None if image.twin_of is None else composites[image.twin_of]
+                made = grid(image, cutouts, rng, self.size, before)
             else:
-                twin = None if picture.twin_of is None else composites[picture.twin_of]
-                made = scene(picture, cutouts, heights, rng, self.size, self.fill, twin)
+                twin = None if image.twin_of is None else composites[image.twin_of]
+                made = scene(image, cutouts, heights, rng, self.size, self.fill, twin)
             composites.append(made)
             draft = with_scores(draft, composite_scores(made.layers))
         return replace(draft, composites=tuple(composites))
 
 
 def scene(
-    picture: PicturePlan,
+    image: ImagePlan,
     cutouts: Sequence[Segment],
     heights: Sequence[float],
     rng: np.random.Generator,
@@ -95,13 +95,13 @@ def scene(
     """Objects standing in a place.
 
     Args:
-        picture: Who appears; the first actor is what the camera is set up for.
+        image: Who appears; the first actor is what the camera is set up for.
         cutouts: The segment of each actor.
         heights: Metres of each actor.
         rng: Decides camera and places.
         size: Side S of the canvas.
         fill: Grey of the canvas.
-        twin: The picture whose camera and places this one keeps.
+        twin: The image whose camera and places this one keeps.
     """
     best: list[_Spot] = []
     least = math.inf
@@ -109,7 +109,7 @@ def scene(
     camera = _Camera(twin.horizon, twin.camera_height) if twin else _Camera.draw(rng, heights[0])
     for _ in range(_TRIALS):
         spots = []
-        for actor, cutout, height in zip(picture.actors, cutouts, heights, strict=True):
+        for actor, cutout, height in zip(image.actors, cutouts, heights, strict=True):
             kept = _kept_layer(actor, twin)
             if kept and _is_same(kept.actor, actor):
                 spots.append(_Spot(actor, cutout, kept.box, kept))
@@ -117,7 +117,7 @@ def scene(
                 spots.append(_Spot(actor, cutout, _replacing(kept, cutout.rgba, height, camera, size)))
             else:
                 spots.append(_Spot(actor, cutout, _stand(cutout.rgba, height, actor, camera, rng, size)))
-        # Who stands nearer hides who stands further away; feet lower in the picture are nearer.
+        # Who stands nearer hides who stands further away; feet lower in the image are nearer.
         spots.sort(key=lambda spot: spot.box[1] + spot.box[3])
         fault = _most_hidden(spots, size) + (0.0 if _moved_enough(spots, twin, size) else 1.0)
         if fault < least:
@@ -128,16 +128,16 @@ def scene(
 
 
 def grid(
-    picture: PicturePlan, cutouts: Sequence[Segment], rng: np.random.Generator, size: int, twin: Composite | None = None
+    image: ImagePlan, cutouts: Sequence[Segment], rng: np.random.Generator, size: int, twin: Composite | None = None
 ) -> Composite:
     """Icons on white, in a jittered grid; each has its own size and angle.
 
     Args:
-        picture: Up to six actors.
+        image: Up to six actors.
         cutouts: The segment of each.
         rng: Decides cells, sizes and angles.
         size: Side S of the canvas.
-        twin: The picture whose places this one keeps, where its actors say so.
+        twin: The image whose places this one keeps, where its actors say so.
     """
     columns, rows = _GRID
     cell_width, cell_height = size / columns, size / rows
@@ -145,11 +145,11 @@ def grid(
     # A cell that was left stays empty, or what moved could move to where it was.
     taken = {_cell(layer, size) for layer in twin.layers} if twin else set()
     free = [int(cell) for cell in rng.permutation(columns * rows) if int(cell) not in taken]
-    new = sum(_kept_layer(actor, twin) is None for actor in picture.actors)
+    new = sum(_kept_layer(actor, twin) is None for actor in image.actors)
     if new > len(free):
         raise SamDataError(f"{new} icons for {len(free)} free cells of a grid of {columns * rows}")
     layers = []
-    for actor, cutout in zip(picture.actors, cutouts, strict=True):
+    for actor, cutout in zip(image.actors, cutouts, strict=True):
         longest = float(rng.uniform(*_ICON_SIZE)) * side
         angle = float(rng.uniform(-_ICON_ANGLE, _ICON_ANGLE))
         shift = rng.uniform(-0.5, 0.5, 2)
@@ -169,7 +169,7 @@ def grid(
 
 
 def flat(actor: Actor, cutout: Segment, size: int) -> Composite:
-    """One picture as it is, its longer side S pixels long."""
+    """One image as it is, its longer side S pixels long."""
     height, width = cutout.rgba.shape[:2]
     scale = size / max(height, width)
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
@@ -184,7 +184,7 @@ def place(
 
     Args:
         actor: Who it is.
-        cutout: Its picture.
+        cutout: Its image.
         box: (left, top, width, height) in pixels; may reach over the edge.
         width: Of the canvas.
         height: Of the canvas.
@@ -218,7 +218,7 @@ def flatten(
 
 
 def over(colour: Rgb, alpha: Alpha, background: Rgb) -> Rgb:
-    """Objects pasted over a picture, all [S, S, …]."""
+    """Objects pasted over an image, all [S, S, …]."""
     share = alpha[..., None]
     return _bytes(colour * share + background * (1 - share))
 
@@ -237,7 +237,7 @@ class _Spot:
 
     Attributes:
         actor: Who.
-        cutout: Its picture.
+        cutout: Its image.
         box: (left, top, width, height) in pixels.
         kept: The twin's layer, where nothing about it changes.
     """

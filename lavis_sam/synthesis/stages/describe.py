@@ -1,4 +1,4 @@
-"""Descriptions of the objects, one noun phrase each, from their source pictures or known attributes."""
+"""Descriptions of the objects, one noun phrase each, from their source images or known attributes."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -17,7 +17,7 @@ from lavis_sam.synthesis.stages.composite import over
 class InpaintStage:
     """Paints every scene, pastes the objects back, and measures what came out.
 
-    Grids and flat pictures are finished when they are composed.
+    Grids and flat images are finished when they are composed.
     """
 
     name = "inpaint"
@@ -30,22 +30,22 @@ class InpaintStage:
         Args:
             inpainter: Paints.
             fill: Grey of the canvas before painting.
-            segmenter: Looks for further salient objects in the finished picture; None saves its time.
+            segmenter: Looks for further salient objects in the finished image; None saves its time.
             scorer: Further measurements that need a model.
         """
         self._inpainter, self._fill, self._segmenter, self._scorer = inpainter, fill, segmenter, scorer
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Each draft with its finished pictures and their scores."""
+        """Each draft with its finished images and their scores."""
         jobs = [
             (place, index)
             for place, draft in enumerate(drafts)
-            for index, picture in enumerate(draft.plan.pictures)
-            if picture.layout == "scene"
+            for index, image in enumerate(draft.plan.images)
+            if image.layout == "scene"
         ]
         requests = [_request(drafts[place], index) for place, index in jobs]
         painted = dict(zip(jobs, answer_all(self._inpainter.inpaint, requests), strict=True))
-        results = [_with_pictures(draft, place, painted, self._fill) for place, draft in enumerate(drafts)]
+        results = [_with_images(draft, place, painted, self._fill) for place, draft in enumerate(drafts)]
         if self._segmenter is not None:
             results = self._look_again(results, jobs, self._segmenter)
         return self._score(results) if self._scorer is not None else results
@@ -54,9 +54,9 @@ class InpaintStage:
         self, results: list[Draft | Failure], jobs: list[tuple[int, int]], segmenter: Segmenter
     ) -> list[Draft | Failure]:
         """Re-segmentation: is there anything salient that nobody put there?"""
-        pictures = {job: draft.pictures[job[1]] for job in jobs if isinstance(draft := results[job[0]], Draft)}
-        masks = answer_all(segmenter.segment, list(pictures.values()))
-        for (place, index), mask in zip(pictures, masks, strict=True):
+        images = {job: draft.images[job[1]] for job in jobs if isinstance(draft := results[job[0]], Draft)}
+        masks = answer_all(segmenter.segment, list(images.values()))
+        for (place, index), mask in zip(images, masks, strict=True):
             draft = results[place]
             if isinstance(draft, Draft):
                 if isinstance(mask, Failure):
@@ -72,7 +72,7 @@ class InpaintStage:
         places = [place for place, draft in enumerate(results) if isinstance(draft, Draft)]
         drafts = [draft for draft in results if isinstance(draft, Draft)]
         requests = [
-            ScoreRequest(draft.pictures, draft.composites, draft.plan.pictures, draft.backgrounds) for draft in drafts
+            ScoreRequest(draft.images, draft.composites, draft.plan.images, draft.backgrounds) for draft in drafts
         ]
         answers = answer_all(self._scorer.score, requests)
         for place, draft, scores in zip(places, drafts, answers, strict=True):
@@ -81,26 +81,24 @@ class InpaintStage:
 
 
 def _request(draft: Draft, index: int) -> InpaintRequest:
-    twin = draft.plan.pictures[index].twin_of
+    twin = draft.plan.images[index].twin_of
     first = index if twin is None else twin
     # Twins are painted with equal randomness: the same camera in the same place.
     rng = draft.plan.attempt.rng("inpaint", first)
     return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], company(draft, first))
 
 
-def _with_pictures(
-    draft: Draft, place: int, painted: dict[tuple[int, int], Rgb | Failure], fill: int
-) -> Draft | Failure:
-    pictures: list[Rgb] = []
+def _with_images(draft: Draft, place: int, painted: dict[tuple[int, int], Rgb | Failure], fill: int) -> Draft | Failure:
+    images: list[Rgb] = []
     for index, composite in enumerate(draft.composites):
         answer = painted.get((place, index), composite.canvas)
         if isinstance(answer, Failure):
-            return replace(answer, picture=composite.canvas)
+            return replace(answer, image=composite.canvas)
         if answer.shape != composite.canvas.shape or answer.dtype != composite.canvas.dtype:
             found = f"{answer.dtype} {answer.shape}"
             wanted = f"{composite.canvas.dtype} {composite.canvas.shape}"
-            return Failure.of(SamDataError(f"the inpainting backend gave a picture of {found}, wanted {wanted}"))
-        if draft.plan.pictures[index].layout == "scene":
+            return Failure.of(SamDataError(f"the inpainting backend gave an image of {found}, wanted {wanted}"))
+        if draft.plan.images[index].layout == "scene":
             pasted = over(composite.colour, composite.alpha, answer)
             scores = {
                 "subject.difference": subject_difference(composite.canvas, answer, composite.alpha),
@@ -109,14 +107,14 @@ def _with_pictures(
             }
             draft = with_scores(draft, {name: (value,) for name, value in scores.items()})
             answer = pasted
-        pictures.append(answer)
-    return replace(draft, pictures=tuple(pictures))
+        images.append(answer)
+    return replace(draft, images=tuple(images))
 
 
-def shrunk(picture: Rgb, side: int) -> Rgb:
-    """A picture with its longer side at most `side` pixels long."""
-    scale = side / max(picture.shape[:2])
+def shrunk(image: Rgb, side: int) -> Rgb:
+    """An image with its longer side at most `side` pixels long."""
+    scale = side / max(image.shape[:2])
     if scale >= 1:
-        return picture
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+        return image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Segmentation: from a source picture to an object with soft edges and no trace of its old background."""
+"""Segmentation: from a source image to an object with soft edges and no trace of its old background."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ _UNSURE_PIXELS = 1
 
 
 class SegmentStage:
-    """Cuts every view that a sample uses out of its source picture.
+    """Cuts every view that a sample uses out of its source image.
 
     Icons and covers come with their own transparency. A source's masks are used as they are where the configuration
     says so or where the segmenter is `exact`.
@@ -45,7 +45,7 @@ class SegmentStage:
         views = {job: _view(drafts[job[0]], job[1]) for job in jobs}
         unknown = [job for job in jobs if not self._is_known(drafts[job[0]], job[1])]
         found = dict(
-            zip(unknown, answer_all(self._segmenter.segment, [views[job].picture for job in unknown]), strict=True)
+            zip(unknown, answer_all(self._segmenter.segment, [views[job].image for job in unknown]), strict=True)
         )
         results: list[Draft | Failure] = list(drafts)
         for job in jobs:
@@ -65,7 +65,7 @@ class ExactSegmenter:
     name = "exact"
     version = "1"
 
-    def segment(self, pictures: Sequence[Rgb]) -> list[SoftMask]:
+    def segment(self, images: Sequence[Rgb]) -> list[SoftMask]:
         """Refuses: only views without a mask of their own get here.
 
         Raises:
@@ -76,17 +76,17 @@ class ExactSegmenter:
 
 def used_views(draft: Draft) -> list[tuple[int, int]]:
     """(object, view) of every appearance, each once, in order of appearance."""
-    actors = (actor for picture in draft.plan.pictures for actor in picture.actors)
+    actors = (actor for image in draft.plan.images for actor in image.actors)
     return list(dict.fromkeys((actor.thing, actor.view) for actor in actors))
 
 
-def cut_out(picture: Rgb, alpha: Alpha, contacts: tuple[Polygon, ...] = (), *, exact: bool) -> Segment:
+def cut_out(image: Rgb, alpha: Alpha, contacts: tuple[Polygon, ...] = (), *, exact: bool) -> Segment:
     """The object alone, cropped to its box.
 
     Args:
-        picture: [H, W, 3] source picture.
+        image: [H, W, 3] source image.
         alpha: [H, W] its mask.
-        contacts: Where it touches the ground, in pixels of the picture.
+        contacts: Where it touches the ground, in pixels of the image.
         exact: The mask's edge is right; otherwise it is sharpened, and all but the largest piece is dropped.
 
     Returns:
@@ -99,9 +99,9 @@ def cut_out(picture: Rgb, alpha: Alpha, contacts: tuple[Polygon, ...] = (), *, e
         alpha = np.clip((alpha - _EDGE_FROM) / (_EDGE_TO - _EDGE_FROM), 0, 1) * _largest_piece(alpha >= THRESHOLD)
     rows, columns = np.nonzero((alpha > 1 / 255).any(axis=1))[0], np.nonzero((alpha > 1 / 255).any(axis=0))[0]
     if not len(rows):
-        raise SamDataError("the mask is empty: no object was found in the picture")
+        raise SamDataError("the mask is empty: no object was found in the image")
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    colour, alpha = np.ascontiguousarray(picture[box]), np.ascontiguousarray(alpha[box])
+    colour, alpha = np.ascontiguousarray(image[box]), np.ascontiguousarray(alpha[box])
     colour = _clean_edges(colour, alpha, 0 if exact else _UNSURE_PIXELS)
     moved = tuple(tuple((x - columns[0], y - rows[0]) for x, y in outline) for outline in contacts)
     return Segment(np.dstack([colour, np.round(alpha * 255).astype(np.uint8)]), moved)
@@ -113,23 +113,23 @@ def _view(draft: Draft, key: tuple[int, int]) -> View:
 
 def _with_segment(draft: Draft, key: tuple[int, int], view: View, found: SoftMask | Failure | None) -> Draft | Failure:
     if isinstance(found, Failure):
-        return replace(found, picture=view.picture)
+        return replace(found, image=view.image)
     try:
         if found is None:
             if view.alpha is None:
                 raise SamDataError(f"{view.reference}: the source has no mask for this view")
             scores = {} if draft.plan.objects[key[0]].kind not in SCENE_KINDS else mask_scores(view.alpha)
             draft = with_scores(draft, {name: (value,) for name, value in scores.items()})
-            segment = cut_out(view.picture, view.alpha, view.contacts, exact=True)
+            segment = cut_out(view.image, view.alpha, view.contacts, exact=True)
         else:
             scores = mask_scores(found.alpha, view.alpha, found.predicted_iou)
             draft = with_scores(draft, {name: (value,) for name, value in scores.items()})
             # An empty mask is judged by its score, which says more than an error.
             empty = not (found.alpha >= THRESHOLD).any()
             nothing = Segment(np.zeros((1, 1, 4), np.uint8))
-            segment = nothing if empty else cut_out(view.picture, found.alpha, view.contacts, exact=False)
+            segment = nothing if empty else cut_out(view.image, found.alpha, view.contacts, exact=False)
     except SamDataError as error:
-        return Failure("SamDataError", str(error), view.picture)
+        return Failure("SamDataError", str(error), view.image)
     return replace(draft, segments={**draft.segments, key: segment})
 
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.stand_in import record, write_dataset
+from lavis_sam.datasets.annotations import MultiImageSample, read_annotations, to_record
 from lavis_sam.datasets.exchange import EXPORTS, export_records, import_dataset
 from lavis_sam.datasets.exchange.conversations import conversation_records
-from lavis_sam.datasets.schema import MultiImageSample, read_annotations, to_record
 from lavis_sam.errors import SamConfigurationError
 
 IMAGE = "<image>"
@@ -45,9 +45,9 @@ def test_both_spellings(tmp_path):
     ]
 
 
-def test_pictures_of_a_parquet_file(tmp_path):
-    pictures = [{"path": "a.png", "bytes": None}, {"path": "b.png", "bytes": None}]
-    records, _ = unified(tmp_path, mantis(f"{IMAGE}{IMAGE}?", "A.", images=pictures))
+def test_images_of_a_parquet_file(tmp_path):
+    entries = [{"path": "a.png", "bytes": None}, {"path": "b.png", "bytes": None}]
+    records, _ = unified(tmp_path, mantis(f"{IMAGE}{IMAGE}?", "A.", images=entries))
     assert records[0]["img_list"] == ["a.png", "b.png"]
 
 
@@ -84,7 +84,7 @@ def test_later_answers_have_the_talk_before_them(tmp_path):
 @pytest.mark.parametrize(
     ("conversation", "kind", "words"),
     [
-        (mantis(f"{IMAGE}?", "A."), "wrong image count", "found 1 <image> for 2 pictures"),
+        (mantis(f"{IMAGE}?", "A."), "wrong image count", "found 1 <image> for 2 images"),
         (mantis(f"{IMAGE}{IMAGE}?"), "wrong type", "an answer to each question"),
         (mantis(), "wrong type", "an answer to each question"),
         (mantis(f"{IMAGE}{IMAGE}?", None), "wrong type", "None"),
@@ -129,7 +129,7 @@ def test_written_as_the_others_write():
 @pytest.mark.parametrize(
     "instruction", ["No places", "{image#2}{image#1}", "{image#1}{image#1}", "{image#1}", "{image#1} {image#2}x"]
 )
-def test_pictures_without_a_place_of_their_own_stand_in_front(instruction):
+def test_images_without_a_place_of_their_own_stand_in_front(instruction):
     content = EXPORTS["mantis"](sample(instruction=instruction))["conversation"][0]["content"]
     assert content == f"<image><image>\n{instruction}"
 
@@ -137,7 +137,7 @@ def test_pictures_without_a_place_of_their_own_stand_in_front(instruction):
 def test_a_text_with_the_mark_in_it_is_refused():
     records, report = export_records("mantis", [sample(), sample(id=2, output="An <image> tag")])
     assert len(records) == len(report.samples) == 1
-    assert [(problem.kind, problem.place) for problem in report.problems] == [("picture mark in a text", "id 2")]
+    assert [(problem.kind, problem.place) for problem in report.problems] == [("image mark in a text", "id 2")]
 
 
 def test_unknown_names():
@@ -164,7 +164,7 @@ RECORDS = st.builds(
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def image_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_dataset(folder, [record(img_list=["one.png", "two.png", "dir/three.png"])])
     return folder
@@ -173,15 +173,15 @@ def pictures(tmp_path_factory):
 @settings(max_examples=150, deadline=None)
 @given(records=st.lists(RECORDS, min_size=1, max_size=3), numbered=st.booleans())
 @pytest.mark.parametrize("name", sorted(EXPORTS))
-def test_round_trip_loses_nothing(pictures, name, records, numbered):
+def test_round_trip_loses_nothing(image_folder, name, records, numbered):
     records = [{"id": k if numbered else f"n{k}", **one} for k, one in enumerate(records)]
-    path = pictures / "annotations.json"
+    path = image_folder / "annotations.json"
     path.write_text(json.dumps(records))
-    before = read_annotations(path, pictures)
+    before = read_annotations(path, image_folder)
     exported, report = export_records(name, before)
     assert not report.problems
     path.write_text(json.dumps(exported))
-    after = import_dataset(name, path, pictures)
+    after = import_dataset(name, path, image_folder)
     assert not after.problems
     assert [to_record(one) for one in after.samples] == [to_record(one) for one in before]
     assert [type(one.id) for one in after.samples] == [type(one.id) for one in before]

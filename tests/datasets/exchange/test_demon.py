@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.release_parts import pictures, write_json
+from helpers.release_parts import write_images, write_json
 from lavis_sam.datasets.exchange import import_dataset
 
 CONTEXT = "{image#1}Caption#1:A.{image#2}Caption#2:"
@@ -21,7 +21,7 @@ def document(**changes):
 
 @pytest.fixture
 def read(tmp_path):
-    pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    write_images(tmp_path / "images", "a.jpg", "b.jpg")
 
     def read_document(content):
         return import_dataset("demon", write_json(tmp_path / "core.json", content), tmp_path / "images")

@@ -1,4 +1,4 @@
-"""Writing a folder in the unified format: picture paths that stay valid, ids that stay unique."""
+"""Writing a folder in the unified format: image paths that stay valid, ids that stay unique."""
 
 import dataclasses
 import os
@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from helpers.release_parts import picture
+from helpers.release_parts import write_image
 from helpers.stand_in import record, write_dataset
+from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.exchange import annotation_file, folder, write_folder
-from lavis_sam.datasets.schema import read_annotations
 from lavis_sam.errors import SamDataError
 
 
@@ -29,7 +29,7 @@ def written(source, out, splits=()):
     return write_folder(samples, splits, source, out)
 
 
-def test_pictures_from_elsewhere_are_linked_and_stay_valid(source, tmp_path):
+def test_images_from_elsewhere_are_linked_and_stay_valid(source, tmp_path):
     out = tmp_path / "out"
     assert written(source, out) == {"annotations.json": 2}
     assert (out / "images" / "sub" / "ö 1.png").samefile(source / "sub" / "ö 1.png")
@@ -54,7 +54,7 @@ def test_copies_where_there_are_no_links(source, tmp_path, monkeypatch):
     assert read_annotations(tmp_path / "out" / "annotations.json", tmp_path / "out")
 
 
-def test_pictures_that_are_there_already_stay_where_they_are(source, tmp_path):
+def test_images_that_are_there_already_stay_where_they_are(source, tmp_path):
     written(source, source)
     assert [sample.images[1] for sample in read_annotations(source / "annotations.json", source)] == ["two.png"] * 2
     written(source, tmp_path)  # one level above
@@ -73,9 +73,9 @@ def test_a_converted_folder_is_converted_again_without_deeper_folders(source, tm
 def test_a_second_time_replaces_what_changed(source, tmp_path):
     out = tmp_path / "out"
     written(source, out)
-    picture(out / "images" / "kept.png")
+    write_image(out / "images" / "kept.png")
     (source / "one.png").unlink()
-    picture(source / "one.png", size=(30, 30))
+    write_image(source / "one.png", size=(30, 30))
     written(source, out)
     assert (out / "images" / "one.png").samefile(source / "one.png")
     assert (out / "images" / "kept.png").exists()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.release_parts import picture
+from helpers.release_parts import write_image
 from lavis_sam.datasets.exchange import IMPORTS, import_dataset
 from lavis_sam.datasets.formats import read_dataset
 from lavis_sam.errors import SamError
@@ -61,7 +61,7 @@ RECORDS = {
 
 @pytest.fixture
 def folder(tmp_path):
-    picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     (tmp_path / "images").mkdir()
     return tmp_path
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.release_parts import no_picture, pictures, story, write_json
+from helpers.release_parts import story, write_images, write_json, write_no_image
 from helpers.releases import MINIATURES
 from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.formats import read_dataset
-from lavis_sam.datasets.formats.picture_folder import PictureFolder
+from lavis_sam.datasets.formats.image_folder import ImageFolder
 from lavis_sam.datasets.formats.release import split_of_name
 from lavis_sam.errors import SamConfigurationError
 
@@ -23,7 +23,7 @@ def kinds(report):
 def test_aesop_from_the_stories_themselves(tmp_path):
     """meta.json has no id and no paths: its folder is the id."""
     for name, split in (("0001", "train"), ("0002", "test"), ("0003", None)):
-        pictures(tmp_path / "renders" / name, *[f"panel_{k}.jpg" for k in range(3)])
+        write_images(tmp_path / "renders" / name, *[f"panel_{k}.jpg" for k in range(3)])
         meta = {"title": "T", "theme": [], "bg": [1], "story": ["A. ", "B.", "C."], "split": split}
         write_json(tmp_path / "data" / "stories" / name / "meta.json", meta)
     (tmp_path / "data" / "stories" / "0004").mkdir()
@@ -40,7 +40,7 @@ def test_aesop_from_the_stories_themselves(tmp_path):
 
 def test_vist_descriptions_in_isolation(tmp_path):
     """No story ids: stories are runs of 0 to 4."""
-    pictures(tmp_path / "images" / "val", *[f"{k}.jpg" for k in range(10)])
+    write_images(tmp_path / "images" / "val", *[f"{k}.jpg" for k in range(10)])
     orders = [0, 1, 2, 3, 4, 0, 1, 0, 1, 2, 3, 4]
     annotations = [
         [
@@ -61,7 +61,7 @@ def test_vist_descriptions_in_isolation(tmp_path):
     assert kinds(report) == ["incomplete story"]
 
 
-def test_vist_with_all_pictures_in_one_folder(tmp_path):
+def test_vist_with_all_images_in_one_folder(tmp_path):
     miniature = MINIATURES["vist"](tmp_path)
     flat = tmp_path / "flat"
     flat.mkdir()
@@ -73,8 +73,8 @@ def test_vist_with_all_pictures_in_one_folder(tmp_path):
 
 def test_nico_by_concept_and_context(tmp_path):
     for context in ("on grass", "on snow"):
-        pictures(tmp_path / "ANIMALS" / "dog" / context, *[f"{k}.jpg" for k in range(5)])
-    no_picture(tmp_path / "ANIMALS" / "dog" / "on snow" / "0.jpg")
+        write_images(tmp_path / "ANIMALS" / "dog" / context, *[f"{k}.jpg" for k in range(5)])
+    write_no_image(tmp_path / "ANIMALS" / "dog" / "on snow" / "0.jpg")
     report = read_dataset("nico_animal", tmp_path, tmp_path, options={"group_size": 2, "target": "concept_context"})
     assert [(sample.id, sample.output) for sample in report.samples] == [
         ("dog on grass-0", "dog on grass"),
@@ -88,10 +88,10 @@ def test_nico_by_concept_and_context(tmp_path):
     assert kinds(report) == ["unreadable image"]
 
 
-def test_nico_groups_use_as_many_pictures_as_they_can(tmp_path):
-    """1, 1, 4 and 2 pictures make four pairs of different contexts, if the largest context comes first each time."""
+def test_nico_groups_use_as_many_images_as_they_can(tmp_path):
+    """1, 1, 4 and 2 images make four pairs of different contexts, if the largest context comes first each time."""
     for context, count in (("a", 1), ("b", 1), ("c", 4), ("d", 2)):
-        pictures(tmp_path / "vehicle" / "car" / context, *[f"{k}.jpg" for k in range(count)])
+        write_images(tmp_path / "vehicle" / "car" / context, *[f"{k}.jpg" for k in range(count)])
     report = read_dataset("nico_vehicle", tmp_path / "vehicle", tmp_path, options={"group_size": 2})
     assert len(report.samples) == 4
     for sample in report.samples:
@@ -101,7 +101,7 @@ def test_nico_groups_use_as_many_pictures_as_they_can(tmp_path):
 
 def test_nico_however_its_folder_is_spelled(tmp_path, monkeypatch):
     for context in "abcde":
-        pictures(tmp_path / "nico" / "Animal" / "dog" / context, "1.jpg")
+        write_images(tmp_path / "nico" / "Animal" / "dog" / context, "1.jpg")
     monkeypatch.chdir(tmp_path)
     for annotations in ("nico", "nico/Animal", tmp_path / "nico" / "Animal", "nico/../nico/Animal", tmp_path):
         report = read_dataset("nico_animal", Path(annotations), tmp_path / "nico")
@@ -110,13 +110,13 @@ def test_nico_however_its_folder_is_spelled(tmp_path, monkeypatch):
 
 def test_nico_concepts_right_below_the_root(tmp_path):
     for context in "abcde":
-        pictures(tmp_path / "dog" / context, "1.jpg")
+        write_images(tmp_path / "dog" / context, "1.jpg")
     report = read_dataset("nico_animal", tmp_path, tmp_path)
     assert [sample.id for sample in report.samples] == ["dog-0"]
 
 
 def test_nico_without_its_superclass_says_so(tmp_path):
-    pictures(tmp_path / "Vehicles" / "bus" / "on road", "1.jpg")
+    write_images(tmp_path / "Vehicles" / "bus" / "on road", "1.jpg")
     report = read_dataset("nico_animal", tmp_path, tmp_path)
     assert not report.usable
     assert "animal" in report.summary()
@@ -156,14 +156,14 @@ def test_birds_to_words_in_latin_1(tmp_path):
 
 
 def test_birds_of_one_observation_are_told_apart(tmp_path):
-    """Two photographs of one observation are two pairs; `large.jpg` alone is nobody's picture."""
+    """Two photographs of one observation are two pairs; `large.jpg` alone is nobody's image."""
     miniature = MINIATURES["birds_to_words"](tmp_path)
     header, first, *_ = miniature.annotations.read_text(encoding="utf-8-sig").splitlines()
     second = first.replace("photos/502", "photos/777").replace("brown", "blue")
     miniature.annotations.write_text("\n".join([header, first, second]))
     report = read_dataset("birds_to_words", miniature.annotations, miniature.images)
     assert [sample.id for sample in report.samples] == ["1001-1002"]
-    pictures(miniature.images, "777.png")
+    write_images(miniature.images, "777.png")
     report = read_dataset("birds_to_words", miniature.annotations, miniature.images)
     assert [(sample.id, sample.images[1]) for sample in report.samples] == [
         ("1001-1002", "502.jpeg"),
@@ -267,7 +267,7 @@ def test_no_split_of_a_name(name):
         ("a\0.jpg", "a\0.jpg"),
     ],
 )
-def test_finding_pictures(tmp_path, wanted, found):
+def test_finding_images(tmp_path, wanted, found):
     names = [
         "a/p.jpg",
         "b/p.PNG",
@@ -277,19 +277,19 @@ def test_finding_pictures(tmp_path, wanted, found):
         "dir.with.dots/r.jpg",
         "version1.2.jpg",
     ]
-    pictures(tmp_path, *names, ".hidden/p.gif")
-    (tmp_path / "a" / "p.txt").write_text("no picture")
-    assert PictureFolder(tmp_path).find([wanted]) == (found,)
+    write_images(tmp_path, *names, ".hidden/p.gif")
+    (tmp_path / "a" / "p.txt").write_text("no image")
+    assert ImageFolder(tmp_path).find([wanted]) == (found,)
 
 
 def test_the_first_name_that_is_there(tmp_path):
-    pictures(tmp_path, "b.jpg", "c.jpg")
-    assert PictureFolder(tmp_path).find(["a.jpg", "b.jpg"], ["c.jpg", "b.jpg"]) == ("b.jpg", "c.jpg")
+    write_images(tmp_path, "b.jpg", "c.jpg")
+    assert ImageFolder(tmp_path).find(["a.jpg", "b.jpg"], ["c.jpg", "b.jpg"]) == ("b.jpg", "c.jpg")
 
 
 def test_articles_of_several_files(tmp_path):
     """An export with a file for each split needs no field `split`."""
-    pictures(tmp_path, "h.jpg")
+    write_images(tmp_path, "h.jpg")
     for split in ("train", "test"):
         article = {"_id": split, "parsed_section": [{"type": "caption", "text": "C.", "hash": "h"}]}
         (tmp_path / f"{split}.jsonl").write_text(json.dumps(article))

@@ -12,19 +12,19 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from helpers.shards import contents, noise_picture, offset_of, opened, overwrite, sharded
-from lavis_sam.datasets.builders.mmlink import MMLinkBuilder
+from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded
+from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
 from lavis_sam.datasets.multi_image import MultiImageDataset
-from lavis_sam.datasets.schema import MultiImageSample, write_annotations
 from lavis_sam.datasets.shards import DamagedSampleError, ShardDataset, write_shards
 from lavis_sam.datasets.shards import dataset as dataset_module
-from lavis_sam.datasets.shards import pictures as pictures_module
+from lavis_sam.datasets.shards import images as images_module
 from lavis_sam.errors import SamDataError
+from lavis_sam.plugin.builders import MMLinkBuilder
 
 
-def noisy(picture: Image.Image) -> torch.Tensor:
-    """Depends on the picture and on torch's generator, as augmentations do."""
-    return torch.tensor(picture.resize((4, 4)).tobytes()[0] / 255) + torch.rand(3, 4, 4)
+def noisy(image: Image.Image) -> torch.Tensor:
+    """Depends on the image and on torch's generator, as augmentations do."""
+    return torch.tensor(image.resize((4, 4)).tobytes()[0] / 255) + torch.rand(3, 4, 4)
 
 
 def text(value: str) -> str:
@@ -78,11 +78,11 @@ def test_a_pickled_copy_reads_the_same(pair):
 
 
 def test_few_files_are_open_at_once(pair, monkeypatch):
-    monkeypatch.setattr(pictures_module, "_MOST_OPEN_FILES", 2)
+    monkeypatch.setattr(images_module, "_MOST_OPEN_FILES", 2)
     dataset = pair[1]
     for index in (0, 9, 4, 0, 9):
         assert_equal_items(dataset[index], pair[0][index])
-        assert len(dataset._pictures._files._open) <= 2
+        assert len(dataset._images._files._open) <= 2
 
 
 def test_a_shard_that_vanished_is_an_error_that_names_it(tmp_path):
@@ -98,7 +98,7 @@ def test_a_shard_that_was_cut_off_since(tmp_path):
     _, path = sharded(tmp_path)
     dataset = opened(path)
     (path / "000000.tar").write_bytes(b"")
-    with pytest.raises(DamagedSampleError, match="picture 1 was cut off"):
+    with pytest.raises(DamagedSampleError, match="image 1 was cut off"):
         dataset[0]
 
 
@@ -111,11 +111,11 @@ def test_a_decompression_bomb_is_refused_with_the_limit(tmp_path):
         opened(tmp_path / "out")[0]
 
 
-def test_a_file_of_another_format_is_no_picture(tmp_path):
+def test_a_file_of_another_format_is_no_image(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.png", "w") as file:
         file.writestr("a", "b")
     write_shards([MultiImageSample(1, ("x.png",), "What?", "No.", ("No.",), "")], tmp_path, tmp_path / "out")
-    with pytest.raises(DamagedSampleError, match="picture 1 cannot be read as a picture"):
+    with pytest.raises(DamagedSampleError, match="image 1 cannot be read as an image"):
         opened(tmp_path / "out")[0]
 
 
@@ -182,14 +182,14 @@ def test_any_builder_reads_shards(tmp_path):
 def test_strict_and_check_reach_the_shards(tmp_path):
     _, path = sharded(tmp_path)
     shard = path / "000000.tar"
-    overwrite(shard, offset_of(shard, "000000001.1.png") + 30, b"?")  # in the picture: only its checksum tells
+    overwrite(shard, offset_of(shard, "000000001.1.png") + 30, b"?")  # in the image: only its checksum tells
     assert len(MMLinkBuilder(config(path, build_info={"strict": True})).build_datasets()["train"]) == 10
     with pytest.raises(SamDataError, match="SHA-256 is not the manifest's"):
         MMLinkBuilder(config(path, build_info={"strict": True, "check": "full"})).build_datasets()
 
 
-def test_noise_pictures_differ(tmp_path):
+def test_noise_images_differ(tmp_path):
     """The premise of every comparison here."""
-    noise_picture(tmp_path / "a.png", 1)
-    noise_picture(tmp_path / "b.png", 2)
+    noise_image(tmp_path / "a.png", 1)
+    noise_image(tmp_path / "b.png", 2)
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.shards import contents, noise_picture, offset_of, opened, overwrite, sharded, tar_of
+from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded, tar_of
 from helpers.stand_in import record
 from lavis_sam.datasets.shards import DamagedSampleError, index_shards, scan_shards, unpack_shards, write_shards
+from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.layout import MANIFEST
-from lavis_sam.datasets.shards.pictures import ShardPictures
 from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.shards import write_shards as write_synthesised
 
@@ -72,7 +72,7 @@ def test_shards_of_the_synthesis(tmp_path):
     (root / MANIFEST).write_text(json.dumps({"shards": write_synthesised(root, records, 4)}))
     dataset = opened(root)
     assert [sample.output for sample in dataset.annotation] == [sample.output for sample in samples]
-    assert ShardPictures(dataset.index).contents(4) == [(root / name).read_bytes() for name in samples[4].images]
+    assert ShardImages(dataset.index).contents(4) == [(root / name).read_bytes() for name in samples[4].images]
 
 
 # Damage ---------------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def harmed(path, key, member, change):
 
 HARM = {
     "record's header": ("json", lambda shard, at: overwrite(shard, at - 500, b"\xff\xff")),
-    "picture's header": ("1", lambda shard, at: overwrite(shard, at - 400, b"\xff\xff")),
+    "image's header": ("1", lambda shard, at: overwrite(shard, at - 400, b"\xff\xff")),
     "record's bytes": ("json", lambda shard, at: overwrite(shard, at + 20, b"\xff\xff")),
     "record's syntax": ("json", lambda shard, at: overwrite(shard, at, b"[[[[")),
     "a letter of the record": ("json", lambda shard, at: overwrite(shard, at + 60, b"~")),
@@ -110,14 +110,14 @@ def test_one_damage_costs_one_sample(shards, harm, number):
     assert index.report.dropped == 1
 
 
-def test_a_damaged_picture_is_noticed_when_it_is_read(shards):
+def test_a_damaged_image_is_noticed_when_it_is_read(shards):
     _, path = shards
     harmed(path, "000000002", "2", lambda shard, at: overwrite(shard, at + 100, b"\0\1\2"))
     dataset = opened(path)
     assert len(dataset) == 10
-    with pytest.raises(DamagedSampleError, match=r"sample 's/2' .*\.tar:000000002.*picture 2's checksum"):
+    with pytest.raises(DamagedSampleError, match=r"sample 's/2' .*\.tar:000000002.*image 2's checksum"):
         dataset[2]
-    assert dataset.pictures(1)
+    assert dataset.images(1)
 
 
 def test_a_shard_that_was_cut_off(shards):
@@ -126,7 +126,7 @@ def test_a_shard_that_was_cut_off(shards):
     last.write_bytes(last.read_bytes()[: offset_of(last, "000000009.1.png") + 10])
     index = index_shards([path])
     assert contents(index.report.samples) == contents(samples[:9])
-    assert "found 0 of 1 pictures" in index.report.problems[0].message
+    assert "found 0 of 1 images" in index.report.problems[0].message
     assert "cut off" in index.report.problems[0].message
     assert index.report.problems[1].kind == "damaged shard"
     assert index.report.problems[1].message.startswith("found ")
@@ -157,14 +157,14 @@ def test_scanning_finds_what_reading_would(shards):
     quick, full = (scan_shards([path], check=check) for check in ("quick", "full"))
     assert contents(quick.samples) == contents(samples[:7] + samples[8:])
     assert contents(full.samples) == contents(samples[:2] + samples[3:7] + samples[8:])
-    assert any("picture 2's checksum" in problem.message for problem in full.problems)
+    assert any("image 2's checksum" in problem.message for problem in full.problems)
     assert {row.kind for row in full.rows()} == {"damaged member", "damaged shard"}
 
 
 def test_scanning_decodes_what_no_checksum_protects(tmp_path):
     """As in shards of another program; more than enough of them to be looked at by several threads."""
     whole = (tmp_path / "whole.png", tmp_path / "cut.png")
-    noise_picture(whole[0], 1)
+    noise_image(whole[0], 1)
     whole[1].write_bytes(whole[0].read_bytes()[:-300])
     members = []
     for number in range(80):
@@ -200,10 +200,10 @@ RECORD = {"id": 1, "img_list": ["x.png"], "instruction": "What?", "output": "Tha
     ("members", "complaint"),
     [
         ([("a.1.png", b"1")], "its record is missing"),
-        ([("a.json", RECORD)], "found 0 of 1 pictures"),
-        ([("a.json", RECORD), ("a.2.png", b"1")], "found 0 of 1 pictures"),
-        ([("a.json", RECORD), ("a.1.png", b"1"), ("a.2.png", b"1")], "found 2 of 1 pictures"),
-        ([("a.json", RECORD), ("a.1.png", b"1"), ("a.1.jpg", b"1")], "its picture 1 is there twice"),
+        ([("a.json", RECORD)], "found 0 of 1 images"),
+        ([("a.json", RECORD), ("a.2.png", b"1")], "found 0 of 1 images"),
+        ([("a.json", RECORD), ("a.1.png", b"1"), ("a.2.png", b"1")], "found 2 of 1 images"),
+        ([("a.json", RECORD), ("a.1.png", b"1"), ("a.1.jpg", b"1")], "its image 1 is there twice"),
         ([("a.json", RECORD), ("a.json", RECORD), ("a.1.png", b"1")], "its record is there twice"),
         ([("a.json", {**RECORD, "img_list": ["/x.png"]}), ("a.1.png", b"1")], "wanted a relative path"),
         ([("a.json", {**RECORD, "img_list": ["../x.png"]}), ("a.1.png", b"1")], "wanted a relative path"),
@@ -301,8 +301,8 @@ def test_fuzzed_shards_give_whole_samples_or_our_errors(specimen, data):
     for index, sample in enumerate(dataset.annotation):
         assert contents([sample]) == contents([originals[str(sample.id)]])
         try:
-            found = ShardPictures(dataset.index).contents(index)
-            dataset.pictures(index)
+            found = ShardImages(dataset.index).contents(index)
+            dataset.images(index)
         except SamDataError:
             continue
         assert found == [(folder / "pictures" / name).read_bytes() for name in sample.images]

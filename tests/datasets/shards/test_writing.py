@@ -16,11 +16,11 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.shards import contents, opened, write_pictures
-from lavis_sam.datasets.schema import MultiImageSample
+from helpers.shards import contents, opened, write_images
+from lavis_sam.datasets.annotations import MultiImageSample
 from lavis_sam.datasets.shards import index_shards, unpack_shards, write_shards, writing
+from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.layout import MANIFEST
-from lavis_sam.datasets.shards.pictures import ShardPictures
 from lavis_sam.errors import SamDataError
 
 SMALL = 32 * 1024
@@ -28,7 +28,7 @@ SMALL = 32 * 1024
 
 @pytest.fixture
 def source(tmp_path):
-    return write_pictures(tmp_path / "pictures"), tmp_path / "pictures"
+    return write_images(tmp_path / "pictures"), tmp_path / "pictures"
 
 
 def files(folder):
@@ -67,7 +67,7 @@ def test_shards_are_bounded_and_hold_everything(tmp_path_factory, sizes, text):
     index = index_shards([folder / "out"])
     assert contents(index.report.samples) == contents(samples)
     for number, sample in enumerate(samples):
-        assert ShardPictures(index).contents(number) == [(folder / name).read_bytes() for name in sample.images]
+        assert ShardImages(index).contents(number) == [(folder / name).read_bytes() for name in sample.images]
 
 
 def test_the_same_bytes_wherever_and_whenever(source, tmp_path):
@@ -171,7 +171,7 @@ def test_an_interrupted_run_of_something_else_is_refused(source, tmp_path, monke
         os.utime(root / samples[0].images[0], (1, 1))
     else:
         size = 2 * SMALL
-    with pytest.raises(SamDataError, match="interrupted run with other samples, pictures or settings"):
+    with pytest.raises(SamDataError, match="interrupted run with other samples, images or settings"):
         write_shards(samples, root, tmp_path / "out", shard_bytes=size)
     write_shards(samples, root, tmp_path / "out", shard_bytes=size, overwrite=True)
     write_shards(samples, root, tmp_path / "whole", shard_bytes=size)
@@ -181,9 +181,9 @@ def test_an_interrupted_run_of_something_else_is_refused(source, tmp_path, monke
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from helpers.shards import write_pictures
+from helpers.shards import write_images
 from lavis_sam.datasets.shards import writing
-from lavis_sam.datasets.schema import read_annotations
+from lavis_sam.datasets.annotations import read_annotations
 root, out = map(Path, sys.argv[1:])
 samples = read_annotations(root / "annotations.json", root)
 write = writing._write_shard
@@ -197,10 +197,10 @@ writing.write_shards(samples, root, out, shard_bytes=32 * 1024)
 
 @pytest.mark.integration
 def test_killed_runs_go_on_to_the_same_bytes(tmp_path):
-    from lavis_sam.datasets.schema import write_annotations
+    from lavis_sam.datasets.annotations import write_annotations
 
     root = tmp_path / "pictures"
-    samples = write_pictures(root, 30)
+    samples = write_images(root, 30)
     write_annotations(root / "annotations.json", samples)
     write_shards(samples, root, tmp_path / "whole", shard_bytes=SMALL)
     out = tmp_path / "out"
@@ -247,12 +247,12 @@ def test_overwriting_leaves_other_files_alone(source, tmp_path):
 
 def test_a_sample_larger_than_a_shard_is_an_error(source, tmp_path):
     samples, root = source
-    with pytest.raises(SamDataError, match=r"sample 's/0': record and pictures need \d+ bytes, wanted at most"):
+    with pytest.raises(SamDataError, match=r"sample 's/0': record and images need \d+ bytes, wanted at most"):
         write_shards(samples, root, tmp_path / "out", shard_bytes=12 * 1024)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_picture_is_an_error_before_anything_is_written(source, tmp_path):
+def test_a_missing_image_is_an_error_before_anything_is_written(source, tmp_path):
     samples, root = source
     (root / samples[3].images[0]).unlink()
     with pytest.raises(SamDataError, match=r"sample 3: .*bild 3-0\.png cannot be read"):
@@ -260,7 +260,7 @@ def test_a_missing_picture_is_an_error_before_anything_is_written(source, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_that_vanishes_meanwhile_leaves_no_half_shard(source, tmp_path, monkeypatch):
+def test_a_image_that_vanishes_meanwhile_leaves_no_half_shard(source, tmp_path, monkeypatch):
     samples, root = source
     plan = writing._plan
 
@@ -292,10 +292,10 @@ def test_unpacking_wants_an_empty_folder(source, tmp_path):
         unpack_shards([tmp_path / "out"], root)
 
 
-def test_unpacking_refuses_two_pictures_of_one_name(source, tmp_path):
+def test_unpacking_refuses_two_images_of_one_name(source, tmp_path):
     samples, root = source
     other = tmp_path / "other"
-    others = [replace(sample, id=f"other {sample.id}") for sample in write_pictures(other)]
+    others = [replace(sample, id=f"other {sample.id}") for sample in write_images(other)]
     (other / samples[0].images[0]).write_bytes((other / samples[1].images[0]).read_bytes())
     write_shards(samples, root, tmp_path / "one")
     write_shards(others, other, tmp_path / "two")
@@ -312,12 +312,12 @@ def test_unpacking_refuses_two_pictures_of_one_name(source, tmp_path):
     ],
 )
 def test_unpacking_refuses_paths_that_cannot_be(source, tmp_path, images, complaint):
-    """A shard from elsewhere may name its pictures as it likes."""
+    """A shard from elsewhere may name its images as it likes."""
     from helpers.shards import tar_of
 
     record = {"id": 1, "img_list": list(images), "instruction": "What?", "output": "That."}
-    pictures = [(f"a.{number}.png", b"1") for number in range(1, len(images) + 1)]
-    path = tar_of(tmp_path / "t.tar", [("a.json", json.dumps(record).encode()), *pictures])
+    members = [(f"a.{number}.png", b"1") for number in range(1, len(images) + 1)]
+    path = tar_of(tmp_path / "t.tar", [("a.json", json.dumps(record).encode()), *members])
     with pytest.raises(SamDataError, match=complaint):
         unpack_shards([path], tmp_path / "back")
 

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lavis_sam.synthesis.assembly import Assembly
+from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
 from lavis_sam.synthesis.pipeline import visible_masks
 from lavis_sam.synthesis.quality import mentions
 from lavis_sam.synthesis.records import Attempt, Draft
-from lavis_sam.synthesis.settings import SynthesisSettings, read_config
+from lavis_sam.synthesis.registry import Assembly
 
 COUNTS = {"characters": 2, "furniture": 2, "icons": 6, "covers": 6}
 
@@ -31,7 +31,7 @@ def pairs():
 @pytest.mark.parametrize("kind", COUNTS)
 def test_the_answer_mentions_every_true_attribute(pairs, kind):
     for draft in pairs[kind]:
-        main = draft.plan.objects[draft.plan.pictures[0].actors[0].thing]
+        main = draft.plan.objects[draft.plan.images[0].actors[0].thing]
         assert main.told
         for word in main.told:
             assert mentions(draft.output, word), (draft.output, main.told)
@@ -45,22 +45,22 @@ def test_the_answer_mentions_every_true_attribute(pairs, kind):
 
 
 @pytest.mark.parametrize("kind", ["characters", "furniture", "icons"])
-def test_the_shared_object_is_in_both_pictures_and_all_others_in_one(pairs, kind):
+def test_the_shared_object_is_in_both_images_and_all_others_in_one(pairs, kind):
     for draft in pairs[kind]:
-        shown = [{actor.thing for actor in picture.actors} for picture in draft.plan.pictures]
+        shown = [{actor.thing for actor in image.actors} for image in draft.plan.images]
         shared = shown[0] & shown[1]
-        assert shared == {draft.plan.pictures[0].actors[0].thing}
+        assert shared == {draft.plan.images[0].actors[0].thing}
         labels = [thing.label for thing in draft.plan.objects]
         assert len(set(labels)) == len(labels), "nothing else looks like it"
-        assert all(len(things) > 1 for things in shown), "each picture has something of its own"
-        for index, picture in enumerate(draft.plan.pictures):
+        assert all(len(things) > 1 for things in shown), "each image has something of its own"
+        for index, image in enumerate(draft.plan.images):
             masks = visible_masks(draft, index)
-            assert len(masks) == len(picture.actors)
+            assert len(masks) == len(image.actors)
             assert min(mask.mean() for mask in masks) >= 0.01, "everything can be seen"
 
 
-def test_objects_in_pictures_are_pixel_for_pixel_what_was_drawn(pairs):
+def test_objects_in_images_are_pixel_for_pixel_what_was_drawn(pairs):
     draft = pairs["furniture"][0]
-    for composite, picture in zip(draft.composites, draft.pictures, strict=True):
+    for composite, image in zip(draft.composites, draft.images, strict=True):
         opaque = composite.alpha >= 0.999
-        assert np.abs(picture[opaque].astype(int) - composite.colour[opaque]).max() <= 1
+        assert np.abs(image[opaque].astype(int) - composite.colour[opaque]).max() <= 1

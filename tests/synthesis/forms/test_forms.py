@@ -1,4 +1,4 @@
-"""What the forms plan and write, on fake sources: every sample's text is true of its pictures."""
+"""What the forms plan and write, on fake sources: every sample's text is true of its images."""
 
 import re
 from collections import Counter
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from helpers.synthesis import config
-from lavis_sam.synthesis.assembly import Assembly
+from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.quality import mentions
 from lavis_sam.synthesis.records import Attempt, Draft, Rejection
-from lavis_sam.synthesis.settings import SynthesisSettings
+from lavis_sam.synthesis.registry import Assembly
 
 TRIES = 60
 
@@ -26,19 +26,19 @@ def drafts(form, kind, count=TRIES, **changes):
     return finished
 
 
-def shown(draft, picture):
-    return {draft.plan.objects[actor.thing].id for actor in draft.plan.pictures[picture].actors}
+def shown(draft, image):
+    return {draft.plan.objects[actor.thing].id for actor in draft.plan.images[image].actors}
 
 
-def looks(draft, picture):
-    return [draft.plan.objects[layer.actor.thing].label for layer in draft.composites[picture].layers]
+def looks(draft, image):
+    return [draft.plan.objects[layer.actor.thing].label for layer in draft.composites[image].layers]
 
 
 @pytest.mark.parametrize(("form", "count"), [("pairs", 2), ("groups", 5)])
 @pytest.mark.parametrize("kind", ["characters", "furniture", "icons"])
 def test_one_object_is_shared_and_every_other_one_is_not(form, count, kind):
     for draft in drafts(form, kind, 24):
-        assert len(draft.pictures) == count
+        assert len(draft.images) == count
         main = draft.plan.objects[0]
         everywhere = set.intersection(*(set(looks(draft, k)) for k in range(count)))
         assert everywhere == {main.label}
@@ -52,7 +52,7 @@ def test_one_object_is_shared_and_every_other_one_is_not(form, count, kind):
 @pytest.mark.parametrize("form", ["pairs", "groups"])
 def test_books_are_told_by_what_they_share(form):
     for draft in drafts(form, "covers", 24):
-        assert draft.plan.pictures[0].layout == "flat"
+        assert draft.plan.images[0].layout == "flat"
         facts = draft.plan.objects[0].attributes
         assert mentions(draft.output, facts["author"])
         assert mentions(draft.output, facts["genre"])
@@ -60,7 +60,7 @@ def test_books_are_told_by_what_they_share(form):
 
 def test_the_shared_object_is_seen_from_another_side():
     for draft in drafts("pairs", "characters", 12):
-        assert [picture.actors[0].view for picture in draft.plan.pictures] == [0, 1]
+        assert [image.actors[0].view for image in draft.plan.images] == [0, 1]
 
 
 @pytest.mark.parametrize("form", ["pairs", "groups", "changes", "captions"])
@@ -83,33 +83,33 @@ def test_stories_name_who_can_be_recognised():
         assert match
         captions = match.groups()[1:]
         names = draft.plan.facts["names"]
-        for caption, picture in zip(captions, draft.plan.pictures, strict=False):
-            present = {actor.name for actor in picture.actors}
+        for caption, image in zip(captions, draft.plan.images, strict=False):
+            present = {actor.name for actor in image.actors}
             assert {name for name in names if mentions(caption, name)} == present
-        last = [actor.name for actor in draft.plan.pictures[2].actors]
+        last = [actor.name for actor in draft.plan.images[2].actors]
         assert {name for name in names if mentions(draft.output, name)} == set(last)
-        known = set().union(*({a.name for a in picture.actors} for picture in draft.plan.pictures[:2]))
+        known = set().union(*({a.name for a in image.actors} for image in draft.plan.images[:2]))
         assert set(last) <= known == set(names)
         assert draft.references[0] == draft.output
         assert len(set(draft.references)) == len(draft.references) > 1
-        patterns.add(tuple(len(picture.actors) for picture in draft.plan.pictures))
+        patterns.add(tuple(len(image.actors) for image in draft.plan.images))
     assert patterns == {(1, 1, 1), (1, 2, 1), (1, 1, 2)}
 
 
 def test_a_name_keeps_its_looks():
     for draft in drafts("stories", "characters", 24):
         by_name = {}
-        for picture in draft.plan.pictures:
-            for actor in picture.actors:
+        for image in draft.plan.images:
+            for actor in image.actors:
                 assert by_name.setdefault(actor.name, actor.thing) == actor.thing
         assert len(set(by_name)) == 2
         assert draft.plan.objects[0].label != draft.plan.objects[1].label
 
 
-def test_sides_are_those_of_the_picture():
+def test_sides_are_those_of_the_image():
     checked = 0
     for draft in drafts("stories", "characters"):
-        if len(draft.plan.pictures[2].actors) == 2:
+        if len(draft.plan.images[2].actors) == 2:
             layers = sorted(draft.composites[2].layers, key=lambda layer: layer.box[0] + layer.box[2] / 2)
             words = draft.output.split()
             assert words.index(layers[0].actor.name) < words.index(layers[1].actor.name)
@@ -165,13 +165,13 @@ def _check_context(draft, style):
 
 def test_what_did_not_change_has_the_same_pixels():
     for draft in drafts("changes", "characters", 40):
-        outside = np.ones(draft.pictures[0].shape[:2], bool)
+        outside = np.ones(draft.images[0].shape[:2], bool)
         for composite in draft.composites:
             for layer in composite.layers:
                 outside &= layer.alpha == 0
-        assert (draft.pictures[0][outside] == draft.pictures[1][outside]).all()
+        assert (draft.images[0][outside] == draft.images[1][outside]).all()
         if draft.plan.facts["change"] == "unchanged":
-            assert (draft.pictures[0] == draft.pictures[1]).all()
+            assert (draft.images[0] == draft.images[1]).all()
 
 
 def test_directions_are_right():
@@ -189,11 +189,11 @@ def test_directions_are_right():
 
 
 @pytest.mark.parametrize("kind", ["characters", "furniture", "icons", "covers"])
-def test_answers_are_true_of_the_picture(kind):
+def test_answers_are_true_of_the_image(kind):
     asked = Counter()
     for draft in drafts("captions", kind, 90, quality={"text.words": {"min": 1}}):
-        assert len(draft.pictures) == 1
-        things = [draft.plan.objects[actor.thing] for actor in draft.plan.pictures[0].actors]
+        assert len(draft.images) == 1
+        things = [draft.plan.objects[actor.thing] for actor in draft.plan.images[0].actors]
         text = draft.instruction
         if draft.output.startswith(("Yes", "No")):
             present = any(mentions(text, thing.label) for thing in things)

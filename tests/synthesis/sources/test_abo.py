@@ -83,7 +83,7 @@ def test_views_are_far_apart(root):
             assert max(angles) < 360
 
 
-def test_azimuths_are_the_same_in_24_and_72_pictures(root):
+def test_azimuths_are_the_same_in_24_and_72_images(root):
     source = abo_spins(str(root))
     seen = {
         position: {view.description for seed in range(60) for view in draw(source, position, 5, seed).views}
@@ -106,7 +106,7 @@ def test_azimuths_are_the_same_in_24_and_72_pictures(root):
 )
 def test_metadata_that_are_not_whole(root, break_it, message):
     break_it(root)
-    if message == "spins":  # the pictures may also lie right under spins/; then single draws fail, not the source
+    if message == "spins":  # the images may also lie right under spins/; then single draws fail, not the source
         assert len(abo_spins(str(root))) == 2
         return
     with pytest.raises(SamConfigurationError, match=message):

@@ -73,10 +73,10 @@ def test_rows_that_cannot_be_used_are_named(root):
     ]
 
 
-def test_covers_are_whole_pictures(root):
+def test_covers_are_whole_images(root):
     view = drawn(BookSource(str(root)), 1)[0].views[0]
     assert view.alpha.min() == 1.0
-    assert view.picture.shape == (120, 80, 3)
+    assert view.image.shape == (120, 80, 3)
 
 
 def test_too_few_books(root, monkeypatch):

@@ -18,7 +18,7 @@ def _everything_is_for_training(monkeypatch):
     monkeypatch.setattr(groups, "_HELD_OUT", 0.0)
 
 
-def picture(path, colour=(90, 60, 30), size=(96, 144)):
+def image(path, colour=(90, 60, 30), size=(96, 144)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path)
 
@@ -42,7 +42,7 @@ IN_SHOP = [
 @pytest.fixture
 def shop(tmp_path):
     for name in IN_SHOP:
-        picture(tmp_path / name)
+        image(tmp_path / name)
     rows = "\n".join(f"{name:<70} {name.split('/')[3]:<12} train" for name in IN_SHOP)
     (tmp_path / "Eval").mkdir()
     (tmp_path / "Eval" / "list_eval_partition.txt").write_text(
@@ -68,7 +68,7 @@ def test_in_shop_groups_are_an_item_and_its_variant(shop):
 def test_in_shop_leaves_out_what_shows_no_person_and_what_is_alone(shop):
     left_out = sorted((entry.id, entry.reason) for entry in in_shop(str(shop)).left_out())
     assert left_out == [
-        ("id_00000080-01", "too few pictures"),
+        ("id_00000080-01", "too few images"),
         ("img/MEN/Denim/id_00000080/01_7_additional.jpg", "additional view"),
         ("img/WOMEN/Dresses/id_00000002/02_6_flat.jpg", "flat view"),
     ]
@@ -85,11 +85,11 @@ def test_in_shop_with_a_malformed_list(shop):
         in_shop(str(shop))
 
 
-def test_a_listed_picture_that_is_missing_rejects_the_draw(shop):
+def test_a_listed_image_that_is_missing_rejects_the_draw(shop):
     for name in IN_SHOP[4:6]:
         (shop / name).unlink()
     source = in_shop(str(shop))
-    with pytest.raises(SamDataError, match="cannot be read as a picture"):
+    with pytest.raises(SamDataError, match="cannot be read as an image"):
         draw(source, 1)
     assert draw(source, 0).id == "id_00000002-02", "the others still work"
 
@@ -104,7 +104,7 @@ def modal(tmp_path):
         "MEN-Denim-id_00000080-01_7_additional.jpg",
     ]
     for name in names:
-        picture(tmp_path / "images" / name)
+        image(tmp_path / "images" / name)
     for name in names[:3]:
         labels = np.zeros((144, 96), np.uint8)
         labels[20:130, 30:60] = 1  # top
@@ -127,7 +127,7 @@ def test_multimodal_names_masks_and_captions(modal):
     assert woman.told == (), "a caption has its own words"
     for view in woman.views:
         assert view.alpha.sum() == 110 * 30
-        assert view.alpha.shape == view.picture.shape[:2]
+        assert view.alpha.shape == view.image.shape[:2]
     other = draw(source, 1)
     assert other.told == ("woman", "a romper or jumpsuit")
     assert sorted(view.alpha is None for view in other.views) == [False, True]
@@ -135,7 +135,7 @@ def test_multimodal_names_masks_and_captions(modal):
 
 def test_multimodal_masks_of_another_size_are_refused(modal):
     Image.new("L", (10, 10), 1).save(modal / "segm" / "WOMEN-Dresses-id_00000002-02_1_front_segm.png")
-    with pytest.raises(SamDataError, match=r"mask of \(10, 10\) for a picture of \(144, 96\)"):
+    with pytest.raises(SamDataError, match=r"mask of \(10, 10\) for an image of \(144, 96\)"):
         draw(multimodal(str(modal)))
 
 

@@ -1,4 +1,4 @@
-"""One's own folders, and the pictures that people put into them."""
+"""One's own folders, and the images that people put into them."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from PIL import Image
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import Draw
 from lavis_sam.synthesis.sources import folders, groups
-from lavis_sam.synthesis.sources.files import inside, read_cutout, read_mask, read_picture
+from lavis_sam.synthesis.sources.files import inside, read_cutout, read_image, read_mask
 from lavis_sam.synthesis.sources.folders import IconFolder, folder, icon_name
 
 
@@ -69,7 +69,7 @@ def test_a_manifest_says_everything(own):
     assert masks["a/2 ü.PNG"] is None
     other = next(draw(source, k) for k in range(2) if draw(source, k).id == "7")
     assert (other.licence, other.height, other.label) == ("mine", 0.9, "")
-    assert [(entry.id, entry.reason) for entry in source.left_out()] == [("alone", "too few pictures")]
+    assert [(entry.id, entry.reason) for entry in source.left_out()] == [("alone", "too few images")]
 
 
 def test_a_json_list_is_a_manifest_too(own):
@@ -126,10 +126,10 @@ def test_companions_are_other_groups(own):
     assert draw(source, None, 1, unlike=(first,)).id != first.id
 
 
-# ---------------------------------------------------------------------------- pictures of strangers
+# ---------------------------------------------------------------------------- images of strangers
 
 
-def test_every_kind_of_picture_becomes_rgb(tmp_path):
+def test_every_kind_of_image_becomes_rgb(tmp_path):
     for name, mode, options in [
         ("grey.png", "L", {}),
         ("bits.png", "1", {}),
@@ -143,18 +143,18 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path):
         ("c.bmp", "RGB", {}),
     ]:
         save(tmp_path / name, mode, colour=(0 if mode not in ("CMYK", "RGB", "RGBA", "LA") else None) or 0, **options)
-        picture = read_picture(tmp_path, name)
-        assert (picture.shape, picture.dtype) == ((100, 80, 3), np.uint8), name
+        image = read_image(tmp_path, name)
+        assert (image.shape, image.dtype) == ((100, 80, 3), np.uint8), name
 
 
-def test_pictures_stand_upright_and_transparent_ones_on_white(tmp_path):
-    picture = Image.new("RGB", (80, 100), (255, 0, 0))
+def test_images_stand_upright_and_transparent_ones_on_white(tmp_path):
+    image = Image.new("RGB", (80, 100), (255, 0, 0))
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture.save(tmp_path / "turned.jpg", exif=exif)
-    assert read_picture(tmp_path, "turned.jpg").shape == (80, 100, 3)
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path, "turned.jpg").shape == (80, 100, 3)
     save(tmp_path / "clear.png", "RGBA", colour=(255, 0, 0, 0))
-    assert read_picture(tmp_path, "clear.png").min() == 255
+    assert read_image(tmp_path, "clear.png").min() == 255
     colour, alpha = read_cutout(tmp_path, "clear.png")
     assert colour[0, 0].tolist() == [255, 0, 0]
     assert alpha.max() == 0
@@ -180,20 +180,20 @@ def _bomb(path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (_cut_off, "cannot be read as a picture"),
-        (_animated, r"animated \(3 frames\), wanted one picture"),
+        (_cut_off, "cannot be read as an image"),
+        (_animated, r"animated \(3 frames\), wanted one image"),
         (_bomb, "pixels"),
-        (lambda path: path.write_bytes(b""), "cannot be read as a picture"),
-        (lambda path: path.write_text("<svg/>"), "cannot be read as a picture"),
+        (lambda path: path.write_bytes(b""), "cannot be read as an image"),
+        (lambda path: path.write_text("<svg/>"), "cannot be read as an image"),
         (lambda path: Image.new("RGB", (80, 20)).save(path, "PNG"), "80x20 pixels, wanted at least 64 a side"),
-        (lambda path: path.mkdir(), "cannot be read as a picture"),
-        (lambda path: None, "cannot be read as a picture"),
+        (lambda path: path.mkdir(), "cannot be read as an image"),
+        (lambda path: None, "cannot be read as an image"),
     ],
 )
-def test_a_broken_picture_is_a_data_error_that_names_it(tmp_path, make, message):
+def test_a_broken_image_is_a_data_error_that_names_it(tmp_path, make, message):
     make(tmp_path / "broken.png")
     with pytest.raises(SamDataError, match=message) as error:
-        read_picture(tmp_path, "broken.png")
+        read_image(tmp_path, "broken.png")
     assert str(error.value).startswith("broken.png")
     assert str(tmp_path) not in str(error.value), "rejections are the same wherever the source lies"
 
@@ -205,7 +205,7 @@ def test_paths_stay_inside_the_source(tmp_path, path):
         inside(tmp_path, path)
 
 
-def test_masks_have_the_pictures_size(tmp_path):
+def test_masks_have_the_images_size(tmp_path):
     save(tmp_path / "mask.png", "L", (10, 10))
     with pytest.raises(SamDataError, match=r"mask of \(10, 10\)"):
         read_mask(tmp_path, "mask.png", (100, 80, 3))

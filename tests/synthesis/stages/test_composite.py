@@ -4,7 +4,7 @@ import pytest
 from helpers.synthesis import shape_mask
 from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.quality import composite_scores
-from lavis_sam.synthesis.records import Actor, PicturePlan, Segment
+from lavis_sam.synthesis.records import Actor, ImagePlan, Segment
 from lavis_sam.synthesis.stages.composite import flat, flatten, grid, over, place, scene, turn
 
 SIZE, FILL = 256, 127
@@ -21,15 +21,15 @@ def cutout(colour=(200, 30, 30), shape="disc", width=60, height=90):
 
 def two(twin_of=None, places=(None, None)):
     actors = (Actor(0, 0, "main", place_of=places[0]), Actor(1, 0, "companion", place_of=places[1]))
-    return PicturePlan("scene", actors, twin_of)
+    return ImagePlan("scene", actors, twin_of)
 
 
-def make(seed, picture=None, twin=None, heights=(1.7, 0.8), cutouts=None):
+def make(seed, image=None, twin=None, heights=(1.7, 0.8), cutouts=None):
     shapes = cutouts or [cutout(), cutout((20, 90, 200), "box", 90, 60)]
-    picture = picture or two()
-    used = [shapes[actor.thing] for actor in picture.actors]
-    metres = [heights[actor.thing] for actor in picture.actors]
-    return scene(picture, used, metres, np.random.default_rng(seed), SIZE, FILL, twin)
+    image = image or two()
+    used = [shapes[actor.thing] for actor in image.actors]
+    metres = [heights[actor.thing] for actor in image.actors]
+    return scene(image, used, metres, np.random.default_rng(seed), SIZE, FILL, twin)
 
 
 def test_scenes_meet_their_own_quality_checks():
@@ -73,7 +73,7 @@ def test_a_wide_sofa_fits():
         assert min(composite_scores(made.layers)["composite.inside"]) > 0.995
 
 
-def test_the_same_seed_gives_the_same_picture():
+def test_the_same_seed_gives_the_same_image():
     assert (make(5).canvas == make(5).canvas).all()
     assert (make(5).canvas != make(6).canvas).any()
 
@@ -89,7 +89,7 @@ def test_twins_keep_camera_and_places_and_what_is_new_gets_its_own():
 
 def test_a_changed_object_stands_where_the_old_one_stood():
     first = make(1)
-    plan = PicturePlan("scene", (Actor(2, 0, "main", place_of=0), Actor(1, 0, "companion", place_of=1)), 0)
+    plan = ImagePlan("scene", (Actor(2, 0, "main", place_of=0), Actor(1, 0, "companion", place_of=1)), 0)
     narrow = cutout((0, 200, 0), "box", 70, 90)
     shapes = [cutout(), cutout((20, 90, 200), "box", 90, 60), narrow]
     second = make(2, plan, first, (1.7, 0.8, 1.7), shapes)
@@ -102,7 +102,7 @@ def test_a_changed_object_stands_where_the_old_one_stood():
 
 def test_what_replaces_an_object_has_the_size_that_the_camera_sees_there():
     first = make(1)
-    plan = PicturePlan("scene", (Actor(2, 0, "main", place_of=0), Actor(1, 0, "companion", place_of=1)), 0)
+    plan = ImagePlan("scene", (Actor(2, 0, "main", place_of=0), Actor(1, 0, "companion", place_of=1)), 0)
     for metres in (0.85, 1.7):
         wide = cutout((0, 200, 0), "box", 90, 40)
         second = make(2, plan, first, (1.7, 0.8, metres), [cutout(), cutout((20, 90, 200), "box", 90, 60), wide])
@@ -150,7 +150,7 @@ def icons(count=6):
 
 def grid_plan(count=6, places=None, twin_of=None):
     actors = tuple(Actor(k, 0, "main", place_of=None if places is None else places[k]) for k in range(count))
-    return PicturePlan("grid", actors, twin_of)
+    return ImagePlan("grid", actors, twin_of)
 
 
 def test_icons_stand_apart_on_white():
@@ -162,7 +162,7 @@ def test_icons_stand_apart_on_white():
         assert (made.canvas[made.alpha == 0] == 255).all()
 
 
-def test_an_icon_has_another_cell_size_and_angle_in_each_picture():
+def test_an_icon_has_another_cell_size_and_angle_in_each_image():
     boxes = [grid(grid_plan(), icons(), np.random.default_rng(seed), SIZE).layers[0].box for seed in range(12)]
     assert len({box[:2] for box in boxes}) > 8
     assert len({max(box[2:]) for box in boxes}) > 4
@@ -185,9 +185,9 @@ def grid_of_six():
     return grid(grid_plan(), icons(), np.random.default_rng(0), SIZE)
 
 
-def test_a_flat_picture_keeps_its_shape():
-    picture = Segment(np.full((300, 200, 4), 255, np.uint8))
-    made = flat(Actor(0, 0, "main"), picture, SIZE)
+def test_a_flat_image_keeps_its_shape():
+    image = Segment(np.full((300, 200, 4), 255, np.uint8))
+    made = flat(Actor(0, 0, "main"), image, SIZE)
     assert made.canvas.shape == (SIZE, 171, 3)
     assert made.alpha.min() == 1.0
 

@@ -8,7 +8,7 @@ import pytest
 from helpers.synthesis import FakeBackgrounds, FakeDescriber, FakeInpainter, FakeSegmenter, FakeShapes
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.protocols import Draw
-from lavis_sam.synthesis.records import Actor, Attempt, Draft, PicturePlan, Plan
+from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan
 from lavis_sam.synthesis.stages.background import BackgroundStage
 from lavis_sam.synthesis.stages.base import Failure
 from lavis_sam.synthesis.stages.composite import CompositeStage
@@ -20,8 +20,8 @@ from lavis_sam.synthesis.stages.write import KeepRefiner, WriteStage
 
 def planned(*twins, layout="scene", slot=0):
     thing = FakeShapes().draw(Draw(np.random.default_rng(slot), 1))
-    pictures = tuple(PicturePlan(layout, (Actor(0, 0, "main"),), twin_of=twin) for twin in twins)
-    return Draft(Plan(Attempt(0, slot, 0, "characters"), "pairs", (thing,), pictures))
+    images = tuple(ImagePlan(layout, (Actor(0, 0, "main"),), twin_of=twin) for twin in twins)
+    return Draft(Plan(Attempt(0, slot, 0, "characters"), "pairs", (thing,), images))
 
 
 def laid_out(*twins, layout="scene", slot=0):
@@ -36,7 +36,7 @@ def composed(*twins, layout="scene", slot=0):
     return draft
 
 
-def test_every_picture_has_another_place_and_twins_have_the_same():
+def test_every_image_has_another_place_and_twins_have_the_same():
     for slot in range(10):
         (draft,) = BackgroundStage(FakeBackgrounds())([laid_out(None, None, 0, slot=slot)])
         first, second, twin = (background.scene for background in draft.backgrounds)
@@ -81,7 +81,7 @@ def test_objects_are_pasted_back_unharmed_and_the_harm_is_measured():
     (draft,) = InpaintStage(FakeInpainter(damage=30), fill=127)([composed(None)])
     composite = draft.composites[0]
     opaque = composite.alpha == 1
-    assert (draft.pictures[0][opaque] == composite.colour[opaque]).all()
+    assert (draft.images[0][opaque] == composite.colour[opaque]).all()
     assert draft.scores["subject.difference"][0] == pytest.approx(30, abs=8)
     assert draft.scores["subject.pasted"] == (0.0,)
     assert draft.scores["background.fill"][0] < 0.05
@@ -90,20 +90,20 @@ def test_objects_are_pasted_back_unharmed_and_the_harm_is_measured():
 def test_twins_are_painted_alike():
     (draft,) = InpaintStage(FakeInpainter(), fill=127)([composed(None, 0)])
     outside = (draft.composites[0].alpha == 0) & (draft.composites[1].alpha == 0)
-    assert (draft.pictures[0][outside] == draft.pictures[1][outside]).all()
+    assert (draft.images[0][outside] == draft.images[1][outside]).all()
 
 
-def test_flat_pictures_and_grids_are_not_painted():
+def test_flat_images_and_grids_are_not_painted():
     class Never(FakeInpainter):
         def inpaint(self, requests):
             raise AssertionError(requests)
 
     (draft,) = InpaintStage(Never(), fill=127)([composed(None, layout="grid")])
-    assert (draft.pictures[0] == draft.composites[0].canvas).all()
+    assert (draft.images[0] == draft.composites[0].canvas).all()
     assert "background.contrast" not in draft.scores
 
 
-def test_a_picture_of_the_wrong_size_is_a_failure():
+def test_a_image_of_the_wrong_size_is_a_failure():
     class Small(FakeInpainter):
         def inpaint(self, requests):
             return [np.zeros((8, 8, 3), np.uint8) for _ in requests]
@@ -115,8 +115,8 @@ def test_a_picture_of_the_wrong_size_is_a_failure():
 
 def test_extra_objects_are_looked_for_when_asked():
     class Everything(FakeSegmenter):
-        def segment(self, pictures):
-            return [replace(mask, alpha=np.ones_like(mask.alpha)) for mask in super().segment(pictures)]
+        def segment(self, images):
+            return [replace(mask, alpha=np.ones_like(mask.alpha)) for mask in super().segment(images)]
 
     (plain,) = InpaintStage(FakeInpainter(), fill=127)([composed(None)])
     assert "background.extra_salient" not in plain.scores
@@ -129,7 +129,7 @@ def test_a_models_measurements_are_added():
         name, version = "clip", "1"
 
         def score(self, requests):
-            return [{"semantic.object_similarity": (0.25,) * len(request.pictures)} for request in requests]
+            return [{"semantic.object_similarity": (0.25,) * len(request.images)} for request in requests]
 
     (draft,) = InpaintStage(FakeInpainter(), fill=127, scorer=Scorer())([composed(None, None)])
     assert draft.scores["semantic.object_similarity"] == (0.25, 0.25)
@@ -165,8 +165,8 @@ class Refiner:
 @pytest.mark.parametrize(
     ("answer", "used"),
     [
-        ("A red disc is in both pictures.", True),
-        ("Both pictures contain a disc.", False),  # it lost a word that is true
+        ("A red disc is in both images.", True),
+        ("Both images contain a disc.", False),  # it lost a word that is true
         ("", False),
         ("  A disc, red.  ", True),
         (TimeoutError("no answer"), False),

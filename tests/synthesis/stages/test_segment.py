@@ -4,7 +4,7 @@ import pytest
 from helpers.synthesis import SIDE, FakeShapes, shape_mask
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import Draw
-from lavis_sam.synthesis.records import Actor, Attempt, Draft, PicturePlan, Plan, SoftMask
+from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SoftMask
 from lavis_sam.synthesis.stages.base import Failure, answer_all
 from lavis_sam.synthesis.stages.segment import ExactSegmenter, SegmentStage, cut_out, used_views
 
@@ -12,23 +12,23 @@ from lavis_sam.synthesis.stages.segment import ExactSegmenter, SegmentStage, cut
 def draft(kind="characters", slot=0, views=2):
     source = FakeShapes(kind)
     thing = source.draw(Draw(np.random.default_rng(slot), views))
-    pictures = tuple(PicturePlan("scene", (Actor(0, view, "main"),)) for view in range(views))
-    return Draft(Plan(Attempt(0, slot, 0, kind), "pairs", (thing,), pictures))
+    images = tuple(ImagePlan("scene", (Actor(0, view, "main"),)) for view in range(views))
+    return Draft(Plan(Attempt(0, slot, 0, kind), "pairs", (thing,), images))
 
 
 class Segmenter:
-    """Answers with a given mask, or raises for pictures of a given size."""
+    """Answers with a given mask, or raises for images of a given size."""
 
     name, version = "given", "1"
 
     def __init__(self, alpha=None, refuse=()):
         self.alpha, self.refuse, self.batches = alpha, refuse, []
 
-    def segment(self, pictures):
-        self.batches.append(len(pictures))
-        if any(int(picture.sum()) in self.refuse for picture in pictures):
+    def segment(self, images):
+        self.batches.append(len(images))
+        if any(int(image.sum()) in self.refuse for image in images):
             raise RuntimeError("out of ideas")
-        return [SoftMask(shape_mask("disc") if self.alpha is None else self.alpha, 0.9) for _ in pictures]
+        return [SoftMask(shape_mask("disc") if self.alpha is None else self.alpha, 0.9) for _ in images]
 
 
 def test_all_views_go_in_one_batch_and_come_back_in_order():
@@ -41,14 +41,14 @@ def test_all_views_go_in_one_batch_and_come_back_in_order():
     assert len(results[1].scores["mask.true_iou"]) == 3
 
 
-def test_one_broken_picture_rejects_one_sample_only():
+def test_one_broken_image_rejects_one_sample_only():
     drafts = [draft(slot=slot) for slot in range(3)]
-    broken = int(drafts[1].plan.objects[0].views[1].picture.sum())
+    broken = int(drafts[1].plan.objects[0].views[1].image.sum())
     results = SegmentStage(Segmenter(refuse=(broken,)))(drafts)
     assert isinstance(results[1], Failure)
     assert results[1].reason == "RuntimeError"
     assert results[1].message == "out of ideas"
-    assert results[1].picture is drafts[1].plan.objects[0].views[1].picture
+    assert results[1].image is drafts[1].plan.objects[0].views[1].image
     assert all(isinstance(results[k], Draft) for k in (0, 2))
 
 
@@ -77,23 +77,23 @@ def test_icons_and_covers_are_never_segmented():
 
 def test_an_object_used_twice_is_segmented_once():
     plain = draft(views=1)
-    twice = PicturePlan("scene", (Actor(0, 0, "main"),))
+    twice = ImagePlan("scene", (Actor(0, 0, "main"),))
     plan = Plan(plain.plan.attempt, "pairs", plain.plan.objects, (twice, twice))
     assert used_views(Draft(plan)) == [(0, 0)]
 
 
 def test_cut_out_keeps_the_object_and_nothing_of_its_background():
     alpha = shape_mask("disc")
-    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
-    picture[...] = (0, 255, 0)
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image[...] = (0, 255, 0)
     soft = alpha.copy()
     inside = alpha > 0.5
-    picture[inside] = (200, 30, 30)
+    image[inside] = (200, 30, 30)
     # The object's rim is half background, as a camera would see it.
     rim = inside & ~(shape_mask("disc", tilt=0) * 0 + _eroded(inside) > 0.5)
-    picture[rim] = (100, 142, 15)
+    image[rim] = (100, 142, 15)
     soft[rim] = 0.5
-    segment = cut_out(picture, soft, ((((10.0, 90.0)), (20.0, 90.0)),), exact=True)
+    segment = cut_out(image, soft, ((((10.0, 90.0)), (20.0, 90.0)),), exact=True)
     visible = segment.rgba[..., 3] > 0
     assert (segment.rgba[visible][:, :3] == (200, 30, 30)).all()
     rows, columns = np.nonzero(inside)

@@ -1,0 +1,67 @@
+"""From a folder in transformers' format to an answerer; offline, without pickles and without foreign code."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from lavis_sam.baselines.chat import ChatAnswerer
+from lavis_sam.baselines.q_former import QFormerAnswerer
+from lavis_sam.config.names import unknown_name
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.models.decoding import Decoding
+from lavis_sam.predictor.model_sources import read_device
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Config's `model_type` of the two that have no chat template.
+Q_FORMER_TYPES = ("blip-2", "instructblip")
+# Nothing is fetched, nothing that came with the weights is run.
+_SAFE = {"local_files_only": True, "trust_remote_code": False}
+
+
+def load_answerer(
+    name: str,
+    *,
+    device: str | torch.device | None = None,
+    precision: str | None = None,
+    decoding: Decoding | None = None,
+) -> ChatAnswerer | QFormerAnswerer:
+    """Load a model that is on this machine.
+
+    Args:
+        name: A folder, or a name that transformers finds in its local cache.
+        device: Where to put it; by default the first GPU, or else the CPU.
+        precision: fp32, bf16 or fp16; by default the one that it was saved in.
+        decoding: How to decode; the published way if None.
+
+    Raises:
+        SamConfigurationError: An unknown precision or device, or a model that cannot be asked.
+        SamCheckpointError: The model is not there, not whole, or of a kind that this transformers does not know.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise SamConfigurationError(unknown_name("precision", precision, PRECISIONS, "--precision"))
+    target = read_device(device)
+    config = _read(AutoConfig, name)
+    processor = _read(AutoProcessor, name)
+    dtype = PRECISIONS[precision] if precision else "auto"
+    model = _read(AutoModelForImageTextToText, name, dtype=dtype, use_safetensors=True)
+    model = model.to(target).eval().requires_grad_(False)
+    kind = QFormerAnswerer if config.model_type in Q_FORMER_TYPES else ChatAnswerer
+    # The manifest holds no paths: a folder goes by its own name.
+    shown = Path(name).resolve().name if Path(name).is_dir() else name
+    return kind(model, processor, name=shown, decoding=decoding)
+
+
+def _read(factory: Any, name: str, **arguments: Any) -> Any:
+    try:
+        return factory.from_pretrained(name, **_SAFE, **arguments)
+    # Damaged or foreign folders fail in whichever of many libraries meets the damage first.
+    except Exception as error:
+        kind = factory.__name__.removeprefix("Auto")
+        problem = str(error).strip().partition("\n")[0]
+        raise SamCheckpointError(
+            f"{name}: found no {kind} that transformers can load ({type(error).__name__}: {problem}). Wanted a folder "
+            "with config, processor files, tokenizer and safetensors weights of an image-text-to-text model; nothing "
+            "is downloaded here, and code that comes with a model is not run."
+        ) from error

@@ -1,0 +1,142 @@
+"""The images of shards, each read by its place."""
+
+import os
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from PIL import Image
+
+from lavis_sam.datasets.image_check import Check, in_threads
+from lavis_sam.datasets.images import decode_image, whole_images_only
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
+from lavis_sam.datasets.shards.index import DAMAGED, ShardIndex, StoredImage, index_shards
+from lavis_sam.errors import SamDataError
+
+_MOST_OPEN_FILES = 64
+
+
+class DamagedSampleError(SamDataError):
+    """A sample's image in a shard is not what was written there; a training run passes over it and counts it."""
+
+
+class ShardImages:
+    """Reads the images of an index's samples, by the samples' numbers."""
+
+    def __init__(self, index: ShardIndex) -> None:
+        """Open nothing yet."""
+        self._index = index
+        self._files = _OpenFiles([str(file.path) for file in index.files])
+
+    def contents(self, number: int) -> list[bytes]:
+        """A sample's N image files, unchanged.
+
+        Raises:
+            DamagedSampleError: One is damaged.
+            SamDataError: The shard vanished.
+        """
+        place = self._index.places[number]
+        contents = []
+        for count, image in enumerate(place.images, start=1):
+            data = self._files.read(place.shard, image)
+            if len(data) < image.size:
+                raise DamagedSampleError(f"{self._name(number)}: image {count} was cut off")
+            if image.crc32 is not None and zlib.crc32(data) != image.crc32:
+                raise DamagedSampleError(f"{self._name(number)}: image {count}'s checksum (CRC-32) is wrong")
+            contents.append(data)
+        return contents
+
+    def decoded(self, number: int) -> list[Image.Image]:
+        """A sample's N images as RGB.
+
+        Raises:
+            DamagedSampleError: One is damaged.
+            SamDataError: The shard vanished.
+        """
+        contents = self.contents(number)
+        try:
+            return [decode_image(data, f"image {count}") for count, data in enumerate(contents, start=1)]
+        except SamDataError as error:
+            raise DamagedSampleError(f"{self._name(number)}: {error}") from error
+
+    def _name(self, number: int) -> str:
+        sample = self._index.report.samples[number]
+        return f"sample {sample.id!r} ({sample.source})"
+
+
+def scan_shards(paths: Iterable[str | os.PathLike[str]], *, check: Check = "quick") -> AnnotationReport:
+    """Look shards through and report, instead of raising, what is wrong with them.
+
+    Args:
+        paths: Folders of shards, or tar files.
+        check: As for `index_shards`; "full" decodes every image as well.
+
+    Raises:
+        SamDataError: No shards, or a member that may do harm.
+    """
+    index = index_shards(paths, check=check)
+    if check != "full":
+        return index.report
+    images = ShardImages(index)
+
+    def damage(number: int) -> str | None:
+        try:
+            images.decoded(number)
+        except DamagedSampleError as error:
+            return str(error)
+        return None
+
+    samples = index.report.samples
+    # Around all threads: the switch is one for the process.
+    with whole_images_only():
+        messages = in_threads(damage, range(len(samples)), "samples")
+    report = AnnotationReport(problems=list(index.report.problems))
+    for sample, message in zip(samples, messages, strict=True):
+        if message is None:
+            report.samples.append(sample)
+        else:
+            report.problems.append(AnnotationProblem(DAMAGED, sample.source, message))
+    return report
+
+
+class _OpenFiles:
+    """Reads from many files, of which the last used stay open; works in forked and spawned workers alike.
+
+    Reading names its place each time (`pread`), so processes that inherited an open file do not disturb one another.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = list(paths)
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, number: int, image: StoredImage) -> bytes:
+        """The bytes of an image in file `number`; fewer, where the file ends."""
+        with self._lock:
+            try:
+                return os.pread(self._descriptor(number), image.size, image.offset)
+            except OSError as error:
+                raise SamDataError(
+                    f"{self._paths[number]}: cannot be read any more ({error.strerror or error}). Bring the shard back "
+                    "and continue the run."
+                ) from error
+
+    def _descriptor(self, number: int) -> int:
+        if number in self._open:
+            self._open.move_to_end(number)
+        else:
+            while len(self._open) >= _MOST_OPEN_FILES:
+                os.close(self._open.popitem(last=False)[1])
+            self._open[number] = os.open(self._paths[number], os.O_RDONLY)
+        return self._open[number]
+
+    def __getstate__(self) -> list[str]:
+        return self._paths
+
+    def __setstate__(self, paths: list[str]) -> None:
+        self.__init__(paths)  # type: ignore[misc]
+
+    def __del__(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)

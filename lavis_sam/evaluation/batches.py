@@ -1,0 +1,201 @@
+"""Batches for evaluation: samples of like size together, each sample in one batch of one process, none twice."""
+
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from lavis_sam.errors import SamDataError, SamError
+from lavis_sam.signals import ignore_signals_in_worker
+
+Item = Callable[[Any, int], Any]
+Collate = Callable[[list[Any]], Any]
+
+
+class Batch(NamedTuple):
+    """Samples that are answered together.
+
+    Attributes:
+        indices: B places in the data set.
+        content: What `collate` made of the samples; None with a problem.
+        problem: Why a sample cannot be used; the batch is then not answered.
+    """
+
+    indices: tuple[int, ...]
+    content: Any
+    problem: SamError | None
+
+
+class EvaluationLoader:
+    """The batches of one data set; iterating gives this process's, as LAVIS's loaders do.
+
+    Samples are sorted by their number of images and the length of their instruction, so that a batch has little
+    padding; the largest come first, so that too little memory shows at once. Which batch a sample is in depends on the
+    data set, the batch size and what is done already; its answer does not depend on the batch.
+
+    Attributes:
+        dataset: A map-style data set. With an `annotation`, a list of `MultiImageSample`, samples have names and sizes;
+            without one they are taken in the data set's order.
+        batch_size: The most samples in a batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        item: Item | None = None,
+        collate: Collate | None = None,
+        **options: Any,
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            dataset: See the class.
+            batch_size: The most samples in a batch of one process.
+            rank: This process.
+            world_size: How many processes share the samples.
+            item: (data set, index) -> what `collate` gets; by default the data set's own item.
+            collate: Makes a batch's content; by default the data set's `collater`, else PyTorch's.
+            options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
+        """
+        self.dataset, self.batch_size = dataset, batch_size
+        self._rank, self._world_size, self._options = rank, world_size, options
+        self._item = item or _own_item
+        self._collate = collate or getattr(dataset, "collater", None) or default_collate
+
+    def __len__(self) -> int:
+        """Batches of this process."""
+        return len(self.shares()[self._rank])
+
+    def __iter__(self) -> Iterator[Any]:
+        """The contents of this process's batches.
+
+        Raises:
+            SamDataError: A sample's files cannot be used.
+        """
+        for batch in self.batches():
+            if batch.problem is not None:
+                raise batch.problem
+            yield batch.content
+
+    def shares(self, done: Collection[int] = ()) -> list[list[list[int]]]:
+        """For each process, its batches of indices.
+
+        Args:
+            done: Indices that need no answer any more.
+        """
+        done = set(done)
+        left = [index for index in range(len(self.dataset)) if index not in done]
+        left.sort(key=self._size, reverse=True)
+        # No process is left without a batch while another has two samples in one.
+        size = max(1, min(self.batch_size, -(-len(left) // self._world_size)))
+        batches = [left[first : first + size] for first in range(0, len(left), size)]
+        return [batches[rank :: self._world_size] for rank in range(self._world_size)]
+
+    def batches(self, done: Collection[int] = ()) -> Generator[Batch, None, None]:
+        """This process's batches of the samples that are not `done`."""
+        share = self.shares(done)[self._rank]
+        if not share:
+            return
+        yield from DataLoader(
+            _Guarded(self.dataset, self._item, self.name),
+            batch_sampler=share,
+            collate_fn=_Together(self._collate),
+            worker_init_fn=ignore_signals_in_worker,
+            # Otherwise making an iterator would draw from the run's own generator.
+            generator=torch.Generator().manual_seed(0),
+            **self._options,
+        )
+
+    def name(self, index: int) -> str:
+        """What messages call a sample: its id, or its place where the data set does not say."""
+        samples = self._samples
+        return f"sample {samples[index].id!r}" if samples else f"sample {index} of the data set"
+
+    def describe(self, indices: Sequence[int]) -> str:
+        """The samples of a batch by name, and how many images the largest has."""
+        names = ", ".join(self.name(index) for index in indices[:8]) + (", …" if len(indices) > 8 else "")
+        samples = self._samples
+        if not samples:
+            return names
+        return f"{names} (at most {max(len(samples[index].images) for index in indices)} images each)"
+
+    @property
+    def _samples(self) -> Sequence[Any] | None:
+        samples = getattr(self.dataset, "annotation", None)
+        return samples if samples and hasattr(samples[0], "instruction") else None
+
+    def _size(self, index: int) -> tuple[int, int, int]:
+        samples = self._samples
+        if not samples:
+            return 0, 0, -index
+        return len(samples[index].images), len(samples[index].instruction), -index
+
+
+def as_evaluation_loader(loader: Any, *, rank: int, world_size: int) -> EvaluationLoader:
+    """Any loader with a map-style `dataset` as one that gives every sample once, whatever its sampler does.
+
+    Args:
+        loader: An `EvaluationLoader`, which stays as it is, or a PyTorch `DataLoader`.
+        rank: This process.
+        world_size: How many processes share the samples.
+    """
+    if isinstance(loader, EvaluationLoader):
+        return loader
+    return EvaluationLoader(
+        loader.dataset,
+        loader.batch_size or 1,
+        rank=rank,
+        world_size=world_size,
+        collate=loader.collate_fn,
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+    )
+
+
+def _own_item(dataset: Any, index: int) -> Any:
+    return dataset[index]
+
+
+class _Unusable(NamedTuple):
+    problem: SamError
+
+
+class _Guarded(Dataset[Any]):
+    """A data set whose unusable samples are `_Unusable`: an error in a worker would lose its class and its one line."""
+
+    def __init__(self, dataset: Any, item: Item, name: Callable[[int], str]) -> None:
+        self._dataset, self._item, self._name = dataset, item, name
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return index, self._item(self._dataset, index)
+        except SamError as error:
+            return index, _Unusable(error if self._name(index) in str(error) else _named(error, self._name(index)))
+        except OSError as error:
+            return index, _Unusable(SamDataError(f"{self._name(index)}: {error}; correct or remove the sample."))
+
+
+def _named(error: SamError, name: str) -> SamError:
+    return type(error)(f"{name}: {error}")
+
+
+class _Together:
+    """Indices and items -> a `Batch`."""
+
+    def __init__(self, collate: Collate) -> None:
+        self._collate = collate
+
+    def __call__(self, pairs: list[tuple[int, Any]]) -> Batch:
+        indices = tuple(index for index, _ in pairs)
+        for _, item in pairs:
+            if isinstance(item, _Unusable):
+                return Batch(indices, None, item.problem)
+        try:
+            return Batch(indices, self._collate([item for _, item in pairs]), None)
+        except SamError as error:
+            return Batch(indices, None, error)

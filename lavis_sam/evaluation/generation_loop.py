@@ -1,0 +1,129 @@
+"""The loop: every batch answered, written down, and shown, while the processes stay within sight of one another."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lavis_sam import distributed
+from lavis_sam.errors import SamConfigurationError, SamError
+from lavis_sam.evaluation.batches import Batch, EvaluationLoader
+from lavis_sam.evaluation.display import EvaluationProgress
+from lavis_sam.evaluation.prediction_log import AnswerJournal, Record, open_journal
+from lavis_sam.memory import naming_samples
+from lavis_sam.signals import RunStopped, StopRequest
+
+# How many batches a process answers before it asks how the others are. Seldom, so that nobody waits for one long
+# answer; often enough that an error or a signal anywhere ends all of them soon, far within the time limit of a wait.
+BATCHES_BETWEEN_EXCHANGES = 4
+REMEDY = (
+    "Use a smaller run.batch_size_eval, run.decoding.num_beams or run.decoding.max_length, or a smaller precision. "
+    "What was answered so far is kept, and starting again continues."
+)
+
+Answer = Callable[[Any], list[Record]]
+
+
+def answer_all(
+    loader: EvaluationLoader,
+    answer: Answer,
+    *,
+    folder: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    restart: bool = False,
+    stop: StopRequest | None = None,
+    title: str = "evaluation",
+    console: Console | None = None,
+) -> list[Record]:
+    """Answer every sample of a data set once; all processes together.
+
+    Args:
+        loader: The batches.
+        answer: A batch's content -> one record for each of its samples, in order.
+        folder: Where the answers are kept as they come, and where earlier ones are; None keeps nothing.
+        identity: What the answers depend on; goes with `folder`.
+        restart: Throw away earlier answers that depend on something else; otherwise they are refused.
+        stop: Is asked after every batch.
+        title: The data set's name, for messages.
+        console: Where progress is drawn; by default standard error.
+
+    Returns:
+        On rank 0 a record for every sample, with its `index`, in the data set's order; elsewhere an empty list.
+
+    Raises:
+        RunStopped: On every process, when one of them was asked to stop.
+        SamError: On every process, when one of them met a sample that cannot be used, or ran out of memory; the message
+            names the sample. What was answered before stays in the folder.
+        OtherAnswersError: See `open_journal`.
+    """
+    count = len(loader.dataset)
+    journal: AnswerJournal | None = None
+    earlier: dict[int, Record] = {}
+    if folder is not None:
+        journal, earlier = open_journal(folder, identity or {}, count=count, restart=restart)
+    own: list[Record] = []
+    try:
+        with EvaluationProgress(title, count, done=len(earlier), console=console) as progress:
+            _answer_share(loader, answer, own, set(earlier), journal, stop, progress)
+    finally:
+        if journal is not None:
+            journal.close()
+    by_process = distributed.gather_on_main(own)
+    if by_process is None:
+        return []
+    found = earlier | {record["index"]: record for records in by_process for record in records}
+    return [found[index] for index in range(count)]
+
+
+def _answer_share(
+    loader: EvaluationLoader,
+    answer: Answer,
+    own: list[Record],
+    done: set[int],
+    journal: AnswerJournal | None,
+    stop: StopRequest | None,
+    progress: EvaluationProgress,
+) -> None:
+    """Answer this process's batches into `own`, exchanging with the other processes every few batches."""
+    together = BATCHES_BETWEEN_EXCHANGES if distributed.is_distributed() else 1
+    longest = max(map(len, loader.shares(done)))
+    with closing(loader.batches(done)) as batches:
+        for _ in range(-(-longest // together)):
+            problem: SamError | None = None
+            for batch in islice(batches, together):
+                try:
+                    records = _answered(loader, answer, batch)
+                    own += records
+                    if journal is not None:
+                        journal.append(records)
+                except SamError as error:
+                    problem = error
+                if problem is not None or _is_asked(stop):
+                    break
+            states = distributed.gather_on_all((len(own), problem, _is_asked(stop)))
+            progress.show(len(done) + sum(answered for answered, _, _ in states))
+            problems = [error for _, error, _ in states if error is not None]
+            if problems:
+                raise problems[0]
+            if any(asked for _, _, asked in states):
+                raise RunStopped
+
+
+def _answered(loader: EvaluationLoader, answer: Answer, batch: Batch) -> list[Record]:
+    if batch.problem is not None:
+        raise batch.problem
+    with naming_samples(lambda: f"answering {loader.describe(batch.indices)}", REMEDY):
+        records = answer(batch.content)
+    if len(records) != len(batch.indices):
+        raise SamConfigurationError(
+            f"{loader.describe(batch.indices)}: found {len(records)} answers to {len(batch.indices)} samples, wanted "
+            "one for each."
+        )
+    return [{"index": index, **record} for index, record in zip(batch.indices, records, strict=True)]
+
+
+def _is_asked(stop: StopRequest | None) -> bool:
+    return stop is not None and stop.name is not None

@@ -1,0 +1,1 @@
+"""Step 6: tokenizers and the sequence that the frozen language model reads."""

@@ -1,0 +1,298 @@
+"""What a training step will need, before there are weights or data: parameters, memory and FLOPs.
+
+Nothing is estimated by a formula that could go out of date: the model's own code runs one step, forward and backward,
+on PyTorch's meta device, whose tensors have a shape and no storage. What lives at once is counted as it is on a real
+device, and matrix products are counted as they are called. Works without LAVIS.
+"""
+
+import dataclasses
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.sequence import checkpointed_layers, enable_gradient_checkpointing
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.released_search import Decoding
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.sizes import ModelSizes
+from lavis_sam.models.trainable import select_trainable
+from lavis_sam.weights.builder import build_llama, build_visual_modules, read_precision, set_vision_precision
+from lavis_sam.weights.locations import PACKAGE
+
+# Part of the way of the data -> beginnings of parameter names.
+PARTS = {
+    "vision": ("visual_encoder.", "ln_vision."),
+    "adaptive_weights": ("adaptive_adjustment.",),
+    "w_former": ("w_former.", "linear_extractor."),
+    "q_former": ("Qformer.", "query_tokens"),
+    "projection": ("llm_proj.",),
+    "language": ("llm_model.",),
+}
+_ADAMW_MOMENTS = 2
+_FLOAT32_BYTES = 4
+# Any tokenizer does, as the plan only needs texts of a length; the package has a small one.
+_TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a step is planned for.
+
+    Attributes:
+        batch: Samples in a batch of one process.
+        images: Images of each sample, N.
+        text_tokens: Tokens of each instruction, for both tokenizers.
+        target_tokens: Tokens of each answer.
+        gpus: Processes.
+        accumulation: Batches that one optimizer step sums up.
+        eval_batch: Samples in a batch when generating.
+    """
+
+    batch: int = 1
+    images: int = 2
+    text_tokens: int = 32
+    target_tokens: int = 32
+    gpus: int = 1
+    accumulation: int = 1
+    eval_batch: int = 1
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 1:
+                raise SamConfigurationError(f"plan: {field.name} is {getattr(self, field.name)}, wanted at least 1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer; memory in bytes for each GPU.
+
+    Attributes:
+        load: What it is planned for.
+        precision: Of the frozen ViT and language model.
+        parameters: Part -> number of parameters.
+        total_parameters: Their sum.
+        trainable_parameters: How many of them are trained.
+        memory: `weights` (part -> bytes), `gradients`, `optimizer`, `activations` (what a step needs beyond these, at
+            its peak), `training` (the sum), `kv_cache` (of generation), `generation` (with the weights).
+        flops: `forward` and `backward` of one batch, `step` of an optimizer step over all GPUs and accumulated batches;
+            a multiplication and an addition are two.
+    """
+
+    load: Load
+    precision: str
+    parameters: dict[str, int]
+    total_parameters: int
+    trainable_parameters: int
+    memory: dict[str, Any]
+    flops: dict[str, int]
+
+
+def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, Any] | None = None) -> Plan:
+    """Plan a run of a model config.
+
+    Args:
+        model_cfg: The `model` node, as plain containers.
+        load: Batch and lengths.
+        decoding: Arguments of `generate`, for the KV cache.
+
+    Raises:
+        SamConfigurationError: An impossible setting.
+    """
+    model = _model_without_storage(model_cfg)
+    parameters = dict.fromkeys(PARTS, 0)
+    weights = dict.fromkeys(PARTS, 0)
+    for name, parameter in model.named_parameters():
+        part = next(part for part, names in PARTS.items() if name.startswith(names))
+        parameters[part] += parameter.numel()
+        weights[part] += parameter.numel() * parameter.element_size()
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    activations, forward, backward = _run_step(model, load)
+    # Under DDP gradients exist twice: in the parameters and in what is sent.
+    gradients = trainable * _FLOAT32_BYTES * (2 if load.gpus > 1 else 1)
+    optimizer = trainable * _FLOAT32_BYTES * _ADAMW_MOMENTS
+    cache = _kv_cache(model, load, Decoding(**dict(decoding or {})))
+    total = sum(weights.values())
+    return Plan(
+        load=load,
+        precision=str(model_cfg.get("precision", "fp32")),
+        parameters=parameters,
+        total_parameters=sum(parameters.values()),
+        trainable_parameters=trainable,
+        memory={
+            "weights": weights,
+            "gradients": gradients,
+            "optimizer": optimizer,
+            "activations": activations,
+            "training": total + gradients + optimizer + activations,
+            "kv_cache": cache,
+            "generation": total + cache,
+        },
+        flops={
+            "forward": forward,
+            "backward": backward,
+            "step": (forward + backward) * load.accumulation * load.gpus,
+        },
+    )
+
+
+def _model_without_storage(cfg: Mapping[str, Any]) -> SemanticAlignment:
+    sizes = ModelSizes.from_mapping(cfg.get("sizes"))
+    precision, checkpointing = read_precision(cfg), bool(cfg.get("gradient_checkpointing", False))
+    with torch.device("meta"):
+        visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
+        llm_model = build_llama(sizes.language).to(precision)
+        set_vision_precision(visual["visual_encoder"], precision)
+        if checkpointing:
+            enable_gradient_checkpointing(llm_model)
+        model = SemanticAlignment(
+            **visual,
+            llm_model=llm_model,
+            tokenizer=load_q_former_tokenizer(_TOKENIZERS),
+            llm_tokenizer=LlamaSentencePieceTokenizer.from_folder(_TOKENIZERS),
+            guidance=Guidance.from_mapping(cfg.get("guidance")).at_depth(sizes.q_former.layers),
+            max_txt_len=sizes.q_former.max_positions,
+        )
+    select_trainable(model, str(cfg.get("trainable", "sam")))
+    model._warned_about_pairs = True  # it would look at the mask's values
+    return model.train()
+
+
+def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
+    """Peak bytes beyond weights and gradients, forward FLOPs and backward FLOPs of one batch."""
+    size = model.visual_encoder.image_size
+    images = torch.zeros(()).expand(load.batch, 3, load.images, size, size)
+    # "a" is one token; the tokenizer adds two of its own.
+    instruction = " ".join(["a"] * max(1, load.text_tokens - 2))
+
+    def loss() -> Tensor:
+        tokens = model.visual_path({"image": images}, [instruction] * load.batch).tokens
+        return _language_loss(model, tokens, load)
+
+    # Twice, as the counter of products keeps tensors alive that checkpointing lets go of.
+    flops, attention = FlopCounterMode(display=False), _Attention()
+    with attention.counted(), flops:
+        value = loss()
+        forward = flops.get_total_flops() + attention.flops
+        value.backward()
+    backward = flops.get_total_flops() + attention.flops - forward
+    del value
+    model.zero_grad(set_to_none=True)
+    with LiveBytes("meta") as live, _Attention().counted():
+        loss().backward()
+    # The gradients were made within the step and are counted by themselves.
+    gradients = sum(p.grad.numel() * p.grad.element_size() for p in model.parameters() if p.grad is not None)
+    return max(live.peak - gradients, live.forward_peak), forward, backward
+
+
+def _language_loss(model: SemanticAlignment, tokens: Tensor, load: Load) -> Tensor:
+    """Step 6 without a tokenizer: sequences as `training_inputs` lays them out, the head at target positions alone."""
+    llm, text = model.llm_model, load.text_tokens + load.target_tokens
+    ids = torch.zeros(load.batch, text, dtype=torch.long, device="meta")
+    embedding = llm.get_input_embeddings()
+    embeds = torch.cat((tokens.to(embedding.weight), embedding(ids)), dim=1)
+    length = embeds.shape[1]
+    mask = torch.ones(load.batch, 1, length, length, dtype=torch.bool, device="meta")
+    with checkpointed_layers(llm):
+        hidden = llm.model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).last_hidden_state
+    logits = llm.lm_head(hidden[:, -load.target_tokens :]).float().flatten(0, 1)
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device="meta"))
+
+
+def _kv_cache(model: SemanticAlignment, load: Load, decoding: Decoding) -> int:
+    config, weight = model.llm_model.config, model.llm_model.get_input_embeddings().weight
+    length = load.images * model.query_tokens.shape[1] + load.text_tokens + decoding.max_length - 1
+    rows = load.eval_batch * decoding.num_beams
+    return 2 * config.num_hidden_layers * rows * length * config.hidden_size * weight.element_size()
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the storages that operations allocate on a kind of device while it is on.
+
+    Attributes:
+        live: What lives now.
+        peak: The most that lived at once.
+        forward_peak: The same, while no operation ran in a backward pass.
+    """
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.device = device
+        self.live = self.peak = self.forward_peak = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        output = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(output):
+            if not isinstance(tensor, Tensor) or tensor.device.type != self.device:
+                continue
+            storage = tensor.untyped_storage()
+            if id(storage) in given or storage in self._known:
+                continue  # a view, or an operation in place
+            self._known.add(storage)
+            self._take(storage.nbytes())
+            weakref.finalize(storage, self._give_back, storage.nbytes())
+        return output
+
+    def _take(self, size: int) -> None:
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        if torch._C._current_graph_task_id() == -1:
+            self.forward_peak = max(self.forward_peak, self.live)
+
+    def _give_back(self, size: int) -> None:
+        self.live -= size
+
+
+class _Attention:
+    """Attention on the meta device as the fused kernels do it: no [length, length] matrix is ever stored."""
+
+    def __init__(self) -> None:
+        self.flops = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Let attention run through this object, which counts its products."""
+        counter = self
+
+        class Fused(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+                # Laid out as the kernels do, so that joining the heads copies nothing.
+                shape = (query.shape[0], query.shape[2], query.shape[1], value.shape[-1])
+                output = query.new_empty(shape).transpose(1, 2)
+                ctx.save_for_backward(query, key, value, output, query.new_empty(query.shape[:-1], dtype=torch.float32))
+                counter.flops += _products(query, key, value)
+                return output
+
+            @staticmethod
+            def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+                query, key, value, *_ = ctx.saved_tensors
+                counter.flops += 2 * _products(query, key, value)
+                return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return Fused.apply(query, key, value)
+
+        original = F.scaled_dot_product_attention
+        F.scaled_dot_product_attention = attend
+        try:
+            yield
+        finally:
+            F.scaled_dot_product_attention = original
+
+
+def _products(query: Tensor, key: Tensor, value: Tensor) -> int:
+    """FLOPs of the two products of one attention."""
+    return 2 * query.shape[:-1].numel() * key.shape[-2] * (key.shape[-1] + value.shape[-1])

@@ -1,0 +1,257 @@
+"""What all our LAVIS builders share: from a configuration node to map-style data sets by split."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lavis.common.registry import registry
+from lavis.datasets.builders.base_dataset_builder import BaseDatasetBuilder
+from lavis.processors.base_processor import BaseProcessor
+from omegaconf import OmegaConf
+
+import lavis_sam
+from lavis_sam.config.names import unknown_name
+from lavis_sam.datasets.annotations import MultiImageSample, accept
+from lavis_sam.datasets.formats import read_dataset
+from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.shards import ShardDataset
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.plugin.registry import registered_class
+
+PACKAGE_ROOT = Path(lavis_sam.__path__[0])
+# The `data_type` of a configuration whose annotations are folders that `lavis-sam data shards` wrote.
+SHARDS = "shards"
+SPLITS = ("train", "val", "test")
+# A storage that starts with this is relative to the installed package, not to the working directory.
+PACKAGE_PREFIX = "package:"
+# LAVIS's text processors that rewrite texts; the prompts and answers of this project must not pass through them.
+_REWRITING_PROCESSORS = ("blip_caption", "blip_question")
+
+
+def packaged_configs(name: str, **files: str) -> dict[str, str]:
+    """`DATASET_CONFIG_DICT` of a builder: type -> absolute path, which passes through LAVIS's path joining.
+
+    Args:
+        name: Folder under configs/datasets.
+        files: Type -> file name; LAVIS asks for the type `default` when none is given.
+    """
+    return {kind: str(PACKAGE_ROOT / "configs" / "datasets" / name / file) for kind, file in files.items()}
+
+
+def storage_path(storage: str) -> Path:
+    """Where a `storage` of a data set configuration points.
+
+    Relative paths are relative to the working directory (LAVIS's cache root is a folder that nobody has), `~` is the
+    home directory, and `package:assets/x` is relative to the installed package.
+    """
+    if storage.startswith(PACKAGE_PREFIX):
+        return PACKAGE_ROOT / storage.removeprefix(PACKAGE_PREFIX)
+    return Path(os.path.abspath(os.path.expanduser(storage)))
+
+
+class MultiImageBuilder(BaseDatasetBuilder):
+    """Builds a `MultiImageDataset` for every split that `build_info.annotations` names.
+
+    A subclass sets the two class attributes and is registered. Nothing is ever downloaded. Under `build_info`:
+
+    - `<data_type>.storage`: the folder of images; `annotations.<split>.storage`: files or folders of annotations.
+      With `data_type: shards` there is no such folder, and the latter are folders of shards;
+    - `form`: "auto" (look), "unified", or "release", the files as the data set's authors give them out;
+    - `prompt_set`: the instructions that a release's samples get; `options`: what its format lets one choose;
+    - `check`: how closely to look at the images before the run, "paths", "quick" or "full";
+    - `strict`: false drops bad samples and says so in the log, true makes them an error.
+
+    Beside `build_info`, `sample_ratio` is the training split's share among several data sets (see `MixedOrder`).
+    """
+
+    train_dataset_cls = MultiImageDataset
+    eval_dataset_cls = MultiImageDataset
+    DATASET_CONFIG_DICT: ClassVar[dict[str, str]]
+    FORMAT: ClassVar[str]
+
+    @classmethod
+    def default_config_path(cls, type: str = "default") -> str:
+        """Path of the packaged configuration.
+
+        Raises:
+            SamConfigurationError: No such type; the message lists the valid ones.
+        """
+        if type not in cls.DATASET_CONFIG_DICT:
+            raise SamConfigurationError(unknown_name("type", type, cls.DATASET_CONFIG_DICT, "datasets.*.type"))
+        return cls.DATASET_CONFIG_DICT[type]
+
+    def _download_data(self) -> None:
+        """Nothing to do: images and annotations are brought by the user."""
+
+    @staticmethod
+    def _build_proc_from_cfg(cfg: Any) -> BaseProcessor:
+        """A processor from its node; no node means that items stay as they are."""
+        if cfg is None:
+            return BaseProcessor()
+        return registered_class("processor", cfg.get("name"), "datasets.*.*_processor.name").from_config(cfg)
+
+    def build(self) -> dict[str, MultiImageDataset]:
+        """Split name ("train", "val", "test") -> data set.
+
+        Raises:
+            SamConfigurationError: A processor that rewrites texts, an unknown split, or a missing key.
+            SamDataError: Annotations that cannot be read, or, if `strict`, any problem in them.
+        """
+        self._check_processors()
+        self.build_processors()
+        datasets = {}
+        for split, info in self._required("build_info.annotations").items():
+            if split not in SPLITS:
+                raise SamConfigurationError(unknown_name("split", split, SPLITS, "datasets.*.build_info.annotations"))
+            if info is None:  # a project switches a packaged split off with `test: null`
+                continue
+            storage = info.storage
+            paths = [storage_path(path) for path in ([storage] if isinstance(storage, str) else storage)]
+            datasets[split] = self._dataset(split, paths)
+        return datasets
+
+    def _dataset(self, split: str, paths: Sequence[Path]) -> MultiImageDataset:
+        """A split's data set, from annotation files or from shards."""
+        kind = "train" if split == "train" else "eval"
+        processors = {"vis_processor": self.vis_processors[kind], "text_processor": self.text_processors[kind]}
+        info = self.config.build_info
+        if self.data_type == SHARDS:
+            check, strict = info.get("check", "quick"), bool(info.get("strict", False))
+            dataset: MultiImageDataset = ShardDataset(**processors, ann_paths=paths, check=check, strict=strict)
+        else:
+            root = storage_path(self._required(f"build_info.{self.data_type}.storage"))
+            dataset_class = self.train_dataset_cls if kind == "train" else self.eval_dataset_cls
+            read = partial(self._read, split=split)
+            dataset = dataset_class(**processors, vis_root=root, ann_paths=paths, read=read)
+        dataset.sample_ratio = self.config.get("sample_ratio")
+        return dataset
+
+    def _read(self, paths: Sequence[Path], root: Path, *, split: str) -> list[MultiImageSample]:
+        """The samples of a split, as `build_info` wants them read."""
+        info = self.config.build_info
+        report = read_dataset(
+            self.FORMAT,
+            paths,
+            root,
+            split=split,
+            form=info.get("form", "auto"),
+            prompt_set=info.get("prompt_set", "default"),
+            check=info.get("check", "quick"),
+            options=OmegaConf.to_container(info.get("options") or OmegaConf.create(), resolve=True),
+        )
+        place = f"{self.FORMAT}, split {split}, {', '.join(map(str, paths))} (images under {root})"
+        return accept(report, place, strict=bool(info.get("strict", False)))
+
+    def _check_processors(self) -> None:
+        for kind in ("train", "eval"):
+            self._required(f"vis_processor.{kind}.name")
+        for kind, cfg in (self.config.get("text_processor") or {}).items():
+            name = cfg.get("name") if cfg is not None else None
+            if name in _REWRITING_PROCESSORS:
+                raise SamConfigurationError(
+                    f"datasets.*.text_processor.{kind}.name: found {name!r}, which lower-cases texts and strips their "
+                    "punctuation; it would destroy `{image#1}Caption#1:`. Use 'sam_text'."
+                )
+
+    def _required(self, key: str) -> Any:
+        node = self.config
+        for part in key.split("."):
+            node = node.get(part) if node is not None else None
+        if node is None:
+            raise SamConfigurationError(f"datasets.*.{key}: missing; the packaged configurations show its form.")
+        return node
+
+
+@registry.register_builder("mmlink")
+class MMLinkBuilder(MultiImageBuilder):
+    """MmLINK from a folder (`type: default`), from shards, or the embedded photographs (`type: photographs`)."""
+
+    FORMAT = "mmlink"
+    DATASET_CONFIG_DICT = packaged_configs(
+        "mmlink",
+        default="defaults.yaml",
+        shards="defaults_shards.yaml",
+        photographs="defaults_photographs.yaml",
+    )
+
+
+@registry.register_builder("conceptual")
+class ConceptualBuilder(MultiImageBuilder):
+    """Groups of five images from Conceptual Captions."""
+
+    FORMAT = "conceptual"
+    DATASET_CONFIG_DICT = packaged_configs("conceptual", default="defaults.yaml")
+
+
+@registry.register_builder("nico_animal")
+class NicoAnimalBuilder(MultiImageBuilder):
+    """NICO's ten animals, in groups of images of one animal."""
+
+    FORMAT = "nico_animal"
+    DATASET_CONFIG_DICT = packaged_configs("nico_animal", default="defaults.yaml")
+
+
+@registry.register_builder("nico_vehicle")
+class NicoVehicleBuilder(MultiImageBuilder):
+    """NICO's nine vehicles, in groups of images of one vehicle."""
+
+    FORMAT = "nico_vehicle"
+    DATASET_CONFIG_DICT = packaged_configs("nico_vehicle", default="defaults.yaml")
+
+
+@registry.register_builder("aesop")
+class AesopBuilder(MultiImageBuilder):
+    """AESOP: stories of three clip-art panels."""
+
+    FORMAT = "aesop"
+    DATASET_CONFIG_DICT = packaged_configs("aesop", default="defaults.yaml")
+
+
+@registry.register_builder("vist")
+class VistBuilder(MultiImageBuilder):
+    """VIST: stories of five photographs."""
+
+    FORMAT = "vist"
+    DATASET_CONFIG_DICT = packaged_configs("vist", default="defaults.yaml")
+
+
+@registry.register_builder("dm800k")
+class DM800KBuilder(MultiImageBuilder):
+    """DM800K: newspaper articles of one to ten captioned images."""
+
+    FORMAT = "dm800k"
+    DATASET_CONFIG_DICT = packaged_configs("dm800k", default="defaults.yaml")
+
+
+@registry.register_builder("spot_the_diff")
+class SpotTheDiffBuilder(MultiImageBuilder):
+    """Spot-the-Diff: two frames of one surveillance camera."""
+
+    FORMAT = "spot_the_diff"
+    DATASET_CONFIG_DICT = packaged_configs("spot_the_diff", default="defaults.yaml")
+
+
+@registry.register_builder("clevr_change")
+class ClevrChangeBuilder(MultiImageBuilder):
+    """CLEVR-Change: a rendered scene, and the same scene changed or seen from elsewhere."""
+
+    FORMAT = "clevr_change"
+    DATASET_CONFIG_DICT = packaged_configs("clevr_change", default="defaults.yaml")
+
+
+@registry.register_builder("birds_to_words")
+class BirdsToWordsBuilder(MultiImageBuilder):
+    """Birds-to-Words: photographs of two species."""
+
+    FORMAT = "birds_to_words"
+    DATASET_CONFIG_DICT = packaged_configs("birds_to_words", default="defaults.yaml")
+
+
+@registry.register_builder("iedit")
+class IEditBuilder(MultiImageBuilder):
+    """IEdit: an image before and after an edit, and the request for it."""
+
+    FORMAT = "iedit"
+    DATASET_CONFIG_DICT = packaged_configs("iedit", default="defaults.yaml")

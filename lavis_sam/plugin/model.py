@@ -1,0 +1,60 @@
+"""The registered model `blip2_vicuna_sam`: `SemanticAlignment` with the face that LAVIS expects of a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lavis.common.registry import registry
+from lavis.models.base_model import BaseModel
+
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.trainable import select_trainable
+from lavis_sam.plugin.question_answering import AnswersQuestions
+from lavis_sam.weights import builder
+from lavis_sam.weights.checkpoints import load_trained
+
+
+@registry.register_model("blip2_vicuna_sam")
+class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
+    """SAM as LAVIS builds, loads and names it; `forward` and `generate` are `SemanticAlignment`'s."""
+
+    PRETRAINED_MODEL_CONFIG_DICT = builder.MODEL_CONFIGS
+
+    @classmethod
+    def from_config(cls, cfg: Mapping[str, Any]) -> "Blip2VicunaSAM":
+        """Build the model that the `model` node of a config describes, with its weights; see `builder`.
+
+        Raises:
+            SamConfigurationError: an impossible setting.
+            SamCheckpointError: files are missing (all of them are listed), damaged or of another architecture.
+        """
+        model = cls(**builder.build_parts(cfg))
+        select_trainable(model, cfg.get("trainable", "sam"))
+        builder.load_weights(model, cfg)
+        return model
+
+    @classmethod
+    def default_config_path(cls, model_type: str | None = None) -> str:
+        """Path of the packaged config of a model type, `vicuna7b` unless another is asked for.
+
+        Raises:
+            SamConfigurationError: there is no such model type; the message lists them.
+        """
+        chosen = model_type or builder.DEFAULT_MODEL_TYPE
+        if chosen not in cls.PRETRAINED_MODEL_CONFIG_DICT:
+            known = ", ".join(cls.PRETRAINED_MODEL_CONFIG_DICT)
+            raise SamConfigurationError(f"model_type {chosen!r} of blip2_vicuna_sam is unknown; choose one of {known}")
+        return cls.PRETRAINED_MODEL_CONFIG_DICT[chosen]
+
+    @classmethod
+    def from_pretrained(cls, model_type: str | None = None) -> "Blip2VicunaSAM":
+        """Build a packaged model type, `vicuna7b` unless another is asked for."""
+        return super().from_pretrained(model_type)
+
+    def load_checkpoint(self, url_or_filename: str) -> None:
+        """Load SAM's layers from our own or the authors' checkpoint, checked key by key.
+
+        Raises:
+            SamCheckpointError: the file is missing, damaged or does not fit this model.
+        """
+        load_trained(self, url_or_filename)

@@ -1,0 +1,389 @@
+"""The LAVIS runner `runner_sam`: trains, evaluates and saves, on CPU or GPU, in one process or many."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lavis.common.registry import registry
+from lavis.runners.runner_base import RunnerBase
+from omegaconf import OmegaConf
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from lavis_sam import distributed
+from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.evaluation.results import folder_name
+from lavis_sam.files import write_text
+from lavis_sam.signals import RunStopped, StopRequest
+from lavis_sam.training import resume as continuing
+from lavis_sam.training import rng_state as randomness
+from lavis_sam.training.checkpoints import Progress, RunCheckpoints, load_model
+from lavis_sam.training.epoch_trainer import EpochTrainer
+from lavis_sam.training.metric_log import Journal, writing
+from lavis_sam.training.metric_loggers import build_mirrors
+from lavis_sam.training.optimisation import build_optimizer, build_scaler, build_schedule, exchanging_gradients
+from lavis_sam.training.output_folder import agreed_run_folder
+from lavis_sam.training.run_data import build_run_data
+from lavis_sam.training.training_data import TrainingData
+
+logger = logging.getLogger(__name__)
+
+
+@registry.register_runner("runner_sam")
+class RunnerSam(RunnerBase):
+    """LAVIS's epoch-based runner, with its public names, and its own way of doing each thing.
+
+    A run's folder is `run.output_dir`/`job_id`, relative to the working directory:
+    `config.yaml` (resolved), `log.jsonl`, `checkpoint_<epoch>.pth`, `checkpoint_<epoch>_step<n>.pth`,
+    `checkpoint_best.pth`, `result/<split>[_epoch<n>]/<data set>/pred.json`.
+
+    Attributes:
+        settings: The checked `run` section.
+        progress: How far the run is, best metric.
+        stop: Whether somebody asked the run to end.
+    """
+
+    output_dir: Path
+    result_dir: Path
+    job_id: str | None
+    _model: nn.Module
+    _device: torch.device | None
+    _wrapped_model: nn.Module | None
+    _optimizer: torch.optim.Optimizer | None
+    _scaler: torch.amp.GradScaler | None
+    _lr_sched: Any
+    _dataloaders: dict[str, Any] | None
+
+    def __init__(
+        self,
+        cfg: Any,
+        task: Any,
+        model: nn.Module,
+        datasets: Mapping[str, Mapping[str, Any]],
+        job_id: str | None = None,
+    ) -> None:
+        """Take the parts; nothing is moved or loaded yet.
+
+        Args:
+            cfg: `SamConfig`, or any configuration of LAVIS's kind.
+            task: A `MultiImageCaptioningTask`.
+            model: The model, on any device.
+            datasets: Data set name -> split -> data set.
+            job_id: Name of the run's folder; without one, `run.job_id`, else the date and time.
+
+        Raises:
+            SamConfigurationError: A wrong `run` section, a task of another kind, or an output folder that cannot be
+                made.
+        """
+        self.settings = RunSettings.from_config(cfg.run_cfg)
+        if not hasattr(task, "train_output"):
+            raise SamConfigurationError(
+                f"run.task: found {type(task).__name__}, wanted a task with `train_output`, which gives runner_sam the "
+                "number of target tokens. Use `multi_image_captioning`, or LAVIS's runner_base."
+            )
+        self.progress = Progress()
+        self.stop = StopRequest()
+        self._random: dict[str, Any] | None = None
+        super().__init__(cfg, task, model, datasets, job_id)
+        self.checkpoints = RunCheckpoints(self.output_dir, self.settings.keep_checkpoints)
+        self.journal = Journal(self.output_dir / "log.jsonl")
+
+    # The parts, made when first asked for ----------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives and the batches go."""
+        if self._device is None:
+            self._device = distributed.choose_device(self.settings.device)
+        return self._device
+
+    @property
+    def use_distributed(self) -> bool:
+        """Whether there are other processes."""
+        return distributed.is_distributed()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model to train: on the device, wrapped in DDP when there are other processes."""
+        if self._wrapped_model is None:
+            self._wrapped_model = self.bare_model
+            if self.use_distributed:
+                self._wrapped_model = exchanging_gradients(self._wrapped_model, self.device)
+        return self._wrapped_model
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model on the device, never wrapped: for everything but training steps."""
+        self._model = self._model.to(self.device)
+        return self._model
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over the trainable parameters."""
+        if self._optimizer is None:
+            self._optimizer = build_optimizer(self.bare_model, self.settings)
+        return self._optimizer
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The loss scaler of an fp16 model."""
+        if self._scaler is None:
+            self._scaler = build_scaler(self._model, self.device)
+        return self._scaler
+
+    @property
+    def lr_scheduler(self) -> Any:
+        """The registered schedule `run.lr_sched`, in LAVIS's form."""
+        if self._lr_sched is None:
+            steps = -(-len(self.training_data) // self.settings.accum_grad_iters)
+            self._lr_sched = build_schedule(self.optimizer, self.settings, steps_per_epoch=steps)
+        return self._lr_sched
+
+    @property
+    def dataloaders(self) -> dict[str, Any]:
+        """{"train": `TrainingData` over all training sets, evaluation split: {data set name: loader}}."""
+        if self._dataloaders is None:
+            self._dataloaders = self.create_loaders(self.datasets)
+        return self._dataloaders
+
+    @property
+    def training_data(self) -> TrainingData:
+        """The batches of all training sets, with their position."""
+        return self.dataloaders["train"]
+
+    @property
+    def train_loader(self) -> DataLoader:
+        """The loader inside `training_data`."""
+        return self.training_data.loader
+
+    def create_loaders(self, datasets: Mapping[str, Mapping[str, Any]], **_: Any) -> dict[str, Any]:
+        """Loaders of all splits that this run uses.
+
+        Raises:
+            SamConfigurationError: A split that no data set has.
+            SamDataError: An empty training split.
+        """
+        return build_run_data(datasets, self.settings, pin_memory=self.cuda_enabled)
+
+    def unwrap_dist_model(self, model: nn.Module) -> nn.Module:
+        """The model inside DDP, or the model itself."""
+        return model.module if isinstance(model, DistributedDataParallel) else model
+
+    def setup_output_dir(self) -> None:
+        """Make the run's folder; all processes agree on it.
+
+        Raises:
+            SamConfigurationError: It cannot be made.
+        """
+        self.job_id, self.output_dir = agreed_run_folder(self.settings, self.job_id)
+        self.result_dir = self.output_dir / "result"
+        # LAVIS's own tasks ask the registry; its register_path would refuse a second run in one process.
+        registry.mapping["paths"].update(output_dir=str(self.output_dir), result_dir=str(self.result_dir))
+
+    # The run ---------------------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train `run.max_epoch` epochs, validating and saving after each, then evaluate the test splits.
+
+        With `run.evaluate`, or without an epoch to train, only evaluate. SIGTERM or SIGINT ends the run after the step
+        under way, with a checkpoint.
+        """
+        self.log_config()
+        try:
+            if distributed.is_main_process():
+                self.journal.mirrors = build_mirrors(self.settings, self.output_dir, self.config.to_dict())
+            with self.stop:
+                self._run()
+        except RunStopped:
+            self._end_early()
+        finally:
+            self.journal.close()
+            # DDP's threads abort the interpreter at its end if they outlive the process group.
+            self._wrapped_model = None
+
+    def _run(self) -> None:
+        if not self.settings.evaluate:
+            self._resume()
+            if self.progress.validated < self.progress.epochs:
+                self._validate(self.progress.epochs - 1)
+            for epoch in range(self.progress.epochs, self.settings.max_epoch):
+                self.log_stats(self.train_epoch(epoch), "train", epoch=epoch)
+                self.progress.epochs, self.progress.sums = epoch + 1, {}
+                self._validate(epoch)
+                if (epoch + 1) % self.settings.checkpoint_epochs == 0 or epoch + 1 == self.settings.max_epoch:
+                    self._save_checkpoint(epoch)
+        self.evaluate(cur_epoch="last" if self.progress.best_epoch is None else "best")
+        self.journal.write("finished", step=self.progress.step)
+        logger.info("everything of this run is in %s", self.output_dir)
+
+    def _end_early(self) -> None:
+        """Leave a checkpoint of where the run is, and say how to continue."""
+        if not self.settings.evaluate and self.progress.epochs < self.settings.max_epoch:
+            self._save(f"{self.progress.epochs}_step{self.progress.step}")
+        elif not self.settings.evaluate and self.progress.validated < self.progress.epochs:
+            self._save_checkpoint(self.progress.epochs - 1)
+        self.journal.write("stopped", step=self.progress.step, signal=self.stop.name)
+        how = f"continue with --options run.resume=auto run.job_id={self.job_id}"
+        logger.warning("stopped by %s after step %d; %s", self.stop.name or "another rank", self.progress.step, how)
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Train what is left of an epoch; see `EpochTrainer.run` for what it returns."""
+        self.model.train()
+        trainer = EpochTrainer(
+            task=self.task,
+            model=self.model,
+            optimizer=self.optimizer,
+            scheduler=self.lr_scheduler,
+            scaler=self.scaler,
+            settings=self.settings,
+            device=self.device,
+            journal=self.journal,
+            progress=self.progress,
+            stop=self.stop,
+            after_step=self._after_step,
+        )
+        try:
+            self.training_data.start(epoch, self.settings.seed)
+            if self._random is not None:  # after everything that draws while a run is put together
+                randomness.restore(self._random)
+                self._random = None
+            return trainer.run(epoch, self.training_data)
+        finally:
+            self.training_data.stop()
+
+    def _after_step(self, epoch: int) -> None:
+        if self.settings.checkpoint_steps and self.progress.step % self.settings.checkpoint_steps == 0:
+            self._save(f"{epoch}_step{self.progress.step}")
+
+    def evaluate(self, cur_epoch: int | str = "best", skip_reload: bool = False) -> dict[str, Any]:
+        """Caption every test split.
+
+        Args:
+            cur_epoch: "best" loads the best checkpoint of this run first; anything else takes the model as it is.
+            skip_reload: Take the model as it is in any case.
+
+        Returns:
+            Split -> what `eval_epoch` returns.
+        """
+        return {
+            split: self.eval_epoch(split, cur_epoch, skip_reload=skip_reload) for split in self.settings.test_splits
+        }
+
+    @torch.no_grad()
+    def eval_epoch(self, split_name: str, cur_epoch: int | str, skip_reload: bool = False) -> dict[str, Any]:
+        """Caption one split.
+
+        Args:
+            split_name: The split.
+            cur_epoch: See `evaluate`; a number (validation) keeps that epoch's predictions apart.
+            skip_reload: See `evaluate`.
+
+        Returns:
+            On every process: data set name -> `samples`, `loss`, `predictions` (path); and `agg_metrics`, their mean.
+        """
+        model = self.bare_model
+        if cur_epoch == "best" and not skip_reload:
+            self._reload_best_model(model)
+        model.eval()
+        folder = self.result_dir / (f"{split_name}_epoch{cur_epoch}" if isinstance(cur_epoch, int) else split_name)
+        metrics: dict[str, Any] = {}
+        for name, loader in self.dataloaders[split_name].items():
+            self.task.before_evaluation(model=model, dataset=loader.dataset)
+            place: dict[str, Any] = {"dataset": name, "result_dir": folder / folder_name(name)}
+            results = self.task.evaluation(
+                # A run that trains has other weights each time; only an evaluation asked for as such is continued.
+                model,
+                loader,
+                cuda_enabled=self.cuda_enabled,
+                stop=self.stop,
+                restart=not self.settings.evaluate,
+                **place,
+            )
+            if distributed.is_main_process():
+                with writing(place["result_dir"]):
+                    metrics[name] = self.task.after_evaluation(
+                        val_result=results, split_name=split_name, epoch=cur_epoch, **place
+                    )
+                self.log_stats(metrics[name], split_name, epoch=cur_epoch, dataset=name)
+        metrics = distributed.from_main(metrics)
+        return metrics | {"agg_metrics": sum(part["agg_metrics"] for part in metrics.values()) / len(metrics)}
+
+    def _validate(self, epoch: int) -> None:
+        """Evaluate the validation splits; the first one decides which checkpoint is the best."""
+        if not self.settings.valid_splits:
+            self.progress.validated = epoch + 1
+        for index, split in enumerate(self.settings.valid_splits):
+            metric = self.eval_epoch(split, epoch)["agg_metrics"]
+            best = self.progress.best_metric
+            self.progress.validated = epoch + 1
+            if index == 0 and (best is None or metric > best):
+                self.progress.best_metric, self.progress.best_epoch = metric, epoch
+                self._save_checkpoint(epoch, is_best=True)
+
+    # Files -----------------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, cur_epoch: int, is_best: bool = False) -> None:
+        """Save after an epoch (LAVIS's name)."""
+        self._save("best" if is_best else cur_epoch)
+
+    def _save(self, name: int | str) -> None:
+        """Write a checkpoint, all processes together."""
+        continuing.save(
+            self.checkpoints,
+            name,
+            model=self.bare_model,
+            config=self.config.to_dict(),
+            progress=self.progress,
+            data=self.training_data,
+            optimizer=self.optimizer,
+            scaler=self.scaler,
+            schedule=self.settings.lr_sched,
+        )
+
+    def _reload_best_model(self, model: nn.Module) -> nn.Module:
+        """Load the best checkpoint of this run; every trained parameter must be in it."""
+        load_model(self.checkpoints.path("best"), model)
+        return model
+
+    def _resume(self) -> None:
+        """Continue where `run.resume` says, if it says so.
+
+        Raises:
+            SamCheckpointError: The named file, or every file of this run's folder, cannot be continued from.
+        """
+        wanted, source = self.settings.resume or self.settings.resume_ckpt_path, None
+        if wanted == "auto":
+            source = continuing.first_that_loads(self.checkpoints, self._load_checkpoint)
+        elif wanted is not None:
+            self._load_checkpoint(wanted)
+            source = wanted
+        self.journal.mend()
+        if source is not None:
+            self.journal.write("resumed", step=self.progress.step, checkpoint=source)
+
+    def _load_checkpoint(self, url_or_filename: str) -> None:
+        """Continue from a checkpoint (a file; nothing is downloaded).
+
+        Raises:
+            SamCheckpointError: It is torn, damaged or of another run; the message names it.
+        """
+        self.progress, self._random = continuing.load(
+            url_or_filename, self.bare_model, self.optimizer, self.scaler, self.training_data
+        )
+        self.start_epoch = self.progress.epochs
+
+    def log_stats(self, stats: Mapping[str, Any], split_name: str, **further: Any) -> None:
+        """Append a line to `log.jsonl`: event "epoch" for the training split, "evaluation" for others."""
+        event = "epoch" if split_name == "train" else "evaluation"
+        self.journal.write(event, split=split_name, **further, **stats)
+
+    def log_config(self) -> None:
+        """Write the resolved configuration to the run's folder."""
+        if distributed.is_main_process():
+            path = self.output_dir / "config.yaml"
+            with writing(path):
+                write_text(path, OmegaConf.to_yaml(OmegaConf.create(self.config.to_dict())))

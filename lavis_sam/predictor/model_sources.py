@@ -1,0 +1,194 @@
+"""From a name or a path to a model: every kind of checkpoint, told apart by what it holds.
+
+    "tiny", "vicuna7b", "vicuna13b"     a packaged model type; its weights come from the config or the environment
+    an adapter's folder                 the trained layers over the base of its model type
+    an InstructBLIP folder              transformers' layout: InstructBLIP, and SAM's layers as training finds them
+    a checkpoint file                   of a training run of ours, or the authors'
+
+Files choose among what the package knows (model type, guidance, what is trained, text lengths); the paths that may
+stand in them are another machine's and are not followed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.memory import naming_samples
+from lavis_sam.models.guidance import unknown_key
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.trainable import select_trainable
+from lavis_sam.weights.adapters import is_adapter, read_adapter_config
+from lavis_sam.weights.builder import build_parts, load_weights
+from lavis_sam.weights.checkpoint_files import load_file
+from lavis_sam.weights.instructblip import CONFIG_FILE, InstructBlipFolder
+from lavis_sam.weights.locations import DEFAULT_MODEL_TYPE, MODEL_CONFIGS, llm_tokenizer_path
+
+# What a checkpoint of ours may say about the model that it belongs to.
+_TRUSTED_KEYS = ("trainable", "guidance", "max_txt_len", "max_output_txt_len", "prompt")
+
+
+def load_model(
+    source: str | Path,
+    *,
+    base: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device | None = None,
+    precision: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> SemanticAlignment:
+    """Build a model for evaluation, with its weights.
+
+    Args:
+        source: See the module.
+        base: InstructBLIP, where it is not where config and environment say: transformers' folder or LAVIS's file.
+        checkpoint: Trained layers over `source`: a checkpoint file or an adapter's folder.
+        device: Where to put it; by default the first GPU, or else the CPU.
+        precision: fp32, bf16 or fp16 for the frozen vision encoder and language model; by default the model type's.
+        settings: Further keys of the config's `model` node, such as {"guidance": {"context": "others"}}.
+
+    Raises:
+        SamConfigurationError: An unknown name or setting, a device that is not there, or too little memory.
+        SamCheckpointError: Files are missing, damaged or do not fit.
+    """
+    target = read_device(device)
+    config = model_config(source, base=base, checkpoint=checkpoint, precision=precision, settings=settings)
+    with naming_samples(
+        lambda: f"loading {source} to {target}",
+        "Take a smaller precision (bf16, fp16), another device, or close what else uses its memory; `lavis-sam doctor` "
+        "says how much the weights need.",
+    ):
+        model = SemanticAlignment(**build_parts(config))
+        select_trainable(model, config.trainable)
+        load_weights(model, config)
+        return model.eval().to(target)
+
+
+def model_config(
+    source: str | Path,
+    *,
+    base: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    precision: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> DictConfig:
+    """The `model` node of the config that describes what `load_model` builds; the arguments are those of `load_model`.
+
+    Raises:
+        SamConfigurationError: An unknown name or setting.
+        SamCheckpointError: A folder or file is none of the known kinds.
+    """
+    config = _config_of(str(source))
+    said: dict[str, Any] = {}
+    if checkpoint is not None:
+        said = _said_by(Path(checkpoint).expanduser())
+        model_type = said.pop("model_type", config.model_type)
+        if model_type != config.model_type:
+            raise SamConfigurationError(
+                f"{checkpoint} was trained over {model_type}, and {source} is {config.model_type}. Give the model that "
+                "it belongs to."
+            )
+        said["finetuned"] = str(checkpoint)
+    changes = {**said, **(settings or {})}
+    for key in changes:
+        if key not in config:
+            raise unknown_key("model", key, map(str, config))
+    if precision is not None:
+        changes["precision"] = precision
+    if base is not None:
+        changes["pretrained"] = str(base)
+    try:
+        config = OmegaConf.merge(config, changes)
+        if base is not None and Path(base).is_dir():
+            config = _with_sizes(config, InstructBlipFolder.read(base))
+        OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise SamConfigurationError(f"the settings of {source} do not make a model config: {error}") from error
+    return config
+
+
+def read_device(device: str | torch.device | None) -> torch.device:
+    """A device by its name; by default the first GPU, or else the CPU.
+
+    Raises:
+        SamConfigurationError: There is no such device here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise SamConfigurationError(f"device is {str(device)!r}; choose cpu, cuda or cuda:<number>.") from error
+    count = torch.cuda.device_count()
+    if found.type == "cuda" and (found.index or 0) >= count:
+        raise SamConfigurationError(
+            f"device is {str(device)!r}, but PyTorch {torch.__version__} sees {count} CUDA devices. Choose cpu, or "
+            "install a PyTorch that supports this GPU (`lavis-sam doctor` says more)."
+        )
+    return found
+
+
+def _config_of(source: str) -> DictConfig:
+    """The packaged config of a source, with what the source says about itself."""
+    if source in MODEL_CONFIGS:
+        return _packaged(source)
+    path = Path(source).expanduser()
+    if path.is_file() or (path.is_dir() and is_adapter(path)):
+        said = _said_by(path)
+        model_type = said.pop("model_type", DEFAULT_MODEL_TYPE)  # the authors' file says nothing
+        return OmegaConf.merge(_packaged(model_type), said, {"finetuned": str(path)})
+    if path.is_dir() and (path / CONFIG_FILE).is_file():
+        folder = InstructBlipFolder.read(path)
+        return _with_sizes(OmegaConf.merge(_packaged(_model_type(folder)), {"pretrained": str(path)}), folder)
+    known = ", ".join(MODEL_CONFIGS)
+    if path.is_dir():
+        raise SamCheckpointError(
+            f"{path}: neither an adapter (sam_adapter.safetensors) nor transformers' InstructBLIP (config.json) is in "
+            f"this folder. Give one of these, a checkpoint file, or one of {known}."
+        )
+    raise SamConfigurationError(
+        f"{source!r} is no packaged model type ({known}), and there is no such file or folder. Check the spelling."
+    )
+
+
+def _packaged(model_type: str) -> DictConfig:
+    return OmegaConf.load(MODEL_CONFIGS[model_type]).model
+
+
+def _model_type(folder: InstructBlipFolder) -> str:
+    """The packaged model type of a folder, by the width of its language model; InstructBLIP's own where none fits."""
+    widths = {_packaged(name).sizes.language.width: name for name in MODEL_CONFIGS}
+    return widths.get(folder.llm_config.hidden_size, DEFAULT_MODEL_TYPE)
+
+
+def _said_by(path: Path) -> dict[str, Any]:
+    """What an adapter, or a checkpoint of ours, says about the model that it belongs to; the authors' says nothing."""
+    if path.is_dir():
+        adapter = read_adapter_config(path)
+        return {"model_type": adapter.model_type, **adapter.model_settings()}
+    content = load_file(path)
+    config = content.get("config") if isinstance(content, dict) else None
+    node = config.get("model") if isinstance(config, dict) else None
+    said = {key: node[key] for key in ("model_type", *_TRUSTED_KEYS) if key in node} if isinstance(node, dict) else {}
+    if said.get("model_type", DEFAULT_MODEL_TYPE) not in MODEL_CONFIGS:
+        raise SamCheckpointError(
+            f"{path}: its model_type is {said['model_type']!r}; one of {', '.join(MODEL_CONFIGS)} is wanted. It was "
+            "made by another version of lavis_sam."
+        )
+    return said
+
+
+def _with_sizes(config: DictConfig, folder: InstructBlipFolder) -> DictConfig:
+    """The config with the sizes of an InstructBLIP folder; interaction layers beyond its depth become its last."""
+    tokenizer = LlamaSentencePieceTokenizer.from_folder(llm_tokenizer_path(config, folder))
+    layers = folder.q_former.layers
+    guidance = {
+        key: min(int(config.guidance[key] or layers), layers) for key in ("layer_l", "layer_k")
+    }  # fmt: skip
+    return OmegaConf.merge(config, {"sizes": asdict(folder.sizes(len(tokenizer))), "guidance": guidance})

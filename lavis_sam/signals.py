@@ -1,0 +1,66 @@
+"""SIGTERM and SIGINT as a wish: the run ends at the next whole step, with a checkpoint."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class RunStopped(Exception):  # noqa: N818 - not an error
+    """The run was asked to end and all its processes have agreed to."""
+
+
+class StopRequest:
+    """While its block runs, the first SIGTERM or SIGINT is kept here; a second one does what it always did.
+
+    Attributes:
+        name: The signal's name once there was one, else None.
+    """
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self._earlier: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        # Python gives handlers to the main thread alone; a runner in another thread has its owner's.
+        if threading.current_thread() is threading.main_thread():
+            self._earlier = {number: signal.signal(number, self._keep) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._give_back()
+
+    def _keep(self, number: int, frame: FrameType | None) -> None:
+        self.name = signal.Signals(number).name
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+        self._earlier = {}
+
+
+def ignore_signals_in_worker(worker: int = 0) -> None:
+    """For a data loading process: a terminal and SLURM signal it too, and it must live until the run has stopped.
+
+    SIGTERM from the parent ends it all the same. Python sends that one when it exits and then waits for the process:
+    were it deaf, an iterator that nobody has closed would keep the interpreter waiting for ever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # macOS: SIGTERM ends it, whoever sends it
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return
+    # A handler would not learn who has sent the signal; who waits for it does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _end_when_the_parent_says() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

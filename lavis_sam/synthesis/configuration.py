@@ -1,0 +1,289 @@
+"""The configuration of a run: a YAML file as plain, checked, frozen values.
+
+A file may name another as its `base` - a packaged one (`mmlink`) or a path relative to itself - and then holds only
+what differs. All problems of a file are reported in one message.
+"""
+
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.config.names import unknown_name
+from lavis_sam.config.values import problem_with
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.quality import SCORES, Limits
+from lavis_sam.synthesis.records import FORMS, KINDS
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "synthesis"
+DEFAULT_CONFIG = "mmlink"
+SPLITS = ("train", "held_out")
+# A base of a base of a base …: nobody means more than this, and a circle ends here.
+_LONGEST_CHAIN = 8
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Which implementation does a job, and how.
+
+    Attributes:
+        backend: A registered name, or "package.module:name" of a class or function that makes one.
+        options: Its keyword arguments.
+    """
+
+    backend: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageBackends:
+    """The implementation of every stage that has more than one."""
+
+    segment: Backend = Backend("u2netp")
+    background: Backend = Backend("templates")
+    inpaint: Backend = Backend("panoramas")
+    describe: Backend = Backend("templates")
+    refine: Backend = Backend("keep")
+    score: Backend = Backend("none")
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """What a finished image is."""
+
+    size: int = field(default=512, metadata={"help": "side in pixels", "minimum": 64, "maximum": 4096})
+    fill: int = field(default=127, metadata={"help": "grey of what is not painted yet", "minimum": 0, "maximum": 255})
+    format: str = field(default="jpeg", metadata={"help": "file format", "choices": ("jpeg", "png")})
+    quality: int = field(default=92, metadata={"help": "of a JPEG", "minimum": 50, "maximum": 100})
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How the work is cut; none of it changes what a sample looks like."""
+
+    attempts: int = field(default=12, metadata={"help": "tries at one place of the data set", "minimum": 1})
+    rounds: int = field(default=4, metadata={"help": "times that near duplicates are replaced", "minimum": 1})
+    part_size: int = field(default=16, metadata={"help": "samples that a worker makes at a time", "minimum": 1})
+    shard_size: int = field(default=256, metadata={"help": "samples in a tar shard", "minimum": 1})
+    keep_rejected: int = field(default=6, metadata={"help": "images kept for each reason", "minimum": 0})
+
+
+@dataclass(frozen=True)
+class SynthesisSettings:
+    """Everything that decides what a data set holds, but for its size and seed."""
+
+    form: str = field(default="pairs", metadata={"help": "what a sample is", "choices": FORMS})
+    split: str = field(default="train", metadata={"help": "which half of the world is used", "choices": SPLITS})
+    kinds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
+    sources: Mapping[str, Backend] = field(default_factory=dict)
+    use_source_masks: bool = field(default=False, metadata={"help": "trust a source's own masks, do not segment"})
+    stages: StageBackends = StageBackends()
+    images: ImageSettings = field(default=ImageSettings(), metadata={"key": "pictures"})
+    run: RunSettings = RunSettings()
+    quality: Mapping[str, Limits] = field(default_factory=dict)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], place: str = "the configuration") -> "SynthesisSettings":
+        """Check a whole configuration.
+
+        Args:
+            config: Plain mapping, such as `read_config` gives.
+            place: What error messages call it.
+
+        Raises:
+            SamConfigurationError: Every unknown name, wrong type and value out of range, in one message.
+        """
+        problems: list[str] = []
+        settings = _build(cls, config, "", problems)
+        if not problems:
+            problems.extend(_contradictions(settings))
+        if problems:
+            raise SamConfigurationError(f"{place}:\n" + "\n".join(f"  {problem}" for problem in problems))
+        return typing.cast(SynthesisSettings, settings)
+
+    @property
+    def image_count(self) -> int:
+        """Images of a sample."""
+        return {"pairs": 2, "groups": 5, "stories": 3, "changes": 2, "captions": 1}[self.form]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data under the keys of the YAML file, in which `images` is called `pictures`."""
+        return {_key(entry): dataclasses.asdict(self)[entry.name] for entry in dataclasses.fields(self)}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything in it."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode("utf-8")).hexdigest()
+
+    def with_kinds(self, kinds: typing.Sequence[str]) -> "SynthesisSettings":
+        """The same, with these kinds only; a kind that the file leaves out gets the weight 1.
+
+        Raises:
+            SamConfigurationError: An unknown kind, or none.
+        """
+        unknown = [unknown_name("kind", kind, KINDS, "--kinds") for kind in kinds if kind not in KINDS]
+        if unknown or not kinds:
+            raise SamConfigurationError(
+                "\n".join(unknown) or f"--kinds: found none; wanted some of {', '.join(KINDS)}."
+            )
+        weights = {kind: self.kinds.get(kind) or 1.0 for kind in KINDS if kind in kinds}
+        changed = dataclasses.replace(self, kinds=weights)
+        problems = list(_contradictions(changed))
+        if problems:
+            raise SamConfigurationError("--kinds: " + " ".join(problems))
+        return changed
+
+
+def read_config(name_or_path: str | Path = DEFAULT_CONFIG) -> dict[str, Any]:
+    """A configuration with its bases merged in.
+
+    Args:
+        name_or_path: A packaged configuration's name, or a YAML file.
+
+    Raises:
+        SamConfigurationError: No such file or name, no YAML, or bases that go in a circle.
+    """
+    chain: list[dict[str, Any]] = []
+    path = _config_path(str(name_or_path), Path())
+    while True:
+        config = _read_yaml(path)
+        base = config.pop("base", None)
+        chain.append(config)
+        if base is None:
+            break
+        if len(chain) == _LONGEST_CHAIN:
+            raise SamConfigurationError(f"{path}: base: more than {_LONGEST_CHAIN} files in a row; is it a circle?")
+        path = _config_path(str(base), path.parent)
+    merged: dict[str, Any] = {}
+    for config in reversed(chain):
+        merged = _merge(merged, config)
+    return merged
+
+
+def packaged_configs() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def _config_path(name: str, folder: Path) -> Path:
+    if not name.endswith((".yaml", ".yml")):
+        if name not in packaged_configs():
+            raise SamConfigurationError(unknown_name("configuration", name, packaged_configs(), "--config (or base)"))
+        return CONFIGS / f"{name}.yaml"
+    return folder / name
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except OSError as error:
+        raise SamConfigurationError(f"--config: {path} cannot be read ({error.strerror or error}).") from error
+    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise SamConfigurationError(f"--config: {path} is no YAML ({error}).") from error
+    if not isinstance(config, dict):
+        raise SamConfigurationError(f"--config: {path}: found a list, wanted a mapping.")
+    return {str(key): value for key, value in config.items()}
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings are merged, everything else is replaced; another backend does not inherit the options of the old one.
+
+    `kinds` says how often each kind occurs, so it is replaced as a whole too.
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        other_backend = isinstance(value, Mapping) and "backend" in value
+        if isinstance(old, dict) and isinstance(value, Mapping) and not other_backend and key != "kinds":
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _key(entry: dataclasses.Field[Any]) -> str:
+    """The YAML key of a field."""
+    return entry.metadata.get("key", entry.name)
+
+
+def _build(cls: Any, config: Any, place: str, problems: list[str]) -> Any:
+    """An instance of the settings class `cls`, or None where `config` is too wrong for one."""
+    if not isinstance(config, Mapping):
+        problems.append(f"{place}: found {config!r}, wanted a mapping.")
+        return None
+    fields = {_key(entry): entry for entry in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{place}.{key}" if place else str(key)
+        if key not in fields:
+            problems.append(unknown_name("key", key, fields, place or "top level"))
+        else:
+            entry = fields[key]
+            values[entry.name] = _value(value, hints[entry.name], entry.metadata, name, problems)
+    return cls(**values)
+
+
+def _value(value: Any, hint: Any, limits: Mapping[str, Any], place: str, problems: list[str]) -> Any:
+    if hint is Backend:
+        return _backend(value, place, problems)
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, place, problems)
+    if typing.get_origin(hint) in (dict, Mapping, typing.get_origin(Mapping[str, Any])):
+        return _mapping(value, typing.get_args(hint)[1], place, problems)
+    problem = problem_with(value, hint, limits)
+    if problem:
+        explanation = f" ({limits['help']})" if "help" in limits else ""
+        problems.append(f"{place}: found {value!r}, {problem}{explanation}.")
+        return None
+    return float(value) if hint is float else value
+
+
+def _mapping(value: Any, hint: Any, place: str, problems: list[str]) -> dict[str, Any]:
+    known = {"kinds": KINDS, "sources": KINDS, "quality": tuple(SCORES)}[place]
+    if not isinstance(value, Mapping):
+        problems.append(f"{place}: found {value!r}, wanted a mapping.")
+        return {}
+    built = {}
+    for key, item in value.items():
+        if key not in known:
+            problems.append(unknown_name("score" if place == "quality" else "kind", key, known, place))
+        elif hint is Limits:
+            # `mask.area: null` switches a packaged threshold off.
+            built[key] = _build(Limits, item if item is not None else {}, f"{place}.{key}", problems)
+        else:
+            limits = {"minimum": 0} if hint is float else {}
+            built[key] = _value(item, hint, limits, f"{place}.{key}", problems)
+    return built
+
+
+def _backend(value: Any, place: str, problems: list[str]) -> Backend | None:
+    """`{backend: name, option: value, …}`, or the name alone."""
+    if isinstance(value, str):
+        value = {"backend": value}
+    if not isinstance(value, Mapping) or not isinstance(value.get("backend"), str):
+        problems.append(f"{place}: found {value!r}, wanted {{backend: name, option: value, …}}.")
+        return None
+    return Backend(value["backend"], {str(key): item for key, item in value.items() if key != "backend"})
+
+
+def _contradictions(settings: SynthesisSettings) -> Iterator[str]:
+    """What no single value is to blame for."""
+    used = [kind for kind, weight in settings.kinds.items() if weight > 0]
+    if not used:
+        yield f"kinds: found no weight above 0, wanted one for some of {', '.join(KINDS)}."
+    for kind in used:
+        if kind not in settings.sources:
+            yield f"sources.{kind}: missing, and kinds.{kind} is {settings.kinds[kind]:g}."
+    if settings.form == "stories" and set(used) - {"characters"}:
+        yield f"kinds: found {', '.join(used)}; stories are told of characters only."
+    for name, limits in settings.quality.items():
+        if limits.min is not None and limits.max is not None and limits.min > limits.max:
+            yield f"quality.{name}: found min {limits.min:g} above max {limits.max:g}."

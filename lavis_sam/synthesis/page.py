@@ -1,0 +1,273 @@
+"""The HTML page about a data set: funnel, examples, rejections by reason, score histograms, diversity.
+
+One file, images inside, no scripts: it opens anywhere and can be sent to anybody.
+"""
+
+import base64
+import html
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lavis_sam.errors import SamDataError
+from lavis_sam.files import write_text
+from lavis_sam.synthesis.charts import bars, heat_map, histogram
+from lavis_sam.synthesis.dataset_writer import DUPLICATE_SCORE, REJECTIONS, SAMPLES, read_lines
+from lavis_sam.synthesis.duplicates import DuplicateIndex
+from lavis_sam.synthesis.quality import SCORES, Limits
+from lavis_sam.synthesis.work_folder import MANIFEST, WorkFolder
+
+_ACCEPTED_SHOWN = 6  # of each kind
+_REJECTED_SHOWN = 4  # of each reason
+_THUMBNAIL = 200
+_VALUES_SHOWN = 14
+_ALIKE_SHOWN = 4  # pairs of samples
+_GRID = 16
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } h3 { margin-bottom: .3rem; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 1rem; }
+.card { border: 1px solid #ddd; border-radius: 6px; padding: .6rem; max-width: 100%; }
+.card img { height: 150px; border-radius: 3px; margin-right: 4px; max-width: 100%; object-fit: contain; }
+.card p { margin: .3rem 0 0; max-width: 34rem; } .muted { color: #777; font-size: .85rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1rem 2rem; }
+figure { margin: 0; } figcaption { font-size: .85rem; color: #555; }
+"""
+
+
+def write_report(root: Path, path: Path) -> None:
+    """Write the page about the data set in `root` to `path`.
+
+    Raises:
+        SamDataError: `root` holds no finished data set.
+    """
+    folder = WorkFolder(root)
+    if not folder.is_finished:
+        raise SamDataError(f"{root}: no {MANIFEST}; wanted a finished data set of `lavis-sam synthesize`.")
+    manifest = folder.manifest()
+    gathered = _Gathered(read_lines(root / SAMPLES))
+    rejections = list(read_lines(root / REJECTIONS))
+    parts = [
+        _heading(manifest),
+        "<h2>Funnel</h2>" + _funnel(manifest),
+        "<h2>Accepted</h2>" + "".join(_accepted(root, kind, shown) for kind, shown in gathered.examples.items()),
+        "<h2>Rejected</h2>" + _rejected(root, manifest, rejections),
+        "<h2>Scores</h2>" + _scores(gathered, rejections, manifest),
+        "<h2>Diversity</h2>" + _diversity(gathered) + _alike(root, gathered),
+        "<h2>Sources and backends</h2>" + _sources(manifest),
+    ]
+    title = f"{manifest['accepted']} samples: {html.escape(root.resolve().name)}"
+    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
+    write_text(path, page + f"<h1>{title}</h1>" + "\n".join(parts) + "</html>\n")
+
+
+class _Gathered:
+    """What the page needs of all samples, in one pass."""
+
+    def __init__(self, samples: Iterable[Mapping[str, Any]]) -> None:
+        self.examples: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self.scores: dict[str, list[float]] = defaultdict(list)
+        self.attributes: dict[str, Counter[str]] = defaultdict(Counter)
+        self.scenes: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
+        self.instructions: Counter[str] = Counter()
+        self.positions: dict[str, np.ndarray] = {}
+        self.heights: dict[str, list[float]] = defaultdict(list)
+        self.files: dict[int, list[str]] = {}
+        self.alike: list[tuple[int, int, int]] = []
+        self._index = DuplicateIndex()
+        for sample in samples:
+            self._add(sample)
+
+    def _add(self, sample: Mapping[str, Any]) -> None:
+        if len(self.examples[sample["kind"]]) < _ACCEPTED_SHOWN:
+            self.examples[sample["kind"]].append(sample)
+        for name, values in sample["scores"].items():
+            self.scores[name].extend(values)
+        self._compare(sample)
+        self.answers[sample["output"]] += 1
+        self.instructions[sample["instruction"]] += 1
+        for name, value in sample["objects"][0]["attributes"].items():
+            self.attributes[f"{sample['kind']}: {name}"][value] += 1
+        for image in sample["pictures"]:
+            if image["background"]["scene"]:
+                self.scenes[image["background"]["scene"]] += 1
+            for thing in image["objects"]:
+                if thing["role"] == "main":
+                    self._place(sample["kind"], thing)
+
+    def _compare(self, sample: Mapping[str, Any]) -> None:
+        """Keep the few pairs (distance, slot, earlier slot) that are most alike."""
+        hashes = tuple(image["hash"] for image in sample["pictures"])
+        self.files[sample["slot"]] = [image["file"] for image in sample["pictures"]]
+        nearest, distance = self._index.nearest(hashes)
+        self._index.add(sample["slot"], hashes)
+        if nearest is not None:
+            self.alike = sorted([*self.alike, (distance, sample["slot"], nearest)])[:_ALIKE_SHOWN]
+
+    def _place(self, kind: str, thing: Mapping[str, Any]) -> None:
+        height, width = thing["mask"]["size"]
+        left, top, box_width, box_height = thing["box"]
+        x, y = (left + box_width / 2) / width, (top + box_height / 2) / height
+        grid = self.positions.setdefault(kind, np.zeros((_GRID, _GRID), int))
+        grid[min(_GRID - 1, max(0, int(y * _GRID))), min(_GRID - 1, max(0, int(x * _GRID)))] += 1
+        self.heights[kind].append(box_height / height)
+
+
+def _heading(manifest: Mapping[str, Any]) -> str:
+    run = manifest["run"]
+    settings = run["settings"]
+    return (
+        f"<p>{manifest['accepted']} of {run['num']} samples accepted from {manifest['tries']} tries; form "
+        f"<b>{html.escape(settings['form'])}</b>, split {html.escape(settings['split'])}, seed {run['seed']}, "
+        f"lavis_sam {html.escape(run['version'])}.</p>"
+    )
+
+
+def _funnel(manifest: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(stage)}<td class=number>{entry['entered']}<td class=number>{entry['passed']}"
+        f"<td class=number>{entry['entered'] - entry['passed']}"
+        for stage, entry in manifest["stages"].items()
+    )
+    kinds = "".join(
+        f"<tr><td>{html.escape(kind)}<td class=number>{entry['accepted']}<td class=number>{entry['rejected']}"
+        for kind, entry in manifest["kinds"].items()
+    )
+    chart = bars({stage: entry["passed"] for stage, entry in manifest["stages"].items()})
+    return (
+        f"{chart}<table><tr><th>stage<th>entered<th>passed<th>rejected{rows}</table>"
+        f"<h3>By kind</h3><table><tr><th>kind<th>accepted<th>rejected{kinds}</table>"
+    )
+
+
+def _accepted(root: Path, kind: str, samples: Iterable[Mapping[str, Any]]) -> str:
+    cards = []
+    for sample in samples:
+        images = "".join(_image(root, image["file"]) for image in sample["pictures"])
+        places = " · ".join(p["background"]["text"] for p in sample["pictures"] if p["background"]["text"])
+        cards.append(
+            f"<div class=card>{images}<p>{html.escape(sample['instruction'])}"
+            f"<p><b>{html.escape(sample['output'])}</b>"
+            f"<p class=muted>{html.escape(sample['id'])} {html.escape(places)}</div>"
+        )
+    return f"<h3>{html.escape(kind)}</h3><div class=cards>{''.join(cards)}</div>"
+
+
+def _rejected(root: Path, manifest: Mapping[str, Any], rejections: list[dict[str, Any]]) -> str:
+    if not rejections:
+        return "<p>Nothing was rejected.</p>"
+    parts = []
+    for reason, entry in manifest["rejections"].items():
+        kinds = ", ".join(f"{kind} {count}" for kind, count in entry["kinds"].items())
+        told = SCORES.get(reason, "an error")
+        parts.append(
+            f"<h3>{html.escape(reason)}: {entry['count']}</h3><p class=muted>{html.escape(told)}; stage "
+            f"{html.escape(entry['stage'])}; {html.escape(kinds)}</p>"
+        )
+        same = [rejection for rejection in rejections if rejection["reason"] == reason]
+        shown = sorted(same, key=lambda rejection: rejection["picture"] is None)[:_REJECTED_SHOWN]
+        cards = "".join(
+            f"<div class=card>{_image(root, rejection['picture'])}<p>{_judgement(rejection)}"
+            f"<p class=muted>{rejection['slot']:06d}, try {rejection['attempt']}</div>"
+            for rejection in shown
+        )
+        parts.append(f"<div class=cards>{cards}</div>")
+    return "".join(parts)
+
+
+def _judgement(rejection: Mapping[str, Any]) -> str:
+    limit = html.escape(str(rejection["limit"]))
+    return limit if rejection["value"] is None else f"{rejection['value']:g}, wanted {limit}"
+
+
+def _scores(gathered: _Gathered, rejections: list[dict[str, Any]], manifest: Mapping[str, Any]) -> str:
+    """A histogram a score: accepted values, and those that were rejected for it."""
+    limits = {name: Limits(**entry) for name, entry in manifest["run"]["settings"]["quality"].items()}
+    refused: dict[str, list[float]] = defaultdict(list)
+    for rejection in rejections:
+        if rejection["value"] is not None:
+            refused[rejection["reason"]].append(rejection["value"])
+    charts = []
+    for name, meaning in SCORES.items():
+        if gathered.scores.get(name) or refused.get(name):
+            limit = limits.get(name, Limits())
+            chart = histogram(gathered.scores.get(name, []), refused.get(name, []), limit.min, limit.max)
+            charts.append(f"<figure><b>{name}</b>{chart}<figcaption>{html.escape(meaning)}</figcaption></figure>")
+    legend = "<p class=muted>Blue: accepted; red: rejected for it; line: threshold.</p>"
+    return f"{legend}<div class=charts>{''.join(charts)}</div>"
+
+
+def _diversity(gathered: _Gathered) -> str:
+    total = sum(gathered.answers.values())
+    distances = gathered.scores.get(DUPLICATE_SCORE, [])
+    nearest = f"{min(distances):g} bits" if distances else "unknown"
+    parts = [
+        f"<p>{len(gathered.answers)} different answers and {len(gathered.instructions)} different instructions in "
+        f"{total} samples; the two most alike samples differ by {nearest} of 64.</p>"
+    ]
+    charts = [
+        f"<figure><b>where {html.escape(kind)} are</b>{heat_map(grid)}"
+        f"<figcaption>middles of the main objects; heights from {min(gathered.heights[kind]):.2f} to "
+        f"{max(gathered.heights[kind]):.2f} of the image</figcaption></figure>"
+        for kind, grid in gathered.positions.items()
+    ]
+    for name, counts in [("scenes", gathered.scenes), *sorted(gathered.attributes.items())]:
+        if counts:
+            shown = dict(counts.most_common(_VALUES_SHOWN))
+            more = f", {len(counts)} different values" if len(counts) > _VALUES_SHOWN else ""
+            charts.append(f"<figure><b>{html.escape(name)}</b>{more}{bars(shown)}</figure>")
+    return "".join(parts) + f"<div class=charts>{''.join(charts)}</div>"
+
+
+def _alike(root: Path, gathered: _Gathered) -> str:
+    """The accepted samples that are nearest to being near duplicates, side by side."""
+    if not gathered.alike:
+        return ""
+    cards = []
+    for distance, slot, earlier in gathered.alike:
+        strips = (
+            "".join(_image(root, file) for file in gathered.files[which]) + f"<p class=muted>{which:06d}</p>"
+            for which in (earlier, slot)
+        )
+        cards.append(f"<div class=card>{''.join(strips)}<p>{distance} bits apart</div>")
+    return f"<h3>Most alike</h3><div class=cards>{''.join(cards)}</div>"
+
+
+def _sources(manifest: Mapping[str, Any]) -> str:
+    rows = []
+    for kind, source in manifest["sources"].items():
+        left_out = (
+            ", ".join(f"{entry['count']} x {reason}" for reason, entry in source["left_out"].items()) or "nothing"
+        )
+        rows.append(
+            f"<tr><td>{html.escape(kind)}<td>{html.escape(source['name'])}<td>{html.escape(source['licence'])}"
+            f"<td>{html.escape(left_out)}"
+        )
+    backends = "".join(
+        f"<tr><td>{html.escape(job)}<td>{html.escape(name)}" for job, name in manifest["run"]["backends"].items()
+    )
+    return (
+        f"<table><tr><th>kind<th>source<th>licence<th>left out{''.join(rows)}</table>"
+        f"<h3>Backends</h3><table>{backends}</table>"
+    )
+
+
+def _image(root: Path, file: str | None) -> str:
+    """An image inside the page; nothing where there is no file (any more)."""
+    if file is None or not (root / file).is_file():
+        return ""
+    with Image.open(root / file) as image:
+        small = image.convert("RGB")
+    # Rejected examples are strips of several images: only their height is limited.
+    small.thumbnail((_THUMBNAIL * 6, _THUMBNAIL))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=82)
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode("ascii")}">'

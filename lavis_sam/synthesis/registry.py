@@ -1,0 +1,186 @@
+"""From names in the configuration to the parts of a pipeline. The only place that knows every backend."""
+
+import importlib
+import inspect
+import types
+import typing
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lavis_sam.config.names import unknown_name
+from lavis_sam.config.values import problem_with
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.configuration import Backend, SynthesisSettings
+from lavis_sam.synthesis.forms import Form
+from lavis_sam.synthesis.pipeline import Pipeline
+from lavis_sam.synthesis.protocols import Source, backend_versions
+from lavis_sam.synthesis.stages.background import BackgroundStage
+from lavis_sam.synthesis.stages.base import Stage
+from lavis_sam.synthesis.stages.composite import CompositeStage
+from lavis_sam.synthesis.stages.describe import DescribeStage
+from lavis_sam.synthesis.stages.inpaint import InpaintStage
+from lavis_sam.synthesis.stages.segment import SegmentStage
+from lavis_sam.synthesis.stages.write import WriteStage
+
+_HERE = "lavis_sam.synthesis"
+# Job -> name -> "module:factory". A factory's arguments are the backend's options.
+BACKENDS: Mapping[str, Mapping[str, str]] = {
+    "characters": {
+        "procedural": f"{_HERE}.sources.embedded:ProceduralCharacters",
+        "deepfashion_in_shop": f"{_HERE}.sources.deepfashion:in_shop",
+        "deepfashion_multimodal": f"{_HERE}.sources.deepfashion:multimodal",
+        "folder": f"{_HERE}.sources.folders:folder",
+    },
+    "furniture": {
+        "procedural": f"{_HERE}.sources.embedded:ProceduralFurniture",
+        "abo_spins": f"{_HERE}.sources.abo:abo_spins",
+        "folder": f"{_HERE}.sources.folders:folder",
+    },
+    "icons": {
+        "embedded": f"{_HERE}.sources.embedded:EmbeddedIcons",
+        "folder": f"{_HERE}.sources.folders:IconFolder",
+    },
+    "covers": {
+        "drawn": f"{_HERE}.sources.embedded:DrawnCovers",
+        "book_list": f"{_HERE}.sources.books:BookSource",
+    },
+    "segment": {
+        "u2netp": f"{_HERE}.backends.embedded:U2NetpSegmenter",
+        "exact": f"{_HERE}.stages.segment:ExactSegmenter",
+    },
+    "background": {"templates": f"{_HERE}.backends.embedded:TemplateBackgrounds"},
+    "inpaint": {"panoramas": f"{_HERE}.backends.embedded:PanoramaInpainter"},
+    "describe": {"templates": f"{_HERE}.backends.embedded:TemplateDescriber"},
+    "refine": {"keep": f"{_HERE}.stages.write:KeepRefiner"},
+    "score": {"none": ""},
+}
+FORM_CLASSES = {
+    "pairs": f"{_HERE}.forms.shared:SharedObject",
+    "groups": f"{_HERE}.forms.shared:SharedObject",
+    "stories": f"{_HERE}.forms.stories:Stories",
+    "changes": f"{_HERE}.forms.changes:Changes",
+    "captions": f"{_HERE}.forms.captions:Captions",
+}
+# Of the groups that a source set aside, so many are named in the manifest.
+_NAMED_LEFT_OUT = 5
+
+
+class Assembly:
+    """The parts that a configuration names. Heavy backends load their weights at the first call, not here."""
+
+    def __init__(self, settings: SynthesisSettings) -> None:
+        """Build all parts.
+
+        Raises:
+            SamConfigurationError: Unknown names and options, missing packages, folders or files.
+        """
+        self._settings = settings
+        context = {"split": settings.split}
+        # Companions may be of a kind that no sample is about, so every configured source is there.
+        self.sources: dict[str, Source] = {
+            kind: make(kind, backend, {**context, "kind": kind}, f"sources.{kind}")
+            for kind, backend in settings.sources.items()
+        }
+        self.backends = {
+            job: made
+            for job in ("segment", "background", "inpaint", "describe", "refine", "score")
+            if (made := make(job, getattr(settings.stages, job), context, f"stages.{job}")) is not None
+        }
+
+    def pipeline(self) -> Pipeline:
+        """The stages in order."""
+        settings, backends = self._settings, self.backends
+        form: Form = _resolve(FORM_CLASSES[settings.form], "form")(settings.form, settings.image_count)
+        # Looking for more salient objects costs as much as segmenting; it is done when its score is judged.
+        limits = settings.quality.get("background.extra_salient")
+        look_again = limits is not None and limits.max is not None
+        stages: list[Stage] = [
+            SegmentStage(backends["segment"], use_source_masks=settings.use_source_masks),
+            CompositeStage(settings.images.size, settings.images.fill),
+            BackgroundStage(backends["background"]),
+            InpaintStage(
+                backends["inpaint"],
+                fill=settings.images.fill,
+                segmenter=backends["segment"] if look_again else None,
+                scorer=backends.get("score"),
+            ),
+            DescribeStage(backends["describe"]),
+            WriteStage(form, backends["refine"]),
+        ]
+        return Pipeline(form, self.sources, stages, settings.quality)
+
+    def versions(self) -> dict[str, str]:
+        """Job -> name and version."""
+        return backend_versions(
+            {**{f"source {kind}": source for kind, source in self.sources.items()}, **self.backends}
+        )
+
+    def source_records(self) -> dict[str, Any]:
+        """What the run's manifest says of the sources."""
+        records = {}
+        for kind, source in self.sources.items():
+            reasons: Counter[str] = Counter()
+            named: dict[str, list[str]] = {}
+            for entry in source.left_out():
+                reasons[entry.reason] += 1
+                if len(named.setdefault(entry.reason, [])) < _NAMED_LEFT_OUT:
+                    named[entry.reason].append(entry.id)
+            left_out = {reason: {"count": count, "such as": named[reason]} for reason, count in sorted(reasons.items())}
+            records[kind] = {"name": source.name, "licence": source.licence, "left_out": left_out}
+        return records
+
+
+def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> Any:
+    """The backend that the configuration names; None for the job's "none".
+
+    Args:
+        job: A key of `BACKENDS`.
+        backend: Name and options.
+        context: Arguments that a factory gets if it takes them.
+        place: The configuration key, for messages.
+
+    Raises:
+        SamConfigurationError: An unknown name, options that are unknown, missing or of another type, or a package that
+            is not installed.
+    """
+    path = backend.backend if ":" in backend.backend else BACKENDS[job].get(backend.backend)
+    if path is None:
+        raise SamConfigurationError(unknown_name("backend", backend.backend, BACKENDS[job], f"{place}.backend"))
+    if not path:
+        return None
+    factory = _resolve(path, place)
+    known = inspect.signature(factory).parameters
+    problems = [unknown_name("option", option, known, place) for option in backend.options if option not in known]
+    missing = [
+        name
+        for name, parameter in known.items()
+        if parameter.default is parameter.empty and name not in backend.options and name not in context
+    ]
+    problems += [f"{place}.{name}: missing; {backend.backend} needs it." for name in missing]
+    for option, value in backend.options.items():
+        wanted = known[option].annotation if option in known else None
+        if _is_plain(wanted) and (wrong := problem_with(value, wanted, {})):
+            problems.append(f"{place}.{option}: found {value!r}, {wrong}.")
+    if problems:
+        raise SamConfigurationError("\n".join(problems))
+    fitting = {name: value for name, value in context.items() if name in known}
+    return factory(**{**fitting, **backend.options})
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Whether it is a type that a YAML file has values of; what else a factory may want it checks itself."""
+    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return all(kind in (str, int, float, bool, type(None)) for kind in kinds)
+
+
+def _resolve(path: str, place: str) -> Callable[..., Any]:
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise SamConfigurationError(f"{place}: {path} cannot be imported ({error}).") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise SamConfigurationError(f"{place}: {module_name} has no {name!r} that can be called.")
+    return found

@@ -1,0 +1,186 @@
+"""The folder of a run while it runs: what it is, which parts are finished, and the images.
+
+    DIR/work/run.json         what is being made; a resumed run has to be the same
+    DIR/work/lock             held while a process works in the folder
+    DIR/work/parts/R-N.jsonl  the outcomes of part N of round R, written last: it exists only when its images do
+    DIR/work/rejected/        images of rejected tries
+    DIR/images/               the images, where they stay
+
+When the data set is complete, the folder `work` is removed and `manifest.json` says that all is there.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.files import to_json, write_json, write_text
+
+MANIFEST = "manifest.json"
+_FOLDERS = 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one place of the data set in one round.
+
+    Attributes:
+        slot: The place.
+        kind: Its kind.
+        sample: Its line for samples.jsonl, or None when all tries were rejected.
+        rejections: The rejected tries before it.
+        next_attempt: The number of the try that would follow.
+    """
+
+    slot: int
+    kind: str
+    sample: dict[str, Any] | None
+    rejections: tuple[dict[str, Any], ...]
+    next_attempt: int
+
+
+class WorkFolder:
+    """Everything that is read and written under DIR while a run is going on."""
+
+    def __init__(self, root: Path) -> None:
+        """Look at a folder, without touching it."""
+        self.root = root
+        self.work = root / "work"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a complete data set is there."""
+        return (self.root / MANIFEST).is_file()
+
+    def manifest(self) -> dict[str, Any]:
+        """The finished data set's manifest.
+
+        Raises:
+            SamDataError: It is missing or damaged.
+        """
+        return _read_object(self.root / MANIFEST)
+
+    @contextmanager
+    def opened(self, identity: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
+        """Claim the folder for a run.
+
+        Args:
+            identity: All that decides what is made.
+            resume: Go on with what is there.
+
+        Raises:
+            SamConfigurationError: The folder is in use, holds something else, or another run with other settings.
+        """
+        self._check(identity, resume=resume)
+        self.work.mkdir(parents=True, exist_ok=True)
+        with (self.work / "lock").open("w") as lock:
+            _lock(lock, self.root)
+            if not (self.work / "run.json").is_file():
+                write_json(self.work / "run.json", identity)
+            self._sweep()
+            yield
+
+    def _check(self, identity: Mapping[str, Any], *, resume: bool) -> None:
+        found = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
+        if not found:
+            return
+        if not (self.work.is_dir() or self.is_finished):
+            raise SamConfigurationError(f"{self.root}: found {found[0]!r} and more, wanted a new or an empty folder.")
+        if not resume:
+            state = "a finished data set" if self.is_finished else "an unfinished run"
+            raise SamConfigurationError(f"{self.root}: holds {state}. Add --resume, or give another --out.")
+        path = self.work / "run.json"
+        before = _read_object(self.root / MANIFEST)["run"] if self.is_finished else None
+        before = _read_object(path) if before is None and path.is_file() else before
+        different = list(_differences(before, json.loads(to_json(identity)))) if before is not None else []
+        if different:
+            raise SamConfigurationError(
+                f"{self.root}: cannot resume, it was begun with other settings:\n  " + "\n  ".join(different)
+            )
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half-written; nobody else writes here while the lock is held."""
+        for path in [*self.root.glob(".*.tmp"), *self.root.glob("[!.]*/**/.*.tmp")]:
+            path.unlink(missing_ok=True)
+
+    def image_file(self, slot: int, index: int, suffix: str) -> str:
+        """Path of a sample's image, relative to the data set."""
+        return f"images/{slot // _FOLDERS:03d}/{slot:06d}_{index + 1}.{suffix}"
+
+    def rejected_file(self, reason: str, slot: int, attempt: int) -> str:
+        """Path of a rejected try's image, relative to the data set while the run is going on."""
+        return f"work/rejected/{reason}/{slot:06d}_{attempt:03d}.jpg"
+
+    def part_path(self, key: str) -> Path:
+        """The file that holds a part's outcomes."""
+        return self.work / "parts" / f"{key}.jsonl"
+
+    def write_part(self, key: str, outcomes: list[Outcome]) -> None:
+        """Declare a part finished."""
+        lines = [
+            to_json({**outcome.__dict__, "rejections": list(outcome.rejections)}, indent=None) for outcome in outcomes
+        ]
+        write_text(self.part_path(key), "".join(line + "\n" for line in lines))
+
+    def has_part(self, key: str, slots: tuple[int, ...]) -> bool:
+        """Whether a part is finished and whole; a damaged one is removed, so that it is made again."""
+        if not self.part_path(key).is_file():
+            return False
+        with suppress(SamDataError):
+            outcomes = self.read_part(key)
+            files = [p["file"] for o in outcomes if o.sample is not None for p in o.sample["pictures"]]
+            if tuple(outcome.slot for outcome in outcomes) == slots and all((self.root / f).is_file() for f in files):
+                return True
+        self.part_path(key).unlink()
+        return False
+
+    def read_part(self, key: str) -> list[Outcome]:
+        """A finished part's outcomes.
+
+        Raises:
+            SamDataError: The file is damaged.
+        """
+        path = self.part_path(key)
+        try:
+            records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            return [Outcome(**{**record, "rejections": tuple(record["rejections"])}) for record in records]
+        except (ValueError, TypeError, KeyError) as error:
+            raise SamDataError(f"{path}: damaged ({error}); remove it and run again with --resume.") from error
+
+    def remove_work(self) -> None:
+        """The last step: the data set is complete."""
+        shutil.rmtree(self.work)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SamDataError(f"{path}: cannot be read ({error}); wanted what `lavis-sam synthesize` wrote.") from error
+    if not isinstance(found, dict):
+        raise SamDataError(f"{path}: found a {type(found).__name__}, wanted an object.")
+    return found
+
+
+def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from _differences(before.get(key), now.get(key), f"{place}.{key}" if place else key)
+    elif before != now:
+        yield f"{place}: {before!r} before, {now!r} now"
+
+
+def _lock(file: IO[str], root: Path) -> None:
+    """Held until the file is closed or the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # a system without it has no such lock, and its users look after themselves
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise SamConfigurationError(f"{root}: another process is working in this folder; wait for it.") from error

@@ -1,0 +1,242 @@
+"""Checkpoints of a run: what was trained, and everything that continuing exactly needs."""
+
+import logging
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.weights.checkpoints import (
+    load_checked,
+    load_file,
+    save_checkpoint,
+    trainable_state_dict,
+    trained_checkpoint,
+)
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"checkpoint_(\d+)(?:_step(\d+))?\.pth")
+_NEEDED = ("optimizer", "progress")
+
+
+@dataclass
+class Progress:
+    """How far a run is, and the best it has seen.
+
+    Attributes:
+        epochs: Whole epochs trained.
+        validated: Whole epochs validated.
+        step: Optimizer steps of the run so far, skipped ones included.
+        skipped_steps: Steps without a finite loss or gradient, which changed nothing.
+        bad_samples: Training samples left out because of their files; run.max_bad_samples limits them.
+        damaged_samples: Samples of shards left out because they are damaged; nothing limits them.
+        best_metric: The highest `agg_metrics` of a validation; None before the first (0 is a value like any).
+        best_epoch: The epoch that reached it.
+        sums: Of the epoch under way: `loss` (summed over target tokens), `target_tokens`, `samples`, `steps`,
+            `seconds`.
+    """
+
+    epochs: int = 0
+    validated: int = 0
+    step: int = 0
+    skipped_steps: int = 0
+    bad_samples: int = 0
+    damaged_samples: int = 0
+    best_metric: float | None = None
+    best_epoch: int | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a checkpoint gives back besides what it puts into model, optimizer and scaler.
+
+    Attributes:
+        progress: How far the run was.
+        data: Each process's place in the training data.
+        random: Each process's random generators (see `randomness.capture`).
+    """
+
+    progress: Progress
+    data: Sequence[Mapping[str, Any]] = ()
+    random: Sequence[dict[str, Any]] = ()
+
+
+class RunCheckpoints:
+    """The checkpoint files of one run's folder.
+
+    `checkpoint_<epoch>.pth` after an epoch, `checkpoint_<epoch>_step<n>.pth` within one, after n steps of the run, and
+    `checkpoint_best.pth`.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        """Name the folder and how many of the last files stay."""
+        self.folder, self.keep = folder, keep
+
+    def path(self, name: int | str) -> Path:
+        """File of an epoch, of "best", or of "<epoch>_step<n>"."""
+        return self.folder / f"checkpoint_{name}.pth"
+
+    def newest_first(self) -> list[Path]:
+        """All files but the best, whole or not, the one that got farthest first."""
+        found = []
+        for path in self.folder.glob("checkpoint_*.pth"):
+            if match := _NAME.fullmatch(path.name):
+                epoch, step = match.groups()
+                found.append((int(epoch), float("inf") if step is None else int(step), path))
+        return [path for *_, path in sorted(found, reverse=True)]
+
+    def save(
+        self,
+        name: int | str,
+        *,
+        model: nn.Module,
+        config: Mapping[str, Any],
+        state: RunState,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None,
+        scheduler: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write a checkpoint atomically; then drop the files that are no longer among the last ones.
+
+        Raises:
+            SamCheckpointError: The state could not be loaded again, or the disk is full or read-only; the files that
+                were there still are.
+        """
+        path = self.path(name)
+        content = trained_checkpoint(
+            model,
+            config,
+            optimizer=optimizer.state_dict(),
+            scaler=scaler.state_dict() if scaler is not None else None,
+            scheduler=dict(scheduler or {}),
+            progress=vars(state.progress).copy(),
+            data=list(state.data),
+            random=list(state.random),
+        )
+        try:
+            save_checkpoint(path, content)
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, SamCheckpointError):
+                raise
+            # torch's writer reports a full disk as a RuntimeError of its own.
+            raise SamCheckpointError(
+                f"{path}: the checkpoint cannot be written ({error}). Earlier ones are as they were; make room or name "
+                "another run.output_dir, and continue with run.resume=auto."
+            ) from error
+        logger.info("checkpoint: %s", path)
+        if name != "best":
+            for old in self.newest_first()[self.keep :]:
+                if old != path:
+                    old.unlink()
+        return path
+
+    def remove_leftovers(self) -> None:
+        """Remove the unfinished files of a run that was killed while it wrote."""
+        for path in self.folder.glob(".checkpoint_*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def check_whole(path: Path) -> None:
+    """Read a file's every byte: the archive's own checksums tell a torn or damaged one.
+
+    Raises:
+        SamCheckpointError: It is torn, damaged, or no checkpoint of a run; the message names it.
+    """
+    _run_content(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SamCheckpointError(f"{path}: this is no whole checkpoint ({error}).") from error
+    if damaged:
+        raise SamCheckpointError(f"{path}: its part {damaged!r} is damaged (checksum); use an earlier checkpoint.")
+
+
+def load_model(path: str | Path, model: nn.Module) -> None:
+    """Load the trained parameters of a checkpoint of this same configuration.
+
+    Raises:
+        SamCheckpointError: The file is damaged, or its parameters are not exactly those that this model trains.
+    """
+    _load_model(path, model, _content(path))
+
+
+def load_run(
+    path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None
+) -> RunState:
+    """Load everything that continuing needs, or nothing.
+
+    Returns:
+        How far the run was, and the states that other parts restore.
+
+    Raises:
+        SamCheckpointError: The file is damaged, no checkpoint of a run, or of another configuration.
+    """
+    content = _run_content(path)
+    try:
+        progress = Progress(**content["progress"])
+        _check_optimizer(optimizer, content["optimizer"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SamCheckpointError(
+            f"{path}: its optimizer state does not fit this run ({error}). Continue with the configuration that the "
+            "checkpoint was made with."
+        ) from error
+    _load_model(path, model, content)
+    # Copies: the file's own tensors are mapped from the disk.
+    optimizer.load_state_dict(_copied(content["optimizer"]))
+    if scaler is not None and content.get("scaler"):
+        scaler.load_state_dict(content["scaler"])
+    return RunState(progress, content.get("data", ()), _copied(content.get("random", ())))
+
+
+def _run_content(path: str | Path) -> dict[str, Any]:
+    content = _content(path)
+    missing = [key for key in _NEEDED if key not in content]
+    if missing:
+        raise SamCheckpointError(
+            f"{path}: {', '.join(missing)} missing, so this is no checkpoint of a run that can be continued. To start "
+            "from its weights, give it as model.finetuned."
+        )
+    return content
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    content = load_file(path)
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise SamCheckpointError(f"{path}: found no `model` entry, wanted a checkpoint that runner_sam wrote.")
+    return content
+
+
+def _load_model(path: str | Path, model: nn.Module, content: dict[str, Any]) -> None:
+    load_checked(model, content["model"], provides=tuple(trainable_state_dict(model)), source=str(path))
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Raise a ValueError if the state's groups or moments have other sizes than the optimizer's parameters."""
+    groups, parameters = state["param_groups"], [p for group in optimizer.param_groups for p in group["params"]]
+    found = [len(group["params"]) for group in groups]
+    wanted = [len(group["params"]) for group in optimizer.param_groups]
+    if found != wanted:
+        raise ValueError(f"found groups of {found} parameters, wanted {wanted}")
+    names = [name for group in groups for name in group["params"]]
+    for name, parameter in zip(names, parameters, strict=True):
+        for key in ("exp_avg", "exp_avg_sq"):
+            moment = state["state"].get(name, {}).get(key)
+            if moment is not None and moment.shape != parameter.shape:
+                raise ValueError(f"found a moment of shape {list(moment.shape)}, wanted {list(parameter.shape)}")
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(map(_copied, value)) if isinstance(value, list | tuple) else value

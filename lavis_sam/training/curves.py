@@ -1,0 +1,85 @@
+"""The curves of runs, out of their `log.jsonl`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lavis_sam.errors import SamDataError
+from lavis_sam.plotting import figure, save_png
+from lavis_sam.training.metric_log import read_journal
+
+_SIZE_INCHES = (9, 6)
+
+
+@dataclass
+class Curves:
+    """What a run's log says over its steps.
+
+    Attributes:
+        name: The run's folder.
+        loss: Step -> loss; of a step that a continued run made again, the last.
+        lr: Step -> learning rate.
+        validation: Steps made so far -> loss of a validation.
+    """
+
+    name: str
+    loss: dict[int, float] = field(default_factory=dict)
+    lr: dict[int, float] = field(default_factory=dict)
+    validation: dict[int, float] = field(default_factory=dict)
+
+
+def read_curves(path: Path) -> Curves:
+    """The curves of a run's folder, or of its `log.jsonl`.
+
+    Raises:
+        SamDataError: There is no such file, or no training step in it.
+    """
+    log = path / "log.jsonl" if path.is_dir() else path
+    curves, made = Curves(log.parent.name), 0
+    try:
+        for event in read_journal(log):
+            if event["event"] == "train" and isinstance(event.get("step"), int):
+                made = event["step"] + 1
+                curves.lr[event["step"]] = float(event["lr"])
+                if event.get("loss") is not None:
+                    curves.loss[event["step"]] = event["loss"]
+            elif event["event"] == "evaluation" and isinstance(event.get("epoch"), int):
+                curves.validation[made] = float(event["loss"])
+    except OSError as error:
+        raise SamDataError(f"{log}: cannot be read ({error.strerror}); wanted the folder of a run.") from error
+    if not curves.loss:
+        raise SamDataError(f"{log}: found no training step, wanted the log of a run that trained.")
+    return curves
+
+
+def draw_curves(runs: Sequence[Path], out: Path | None = None) -> Path:
+    """Draw the loss and the learning rate of runs over their steps.
+
+    Args:
+        runs: Folders of runs, or their `log.jsonl`.
+        out: The PNG; by default `curves.png` in the first run's folder.
+
+    Returns:
+        The PNG's path.
+
+    Raises:
+        SamDataError: A run has no log, or no step in it.
+        SamConfigurationError: matplotlib is not installed.
+    """
+    drawing = figure(*_SIZE_INCHES)
+    upper, lower = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    for run in runs:
+        curves = read_curves(run)
+        (line,) = upper.plot(*zip(*sorted(curves.loss.items()), strict=True), label=curves.name, linewidth=1)
+        lower.plot(*zip(*sorted(curves.lr.items()), strict=True), linewidth=1)
+        if curves.validation:
+            points = zip(*sorted(curves.validation.items()), strict=True)
+            upper.plot(*points, "o--", color=line.get_color(), label=f"{curves.name}, validation")
+    upper.set_ylabel("loss (mean over target tokens)")
+    lower.set_ylabel("learning rate")
+    lower.set_xlabel("optimizer step")
+    upper.legend()
+    first = runs[0] if runs[0].is_dir() else runs[0].parent
+    path = out or first / "curves.png"
+    save_png(drawing, path)
+    return path

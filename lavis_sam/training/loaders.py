@@ -1,0 +1,188 @@
+"""Data loaders whose order depends on (seed, epoch) alone, for any number of processes and workers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lavis_sam.datasets.mixture import Mixture
+from lavis_sam.datasets.sampler import EpochOrder, MixedOrder
+from lavis_sam.datasets.shards import DamagedSampleError
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.signals import ignore_signals_in_worker
+
+
+class GlobalBatchSampler(Sampler[list[int]]):
+    """Batches of one process, such that W processes of batch b see what one process of batch W * b sees.
+
+    Global batch g of an epoch is the g-th run of W * b indices of the epoch's order; process r takes every W-th
+    of them from the r-th. Nothing is dropped and nothing is repeated: the last global batch is smaller when the numbers
+    say so. A process that would get nothing of it is given one index that does not count; see `counts`.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        order: EpochOrder | None = None,
+    ) -> None:
+        """Set up epoch 0.
+
+        Args:
+            length: Samples of an epoch.
+            batch_size: b, samples in a batch of one process.
+            seed: Seed of the shuffle.
+            rank: r, this process.
+            world_size: W, the number of processes.
+            order: The indices of an epoch; by default those below `length`, each once, at random.
+
+        Raises:
+            SamDataError: `length` is 0.
+        """
+        if length < 1:
+            raise SamDataError("training split: found 0 samples, wanted at least one.")
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.order = order or MixedOrder([range(length)], seed)
+        self.epoch, self.first = 0, 0
+
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Choose the epoch whose order the next iteration has, and the global batch that it starts with."""
+        self.epoch, self.first = epoch, first
+
+    def __len__(self) -> int:
+        """Batches of an epoch; the same for all processes."""
+        return -(-self.length // (self.batch_size * self.world_size))
+
+    def counts(self, batch: int) -> bool:
+        """Whether this process has a share of global batch `batch`, or only an index that does not count."""
+        return batch * self.batch_size * self.world_size + self.rank < self.length
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The epoch's batches of this process, from global batch `first`."""
+        order = self.order(self.epoch)
+        size = self.batch_size * self.world_size
+        for batch in range(self.first, len(self)):
+            share = order[batch * size : (batch + 1) * size][self.rank :: self.world_size]
+            yield share or order[:1]
+
+
+def datasets_by_split(
+    datasets: Mapping[str, Mapping[str, Dataset]], splits: Sequence[str]
+) -> dict[str, dict[str, Dataset]]:
+    """{name: {split: data set}} -> {split: {name: data set}} for the wanted splits.
+
+    Raises:
+        SamConfigurationError: A wanted split that no data set has.
+    """
+    by_split: dict[str, dict[str, Dataset]] = {}
+    for split in splits:
+        by_split[split] = {name: parts[split] for name, parts in datasets.items() if split in parts}
+        if not by_split[split]:
+            found = {name: sorted(parts) for name, parts in datasets.items()}
+            raise SamConfigurationError(
+                f"run.*_splits: wants the split {split!r}, found {found}; name its annotations under "
+                "datasets.*.build_info.annotations, or remove it from run."
+            )
+    return by_split
+
+
+def collater_of(dataset: Any) -> Callable[[list[Any]], Any]:
+    """What makes a batch of a data set's samples: its `collater` if it has one, else PyTorch's default."""
+    return getattr(dataset, "collater", None) or torch.utils.data.default_collate
+
+
+def training_loader(datasets: Sequence[Any], sampler: GlobalBatchSampler, **options: Any) -> DataLoader:
+    """The loader over all training sets, joined; samples with unusable files are left out of their batch.
+
+    Args:
+        datasets: Map-style data sets; the first one's `collater` is used.
+        sampler: Over the mixture of them.
+        options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
+    """
+    return DataLoader(
+        _Guarded(Mixture(datasets)),
+        batch_sampler=sampler,
+        collate_fn=_GuardedCollate(collater_of(datasets[0])),
+        worker_init_fn=ignore_signals_in_worker,
+        # Otherwise making an iterator would draw from the run's own generator, as often as the run was continued.
+        generator=torch.Generator().manual_seed(sampler.seed),
+        **options,
+    )
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """In the place of a sample whose files cannot be used.
+
+    Attributes:
+        problem: Why.
+        tolerated: A damaged sample inside a shard is passed over however many there are.
+    """
+
+    problem: str
+    tolerated: bool = False
+
+
+class _Guarded(Dataset[Any]):
+    """A data set whose bad samples are `Unusable` instead of an error that ends a worker."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except (SamDataError, OSError) as error:
+            return Unusable(str(error), tolerated=isinstance(error, DamagedSampleError))
+
+
+class _GuardedCollate:
+    """Collates what is usable; the batch's `unusable` lists what was not, and only then is there such a key."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: Sequence[Any]) -> dict[str, Any]:
+        usable = [sample for sample in samples if not isinstance(sample, Unusable)]
+        unusable = [sample for sample in samples if isinstance(sample, Unusable)]
+        batch = dict(self.collate(usable)) if usable else {}
+        return batch | {"unusable": unusable} if unusable else batch
+
+
+def evaluation_loader(dataset: Any, batch_size: int, *, rank: int, world_size: int, **options: Any) -> DataLoader:
+    """The loader of this process's samples, rank, rank + W, …, in the data set's order.
+
+    Args:
+        dataset: A map-style data set.
+        batch_size: Samples in a batch.
+        rank: This process.
+        world_size: W, over how many processes the samples are split.
+        options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
+    """
+    indices = range(rank, len(dataset), world_size)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=indices,
+        collate_fn=collater_of(dataset),
+        worker_init_fn=ignore_signals_in_worker,
+        generator=torch.Generator().manual_seed(0),
+        **options,
+    )
+
+
+def set_draw(dataset: Any, *, seed: int, epoch: int) -> None:
+    """Give every data set inside `dataset` the seed and epoch of its random augmentation; others ignore it."""
+    inner = getattr(dataset, "dataset", None)
+    for part in (*getattr(dataset, "datasets", ()), *([inner] if inner is not None else [])):
+        set_draw(part, seed=seed, epoch=epoch)
+    if hasattr(dataset, "set_epoch"):
+        dataset.seed = seed
+        dataset.set_epoch(epoch)

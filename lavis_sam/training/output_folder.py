@@ -1,0 +1,87 @@
+"""The folder of a run: a new one, or the one to continue in."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from lavis_sam import distributed
+from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.training.checkpoints import RunCheckpoints
+from lavis_sam.training.metric_log import read_journal
+
+
+def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Path]:
+    """The folder of this run, the same for all processes: rank 0 chooses and makes it.
+
+    Args:
+        settings: `output_dir`, `job_id`, and `resume`, which may choose the run to continue.
+        name: The folder's name, if somebody gave one.
+
+    Returns:
+        Its name and its absolute path.
+
+    Raises:
+        SamConfigurationError: It cannot be made; on every process.
+    """
+    problem = None
+    if distributed.is_main_process():
+        try:
+            parent, name = Path(settings.output_dir), name or settings.job_id
+            if name is None and settings.resume == "auto":
+                name = unfinished_run(parent)
+            name = make_run_folder(parent, name)
+        except OSError as error:
+            problem = str(error)
+    name, problem = distributed.from_main((name, problem))
+    if problem:
+        raise SamConfigurationError(
+            f"run.output_dir: the folder {settings.output_dir!r} cannot be made or written ({problem}); "
+            "name another one."
+        )
+    return str(name), Path(os.path.abspath(os.path.expanduser(settings.output_dir))) / str(name)
+
+
+def make_run_folder(parent: Path, name: str | None) -> str:
+    """Make the folder of a run.
+
+    Args:
+        parent: `run.output_dir`.
+        name: The folder's name; it may exist. Without one: date and time, and a number when that is taken.
+
+    Returns:
+        The name.
+    """
+    parent = parent.expanduser()
+    if name:
+        (parent / name).mkdir(parents=True, exist_ok=True)
+        return name
+    parent.mkdir(parents=True, exist_ok=True)
+    now, number = datetime.now().strftime("%Y%m%d-%H%M%S"), 1
+    while True:
+        candidate = now if number == 1 else f"{now}-{number}"
+        try:
+            (parent / candidate).mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate
+
+
+def unfinished_run(parent: Path) -> str | None:
+    """The folder under `run.output_dir` whose run got a checkpoint last and did not finish; None without one."""
+    newest: tuple[float, str] | None = None
+    for folder in sorted(path for path in parent.expanduser().glob("*") if path.is_dir()):
+        checkpoints = RunCheckpoints(folder, keep=1).newest_first()
+        if not checkpoints or is_finished(folder):
+            continue
+        when = max(path.stat().st_mtime for path in checkpoints)
+        if newest is None or when > newest[0]:
+            newest = when, folder.name
+    return newest[1] if newest else None
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run in `folder` came to its end."""
+    journal = folder / "log.jsonl"
+    return journal.is_file() and any(event["event"] == "finished" for event in read_journal(journal))

@@ -1,0 +1,126 @@
+"""Saving and continuing a run, all its processes together: one writes, and what one meets all of them hear."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lavis_sam import distributed
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.training import rng_state as randomness
+from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, check_whole, load_run
+from lavis_sam.training.training_data import TrainingData
+
+logger = logging.getLogger(__name__)
+
+
+def save(
+    checkpoints: RunCheckpoints,
+    name: int | str,
+    *,
+    model: nn.Module,
+    config: Mapping[str, Any],
+    progress: Progress,
+    data: TrainingData,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler | None,
+    schedule: str,
+) -> None:
+    """Rank 0 writes what all processes tell it; they wait until the file is whole.
+
+    Raises:
+        SamCheckpointError: It cannot be written; on every process.
+    """
+    parts, problem = distributed.gather_on_main((data.state_dict(), randomness.capture())), None
+    if parts is not None:
+        try:
+            checkpoints.save(
+                name,
+                model=model,
+                config=config,
+                state=RunState(progress, [place for place, _ in parts], [states for _, states in parts]),
+                optimizer=optimizer,
+                scaler=scaler,
+                scheduler={"name": schedule, "lr": [group["lr"] for group in optimizer.param_groups]},
+            )
+        except SamCheckpointError as error:
+            problem = str(error)
+    _raise_everywhere(problem)
+
+
+def load(
+    path: str | Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler | None,
+    data: TrainingData,
+) -> tuple[Progress, dict[str, Any] | None]:
+    """Put a run back to where a checkpoint left it.
+
+    Returns:
+        Its progress, and the random states of this process (None if the run had another number of processes).
+
+    Raises:
+        SamCheckpointError: The file is torn, damaged or of another run; the message names it.
+    """
+    problem = None
+    if distributed.is_main_process():
+        try:
+            check_whole(Path(path))
+        except SamCheckpointError as error:
+            problem = str(error)
+    _raise_everywhere(problem)
+    state = load_run(path, model, optimizer, scaler)
+    rank, ranks = distributed.rank(), distributed.world_size()
+    if state.data:
+        try:
+            data.load_state_dict(state.data[rank if len(state.data) == ranks else 0])
+        except SamCheckpointError as error:
+            raise SamCheckpointError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise SamCheckpointError(f"{path}: its place in the training data is damaged ({error}).") from error
+    progress = state.progress
+    logger.info("continuing after step %d (%d whole epochs) of %s", progress.step, progress.epochs, path)
+    return progress, state.random[rank] if len(state.random) == ranks else None
+
+
+def first_that_loads(checkpoints: RunCheckpoints, load_one: Callable[[str], None]) -> str | None:
+    """Load the newest checkpoint of a folder that is whole and fits, passing over those that are not.
+
+    Args:
+        checkpoints: The folder's.
+        load_one: Loads a file or raises a SamCheckpointError.
+
+    Returns:
+        Its path; None if the folder has no checkpoint.
+
+    Raises:
+        SamCheckpointError: There are checkpoints, and none can be used; all are named with the reason.
+    """
+    if distributed.is_main_process():
+        checkpoints.remove_leftovers()
+    found = distributed.from_main([str(path) for path in checkpoints.newest_first()])
+    refused: list[str] = []
+    for path in found:
+        try:
+            load_one(path)
+        except SamCheckpointError as error:
+            refused.append(str(error))
+            logger.warning("refused: %s", error)
+        else:
+            return path
+    if refused:
+        raise SamCheckpointError(
+            "run.resume=auto: none of the checkpoints here can be continued from. Move them away, or name another "
+            "run.job_id.\n" + "\n".join(refused)
+        )
+    return None
+
+
+def _raise_everywhere(problem: str | None) -> None:
+    problem = distributed.from_main(problem)
+    if problem is not None:
+        raise SamCheckpointError(problem)

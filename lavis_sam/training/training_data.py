@@ -1,0 +1,291 @@
+"""The training batches of a process with a position that can be saved: map-style data sets, or one stream.
+
+Both give the same thing to the training loop: `Batch`es, `remaining`, `state_dict` and `load_state_dict`. The position
+is that of the batches handed out, whatever worker processes have read ahead.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from lavis_sam.datasets.sampler import training_order
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
+from lavis_sam.signals import ignore_signals_in_worker
+from lavis_sam.training.loaders import GlobalBatchSampler, Unusable, collater_of, set_draw, training_loader
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one forward pass gets.
+
+    Attributes:
+        samples: The batch.
+        counts: False for a stand-in: this process has no share of this global batch, but takes part in DDP's exchange.
+        unusable: Samples that were left out.
+    """
+
+    samples: dict[str, Any]
+    counts: bool = True
+    unusable: tuple[Unusable, ...] = ()
+
+
+class TrainingData(Protocol):
+    """What the training loop asks of its data."""
+
+    loader: DataLoader
+
+    @property
+    def remaining(self) -> int | None:
+        """Batches of this epoch still to come, the same for all processes; None when only the end will tell."""
+
+    def start(self, epoch: int, seed: int) -> None:
+        """Go to the beginning of an epoch, or to the loaded position within it."""
+
+    def next_batch(self) -> Batch:
+        """The next batch, or a stand-in when there is none."""
+
+    def stop(self) -> None:
+        """Let go of what reads ahead (worker processes, open files); the position stays."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position after the batches handed out."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take a position of `state_dict`; the next `start` goes there."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch; for a stream an estimate."""
+
+
+def build_training_data(
+    datasets: Sequence[Any],
+    *,
+    batch_size: int,
+    seed: int,
+    rank: int,
+    world_size: int,
+    batching: str = "shuffled",
+    **options: Any,
+) -> TrainingData:
+    """The training data of one process.
+
+    Args:
+        datasets: Map-style data sets, which are mixed (see `MixedOrder`); or a single stream.
+        batch_size: Samples in a batch of one process.
+        seed: Seed of the shuffle.
+        rank: This process.
+        world_size: The number of processes.
+        batching: "shuffled" or "bucketed"; see `training_order`.
+        options: Of `torch.utils.data.DataLoader`.
+
+    Raises:
+        SamConfigurationError: A stream beside another training set, an unknown batching or wrong ratios.
+        SamDataError: No sample.
+    """
+    if not any(isinstance(dataset, IterableDataset) for dataset in datasets):
+        order = training_order(datasets, global_batch=batch_size * world_size, seed=seed, batching=batching)
+        sampler = GlobalBatchSampler(len(order), batch_size, seed=seed, rank=rank, world_size=world_size, order=order)
+        return MapBatches(training_loader(datasets, sampler, **options), sampler)
+    if len(datasets) > 1:
+        raise SamConfigurationError(
+            f"datasets: found {len(datasets)} training sets, one of them a stream of shards; wanted a single stream. "
+            "Mix them in one data set's own configuration."
+        )
+    return StreamBatches(datasets[0], batch_size, rank=rank, world_size=world_size, **options)
+
+
+class MapBatches:
+    """Batches of map-style data sets, in the order of a `GlobalBatchSampler`."""
+
+    def __init__(self, loader: DataLoader, sampler: GlobalBatchSampler) -> None:
+        self.loader, self.sampler = loader, sampler
+        self.epoch, self.used = 0, 0
+        self._batches: Iterator[Any] = iter(())
+        self._last: dict[str, Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    @property
+    def remaining(self) -> int:
+        """Batches of this epoch still to come."""
+        return len(self.sampler) - self.used
+
+    def start(self, epoch: int, seed: int) -> None:
+        """See `TrainingData`."""
+        if epoch != self.epoch:
+            self.epoch, self.used = epoch, 0
+        self.sampler.set_epoch(epoch, self.used)
+        set_draw(self.loader.dataset, seed=seed, epoch=epoch)
+        self._batches = iter(self.loader) if self.remaining else iter(())
+
+    def next_batch(self) -> Batch:
+        """See `TrainingData`."""
+        samples = next(self._batches)
+        counts = self.sampler.counts(self.used)
+        self.used += 1
+        unusable = tuple(samples.pop("unusable", ()))
+        if not samples:
+            samples = _stand_in(self._last, [sample.problem for sample in unusable])
+            return Batch(samples, counts=False, unusable=unusable if counts else ())
+        self._last = samples
+        return Batch(samples, counts, unusable if counts else ())
+
+    def stop(self) -> None:
+        """See `TrainingData`."""
+        self._batches = iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `TrainingData`."""
+        return {"kind": "map", "epoch": self.epoch, "batches": self.used} | self._identity()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `TrainingData`.
+
+        Raises:
+            SamCheckpointError: The position is one in other data.
+        """
+        wanted = {"kind": "map"} | self._identity()
+        found = {key: state.get(key) for key in wanted}
+        if 0 < state.get("batches", 0) < len(self) and found != wanted:
+            raise SamCheckpointError(
+                f"the training data of the checkpoint are {found}, those of this run {wanted}: within an epoch, a run "
+                "continues only with the same samples, seed and global batch (batch_size_train x processes)."
+            )
+        self.epoch, self.used = int(state["epoch"]), int(state["batches"])
+
+    def _identity(self) -> dict[str, Any]:
+        sampler = self.sampler
+        return {
+            "samples": sampler.length,
+            "seed": sampler.seed,
+            "global_batch": sampler.batch_size * sampler.world_size,
+            "order": sampler.order.identity,
+        }
+
+
+class StreamBatches:
+    """Batches of a stream, an `IterableDataset` with `state_dict` and `load_state_dict`.
+
+    Each worker makes whole batches of its own samples and sends its stream's state with each; the states of the batches
+    handed out, and whose turn it is, are the position.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, *, rank: int, world_size: int, **options: Any) -> None:
+        if hasattr(dataset, "set_place"):
+            dataset.set_place(rank, world_size)
+        self.dataset, self.batch_size, self.world_size = dataset, batch_size, world_size
+        self.workers = max(1, options.get("num_workers", 0))
+        self.source = _BatchedStream(dataset, batch_size)
+        self.loader = DataLoader(
+            self.source,
+            batch_size=None,
+            worker_init_fn=ignore_signals_in_worker,
+            generator=torch.Generator().manual_seed(0),
+            **options,
+        )
+        self.epoch, self.used = 0, 0
+        self._states: list[Any] = [None] * self.workers
+        self._turn = 0
+        self._batches: Iterator[Any] = iter(())
+        self._last: dict[str, Any] | None = None
+
+    def __len__(self) -> int:
+        return max(1, -(-len(self.dataset) // (self.batch_size * self.world_size)))
+
+    @property
+    def remaining(self) -> None:
+        """Unknown: the streams of the processes end when they end."""
+        return None
+
+    def start(self, epoch: int, seed: int) -> None:
+        """See `TrainingData`."""
+        if epoch != self.epoch:
+            self.epoch, self.used, self._turn = epoch, 0, 0
+            self._states = [None] * self.workers
+        set_draw(self.dataset, seed=seed, epoch=epoch)
+        self.source.states, self.source.turn = self._states, self._turn
+        self._batches = (found for found in self.loader if found is not None)
+
+    def next_batch(self) -> Batch:
+        """See `TrainingData`."""
+        found = next(self._batches, None)
+        if found is None:
+            return Batch(_stand_in(self._last, ("the stream gave this process no sample",)), counts=False)
+        number, samples, self._states[number] = found
+        self._turn = (number + 1) % self.workers
+        self.used += 1
+        self._last = samples
+        return Batch(samples)
+
+    def stop(self) -> None:
+        """See `TrainingData`."""
+        self._batches = iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `TrainingData`."""
+        return {
+            "kind": "stream",
+            "epoch": self.epoch,
+            "batches": self.used,
+            "workers": list(self._states),
+            "turn": self._turn,
+            "batch_size": self.batch_size,
+            "world_size": self.world_size,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `TrainingData`.
+
+        Raises:
+            SamCheckpointError: The position is one in other data.
+        """
+        wanted = {
+            "kind": "stream",
+            "num_workers": self.workers,
+            "batch_size": self.batch_size,
+            "world_size": self.world_size,
+        }
+        found = {key: state.get(key) for key in wanted} | {"num_workers": len(state.get("workers", ()))}
+        if state.get("batches", 0) and found != wanted:
+            raise SamCheckpointError(
+                f"the training data of the checkpoint are {found}, those of this run {wanted}: within an epoch of a "
+                "stream, a run continues only with the same numbers of workers, processes and samples in a batch."
+            )
+        self.epoch, self.used = int(state["epoch"]), int(state["batches"])
+        self._states, self._turn = list(state["workers"]), int(state["turn"])
+
+
+class _BatchedStream(IterableDataset):
+    """In each worker: (worker's number, batch, the stream's state after it)."""
+
+    def __init__(self, dataset: Any, batch_size: int) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+        self.states: list[Any] = [None]
+        self.turn = 0
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any], Any] | None]:
+        info = get_worker_info()
+        number = info.id if info is not None else 0
+        if self.states[number] is not None:
+            self.dataset.load_state_dict(self.states[number])
+        if number < self.turn:
+            yield None  # the loader asks its workers in turn from the first on, and it is not this one's turn
+        collate = collater_of(self.dataset)
+        samples: list[Any] = []
+        for sample in self.dataset:
+            samples.append(sample)
+            if len(samples) == self.batch_size:
+                yield number, collate(samples), self.dataset.state_dict()
+                samples = []
+        if samples:
+            yield number, collate(samples), self.dataset.state_dict()
+
+
+def _stand_in(last: dict[str, Any] | None, problems: Sequence[str]) -> dict[str, Any]:
+    if last is None:
+        raise SamDataError("the first training batch has no usable sample: " + "; ".join(problems))
+    return last

@@ -1,0 +1,1 @@
+"""Weights: files in and out of a model. Nothing here imports LAVIS."""

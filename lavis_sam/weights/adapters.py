@@ -1,0 +1,203 @@
+"""Adapters: what was trained, as a folder that can be given away (17 MB for the real model).
+
+    sam_adapter.safetensors    SAM's layers, the projection, and the [PAD] rows
+    config.json                how they work: model type, guidance, text lengths; and the base that they belong to
+    README.md                  a model card
+
+The base is not in it. Its fingerprint is: a few numbers of each part, so that an adapter is never put on another Vicuna
+without a word. config.json may come from a stranger: it chooses among what this package knows, and names no path.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.files import write_json, write_safetensors, write_text
+from lavis_sam.weights.checkpoint_files import read_checkpoint, read_config
+from lavis_sam.weights.checkpoints import (
+    SAM_LAYERS,
+    LoadReport,
+    fill_pad_rows,
+    library_versions,
+    load_checked,
+    pad_rows,
+    trainable_state_dict,
+)
+from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint
+from lavis_sam.weights.locations import ADAPTER_FILES, MODEL_TYPES
+
+CONFIG_FILE, WEIGHTS_FILE = ADAPTER_FILES
+CARD_FILE = "README.md"
+FORMAT = "lavis_sam adapter"
+FORMAT_VERSION = 1
+PAD_PREFIX = "pad_rows."
+REMEDY = "Give a folder that `lavis-sam export --format adapter` made."
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What config.json says.
+
+    Attributes:
+        model_type: The packaged model type whose base it was trained over.
+        trainable: What was trained, see `lavis_sam.models.trainable`.
+        guidance: The `guidance` node.
+        max_txt_len: Longest instruction in tokens.
+        max_output_txt_len: Longest training target in tokens.
+        prompt: The instruction when a batch brings none.
+        base: Fingerprint of the base, see `lavis_sam.weights.fingerprints`.
+    """
+
+    model_type: str
+    trainable: str
+    guidance: Mapping[str, Any]
+    max_txt_len: int
+    max_output_txt_len: int
+    prompt: str
+    base: Mapping[str, str]
+
+    def model_settings(self) -> dict[str, Any]:
+        """What has to stand in the `model` node of a config that loads the adapter."""
+        return {key: value for key, value in asdict(self).items() if key not in ("model_type", "base")}
+
+
+def save_adapter(folder: str | Path, model: Any, *, model_type: str, trainable: str = "sam") -> Path:
+    """Write the trained layers of a model as an adapter; files of that name in the folder are replaced.
+
+    Args:
+        folder: The folder to make.
+        model: A `SemanticAlignment` with its base.
+        model_type: The packaged model type that the base belongs to.
+        trainable: The config's word for what was trained.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    trained = trainable_state_dict(model)
+    count = sum(tensor.numel() for tensor in trained.values())
+    config = AdapterConfig(
+        model_type=model_type,
+        trainable=trainable,
+        guidance=asdict(model.guidance),
+        max_txt_len=model.max_txt_len,
+        max_output_txt_len=model.max_output_txt_len,
+        prompt=model.prompt,
+        base=fingerprint(model),
+    )
+    rows = {f"{PAD_PREFIX}{name}": row for name, row in pad_rows(model).items()}
+    write_safetensors(folder / WEIGHTS_FILE, trained | rows, {"format": "pt", "made_by": FORMAT})
+    header = {"format": FORMAT, "format_version": FORMAT_VERSION, "trained_parameters": count}
+    write_json(folder / CONFIG_FILE, header | asdict(config) | {"versions": library_versions()})
+    write_text(folder / CARD_FILE, _card(config, count))
+    return folder
+
+
+def is_adapter(folder: str | Path) -> bool:
+    """Whether a folder is an adapter's, by its weights file."""
+    return (Path(folder) / WEIGHTS_FILE).is_file()
+
+
+def read_adapter_config(folder: str | Path) -> AdapterConfig:
+    """Read and check config.json of an adapter.
+
+    Raises:
+        SamCheckpointError: It is missing or damaged, of a newer format, or names a model type that is not packaged.
+    """
+    path = Path(folder) / CONFIG_FILE
+    values = read_config(path, REMEDY)
+    if values.get("format") != FORMAT:
+        raise SamCheckpointError(f"{path}: format is {values.get('format')!r}, {FORMAT!r} is wanted. {REMEDY}")
+    if values.get("format_version") != FORMAT_VERSION:
+        raise SamCheckpointError(
+            f"{path}: format_version is {values.get('format_version')!r}, this lavis_sam reads {FORMAT_VERSION}. "
+            "Install the version that the adapter was made with (`versions` in this file), or a newer one."
+        )
+    wanted = {
+        "model_type": str,
+        "trainable": str,
+        "guidance": dict,
+        "max_txt_len": int,
+        "max_output_txt_len": int,
+        "prompt": str,
+        "base": dict,
+    }
+    for key, kind in wanted.items():
+        if not isinstance(values.get(key), kind):
+            raise SamCheckpointError(
+                f"{path}: {key} is {values.get(key)!r}, a value of type {kind.__name__} is wanted."
+            )
+    if values["model_type"] not in MODEL_TYPES:
+        raise SamCheckpointError(
+            f"{path}: model_type is {values['model_type']!r}, one of {', '.join(MODEL_TYPES)} is wanted. The adapter "
+            "was made by another version of lavis_sam."
+        )
+    return AdapterConfig(**{key: values[key] for key in wanted})
+
+
+def load_adapter(model: Any, folder: str | Path) -> LoadReport:
+    """Load an adapter over a model that has its base.
+
+    Args:
+        model: A `SemanticAlignment` with the adapter's guidance.
+        folder: The adapter.
+
+    Returns:
+        What was filled.
+
+    Raises:
+        SamCheckpointError: A file is missing or damaged, or guidance, sizes or base are not those of its training.
+    """
+    config = read_adapter_config(folder)
+    source = f"{Path(folder) / WEIGHTS_FILE} (adapter)"
+    own = asdict(model.guidance)
+    other = [
+        f"{key} = {value!r}, not {own.get(key)!r}" for key, value in config.guidance.items() if own.get(key) != value
+    ]
+    if other:
+        raise SamCheckpointError(
+            f"{Path(folder) / CONFIG_FILE}: the adapter was trained with another model.guidance: {', '.join(other)}. "
+            "Give the model the adapter's guidance; SamPredictor.from_pretrained(folder) does."
+        )
+    state = read_checkpoint(Path(folder) / WEIGHTS_FILE)
+    rows = {name.removeprefix(PAD_PREFIX): state.pop(name) for name in list(state) if name.startswith(PAD_PREFIX)}
+    problems = compare_fingerprints(config.base, fingerprint(model))
+    if problems:
+        raise SamCheckpointError(
+            f"{Path(folder) / CONFIG_FILE}: the adapter was trained over another base; different are "
+            f"{', '.join(problems)}. Give the model the {config.model_type} weights that it belongs to "
+            "(`lavis-sam doctor` says what yours are)."
+        )
+    report = load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=source)
+    fill_pad_rows(model, rows, source)
+    return report
+
+
+def _card(config: AdapterConfig, count: int) -> str:
+    guidance = "\n".join(f"| `{key}` | `{value}` |" for key, value in config.guidance.items())
+    return f"""---
+library_name: lavis_sam
+tags: [image-to-text, multi-image, semantic-alignment]
+---
+# SAM adapter for `{config.model_type}`
+
+The trained layers ({count:,} parameters) of SAM, *Semantic Alignment for Multimodal Large Language Models* (Wu et al.,
+ACM MM 2024), as lavis_sam trains them. The base they stand on, InstructBLIP with its language model, is frozen and not
+in this folder.
+
+```python
+from lavis_sam import SamPredictor
+
+predictor = SamPredictor.from_pretrained("path/to/this/folder")
+print(predictor.caption(["one.jpg", "two.jpg"], "What do both images show?"))
+```
+
+| guidance | |
+|---|---|
+{guidance}
+
+Trained on, evaluated with, intended for: to be filled in by whoever publishes it. The licences of the base (Vicuna's
+and Llama's among them) also cover what is built on it.
+"""

@@ -1,0 +1,241 @@
+"""Finding weight files and reading them: .pth/.pt (never running what a pickle asks for) and .safetensors.
+
+Plain torch: nothing here knows the model. `lavis_sam.weights.checkpoints` puts what was read into one.
+"""
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lavis_sam.errors import SamCheckpointError
+
+# Where training programs put the weights inside their checkpoint: LAVIS, Lightning, DeepSpeed.
+_WRAPPERS = ("model", "state_dict", "module")
+_DATA_PARALLEL_PREFIX = "module."
+_SNIFFED_BYTES = 512
+_NAMES_SHOWN = 8
+_MAX_CONFIG_BYTES = 1 << 20
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """A file or folder with weights that the user has to provide.
+
+    Attributes:
+        path: What the config says: a path, or None or "" when it says nothing (then the environment variable counts).
+        config_key: The key that sets `path`, as the user writes it (`model.vit_weights`).
+        environment: The environment variable that sets it where the config does not.
+        description: What it is, for a reader who has to go and find it ("EVA ViT-g weights, eva_vit_g.pth").
+        contents: For a folder, the names it must hold; alternatives are separated by "|", `*` matches as in a shell.
+            Empty for a file.
+    """
+
+    path: str | os.PathLike[str] | None
+    config_key: str
+    environment: str
+    description: str
+    contents: tuple[str, ...] = ()
+
+    def resolve(self) -> Path | None:
+        """The path that the config, or else the environment variable, names; None when neither does."""
+        found = os.fspath(self.path) if self.path is not None else ""
+        found = found.strip() or os.environ.get(self.environment, "").strip()
+        return Path(os.path.expandvars(found)).expanduser() if found else None
+
+    def problem(self) -> str | None:
+        """What is wrong with it, in words that end before the remedy; None when it can be read."""
+        path = self.resolve()
+        if path is None:
+            return "not set"
+        if _ADDRESS.match(os.fspath(path)):
+            return f"{os.fspath(self.path or path)} is an address; download the file and give its path"
+        if not path.exists():
+            return f"{path.absolute()} does not exist"
+        if not os.access(path, os.R_OK):
+            return f"{path.absolute()} cannot be read (permissions)"
+        if not self.contents:
+            return f"{path.absolute()} is a folder, a file is wanted" if path.is_dir() else None
+        if not path.is_dir():
+            return f"{path.absolute()} is a file, a folder is wanted"
+        absent = [names for names in self.contents if not any(any(path.glob(name)) for name in names.split("|"))]
+        return f"{path.absolute()} has no {', no '.join(n.replace('|', ' or ') for n in absent)}" if absent else None
+
+    def remedy(self) -> str:
+        """What to do about a problem: get it, and where to put it or how to say where it is."""
+        path = self.resolve()
+        there = "put it there, or " if path is not None and not path.exists() and not _ADDRESS.match(str(path)) else ""
+        return f"{there}set {self.config_key} in the config or {self.environment} in the environment to its path"
+
+
+def require_files(sources: Iterable[WeightSource], *, hint: str = "") -> list[Path]:
+    """Check that every source is there, without touching the network.
+
+    Args:
+        sources: What the model needs.
+        hint: A further sentence for the message: where such files come from.
+
+    Returns:
+        The resolved paths, in the order of `sources`.
+
+    Raises:
+        SamCheckpointError: Some are not; one message lists all of them, each with the config key and the environment
+            variable that point to it.
+    """
+    sources = list(sources)
+    problems = [(source, problem) for source in sources if (problem := source.problem()) is not None]
+    if problems:
+        lines = [f"  - {source.description}: {problem}; {source.remedy()}" for source, problem in problems]
+        count = "1 file or folder" if len(lines) == 1 else f"{len(lines)} files or folders"
+        raise SamCheckpointError(
+            "\n".join([f"{count} that this model needs cannot be used:", *lines])
+            + f'\nNothing was downloaded. {hint} model_type="tiny" works offline and needs no files.'.replace("  ", " ")
+        )
+    return [path for source in sources if (path := source.resolve()) is not None]
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint file of any kind, on the CPU.
+
+    `{"model": …}` (LAVIS, our own), `{"state_dict": …}` and `{"module": …}` are unwrapped, and the prefix that
+    `DistributedDataParallel` leaves is taken off. The tensors are memory-mapped where the format allows: nothing is
+    read before it is copied, and the file must not be changed in place while they live.
+
+    Args:
+        path: A .pth or .pt file of any age, or a .safetensors file; the content counts, not the name.
+
+    Returns:
+        Parameter name -> tensor.
+
+    Raises:
+        SamCheckpointError: The file is missing, truncated, carries code instead of weights, or is no checkpoint.
+    """
+    path = Path(path)
+    state = load_file(path)
+    for wrapper in _WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+            break
+    if not isinstance(state, Mapping):
+        raise SamCheckpointError(
+            f"{path}: holds a {type(state).__name__}; a checkpoint is a dictionary of tensors, plain or under one of "
+            f"the keys {', '.join(_WRAPPERS)}. Save `model.state_dict()`, and give that file."
+        )
+    strange = [str(name) for name, value in state.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if strange or not state:
+        held = f"entries that are no tensors: {shorten(strange)}" if strange else "no entries"
+        raise SamCheckpointError(
+            f"{path}: {held}; a checkpoint is a dictionary of tensors, plain or under one of the keys "
+            f"{', '.join(_WRAPPERS)}. Save `model.state_dict()`, and give that file."
+        )
+    if all(name.startswith(_DATA_PARALLEL_PREFIX) for name in state):
+        return {name.removeprefix(_DATA_PARALLEL_PREFIX): tensor for name, tensor in state.items()}
+    return dict(state)
+
+
+def load_file(path: str | os.PathLike[str]) -> Any:
+    """Read whatever a checkpoint file holds, on the CPU: weights, optimizer state, configuration, numbers.
+
+    Args:
+        path: See `read_checkpoint`.
+
+    Returns:
+        The object that was saved; a dictionary of tensors for .safetensors.
+
+    Raises:
+        SamCheckpointError: See `read_checkpoint`.
+    """
+    path = Path(path)
+    start = read_start(path)
+    try:
+        is_archive = start.startswith(b"PK")  # torch >= 1.6; the only .pth format that can be mapped
+        if not is_archive and (start[8:9] == b"{" or path.suffix == ".safetensors"):
+            from safetensors.torch import load_file as load_safetensors
+
+            return load_safetensors(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols, of files that we did not write
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # The readers raise whatever their parser stumbled on (EOFError, KeyError, UnpicklingError, RuntimeError, …).
+        raise SamCheckpointError(f"{path}: {explain_failure(error)}") from error
+
+
+def read_config(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a configuration file in JSON that stands beside weights.
+
+    Args:
+        path: The file.
+        remedy: What an error tells the user to do.
+
+    Raises:
+        SamCheckpointError: It is missing, absurdly large, damaged, or holds no dictionary.
+    """
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, at most {_MAX_CONFIG_BYTES} make sense")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError(f"it holds a {type(config).__name__}, a dictionary is wanted")
+    except (OSError, ValueError, RecursionError) as error:
+        raise SamCheckpointError(f"{path}: no usable configuration in JSON ({error}). {remedy}") from error
+    return config
+
+
+def read_start(path: Path) -> bytes:
+    """The first bytes of a file that may be a checkpoint.
+
+    Raises:
+        SamCheckpointError: The file is missing, or is plainly something else (empty, a Git LFS pointer, a web page).
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_SNIFFED_BYTES)
+    except OSError as error:
+        reason = "is a folder, a file is wanted" if path.is_dir() else (error.strerror or str(error))
+        raise SamCheckpointError(f"{path}: {reason}. Give the path of a .pth, .pt or .safetensors file.") from error
+    text = start.lstrip().lower()
+    if not start:
+        found = "the file is empty"
+    elif text.startswith(b"version https://git-lfs"):
+        found = "this is a Git LFS pointer, not the weights it points to (`git lfs pull` fetches them)"
+    elif text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        found = "this is a web page, not weights (the download was answered with an error or a log-in page)"
+    else:
+        return start
+    raise SamCheckpointError(f"{path}: {found}. Fetch the file again.")
+
+
+def explain_failure(error: Exception) -> str:
+    """What a reader's exception means to a user, with the remedy."""
+    message = str(error)
+    if match := re.search(r"GLOBAL ([\w.]+)", message):
+        return (
+            f"the file asks Python to run {match[1]}, which weights never need, so nothing of it was loaded. If you "
+            "trust where it comes from, save its tensors alone in a file of their own; if not, delete it."
+        )
+    # torch puts a page of advice, some of it dangerous, before the words that matter.
+    _, _, words = message.rpartition("WeightsUnpickler error:")
+    lines = words.strip().splitlines()
+    first_line = lines[0] if lines else type(error).__name__
+    return (
+        f"this is no readable checkpoint: it is truncated, damaged or of another format ({first_line[:120]}). Compare "
+        "its size with the original's and fetch it again."
+    )
+
+
+def shorten(names: Iterable[str]) -> str:
+    """The first few of `names` in a line, and how many more there are."""
+    names = list(names)
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"

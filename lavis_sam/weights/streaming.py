@@ -1,0 +1,177 @@
+"""Weights that stay in their safetensors files until they are asked for, one tensor at a time.
+
+A base of 30 GB is never in memory twice: shapes and kinds come from the files' headers, so that everything can be
+checked before anything is read, and each tensor is let go as soon as the model has its own copy.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.weights.checkpoint_files import explain_failure, read_start
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+OLD_SINGLE_FILE = "pytorch_model.bin"
+OLD_INDEX_FILE = "pytorch_model.bin.index.json"
+MAX_INDEX_BYTES = 64 << 20
+KINDS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class TensorInFile:
+    """Where a tensor, or some of its rows, can be read.
+
+    Attributes:
+        path: The safetensors file.
+        name: Its name there.
+        shape: The shape of what `read` gives.
+        dtype: Its type.
+        first_row: The first row that is wanted; the number of rows is `shape[0]`.
+    """
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    first_row: int = 0
+
+    def rows(self, first: int, count: int) -> "TensorInFile":
+        """These rows of it alone."""
+        return replace(self, shape=(count, *self.shape[1:]), first_row=self.first_row + first)
+
+    def read(self) -> Tensor:
+        """The tensor. It may be a view of the mapped file, which is let go together with it.
+
+        Raises:
+            SamCheckpointError: The file has changed since its header was read.
+        """
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                if not self.shape:
+                    return file.get_tensor(self.name)
+                return file.get_slice(self.name)[self.first_row : self.first_row + self.shape[0]]
+        except Exception as error:  # the reader's own kinds of error
+            raise SamCheckpointError(f"{self.path}: {explain_failure(error)}") from error
+
+
+class StreamedTensors(Mapping[str, Tensor]):
+    """Name -> tensor, read anew from its file at every look; tensors that had to be made may stand among them."""
+
+    def __init__(self, entries: Mapping[str, TensorInFile | Tensor]) -> None:
+        self.entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Tensor:
+        entry = self.entries[name]
+        return entry if isinstance(entry, Tensor) else entry.read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def described(self) -> dict[str, Tensor]:
+        """Shapes and types of all tensors, as tensors on the meta device; nothing is read."""
+        return {
+            name: torch.empty(entry.shape, dtype=entry.dtype, device="meta") for name, entry in self.entries.items()
+        }
+
+
+def open_file(path: Path) -> dict[str, TensorInFile]:
+    """What a safetensors file holds, from its header.
+
+    Raises:
+        SamCheckpointError: The file is missing, truncated or no safetensors file.
+    """
+    read_start(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            return {
+                name: TensorInFile(path, name, tuple(part.get_shape()), KINDS[part.get_dtype()])
+                for name, part in parts.items()
+            }
+    except KeyError as error:
+        raise SamCheckpointError(
+            f"{path}: holds numbers of the kind {error}, wanted one of {', '.join(KINDS)}. Give weights that are not "
+            "quantised."
+        ) from error
+    except Exception as error:  # the reader's own kinds of error
+        raise SamCheckpointError(f"{path}: {explain_failure(error)}") from error
+
+
+def open_folder(folder: Path) -> dict[str, TensorInFile]:
+    """What a transformers folder holds: `model.safetensors`, or the parts that its index lists.
+
+    Raises:
+        SamCheckpointError: There is neither, the index is damaged or names a file outside the folder, or a part is
+            missing, truncated or lacks a tensor that the index promises.
+    """
+    index = folder / INDEX_FILE
+    if not index.is_file():
+        if (folder / SINGLE_FILE).is_file():
+            return open_file(folder / SINGLE_FILE)
+        raise SamCheckpointError(
+            f"{folder}: found neither {SINGLE_FILE} nor {INDEX_FILE}. Give a folder that transformers' save_pretrained "
+            "wrote; pytorch_model.bin files have to be saved again as safetensors."
+        )
+    listed = _read_index(index)
+    entries: dict[str, TensorInFile] = {}
+    for part in sorted(set(listed.values())):
+        entries |= open_file(folder / part)
+    absent = [name for name, part in listed.items() if name not in entries or entries[name].path != folder / part]
+    if absent:
+        raise SamCheckpointError(
+            f"{index}: {len(absent)} tensors are not where it says, first {absent[0]} in {listed[absent[0]]}. The "
+            "folder mixes parts of several downloads; fetch it again."
+        )
+    return entries
+
+
+def old_parts(folder: Path) -> list[Path]:
+    """The files of a transformers folder from before safetensors: `pytorch_model.bin`, or the parts of its index.
+
+    Returns:
+        The files; none when the folder is not of that kind.
+
+    Raises:
+        SamCheckpointError: The index is damaged or names a file outside the folder.
+    """
+    index = folder / OLD_INDEX_FILE
+    if index.is_file():
+        return [folder / part for part in sorted(set(_read_index(index).values()))]
+    return [folder / OLD_SINGLE_FILE] if (folder / OLD_SINGLE_FILE).is_file() else []
+
+
+def _read_index(index: Path) -> dict[str, str]:
+    """The part that holds each tensor; parts are plain names, so none can lead out of the folder."""
+    try:
+        if index.stat().st_size > MAX_INDEX_BYTES:
+            raise ValueError(f"{index.stat().st_size} bytes, at most {MAX_INDEX_BYTES} make sense")
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        strange = [part for part in listed.values() if Path(part).name != part or part in ("", ".", "..")]
+        if strange:
+            raise ValueError(f"it names {strange[0]!r}, which is no file of this folder")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SamCheckpointError(
+            f"{index}: no usable index of weight files ({type(error).__name__}: {error}). Fetch the folder again."
+        ) from error
+    return dict(listed)

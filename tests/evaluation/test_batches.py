@@ -1,0 +1,96 @@
+"""Batches for evaluation: like sizes together, every sample once, over any number of processes."""
+
+from types import SimpleNamespace
+
+import pytest
+from torch.utils.data import DataLoader
+
+from helpers.stand_in import StandInDataset
+from lavis_sam.errors import SamDataError
+from lavis_sam.evaluation.batches import EvaluationLoader, as_evaluation_loader
+
+LENGTH = 23
+
+
+class Annotated(StandInDataset):
+    """Says beforehand how many images a sample has (one to three) and how long its instruction is."""
+
+    def __init__(self, length):
+        super().__init__(length)
+        self.annotation = [
+            SimpleNamespace(id=f"s{i}", images=("p",) * (1 + i % 3), instruction="x" * (i % 4)) for i in range(length)
+        ]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 30])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+@pytest.mark.parametrize("dataset", [Annotated, StandInDataset])
+def test_every_sample_is_in_one_batch_of_one_process(dataset, batch_size, world_size):
+    shares = [
+        EvaluationLoader(dataset(LENGTH), batch_size, rank=rank, world_size=world_size).shares()[rank]
+        for rank in range(world_size)
+    ]
+    indices = [index for share in shares for batch in share for index in batch]
+    assert sorted(indices) == list(range(LENGTH))
+    assert max(len(batch) for share in shares for batch in share) <= batch_size
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_batches_hold_samples_of_like_size_the_largest_first():
+    loader = EvaluationLoader(Annotated(24), 8)
+    counts = [sorted({1 + index % 3 for index in batch}) for batch in loader.shares()[0]]
+    assert counts == [[3], [2], [1]]
+
+
+def test_no_process_idles_while_another_has_two_samples():
+    assert EvaluationLoader(StandInDataset(4), 8, world_size=4).shares() == [[[0]], [[1]], [[2]], [[3]]]
+
+
+def test_what_is_done_is_left_out():
+    loader = EvaluationLoader(Annotated(10), 3)
+    batches = list(loader.batches(done=range(8)))
+    assert sorted(index for batch in batches for index in batch.indices) == [8, 9]
+    assert [name for batch in batches for name in batch.content["sample_id"]] == [f"s{i}" for i in batches[0].indices]
+    assert list(loader.batches(done=range(10))) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_iterating_gives_contents_as_lavis_wants_them(workers):
+    loader = EvaluationLoader(Annotated(7), 3, num_workers=workers)
+    assert len(loader) == 3
+    assert sorted(name for batch in loader for name in batch["sample_id"]) == sorted(f"s{i}" for i in range(7))
+
+
+class Broken(Annotated):
+    def __getitem__(self, index):
+        if index == 4:
+            raise SamDataError("p.png: damaged")
+        if index == 2:
+            raise OSError("no such file")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unusable_sample_is_one_clear_error_that_names_it(workers):
+    batches = list(EvaluationLoader(Broken(6), 1, num_workers=workers).batches())
+    problems = {batch.indices: str(batch.problem) for batch in batches if batch.problem is not None}
+    assert problems == {
+        (4,): "sample 's4': p.png: damaged",
+        (2,): "sample 's2': no such file; correct or remove the sample.",
+    }
+    assert all("Traceback" not in text for text in problems.values())
+    with pytest.raises(SamDataError):
+        list(EvaluationLoader(Broken(6), 1, num_workers=workers))
+
+
+def test_any_loader_becomes_one_that_repeats_nothing():
+    dataset = Annotated(5)
+    padded = DataLoader(dataset, batch_size=2, sampler=[0, 1, 2, 3, 4, 0], collate_fn=dataset.collater)
+    loader = as_evaluation_loader(padded, rank=0, world_size=1)
+    assert sorted(name for batch in loader for name in batch["sample_id"]) == [f"s{i}" for i in range(5)]
+    assert as_evaluation_loader(loader, rank=0, world_size=1) is loader
+
+
+def test_names_of_samples():
+    assert EvaluationLoader(Annotated(5), 1).describe([2, 0]) == "sample 's2', sample 's0' (at most 3 images each)"
+    assert EvaluationLoader(StandInDataset(5), 1).describe([2]) == "sample 2 of the data set"

@@ -1,0 +1,283 @@
+"""One resolved configuration from packaged defaults, a YAML file and options."""
+
+import re
+import shlex
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from lavis.common.config import Config
+from lavis.common.registry import registry
+from omegaconf import OmegaConf
+
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.plugin.model import Blip2VicunaSAM
+from lavis_sam.plugin.run_config import SamConfig, parse_options
+from lavis_sam.weights.locations import PACKAGE
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FILE = """
+model: {arch: blip2_vicuna_sam, model_type: tiny}
+datasets:
+  mmlink: {type: photographs}
+run: {test_splits: [test], init_lr: 1.0e-3}
+"""
+
+
+@pytest.fixture
+def resolve(tmp_path):
+    def build(text=FILE, *options, **forced):
+        path = tmp_path / "run.yaml"
+        path.write_text(text)
+        return SamConfig(Namespace(cfg_path=str(path), options=list(options)), forced)
+
+    return build
+
+
+def test_defaults_file_and_options_in_this_order(resolve):
+    config = resolve(FILE, "run.init_lr=2e-3", "model.max_txt_len=7")
+    assert (config.run_cfg.init_lr, config.run_cfg.weight_decay) == (2e-3, 0.05)
+    assert (config.model_cfg.max_txt_len, config.model_cfg.guidance.context) == (7, "all")
+    assert config.datasets_cfg.mmlink.vis_processor.eval.name == "blip_image_eval"
+    assert isinstance(config, Config)
+    assert registry.get("configuration") is config
+
+
+@pytest.mark.parametrize("options", [["model.model_type=tiny"], ["model.model_type", "tiny"]])
+def test_an_option_really_selects_the_model_type(resolve, options):
+    """Defect 32: LAVIS keeps the defaults of the type in the file, and reports the other."""
+    config = resolve(FILE.replace("tiny", "vicuna7b"), *options)
+    assert config.model_cfg.model_type == "tiny"
+    assert config.model_cfg.sizes.vision.width == 128
+    assert "vit_checkpoint" not in config.model_cfg
+
+
+def test_an_option_really_selects_the_type_of_a_data_set(resolve):
+    config = resolve(FILE.replace("photographs", "default"), "datasets.mmlink.type=photographs")
+    assert config.datasets_cfg.mmlink.build_info.images.storage == "package:assets/photographs"
+
+
+def test_forced_values_win(resolve):
+    assert resolve(FILE, "run.evaluate=false", **{"run.evaluate": True}).run_cfg.evaluate is True
+
+
+def test_splits_that_the_run_does_not_use_are_left_out(resolve):
+    annotations = "build_info.annotations"
+    assert list(OmegaConf.select(resolve().datasets_cfg.mmlink, annotations)) == ["train", "test"]
+    evaluation = resolve(FILE, "run.evaluate=true")
+    assert list(OmegaConf.select(evaluation.datasets_cfg.mmlink, annotations)) == ["test"]
+
+
+def test_a_data_set_may_be_named_without_settings(resolve):
+    text = FILE.replace("mmlink: {type: photographs}", "mmlink:").replace("test_splits: [test], ", "")
+    assert resolve(text).datasets_cfg.mmlink.build_info.images.storage == "data/mmlink"
+
+
+def test_an_option_may_name_a_new_split(resolve):
+    config = resolve(FILE, "datasets.mmlink.build_info.annotations.val.storage=x.json", "run.valid_splits=[val]")
+    assert config.datasets_cfg.mmlink.build_info.annotations.val.storage == "x.json"
+
+
+def test_interpolations_are_resolved(resolve, monkeypatch):
+    monkeypatch.setenv("SOMEWHERE", "/data")
+    config = resolve(FILE, "run.output_dir=${oc.env:SOMEWHERE}/runs")
+    assert config.to_dict()["run"]["output_dir"] == "/data/runs"
+
+
+def test_a_resolved_configuration_resolves_to_itself(resolve):
+    """A run's config.yaml repeats the run."""
+    first = resolve(FILE, "run.init_lr=2e-3").to_dict()
+    assert resolve(OmegaConf.to_yaml(OmegaConf.create(first))).to_dict() == first
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (None, {}),
+        ([], {}),
+        (["run.a=1", "run.b=x=y"], {"run.a": 1, "run.b": "x=y"}),
+        (["run.a", "1", "run.b", "x=y"], {"run.a": 1, "run.b": "x=y"}),
+        (["run.a=[1,two]", "run.b={c: 2e-5}"], {"run.a": [1, "two"], "run.b": {"c": 2e-5}}),
+        (["run.a=", "run.b=null", "run.c='1'"], {"run.a": None, "run.b": None, "run.c": "1"}),
+    ],
+)
+def test_options(options, expected):
+    assert parse_options(options) == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["run.a", "1", "run.b"],
+        ["run.a=1", "run.b", "2"],
+        ["run.a", "1", "run.b=2", "run.c"],
+        ["run.a", "1", "run.b=2", "3"],
+        ["run.a"],
+        ["=1"],
+        ["run=1"],
+        ["run..a=1"],
+        ["run.a[0]=1"],
+        ["run.a=1", "run.a=2"],
+        ["run.a={"],
+        [".run.a=1"],
+    ],
+)
+def test_malformed_options_are_errors(options):
+    """Defect 33: LAVIS silently loses an odd or mixed one."""
+    with pytest.raises(SamConfigurationError, match="--options"):
+        parse_options(options)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("model.guidance.contxt=self", "model.guidance: unknown key 'contxt'. Did you mean 'context'?"),
+        ("model.vit_checkpoint=x", "model: unknown key 'vit_checkpoint'"),
+        ("modle.arch=x", "unknown key 'modle'. Did you mean 'model'?"),
+        ("run.epochs=3", "run: unknown key 'epochs'"),
+        ("datasets.mmlnk.type=default", "datasets: unknown data set 'mmlnk'. Did you mean 'mmlink'?"),
+        ("datasets.mmlink.build_info.image.storage=x", "unknown key 'image'. Did you mean 'images'?"),
+        ("model.model_type=huge", "model.model_type: unknown model_type 'huge'. Valid: tiny, "),
+        ("datasets.mmlink.type=photos", "datasets.mmlink.type: unknown type 'photos'. Did you mean 'photographs'?"),
+        ("model.arch=blip3", "model.arch: unknown model 'blip3'"),
+        ("run.max_epoch=-1", "run.max_epoch: found -1"),
+        ("run.test_splits=[val]", "wants the split 'val', found {'mmlink': ['test', 'train']}"),
+        ("run.output_dir=${oc.env:NOT_THERE}/x", "NOT_THERE"),
+    ],
+)
+def test_unknown_options_and_names_are_answered(resolve, option, message):
+    with pytest.raises(SamConfigurationError) as caught:
+        resolve(FILE, option)
+    assert message in str(caught.value)
+
+
+def test_nothing_to_evaluate_is_an_error(resolve):
+    with pytest.raises(SamConfigurationError, match=r"run.test_splits: found \[\]"):
+        resolve(FILE, "run.evaluate=true", "run.test_splits=[]")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {", "is no YAML"),
+        ("- a\n- b", "found a list"),
+        ("", "model: found nothing"),
+        ("model: tiny\ndatasets: {}\nrun: {}", "model: found 'tiny', wanted a mapping"),
+        (FILE.replace("{type: photographs}", "[1]"), "datasets.mmlink: found [1], wanted a mapping"),
+        (FILE + "extra: {}", "unknown section 'extra'"),
+        (FILE.replace("mmlink", "mlink"), "datasets: unknown data set 'mlink'. Did you mean 'mmlink'?"),
+        (FILE.replace("init_lr", "ini_lr"), "run: unknown key 'ini_lr'. Did you mean 'init_lr'?"),
+        (FILE.replace("model_type: tiny", "precision: fp32"), "model.model_type: unknown model_type None"),
+    ],
+)
+def test_files_that_are_no_configuration(resolve, text, message):
+    with pytest.raises(SamConfigurationError) as caught:
+        resolve(text)
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SamConfigurationError, match=r"--cfg-path: .*none\.yaml cannot be read \(No such file"):
+        SamConfig(Namespace(cfg_path=str(tmp_path / "none.yaml"), options=None))
+
+
+def test_a_base_beside_the_file_is_laid_under_it(tmp_path):
+    """What several runs share, they say once; and the origin of a value is the file that says it."""
+    (tmp_path / "base.yaml").write_text(FILE)
+    path = tmp_path / "run.yaml"
+    path.write_text("base: base.yaml\nrun: {init_lr: 5.0e-4}")
+    config = SamConfig(Namespace(cfg_path=str(path), options=["run.seed=1"]))
+    assert (config.run_cfg.init_lr, list(config.run_cfg.test_splits)) == (5e-4, ["test"])
+    assert "base" not in config.to_dict()
+    origins = [config.origin(f"run.{key}") for key in ("init_lr", "test_splits", "seed")]
+    assert origins == [f"file {path}", f"file {tmp_path / 'base.yaml'}", "option"]
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("gone.yaml", r"run\.yaml: base: .*gone\.yaml cannot be read"),
+        ("[a, b]", r"base: found \['a', 'b'\], wanted a file beside it"),
+        ("run.yaml", r"base: found 'run\.yaml', wanted a file beside it without a base of its own"),
+    ],
+)
+def test_a_base_that_is_none_is_named(tmp_path, base, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"base: {base}\n{FILE}")
+    with pytest.raises(SamConfigurationError, match=message):
+        SamConfig(Namespace(cfg_path=str(path), options=None))
+
+
+# The shared part of a folder of projects is no project itself.
+PROJECTS = sorted(path for path in REPOSITORY.glob("projects/**/*.yaml") if path.name != "base.yaml")
+
+
+@pytest.mark.parametrize("path", PROJECTS, ids=lambda p: p.name)
+def test_shipped_projects_resolve_and_open_with_their_command(path):
+    relative = path.relative_to(REPOSITORY)
+    config = SamConfig(Namespace(cfg_path=str(path), options=None), {})
+    assert config.to_dict()["model"]["arch"] == "blip2_vicuna_sam"
+    assert f"--cfg-path {relative}" in path.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("run_scripts/*.sh")), ids=lambda p: p.name)
+def test_run_scripts_end_in_one_command_that_names_a_project(path):
+    """Comments and the launcher's surroundings first; the last line is the run, and takes further options."""
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#!/bin/sh"
+    assert path.stat().st_mode & 0o111
+    words = shlex.split(lines[-1])
+    project = REPOSITORY / words[words.index("--cfg-path") + 1]
+    assert project.is_file()
+    assert words[-1] == "$@"
+    options = words[words.index("--options") + 1 : -1] if "--options" in words else []
+    SamConfig(Namespace(cfg_path=str(project), options=options))
+
+
+MODEL_TYPES = sorted(Blip2VicunaSAM.PRETRAINED_MODEL_CONFIG_DICT)
+DATASET_TYPES = sorted(
+    (name, kind)
+    for name, builder in registry.mapping["builder_name_mapping"].items()
+    if builder.__module__.startswith("lavis_sam.")
+    for kind in builder.DATASET_CONFIG_DICT
+)
+
+
+def test_every_packaged_file_is_a_name():
+    """No YAML under configs/ that no name leads to."""
+    configs = PACKAGE / "configs"
+    builders = [registry.get_builder_class(name) for name in {name for name, _ in DATASET_TYPES}]
+    paths = [path for builder in builders for path in builder.DATASET_CONFIG_DICT.values()]
+    paths += Blip2VicunaSAM.PRETRAINED_MODEL_CONFIG_DICT.values()
+    found = {str(path) for folder in ("models", "datasets") for path in (configs / folder).rglob("*.yaml")}
+    assert found == set(paths)
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_every_model_type_is_a_whole_configuration(resolve, model_type):
+    config = resolve(FILE.replace("tiny", model_type))
+    assert config.model_cfg.model_type == model_type
+
+
+@pytest.mark.parametrize(("name", "kind"), DATASET_TYPES, ids=lambda value: value)
+def test_every_data_set_type_is_a_whole_configuration(resolve, name, kind):
+    text = FILE.replace("mmlink: {type: photographs}", f"{name}: {{type: {kind}}}").replace("test_splits: [test], ", "")
+    splits = OmegaConf.load(registry.get_builder_class(name).default_config_path(kind)).datasets[name]
+    known = list(splits.build_info.annotations)
+    run = ["run.train_splits=[train]"] if "train" in known else ["run.evaluate=true", f"run.test_splits=[{known[0]}]"]
+    assert resolve(text, *run).datasets_cfg[name].type == kind
+
+
+def options_of_the_readme():
+    """Every `--options …` of the README, and the configuration file that it stands with (or the tiny one)."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for match in re.finditer(r"--options ((?:[\w.]+=\S+ ?)+)", text):
+        before = text[: match.start()].splitlines()[-1]
+        path = re.search(r"--cfg-path (\S+)", before)
+        yield path.group(1) if path else "projects/sam/tiny/train.yaml", match.group(1).rstrip("`.,:").split()
+
+
+@pytest.mark.parametrize(("path", "options"), list(options_of_the_readme()), ids=str)
+def test_the_options_of_the_readme(path, options):
+    options = [option.rstrip("`.,:") for option in options]
+    SamConfig(Namespace(cfg_path=str(REPOSITORY / path), options=options))

@@ -1,0 +1,69 @@
+"""Signals as a wish to end: what the run hears, and what its data loading processes do not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lavis_sam.signals import StopRequest
+
+WORKERS = """
+import os
+from torch.utils.data import DataLoader
+from lavis_sam.signals import ignore_signals_in_worker
+
+class Pids:
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        return os.getpid()
+
+iterator = iter(DataLoader(Pids(), num_workers=2, worker_init_fn=ignore_signals_in_worker))
+"""
+# What pytest and notebooks do with the frames of an error: something refers to the iterator until the very end.
+ABANDONED = WORKERS + "next(iterator); import builtins; builtins.kept = iterator; print('passed', flush=True)"
+SIGNALLED = (
+    WORKERS
+    + """
+pids = {int(next(iterator)), int(next(iterator))}
+for pid in pids:  # a stranger sends them: the parent itself would be obeyed
+    os.system(f"kill -TERM {pid}; kill -INT {pid}")
+print(len(pids) + len(list(iterator)))
+"""
+)
+
+
+def test_the_first_signal_is_kept_and_the_second_does_what_it_did():
+    heard = []
+    earlier = signal.signal(signal.SIGTERM, lambda *_: heard.append("earlier handler"))
+    try:
+        with StopRequest() as stop:
+            assert stop.name is None
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # a handler runs between two instructions
+            assert (stop.name, heard) == ("SIGTERM", [])
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)
+            assert heard == ["earlier handler"]
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def test_data_loading_processes_live_through_a_signal():
+    assert run(SIGNALLED) == "100"
+
+
+@pytest.mark.parametrize("system", ["", "import signal; del signal.sigwaitinfo"], ids=["Linux", "macOS"])
+def test_an_iterator_that_nobody_closed_does_not_keep_the_interpreter(system):
+    assert run(system + ABANDONED) == "passed"
+
+
+def run(program):
+    """What the program prints; it has to end by itself."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -1,0 +1,121 @@
+"""Checkpoint files of a run: exactly what was trained, whole or refused."""
+
+import pytest
+import torch
+
+from helpers.stand_in import StandInModel
+from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, load_model, load_run
+from lavis_sam.training.optimisation import build_optimizer
+
+CONFIG = {"run": {"max_epoch": 3}}
+PROGRESS = Progress(epochs=1, validated=1, step=5, best_metric=-2.5, best_epoch=0, sums={"loss": 0.5})
+
+
+@pytest.fixture
+def model():
+    return StandInModel()
+
+
+@pytest.fixture
+def optimizer(model):
+    optimizer = build_optimizer(model, RunSettings(init_lr=0.1))
+    model.trained(torch.ones(3)).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def save(folder, name, model, optimizer, progress=None, keep=2):
+    progress = progress or Progress(epochs=1)
+    return RunCheckpoints(folder, keep).save(
+        name, model=model, config=CONFIG, state=RunState(progress), optimizer=optimizer, scaler=None
+    )
+
+
+def test_holds_exactly_the_trained_parameters_and_what_continuing_needs(tmp_path, model, optimizer):
+    path = save(tmp_path, 0, model, optimizer, PROGRESS)
+    content = torch.load(path, weights_only=True)
+    assert path.name == "checkpoint_0.pth"
+    assert set(content["model"]) == {"trained.weight", "trained.bias"}
+    assert content["config"] == CONFIG
+    assert content["progress"] == vars(PROGRESS)
+    assert "torch" in content["versions"]
+    assert content["optimizer"]["state"]
+
+
+def test_continues_with_weights_moments_and_progress(tmp_path, model, optimizer):
+    path = save(tmp_path, 0, model, optimizer, PROGRESS)
+    other = StandInModel()
+    other_optimizer = build_optimizer(other, RunSettings(init_lr=0.1))
+    assert load_run(path, other, other_optimizer, None).progress == PROGRESS
+    for part, part_optimizer in ((model, optimizer), (other, other_optimizer)):
+        part_optimizer.zero_grad()
+        part.trained(torch.ones(3)).sum().backward()
+        part_optimizer.step()
+    assert torch.equal(model.trained.weight, other.trained.weight)
+
+
+def test_keeps_the_last_ones_and_the_best(tmp_path, model, optimizer):
+    save(tmp_path, "best", model, optimizer)
+    (tmp_path / "checkpoint_notes.txt").touch()
+    for epoch in range(12):
+        save(tmp_path, epoch, model, optimizer)
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["checkpoint_10.pth", "checkpoint_11.pth", "checkpoint_best.pth", "checkpoint_notes.txt"]
+
+
+def test_a_crash_while_writing_leaves_the_earlier_file(tmp_path, model, optimizer, monkeypatch):
+    path = save(tmp_path, "best", model, optimizer)
+    before = path.read_bytes()
+
+    def full_disk(obj, target, *args, **kwargs):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(SamCheckpointError, match=r"No space.*Earlier ones are as they were.*resume=auto"):
+        save(tmp_path, "best", model, optimizer)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint_best.pth"]
+
+
+@pytest.mark.parametrize(
+    "loader", [load_model, lambda path, model: load_run(path, model, build_optimizer(model, RunSettings()), None)]
+)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["model"].pop("trained.bias"), ["missing", "trained.bias"]),
+        (lambda c: c["model"].update({"frozen.weight": torch.zeros(3, 3)}), ["unexpected", "frozen.weight"]),
+        (lambda c: c["model"].update({"trained.bias": torch.zeros(9)}), ["[9]", "[1]"]),
+        (lambda c: c.pop("model"), ["model"]),
+    ],
+    ids=["missing", "unexpected", "shape", "no model"],
+)
+def test_weights_must_be_exactly_those_that_are_trained(tmp_path, model, optimizer, loader, change, words):
+    """LAVIS falls back to `strict=False` for any mismatch (defect 12), and cannot resume at all (defect 11)."""
+    path = save(tmp_path, "best", model, optimizer)
+    content = torch.load(path)
+    change(content)
+    torch.save(content, path)
+    with pytest.raises(SamCheckpointError) as caught:
+        loader(path, model)
+    assert str(path) in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_adapter_alone_cannot_be_continued(tmp_path, model, optimizer):
+    path = tmp_path / "adapter.pth"
+    torch.save({"model": {name: p for name, p in model.state_dict().items() if "trained" in name}}, path)
+    load_model(path, model)
+    with pytest.raises(SamCheckpointError, match=r"optimizer, progress missing.*model.finetuned"):
+        load_run(path, model, optimizer, None)
+
+
+def test_an_optimizer_of_another_run_is_refused(tmp_path, model, optimizer):
+    path = save(tmp_path, 0, model, optimizer)
+    other = torch.optim.AdamW([model.trained.weight])
+    with pytest.raises(SamCheckpointError, match="optimizer state does not fit"):
+        load_run(path, model, other, None)

@@ -1,0 +1,211 @@
+"""A run that is killed without warning and continued is the run that was never killed, bit by bit."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+from torchvision.transforms import Compose, RandomErasing, Resize, ToTensor
+
+from helpers.stand_in import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
+from lavis_sam.datasets.annotations import read_annotations
+from lavis_sam.datasets.shards import ShardDataset, write_shards
+from lavis_sam.plugin.runner import RunnerSam
+from lavis_sam.plugin.task import MultiImageCaptioningTask
+from lavis_sam.training.checkpoints import RunCheckpoints
+from lavis_sam.training.metric_log import read_journal
+
+LENGTH, EPOCHS, SECONDS = 22, 4, 120
+FORK = multiprocessing.get_context("fork")
+
+
+class Noisy(StandInModel):
+    """Its loss depends on torch's own random generator, as with dropout; a step takes long enough to be hit."""
+
+    def forward(self, samples):
+        time.sleep(0.01)
+        output = super().forward(samples)
+        return output | {"loss": output["loss"] * (0.5 + torch.rand(()))}
+
+
+class Stream(IterableDataset):
+    """Samples that come one after the other; ranks and workers take turns, and nothing can be asked for twice."""
+
+    seed, epoch = 0, 0
+
+    def __init__(self, length):
+        self.samples, self.next = StandInDataset(length), 0
+
+    def __len__(self):
+        return len(self.samples)
+
+    def set_epoch(self, epoch):
+        self.epoch, self.next = epoch, 0
+
+    def state_dict(self):
+        return {"next": self.next}
+
+    def load_state_dict(self, state):
+        self.next = state["next"]
+
+    def collater(self, samples):
+        return self.samples.collater(samples)
+
+    def __iter__(self):
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed + self.epoch)).tolist()
+        share = order[worker::workers]
+        while self.next < len(share):
+            index, self.next = share[self.next], self.next + 1
+            yield self.samples[index]
+
+
+def shards(folder):
+    """As many samples in tar shards, with images that are changed at random."""
+    names = [f"{index}.png" for index in range(LENGTH)]
+    records = [
+        record(f"s{i}", img_list=[name], output=" ".join(["word"] * (1 + i % 5))) for i, name in enumerate(names)
+    ]
+    if (folder / "shards").exists():
+        return opened(folder)
+    (folder / "pictures").mkdir(parents=True)
+    annotations = write_dataset(folder / "pictures", records)
+    samples = read_annotations([annotations], folder / "pictures")
+    write_shards(samples, folder / "pictures", folder / "shards", shard_bytes=18_000)
+    return opened(folder)
+
+
+def opened(folder):
+    processor = Compose([Resize((SIZE, SIZE)), ToTensor(), RandomErasing(p=0.5)])
+    return ShardDataset(vis_processor=processor, text_processor=str, ann_paths=[folder / "shards"])
+
+
+KINDS = {
+    "map": lambda folder: StandInDataset(LENGTH),
+    "shards": shards,
+    "stream": lambda folder: Stream(LENGTH),
+}
+
+
+def start(folder, kind, workers, **run):
+    """A run over `kind`, that continues where its folder says."""
+    torch.manual_seed(7)
+    options = {"max_epoch": EPOCHS, "batch_size_train": 2, "accum_grad_iters": 2, "checkpoint_steps": 2}
+    config = stand_in_config(
+        folder, **options, num_workers=workers, job_id="run", resume="auto", valid_splits=["val"], **run
+    )
+    datasets = {"s": {"train": KINDS[kind](folder), "val": StandInDataset(2)}}
+    runner = RunnerSam(config, MultiImageCaptioningTask(), Noisy(), datasets)
+    runner.train()
+    return runner
+
+
+def losses(folder):
+    """Step -> (loss, rate, gradient norm); a step that was made twice, before a kill and again, was the same twice."""
+    found = {}
+    for event in read_journal(folder / "run" / "log.jsonl"):
+        if event["event"] == "train":
+            values = (event["loss"], event["lr"], event["grad_norm"], event["samples"])
+            assert found.setdefault(event["step"], values) == values
+    return found
+
+
+@contextmanager
+def running(folder, kind, workers, until):
+    """A run in a process of its own, from the moment that a training step fits `until`; it never outlives the block."""
+    child = FORK.Process(target=start, args=(folder, kind, workers))
+    child.start()
+    try:
+        deadline, journal = time.monotonic() + SECONDS, folder / "run" / "log.jsonl"
+        while not (journal.exists() and any(e["event"] == "train" and until(e) for e in read_journal(journal))):
+            assert child.is_alive(), "the run ended before it got there"
+            assert time.monotonic() < deadline, "the run does not get there"
+            time.sleep(0.002)
+        yield child
+    finally:
+        child.kill()
+        child.join()
+
+
+def kill_after(folder, kind, workers, step):
+    """Start the run in a process of its own and kill that without warning when it has made `step`."""
+    with running(folder, kind, workers, lambda event: event["step"] >= step) as child:
+        os.kill(child.pid, signal.SIGKILL)
+        child.join(SECONDS)
+        assert child.exitcode == -signal.SIGKILL, "the run ended before it was killed"
+
+
+CASES = [pytest.param(k, w, marks=[pytest.mark.integration] * (w > 0)) for k in KINDS for w in (0, 2)]
+
+
+@pytest.mark.parametrize(("kind", "workers"), CASES)
+def test_kill_and_resume_is_bit_equal(tmp_path, kind, workers):
+    """Three random kills of one run; six such runs are eighteen points, at steps and half-way through them."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    uninterrupted = start(whole, kind, workers)
+    expected = losses(whole)
+    draw = random.Random(f"{kind} {workers}")
+    for step in sorted(draw.sample(range(1, len(expected) - 2), 3)):
+        kill_after(killed, kind, workers, step)
+        time.sleep(draw.random() * 0.01)
+    continued = start(killed, kind, workers)
+    assert losses(killed) == expected
+    for name, weight in uninterrupted._model.state_dict().items():
+        assert torch.equal(weight, continued._model.state_dict()[name]), name
+    assert continued.progress.best_metric == uninterrupted.progress.best_metric
+    epochs = [
+        [(e["epoch"], e["loss"], e["samples"]) for e in read_journal(f / "run" / "log.jsonl") if e["event"] == "epoch"]
+        for f in (whole, killed)
+    ]
+    assert dict.fromkeys(epochs[0]) == dict.fromkeys(epochs[1])
+    assert {samples for _, _, samples in epochs[0]} == {LENGTH}
+    assert not list(killed.glob("run/.*"))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_kill_and_resume_after_a_signal(tmp_path, name):
+    """A polite signal leaves a checkpoint of the very step, and exit code 0."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    uninterrupted = start(whole, "map", 2, checkpoint_epochs=100)
+    with running(stopped, "map", 2, lambda event: event["step"] >= 8) as child:
+        os.kill(child.pid, getattr(signal, name))
+        child.join(SECONDS)
+        assert child.exitcode == 0
+    *_, last_step, end = read_journal(stopped / "run" / "log.jsonl")
+    assert (end["event"], end["signal"], end["step"]) == ("stopped", name, last_step["step"] + 1)
+    content = torch.load(max((stopped / "run").glob("*_step*.pth"), key=os.path.getmtime), weights_only=True)
+    assert content["progress"]["step"] == end["step"]
+    continued = start(stopped, "map", 2)
+    assert losses(stopped) == losses(whole)
+    assert torch.equal(continued._model.trained.weight, uninterrupted._model.trained.weight)
+
+
+def test_kill_and_resume_refuses_torn_and_foreign_files_and_uses_the_one_before(tmp_path, caplog):
+    expected = start(tmp_path / "whole", "map", 0)
+    folder = tmp_path / "here"
+    kill_after(folder, "map", 0, 15)
+    newest = RunCheckpoints(folder / "run", 2).newest_first()[0]
+    torn = folder / "run" / "checkpoint_3_step20.pth"
+    content = newest.read_bytes()
+    torn.write_bytes(content[: len(content) // 2])
+    damaged = folder / "run" / "checkpoint_3_step21.pth"
+    inside = bytes(torch.load(newest)["random"][0]["torch"].numpy())
+    place = content.index(inside) + 100  # inside a tensor, where only a checksum notices
+    damaged.write_bytes(content[:place] + b"\x01" * 8 + content[place + 8 :])
+    torch.save(
+        {"model": {"other.weight": torch.zeros(2)}, "progress": {}, "optimizer": {}},
+        folder / "run" / "checkpoint_9.pth",
+    )
+    continued = start(folder, "map", 0)
+    refused = [record.getMessage() for record in caplog.records if record.getMessage().startswith("refused")]
+    assert [
+        next(p.name for p in (folder / "run" / "checkpoint_9.pth", damaged, torn) if p.name in r) for r in refused
+    ] == ["checkpoint_9.pth", damaged.name, torn.name]
+    assert torch.equal(continued._model.trained.weight, expected._model.trained.weight)
