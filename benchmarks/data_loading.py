@@ -34,8 +34,9 @@ from PIL import __version__ as pillow_version
 from torch.utils.data import DataLoader, Dataset
 
 import lavis_sam
-from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
+from lavis_sam.datasets.annotations import write_annotations
 from lavis_sam.datasets.multi_image import MultiImageDataset, unprocessed
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import ShardDataset, write_shards
 from lavis_sam.files import write_json
 from lavis_sam.training.training_data import build_training_data

@@ -146,3 +146,23 @@ def write_safetensors(
         mode = temporary.stat().st_mode  # what the user's umask allows; the library would keep the file private
         save_file(plain, temporary, metadata=dict(metadata) if metadata else None)
         temporary.chmod(mode)
+
+
+def leaves_root(path: str) -> bool:
+    """Whether a path with `/` between its parts is absolute or climbs with `..`, even if it stays inside in the end."""
+    return path.startswith("/") or ".." in path.split("/")
+
+
+def walk_folder(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk`, except that a folder which cannot be listed is an error and not an empty one.
+
+    Raises:
+        SamDataError: It names the folder.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise SamDataError(
+            f"{error.filename}: cannot be listed ({error.strerror}). Check that the folder is there and readable."
+        ) from error
+
+    return os.walk(root, onerror=refuse)

@@ -11,7 +11,16 @@ import torch
 from safetensors import safe_open
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.files import atomic_path, to_json, write_bytes, write_json, write_safetensors, write_text, write_torch
+from lavis_sam.files import (
+    atomic_path,
+    leaves_root,
+    to_json,
+    write_bytes,
+    write_json,
+    write_safetensors,
+    write_text,
+    write_torch,
+)
 
 
 def names(folder):
@@ -127,3 +136,13 @@ def test_tensors_are_written_in_both_formats(tmp_path):
         assert file.metadata() == {"kind": "test"}
     assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "a.pth").stat().st_mode
     assert names(tmp_path) == ["a.pth", "a.safetensors"]
+
+
+@pytest.mark.parametrize("path", ["/a", "/", "..", "../a", "a/..", "a/../b", "a/b/../../..", "./../a"])
+def test_leaves_root_says_yes_to_paths_that_climb_or_are_absolute(path):
+    assert leaves_root(path)
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.png", "./a", "..a", "a..", "a/..b/c", "...", "", "ä b/猫.JPG"])
+def test_leaves_root_says_no_to_paths_that_stay(path):
+    assert not leaves_root(path)

@@ -1,4 +1,4 @@
-"""The one sample format, and its strict reading from JSON or JSON lines.
+"""The unified annotation format: its strict reading from JSON or JSON lines, and its writing.
 
 A file in the unified annotation format is a JSON list, or one JSON object a line, of
 `{"id": int or str, "img_list": [paths relative to the root], "instruction": str, "output": str}` with an optional
@@ -8,66 +8,20 @@ A file in the unified annotation format is a JSON list, or one JSON object a lin
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lavis_sam.datasets.image_check import Check, ImageCheck
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport, names, shown
 from lavis_sam.datasets.records import read_records
+from lavis_sam.datasets.sample import MultiImageSample, to_record
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import write_json
-
-__all__ = [
-    "AnnotationProblem",
-    "AnnotationReport",
-    "MultiImageSample",
-    "accept",
-    "parse_record",
-    "read_annotations",
-    "scan_annotations",
-    "scan_records",
-    "text_problem",
-    "to_record",
-    "write_annotations",
-]
 
 _LOG = logging.getLogger(__name__)
 
 Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 ImageProblem = Callable[[str], tuple[str, str] | None]
-
-
-@dataclass(frozen=True)
-class MultiImageSample:
-    """N images, an instruction, and the text that answers it.
-
-    Attributes:
-        id: The sample's name, unique in its data set (1 and "1" are the same name).
-        images: N >= 1 image paths relative to the data set's root, in order.
-        instruction: The prompt; both tokenizers get it unchanged.
-        output: The answer; several references are joined here by the data set's own convention.
-        references: The answers one by one; equal to (output,) when the annotation gives none.
-        source: Where the sample came from: file and record.
-    """
-
-    id: int | str
-    images: tuple[str, ...]
-    instruction: str
-    output: str
-    references: tuple[str, ...]
-    source: str
-
-
-def to_record(sample: MultiImageSample) -> dict[str, Any]:
-    """The sample as a record of the unified format."""
-    return {
-        "id": sample.id,
-        "img_list": list(sample.images),
-        "instruction": sample.instruction,
-        "output": sample.output,
-        "references": list(sample.references),
-    }
 
 
 def write_annotations(path: str | os.PathLike[str], samples: Iterable[MultiImageSample]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from lavis_sam.datasets.annotations import scan_records
 from lavis_sam.datasets.formats.image_folder import IMAGE_SUFFIXES, has_image_suffix
 from lavis_sam.datasets.formats.reading import REFERENCE_SEPARATOR
-from lavis_sam.datasets.paths import walked
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import walk_folder
 
 ANSWER_FILE, INSTRUCTION_FILE = "caption.txt", "instruction.txt"
 _MOST_TEXT_BYTES = 1024**2
@@ -73,7 +73,7 @@ def _folders(root: Path) -> list[tuple[str, list[str]]]:
     if not root.is_dir():
         raise SamDataError(f"{root}: there is no such folder.")
     found: list[tuple[str, list[str]]] = []
-    for folder, below, files in walked(root):
+    for folder, below, files in walk_folder(root):
         below[:] = [name for name in below if not name.startswith(".")]
         found.append((folder, [name for name in files if not name.startswith(".")]))
         found += [(path, []) for name in below if os.path.islink(path := os.path.join(folder, name))]

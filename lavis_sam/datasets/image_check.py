@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Literal, TypeVar, get_args
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.files import leaves_root
 
 Check = Literal["paths", "quick", "full"]
 _Item = TypeVar("_Item")

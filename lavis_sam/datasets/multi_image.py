@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from lavis_sam.datasets.annotations import MultiImageSample, read_annotations
+from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.images import load_image
+from lavis_sam.datasets.sample import MultiImageSample
 
 # Random augmentation draws from a generator seeded by these four numbers, mixed by large odd factors.
 _SEED_FACTOR, _EPOCH_FACTOR, _INDEX_FACTOR = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9

@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.datasets.sample import MultiImageSample
 
 # How many problems a message spells out; the counts by kind cover the rest.
 _SHOWN_PROBLEMS = 10
@@ -62,7 +61,7 @@ class AnnotationReport:
         splits: The split of each of `samples`, where the release says so; empty for the unified format.
     """
 
-    samples: list["MultiImageSample"] = field(default_factory=list)
+    samples: list[MultiImageSample] = field(default_factory=list)
     problems: list[AnnotationProblem] = field(default_factory=list)
     repairs: Counter[str] = field(default_factory=Counter)
     splits: list[str | None] = field(default_factory=list)

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from PIL import Image
 
 from lavis_sam import distributed
-from lavis_sam.datasets.annotations import MultiImageSample
 from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.fingerprint import samples_fingerprint

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.datasets.sample import MultiImageSample
 
 # Numbers of each frozen parameter that count. All of a 7B model's would take minutes; two different trainings of a
 # matrix differ nearly everywhere.

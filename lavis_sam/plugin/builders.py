@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 
 import lavis_sam
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.annotations import MultiImageSample, accept
+from lavis_sam.datasets.annotations import accept
 from lavis_sam.datasets.formats import read_dataset
 from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import ShardDataset
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.plugin.registry import registered_class

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lavis_sam import distributed
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.batches import as_evaluation_loader
 from lavis_sam.evaluation.fingerprint import samples_fingerprint, weights_fingerprint

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from helpers.endpoint_server import running
-from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
+from lavis_sam.datasets.annotations import write_annotations
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.evaluation.evaluate import Question
 
 

@@ -7,7 +7,7 @@ import torch
 from helpers.instructblip import folder_config, transformers_model, write_folder
 from helpers.models import SIZES
 from lavis_sam.baselines.q_former import QFormerAnswerer
-from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.evaluation.evaluate import Question
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.weights.builder import build_parts, load_weights

@@ -10,7 +10,8 @@ import pytest
 from helpers.release_parts import write_images
 from helpers.releases import MINIATURES
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.annotations import read_annotations, to_record
+from lavis_sam.datasets.annotations import read_annotations
+from lavis_sam.datasets.sample import to_record
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
+from lavis_sam.datasets.annotations import write_annotations
+from lavis_sam.datasets.sample import MultiImageSample
 
 FIXTURES = Path(__file__).parents[1] / "metrics" / "fixtures"
 

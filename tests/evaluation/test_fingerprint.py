@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.evaluation.fingerprint import differences, samples_fingerprint, weights_fingerprint
 
 SAMPLE = MultiImageSample("a", ("one.png", "two.png"), "What?", "A dog", ("A dog",), "here")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lavis_sam.datasets.annotations import MultiImageSample
 from lavis_sam.datasets.multi_image import unprocessed
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import ShardDataset, write_shards
 
 

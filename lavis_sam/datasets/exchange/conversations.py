@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.datasets.annotations import MultiImageSample
 from lavis_sam.datasets.formats.fields import RecordError, identity, items, mapping, wrong_type
 from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.records import read_records
+from lavis_sam.datasets.sample import MultiImageSample
 
 IMAGE_MARK = "<image>"
 _LEADING_MARKS = re.compile(rf"(?:\s*{IMAGE_MARK})+")

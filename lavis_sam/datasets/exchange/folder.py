@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
+from lavis_sam.datasets.annotations import write_annotations
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamDataError
 
 # Images from elsewhere are put here, below the new folder.

@@ -4,7 +4,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from lavis_sam.datasets.paths import leaves_root, walked
+from lavis_sam.files import leaves_root, walk_folder
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -72,7 +72,7 @@ class ImageFolder:
     def _walked(self) -> list[str]:
         if self._files is None:
             self._files = []
-            for folder, folders, files in walked(self._root):
+            for folder, folders, files in walk_folder(self._root):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 below = os.path.relpath(folder, self._root).replace(os.sep, "/")
                 prefix = "" if below == "." else f"{below}/"

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.annotations import MultiImageSample, scan_annotations, text_problem
+from lavis_sam.datasets.annotations import scan_annotations, text_problem
 from lavis_sam.datasets.formats.release import SPLITS, Entry, Release
 from lavis_sam.datasets.formats.table import Format, format_named
 from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.prompts import Prompts
 from lavis_sam.datasets.records import UnreadableFileError
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError
 
 Form = Literal["auto", "unified", "release"]

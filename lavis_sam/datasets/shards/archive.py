@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import leaves_root
 
 # No image of any known data set comes near; a member is read into memory as a whole.
 MAX_MEMBER_BYTES = 256 * 1024**2

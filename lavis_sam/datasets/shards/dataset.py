@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 import torch
 from PIL import Image
 
-from lavis_sam.datasets.annotations import MultiImageSample, accept
+from lavis_sam.datasets.annotations import accept
 from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.datasets.problems import names
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
 

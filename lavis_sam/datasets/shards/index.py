@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lavis_sam.datasets.annotations import MultiImageSample, parse_record
+from lavis_sam.datasets.annotations import parse_record
 from lavis_sam.datasets.image_check import Check
-from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards.archive import Damage, Member, read_members
 from lavis_sam.datasets.shards.layout import (
     ANNOTATION,
@@ -27,6 +27,7 @@ from lavis_sam.datasets.shards.layout import (
     split_member,
 )
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import leaves_root
 
 # Some hundred times the longest record of any known data set.
 MAX_RECORD_BYTES = 16 * 1024**2

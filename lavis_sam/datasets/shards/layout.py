@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.datasets.paths import leaves_root
 from lavis_sam.datasets.problems import shown
 from lavis_sam.datasets.records import read_json
 from lavis_sam.errors import SamDataError
-from lavis_sam.files import to_json
+from lavis_sam.files import leaves_root, to_json
 
 MANIFEST = "manifest.json"
 CHECKSUMS = "crc32"

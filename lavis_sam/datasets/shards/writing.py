@@ -12,7 +12,7 @@ from hashlib import sha256 as new_sha256
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.datasets.annotations import MultiImageSample, to_record
+from lavis_sam.datasets.sample import MultiImageSample, to_record
 from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES
 from lavis_sam.datasets.shards.index import sha256
 from lavis_sam.datasets.shards.layout import CHECKSUMS, MANIFEST, annotation_member, image_member, record_checksum

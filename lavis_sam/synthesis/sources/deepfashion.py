@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from lavis_sam.datasets.paths import walked
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.protocols import LeftOut
 from lavis_sam.synthesis.records import Alpha
 from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of, read_json, read_mask
@@ -145,7 +145,7 @@ def _in_shop_names(folder: Path, partition: str) -> Iterator[str]:
     path = folder / partition
     if not path.is_file():
         root = existing_folder(folder / "img", "sources.characters.root")
-        for file in sorted(Path(below, name) for below, _, names in walked(root) for name in names):
+        for file in sorted(Path(below, name) for below, _, names in walk_folder(root) for name in names):
             if file.suffix == ".jpg":
                 yield file.relative_to(folder).as_posix()
         return

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.paths import walked
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.protocols import Draw, LeftOut
 from lavis_sam.synthesis.records import Alpha, SourceObject, View
 from lavis_sam.synthesis.sources.files import (
@@ -207,7 +207,7 @@ def _parallel(record: dict[str, Any], key: str, kind: Any, count: int, place: st
 
 
 def _folder_groups(root: Path) -> Iterator[Group]:
-    for path in sorted(Path(folder, name) for folder, below, _ in walked(root) for name in below):
+    for path in sorted(Path(folder, name) for folder, below, _ in walk_folder(root) for name in below):
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if files:
             views = tuple(ViewFile(file.relative_to(root).as_posix(), file.stem) for file in files)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.annotations import MultiImageSample, read_annotations, to_record
+from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.exchange import EXPORTS, export_records, import_dataset
 from lavis_sam.datasets.exchange.conversations import conversation_records
+from lavis_sam.datasets.sample import MultiImageSample, to_record
 from lavis_sam.errors import SamConfigurationError
 
 IMAGE = "<image>"

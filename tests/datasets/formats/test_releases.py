@@ -6,9 +6,9 @@ import pytest
 
 from helpers.release_parts import Expected, Miniature
 from helpers.releases import MINIATURES
-from lavis_sam.datasets.annotations import MultiImageSample
 from lavis_sam.datasets.formats import FORMATS, read_dataset
 from lavis_sam.datasets.prompts import Prompts
+from lavis_sam.datasets.sample import MultiImageSample
 
 
 @pytest.fixture(params=list(MINIATURES))

@@ -13,8 +13,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded
-from lavis_sam.datasets.annotations import MultiImageSample, write_annotations
+from lavis_sam.datasets.annotations import write_annotations
 from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import DamagedSampleError, ShardDataset, write_shards
 from lavis_sam.datasets.shards import dataset as dataset_module
 from lavis_sam.datasets.shards import images as images_module

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.shards import contents, opened, write_images
-from lavis_sam.datasets.annotations import MultiImageSample
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import index_shards, unpack_shards, write_shards, writing
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.layout import MANIFEST
