@@ -5,6 +5,7 @@
 #   make test                the default tests
 #   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
 #   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
+#   make mutation ROOM=lavis_sam.metrics.rouge   changes the code of a module or room bit by bit: do the tests notice?
 #   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
 #   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
 
@@ -14,15 +15,20 @@ BIN := $(VENV)/bin
 # transformers 4.57, laid over the packages of $(VENV).
 VENV4 ?= .venv-transformers4
 BIN4 := $(VENV4)/bin
+# mutmut, laid over the packages of $(VENV).
+VENV_MUTATION ?= .venv-mutation
+BIN_MUTATION := $(VENV_MUTATION)/bin
 
 # What makes an environment out of date is the content of these files, not their dates.
 hash = $(shell cat $(1) | cksum | tr -c '0-9\n' '-')
 READY := $(VENV)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt setup.py)
 READY4 := $(VENV4)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-transformers4.txt setup.py)
 
+READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-mutation.txt setup.py)
+
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup demo test test-integration test-transformers4 lint types format checks mmlink-mini benchmarks clean
+.PHONY: help setup demo test test-integration test-transformers4 lint types format checks mmlink-mini mutation benchmarks clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -71,13 +77,29 @@ test-transformers4: $(READY4)
 	$(BIN4)/python -m pytest -m "not gpu" $(SIDE_BY_SIDE) --ignore tests/models/test_guidance_oracle.py \
 	    tests/models tests/parity tests/plugin tests/baselines
 
-$(READY4): $(READY)
-	@rm -rf $(VENV4)
-	@$(BIN)/python -m venv $(VENV4)
-	@$(BIN4)/python -m pip install --quiet --no-deps -r requirements-transformers4.txt
-	@$(BIN)/python -c "$(SITE)" > "$$($(BIN4)/python -c "$(SITE)")/main_environment.pth"
-	@$(BIN4)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+# An environment of its own (1) with the packages of a file (2) over those of $(VENV).
+define overlay
+	@rm -rf $(1)
+	@$(BIN)/python -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --no-deps -r $(2)
+	@$(BIN)/python -c "$(SITE)" > "$$($(1)/bin/python -c "$(SITE)")/main_environment.pth"
+	@$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+endef
+
+$(READY4): $(READY)
+	$(call overlay,$(VENV4),requirements-transformers4.txt)
+
+$(READY_MUTATION): $(READY)
+	$(call overlay,$(VENV_MUTATION),requirements-mutation.txt)
+
+# About one mutant a second for each of two processes; a room takes minutes to hours. The package is imported when Python
+# starts, so the changed one has to come first. `mutmut show NAME` prints a mutant that survived.
+ROOM ?= lavis_sam
+mutation: $(READY_MUTATION)
+	@mkdir -p mutants
+	OMP_NUM_THREADS=1 PYTHONPATH="$(CURDIR)/mutants" $(BIN_MUTATION)/mutmut run --max-children 2 "$(ROOM).*"
+	$(BIN_MUTATION)/mutmut results
 
 RESULTS := benchmarks/results
 benchmarks: $(READY)
@@ -90,4 +112,4 @@ benchmarks: $(READY)
 checks: lint types test test-integration test-transformers4
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

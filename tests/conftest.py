@@ -1,6 +1,7 @@
 """For all tests: the command line, and a suite that has passed must also end."""
 
 import faulthandler
+import os
 import sys
 
 import pytest
@@ -26,4 +27,5 @@ def run(monkeypatch, capsys):
 
 def pytest_unconfigure():
     """What outlives the tests (a thread, a child process) is shown and fails the run, instead of hanging it."""
-    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    if "MUTANT_UNDER_TEST" not in os.environ:  # `make mutation` runs tests many times in one process
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
