@@ -17,8 +17,8 @@ from PIL import Image
 
 from lavis_sam import SamPredictor
 from lavis_sam.datasets.collate import collate_multi_image
+from lavis_sam.datasets.images import image_tensor, to_rgb
 from lavis_sam.files import write_bytes
-from lavis_sam.predictor.images import image_tensor, read_image
 from lavis_sam.weights.locations import PACKAGE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -81,7 +81,7 @@ def batch_of(samples: list[dict], size: int) -> dict:
 
 def tensor_of(name: str, size: int) -> torch.Tensor:
     """A packaged photograph, as the vision encoder sees it."""
-    return image_tensor(read_image(PHOTOGRAPHS / name, name, 1), size)
+    return image_tensor(to_rgb(PHOTOGRAPHS / name, name), size)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.collate import collate_multi_image
-from lavis_sam.datasets.images import load_image
+from lavis_sam.datasets.images import to_rgb
 from lavis_sam.datasets.sample import MultiImageSample
 
 # Random augmentation draws from a generator seeded by these four numbers, mixed by large odd factors.
@@ -101,7 +101,7 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
             SamDataError: One is missing or damaged.
         """
         sample = self.annotation[index]
-        return [load_image(Path(self.vis_root) / name, sample.id) for name in sample.images]
+        return [to_rgb(Path(self.vis_root) / name, f"sample {sample.id!r}") for name in sample.images]
 
     def item_of(self, sample: MultiImageSample, images: Sequence[Image.Image], seed: int) -> dict[str, Any]:
         """The item of a sample whose images are at hand; `seed` decides the augmentation."""

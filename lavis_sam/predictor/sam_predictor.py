@@ -9,13 +9,13 @@ import torch
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.collate import collate_multi_image
+from lavis_sam.datasets.images import image_tensor, is_image, to_rgb
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.memory import naming_samples
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.sequence import check_length
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.predictor.explaining import ExplainedImages
-from lavis_sam.predictor.images import image_tensor, is_image, read_image
 from lavis_sam.predictor.model_sources import load_model
 
 BATCH_SIZE = 8
@@ -77,7 +77,7 @@ class SamPredictor:
 
         Args:
             images: One image; a list of images, one sample; or a list of lists, many samples, each with as many
-                images as it has. An image is a path, a PIL image or an array.
+                images as it has. An image is a path, the bytes of a file, a PIL image, an array or a tensor.
             prompt: The question, one for all samples or a list of one each.
             decoding: Settings of `generate`, such as `num_beams=1, max_length=40`; the defaults are the published ones.
 
@@ -158,7 +158,7 @@ class SamPredictor:
         (text,) = _read_prompts(prompt, 1, self.model.prompt)
         self._check_lengths([sample], [text])
         with naming_samples(lambda: _name(range(1), [sample]), "Use fewer images, or device='cpu'."):
-            decoded = [read_image(image, 0, place) for place, image in enumerate(sample, start=1)]
+            decoded = [to_rgb(image, f"sample 0, image {place}") for place, image in enumerate(sample, start=1)]
             tensors = torch.stack([image_tensor(image, self.image_size) for image in decoded])
             return ExplainedImages(explain_sample(self.model, tensors, text), decoded)
 
@@ -191,7 +191,7 @@ class SamPredictor:
         """Images of samples, each with its number, as a padded batch on the model's device."""
         collected = []
         for number, images in samples:
-            read = [read_image(image, number, place) for place, image in enumerate(images, start=1)]
+            read = [to_rgb(image, f"sample {number}, image {place}") for place, image in enumerate(images, start=1)]
             tensors = [image_tensor(image, self.image_size) for image in read]
             collected.append({"image": torch.stack(tensors, dim=1), "sample_id": number})
         batch = collate_multi_image(collected)
@@ -211,7 +211,7 @@ def _read_samples(images: Any) -> tuple[list[list[Any]], bool]:
     wanted = "give one image, a list of images (one sample), or a list of lists (many samples)"
     if is_image(images):
         return [[images]], True
-    if isinstance(images, (bytes, Mapping)) or not isinstance(images, Sequence):
+    if isinstance(images, Mapping) or not isinstance(images, Sequence):
         raise SamDataError(f"images is a {type(images).__name__}; {wanted}.")
     if not images:
         raise SamDataError(f"images is empty: 0 images; {wanted}.")

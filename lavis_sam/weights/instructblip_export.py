@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import BertTokenizerFast
 
+from lavis_sam.datasets.images import IMAGE_MEAN, IMAGE_STD
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import write_bytes, write_json, write_safetensors, write_text
 from lavis_sam.weights.checkpoints import PAD_TABLES
@@ -28,9 +29,6 @@ from lavis_sam.weights.instructblip import (
 from lavis_sam.weights.streaming import INDEX_FILE, SINGLE_FILE
 
 PART_BYTES = 1 << 30
-# CLIP's, with which every InstructBLIP sees.
-IMAGE_MEAN = [0.48145466, 0.4578275, 0.40821073]
-IMAGE_STD = [0.26862954, 0.26130258, 0.27577711]
 BICUBIC = 3
 SAM_LAYERS = ("adaptive_adjustment.", "w_former.", "linear_extractor.")
 IMAGE_TOKEN = "<image>"
@@ -246,8 +244,8 @@ def _write_image_processor(folder: Path, model: Any) -> None:
             "do_rescale": True,
             "rescale_factor": 1 / 255,
             "do_normalize": True,
-            "image_mean": IMAGE_MEAN,
-            "image_std": IMAGE_STD,
+            "image_mean": list(IMAGE_MEAN),
+            "image_std": list(IMAGE_STD),
         },
     )
     queries = model.query_tokens.shape[1]

@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 
 from helpers.release_parts import cut_off, write_image
 from lavis_sam.datasets.image_check import ImageCheck, inspect_images
-from lavis_sam.datasets.images import MAX_PIXELS, load_image
+from lavis_sam.datasets.images import MAX_PIXELS, to_rgb
 from lavis_sam.errors import SamConfigurationError, SamDataError
 
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]
@@ -86,7 +86,7 @@ def test_decompression_bombs_are_refused_with_the_limit_named(tmp_path, width, h
         assert kind == "absurd pixel count"
         assert str(MAX_PIXELS) in message
     with pytest.raises(SamDataError, match=r"bomb\.png.*pixels"):
-        load_image(tmp_path / "bomb.png", 1)
+        to_rgb(tmp_path / "bomb.png", "sample 1")
 
 
 def test_the_largest_bearable_size_is_not_refused(tmp_path):

@@ -94,7 +94,7 @@ def test_instructblip_folder_of_transformers_exported_again_has_equal_logits(tmp
 def test_the_processor_of_the_folder_makes_our_inputs(model, folder):
     from PIL import Image
 
-    from lavis_sam.predictor.images import image_tensor
+    from lavis_sam.datasets.images import image_tensor
 
     processor = InstructBlipProcessor.from_pretrained(folder)
     image = Image.radial_gradient("L").convert("RGB")

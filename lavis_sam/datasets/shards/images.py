@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from PIL import Image
 
 from lavis_sam.datasets.image_check import Check, in_threads
-from lavis_sam.datasets.images import decode_image, whole_images_only
+from lavis_sam.datasets.images import to_rgb, whole_images_only
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.shards.index import DAMAGED, ShardIndex, StoredImage, index_shards
 from lavis_sam.errors import SamDataError
@@ -56,7 +56,7 @@ class ShardImages:
         """
         contents = self.contents(number)
         try:
-            return [decode_image(data, f"image {count}") for count, data in enumerate(contents, start=1)]
+            return [to_rgb(data, f"image {count}") for count, data in enumerate(contents, start=1)]
         except SamDataError as error:
             raise DamagedSampleError(f"{self._name(number)}: {error}") from error
 

@@ -3,14 +3,14 @@
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from lavis_sam.datasets.images import IMAGE_FORMATS, refuse_absurd_size, whole_images_only
+from lavis_sam.datasets.images import open_image, to_rgb, to_rgba, upright, whole_images_only
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.records import Alpha, Rgb
 
@@ -66,7 +66,7 @@ def read_image(root: Path, relative: str) -> Rgb:
     Raises:
         SamDataError: It is missing, damaged, cut off, animated, too small or too large.
     """
-    return np.asarray(_open(root, relative).convert("RGB"))
+    return np.asarray(_open(root, relative, lambda image: to_rgb(image, relative)))
 
 
 def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alpha]:
@@ -75,7 +75,7 @@ def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alp
     Raises:
         SamDataError: As `read_image`.
     """
-    rgba = np.asarray(_open(root, relative, smallest, keep_alpha=True).convert("RGBA"))
+    rgba = np.asarray(_open(root, relative, lambda image: to_rgba(image, relative), smallest))
     return rgba[..., :3].copy(), rgba[..., 3].astype(np.float32) / np.float32(255)
 
 
@@ -91,7 +91,7 @@ def read_mask(root: Path, relative: str, shape: tuple[int, ...], background: tup
     Raises:
         SamDataError: It cannot be read, or has another size.
     """
-    image = _open(root, relative, smallest=1, keep_alpha=True)
+    image = _open(root, relative, upright, smallest=1)
     # A palette image's indices are its labels; converting it would look the colours up.
     labels = np.asarray(image if image.mode in ("P", "L", "I", "I;16", "1") else image.convert("L")).astype(int)
     if labels.shape != tuple(shape[:2]):
@@ -131,30 +131,27 @@ def lines_of(path: Path) -> Iterator[str]:
         raise SamConfigurationError(f"{path}: cannot be read ({error}).") from error
 
 
-def _open(root: Path, relative: str, smallest: int = SMALLEST_SIDE, *, keep_alpha: bool = False) -> Image.Image:
+def _open(
+    root: Path, relative: str, decode: Callable[[Image.Image], Image.Image], smallest: int = SMALLEST_SIDE
+) -> Image.Image:
     path = inside(root, relative)
     try:
-        with whole_images_only(), Image.open(path, formats=IMAGE_FORMATS) as image:
+        with whole_images_only(), path.open("rb") as file, open_image(file) as image:
             _check_form(image, relative, smallest)
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
+            image.load()
+            return decode(image)
     except SamDataError:
         raise
     # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
     except Exception as error:
         message = f"{relative}: cannot be read as an image ({type(error).__name__}: {error})"
         raise SamDataError(message.replace(str(path), path.name)) from error
-    if not keep_alpha and (upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info):
-        white = Image.new("RGBA", upright.size, "white")
-        return Image.alpha_composite(white, upright.convert("RGBA"))
-    return upright
 
 
 def _check_form(image: Image.Image, relative: str, smallest: int) -> None:
     width, height = image.size
     if min(width, height) < smallest:
         raise SamDataError(f"{relative}: {width}x{height} pixels, wanted at least {smallest} a side")
-    refuse_absurd_size(image.size)
     frames = getattr(image, "n_frames", 1)
     # Cameras store a preview as a second frame of a JPEG (MPO); that is no animation.
     if frames > 1 and image.format != "MPO":
