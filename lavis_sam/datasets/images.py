@@ -37,7 +37,8 @@ IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 # How far floats may leave their range: half precision rounds, and so does resizing.
 _FLOAT_TOLERANCE = 0.01
 _SHADES_OF_16_BITS = 257
-# EXIF's orientation -> what turns the image upright.
+_UPRIGHT = 1
+# EXIF's other orientations -> what turns the image upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -133,7 +134,7 @@ def refuse_absurd_size(size: tuple[int, int]) -> None:
 def upright(image: Image.Image) -> Image.Image:
     """Turn an image the way its EXIF block says; a damaged block says nothing."""
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT))
     # Its parser raises whatever it stumbles over, and the pixels are whole all the same.
     except Exception:
         return image
@@ -183,7 +184,7 @@ def _coloured(image: Image.Image) -> Image.Image:
         image = image.convert("LA")  # Pillow has no other way out of premultiplied grey
     elif image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+        return ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 

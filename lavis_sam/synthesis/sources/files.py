@@ -66,7 +66,7 @@ def read_image(root: Path, relative: str) -> Rgb:
     Raises:
         SamDataError: It is missing, damaged, cut off, animated, too small or too large.
     """
-    return np.asarray(_open(root, relative, lambda image: to_rgb(image, relative)))
+    return np.asarray(_open(root, relative, lambda image: to_rgb(image, "the image")))
 
 
 def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alpha]:
@@ -75,7 +75,7 @@ def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alp
     Raises:
         SamDataError: As `read_image`.
     """
-    rgba = np.asarray(_open(root, relative, lambda image: to_rgba(image, relative), smallest))
+    rgba = np.asarray(_open(root, relative, lambda image: to_rgba(image, "the image"), smallest))
     return rgba[..., :3].copy(), rgba[..., 3].astype(np.float32) / np.float32(255)
 
 
@@ -137,22 +137,22 @@ def _open(
     path = inside(root, relative)
     try:
         with whole_images_only(), path.open("rb") as file, open_image(file) as image:
-            _check_form(image, relative, smallest)
+            _check_form(image, smallest)
             image.load()
             return decode(image)
-    except SamDataError:
-        raise
+    except SamDataError as error:
+        raise SamDataError(f"{relative}: {error}") from error
     # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).
     except Exception as error:
         message = f"{relative}: cannot be read as an image ({type(error).__name__}: {error})"
         raise SamDataError(message.replace(str(path), path.name)) from error
 
 
-def _check_form(image: Image.Image, relative: str, smallest: int) -> None:
+def _check_form(image: Image.Image, smallest: int) -> None:
     width, height = image.size
     if min(width, height) < smallest:
-        raise SamDataError(f"{relative}: {width}x{height} pixels, wanted at least {smallest} a side")
+        raise SamDataError(f"{width}x{height} pixels, wanted at least {smallest} a side")
     frames = getattr(image, "n_frames", 1)
     # Cameras store a preview as a second frame of a JPEG (MPO); that is no animation.
     if frames > 1 and image.format != "MPO":
-        raise SamDataError(f"{relative}: animated ({frames} frames), wanted one image")
+        raise SamDataError(f"animated ({frames} frames), wanted one image")
