@@ -98,7 +98,7 @@ def ours(model: SemanticAlignment, samples: dict[str, Any]) -> torch.Tensor:
 def released(model: SemanticAlignment, samples: dict[str, Any]) -> torch.Tensor:
     """The loss with the released semantics; parameters of frozen parts take part in autograd's graph."""
     images, prompts = samples["image"], samples["text_input"]
-    bert, last = model.Qformer.bert, model.guidance.layer_k or model.Qformer.bert.num_layers
+    bert, last = model.Qformer.bert, model.guidance.layer_k
     # A graph through the frozen parts: their input is made to need one.
     features = [model.ln_vision(model.visual_encoder(images[:, :, n].requires_grad_())) for n in range(images.shape[2])]
     scores = torch.stack([model.adaptive_adjustment.linear_a(feature) for feature in features])

@@ -91,7 +91,7 @@ def build(name: str, device: str, precision: str, **guidance: Any) -> SemanticAl
 
 def batched(model: SemanticAlignment, images: torch.Tensor, prompts: list[str]) -> torch.Tensor:
     """Ours: [B, 3, N, H, W] -> visual tokens [B, N*Q, D_llm]."""
-    return model.visual_path({"image": images}, prompts).tokens
+    return model.encode({"image": images}, prompts).tokens
 
 
 def per_image_loop(model: SemanticAlignment, images: torch.Tensor, prompts: list[str]) -> torch.Tensor:

@@ -24,11 +24,12 @@ from lavis_sam.models.language.tokenizers import (
 )
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
+from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.adapters import PAD_PREFIX, WEIGHTS_FILE, read_adapter_config
 from lavis_sam.weights.builder import build_llama, build_visual_modules
 from lavis_sam.weights.checkpoint_files import WeightSource, read_checkpoint, read_config, read_start
-from lavis_sam.weights.checkpoints import SAM_LAYERS, LoadReport, load_checked, translate_released
+from lavis_sam.weights.checkpoints import LoadReport, load_checked, translate_released
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
 from lavis_sam.weights.locations import (
     finetuned_path,
@@ -253,4 +254,4 @@ def _fit_trained(config: DictConfig, path: Path) -> LoadReport:
             llm_tokenizer=None,  # type: ignore[arg-type]  # nothing is tokenized here
             guidance=Guidance.from_mapping(config.guidance),
         )
-    return load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=str(path), check_only=True)
+    return load_checked(model, state, provides=sam_modules(), optional=("*",), source=str(path), check_only=True)

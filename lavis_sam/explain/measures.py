@@ -22,6 +22,7 @@ from lavis_sam.models.adaptive_adjustment import MergedContext
 from lavis_sam.models.batch import ImageIndex
 from lavis_sam.models.q_former import QFormerBert, SelfAttention
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.visual_path import embed, guide
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ def explain_sample(model: SemanticAlignment, images: Tensor, instruction: str) -
         raise SamDataError(f"images are {tuple(images.shape)}; wanted [N, 3, H, W] with N of at least 1.")
     with torch.no_grad():
         features = model.ln_vision(model.visual_encoder(images.to(model.device)))
-        embedded, key_mask = model.embed([instruction])
+        embedded, key_mask = embed(model, [instruction])
     count = len(features)
     number = last_cross_attention(model)
     features = features.float().requires_grad_()
     with torch.enable_grad(), _watch(model.Qformer.bert, number) as calls:
-        guided = model.guide(features, _whole(count, model), embedded, key_mask)
+        guided = guide(model, features, _whole(count, model), embedded, key_mask)
         norms = guided.semantics.flatten(1).norm(dim=1)
         gradient = torch.stack([_gradient(norm, features) for norm in norms])
     semantics = guided.semantics.detach()
@@ -111,7 +112,7 @@ def explain_sample(model: SemanticAlignment, images: Tensor, instruction: str) -
         rest = [i for i in range(count) if i != m]
         change = torch.zeros(count, device=features.device)
         if rest:
-            alone = model.guide(features.detach()[rest], _whole(len(rest), model), embedded, key_mask).semantics
+            alone = guide(model, features.detach()[rest], _whole(len(rest), model), embedded, key_mask).semantics
             change[rest] = (semantics[rest] - alone).flatten(1).norm(dim=1)
         return change
 
@@ -136,7 +137,7 @@ def last_cross_attention(model: SemanticAlignment) -> int | None:
     if model.guidance.extractor != "w_former":
         return None
     bert = model.Qformer.bert
-    layers = bert.encoder.layer[: model.guidance.layer_k or bert.num_layers]
+    layers = bert.encoder.layer[: model.guidance.layer_k]
     return max(number for number, layer in enumerate(layers, start=1) if layer.has_cross_attention)
 
 

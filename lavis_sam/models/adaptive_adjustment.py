@@ -6,13 +6,19 @@ Two readings of the formula exist. The released code takes the softmax over the 
 image into one context per sample; the paper's text leaves the current image out. Both are here, see `Guidance`.
 """
 
+from __future__ import annotations
+
+import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from lavis_sam.models.batch import ImageIndex
-from lavis_sam.models.guidance import Guidance
+
+if TYPE_CHECKING:
+    from lavis_sam.models.guidance import ResolvedGuidance
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,10 @@ class AdaptiveAdjustment(nn.Module):
 
     linear_a: nn.Linear
 
-    def __init__(self, guidance: Guidance, *, vision_width: int) -> None:
+    def __init__(self, guidance: ResolvedGuidance, *, vision_width: int) -> None:
         super().__init__()
         self.guidance = guidance
+        self._warned_about_pairs = False
         if guidance.has_linear_a:
             self.linear_a = nn.Linear(vision_width, 1)
 
@@ -63,6 +70,7 @@ class AdaptiveAdjustment(nn.Module):
         if self.guidance.context == "self":
             everyone = torch.ones(len(features), dtype=torch.bool, device=features.device)
             return MergedContext(features, per_image=True, present=everyone, weights=None)
+        self._warn_about_pairs(index)
         members = self._members(index)
         weights = self._weights(features, index, members[..., None])
         merged = torch.einsum("bcnp,bnpd->bcpd", weights, index.pad(features))
@@ -93,3 +101,15 @@ class AdaptiveAdjustment(nn.Module):
         # A finite floor, so that a context without members is an even softmax (zeroed below) and never a NaN.
         scores = index.pad(scores)[:, None].masked_fill(~members, torch.finfo(scores.dtype).min)
         return scores.softmax(dim=2).masked_fill(~members, 0.0)
+
+    def _warn_about_pairs(self, index: ImageIndex) -> None:
+        """Say once that pairs cannot teach Linear_a when its softmax has a single image to choose from."""
+        is_about_pairs = self.training and self.guidance.needs_three_images and index.mask.shape[1] <= 2
+        if is_about_pairs and not self._warned_about_pairs:
+            self._warned_about_pairs = True
+            warnings.warn(
+                "model.guidance: context `others` with normalise `images` gives every weight the value 1 when a sample "
+                "has two images, so the adaptive layer cannot learn from this batch of pairs; use context `all`, "
+                "normalise `patches`, or samples of three or more images",
+                stacklevel=2,
+            )

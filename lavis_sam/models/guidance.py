@@ -5,15 +5,16 @@ The paper's text and the authors' code differ; ARCHITECTURE.md tells how, and th
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.w_former import EXTRACTORS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "context": ("all", "others", "self"),
     "normalise": ("images", "patches"),
     "weighting": ("adaptive", "average"),
-    "extractor": ("w_former", "linear", "none"),
+    "extractor": (*EXTRACTORS, "none"),
     "positions": ("all", "queries"),
 }
 
@@ -38,8 +39,8 @@ class Guidance:
             each image (literal and not rescaled: Î shrinks, about 45-fold on random features at P = 257).
         weighting: `adaptive` learns the weights; `average` is the plain mean over the context images whatever
             `normalise` says (Table 3 row 3).
-        extractor: `w_former`; `linear` draws the contextual semantics from the pooled Î with one linear layer (Table 3
-            row 4); `none` is InstructBLIP.
+        extractor: `w_former`, or another of `EXTRACTORS`: `linear` draws the contextual semantics from the pooled Î
+            with one linear layer (Table 3 row 4). `none` is InstructBLIP.
         positions: the additions to both streams cover `all` positions, or only the `queries`.
         layer_l: the layer (1-based) whose input in the W stream receives Linear_h(q_i^l); None means the last, K.
         layer_k: the layer whose output in the W stream becomes c_i, and whose input in the Q stream receives it; None
@@ -55,7 +56,7 @@ class Guidance:
     layer_k: int | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
+        for name, choices in (CHOICES | {"extractor": (*EXTRACTORS, "none")}).items():
             value = getattr(self, name)
             if value not in choices:
                 raise SamConfigurationError(f"model.guidance.{name} is {value!r}; choose one of {', '.join(choices)}")
@@ -71,13 +72,13 @@ class Guidance:
         Raises:
             SamConfigurationError: an unknown key (the nearest known one is named) or value.
         """
-        known = [field.name for field in fields(cls)]
+        known = [entry.name for entry in fields(cls)]
         for key in values or {}:
             if key not in known:
                 raise unknown_key("model.guidance", key, known)
         return cls(**dict(values or {}))  # type: ignore[arg-type]  # __post_init__ checks every value
 
-    def at_depth(self, layers: int) -> "Guidance":
+    def at_depth(self, layers: int) -> "ResolvedGuidance":
         """Fill in and check the interaction layers for a Q-Former of K = `layers` layers.
 
         Raises:
@@ -89,7 +90,7 @@ class Guidance:
                 f"model.guidance: layer_l = {layer_l}, layer_k = {layer_k} with K = {layers} Q-Former layers; "
                 "1 <= layer_l <= layer_k <= K must hold"
             )
-        return Guidance(**{**asdict(self), "layer_l": layer_l, "layer_k": layer_k})
+        return ResolvedGuidance(**{**asdict(self), "layer_l": layer_l, "layer_k": layer_k})
 
     @property
     def is_active(self) -> bool:
@@ -105,3 +106,11 @@ class Guidance:
     def needs_three_images(self) -> bool:
         """Whether Linear_a gets no gradient from pairs: with one other image, its softmax over images is always 1."""
         return self.has_linear_a and self.context == "others" and self.normalise == "images"
+
+
+@dataclass(frozen=True)
+class ResolvedGuidance(Guidance):
+    """The switches of a model of a known depth K: 1 <= `layer_l` <= `layer_k` <= K; see `Guidance.at_depth`."""
+
+    layer_l: int = field(kw_only=True)
+    layer_k: int = field(kw_only=True)

@@ -1,72 +1,28 @@
-"""The model, as a plain module: the way of the data from images to text, step by step.
+"""The model, as a plain module: from images to text.
 
     1 vision   2 adaptive weights   3 W-former   4 Q-Former   5 projection   6 language
 
-Each step is a module or a function of its own file; this one only leads the data from one to the next. `builder` knows
-sizes and files, `checkpoints` knows key names, `blip2_vicuna_sam` is the face that LAVIS sees.
+`encode` runs steps 1 to 5 once for a batch; `loss` and `generate_from` are step 6, each as often as is wanted.
 """
 
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from lavis_sam.models.adaptive_adjustment import AdaptiveAdjustment, MergedContext
-from lavis_sam.models.batch import ImageIndex, read_images, read_prompts, read_targets
+from lavis_sam.models.adaptive_adjustment import AdaptiveAdjustment
+from lavis_sam.models.batch import read_prompts, read_targets
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.sequence import target_loss, training_inputs
+from lavis_sam.models.language.sequence import LanguageLoss, target_loss, training_inputs
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
-from lavis_sam.models.projection import project
 from lavis_sam.models.q_former import QFormer
-from lavis_sam.models.released_search import generate, stream
+from lavis_sam.models.released_search import Generation, generate, stream
+from lavis_sam.models.trainable import select_trainable
 from lavis_sam.models.vision import EvaVisionTransformer
-from lavis_sam.models.w_former import LinearExtractor, WFormer, add_at
-
-TRAINABLE = ("adaptive_adjustment.", "w_former.", "linear_extractor.", "llm_proj.")
-
-
-@dataclass(frozen=True)
-class VisualPath:
-    """What steps 1 to 5 made of a batch.
-
-    Attributes:
-        index: where the real images are; None for a 4-D batch.
-        features: patch features I [ΣN, P, D_v].
-        context: merged context Î and adaptive weights; None without guidance.
-        semantics: contextual semantics c [ΣN, S, D_q] ([ΣN, Q, D_q] under `positions: queries`); None without guidance.
-        extracted: guided visual tokens before projection [ΣN, Q, D_q].
-        tokens: visual tokens [B, N*Q, D_llm], zero at padded images.
-        token_mask: bool [B, N*Q], false at padded images.
-    """
-
-    index: ImageIndex | None
-    features: torch.Tensor
-    context: MergedContext | None
-    semantics: torch.Tensor | None
-    extracted: torch.Tensor
-    tokens: torch.Tensor
-    token_mask: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Guided:
-    """What steps 2 and 3 made of patch features.
-
-    Attributes:
-        q: the Q stream at the input of layer l [ΣN, S, D_q].
-        q_mask: its mask, bool [ΣN, S]; None when nothing is padded.
-        context: merged context Î and adaptive weights.
-        semantics: contextual semantics c [ΣN, S, D_q] ([ΣN, Q, D_q] under `positions: queries`).
-    """
-
-    q: torch.Tensor
-    q_mask: torch.Tensor | None
-    context: MergedContext
-    semantics: torch.Tensor
+from lavis_sam.models.visual_path import VisualPath, VisualPathModule, guided_visual_path
+from lavis_sam.models.w_former import EXTRACTORS
 
 
 class SemanticAlignment(nn.Module):
@@ -87,7 +43,10 @@ class SemanticAlignment(nn.Module):
         max_txt_len: longest instruction in tokens, for both tokenizers (longer ones lose their beginning).
         max_output_txt_len: longest training target in tokens (longer ones lose their end).
         prompt: the instruction when a batch brings none.
+        visual_path: steps 1 to 5; SAM's own unless another one takes their place.
     """
+
+    llm_model: Any  # a module whose class is not ours
 
     def __init__(
         self,
@@ -104,6 +63,7 @@ class SemanticAlignment(nn.Module):
         max_txt_len: int = 128,
         max_output_txt_len: int = 256,
         prompt: str = "",
+        visual_path: VisualPathModule = guided_visual_path,
     ) -> None:
         super().__init__()
         self.visual_encoder = visual_encoder
@@ -119,22 +79,24 @@ class SemanticAlignment(nn.Module):
         self.prompt = prompt
 
         self.guidance = guidance.at_depth(q_former.bert.num_layers)
-        vision_width, width = visual_encoder.num_features, query_tokens.shape[-1]
         if self.guidance.is_active:
-            self.adaptive_adjustment = AdaptiveAdjustment(self.guidance, vision_width=vision_width)
-        if self.guidance.extractor == "w_former":
-            self.w_former = WFormer(self.guidance, width=width)
-        elif self.guidance.extractor == "linear":
-            self.linear_extractor = LinearExtractor(vision_width=vision_width, width=width)
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name.startswith(TRAINABLE))
-        self._warned_about_pairs = False
+            sizes = {"vision_width": visual_encoder.num_features}
+            self.adaptive_adjustment = AdaptiveAdjustment(self.guidance, **sizes)
+            entry = EXTRACTORS[self.guidance.extractor]
+            self.add_module(entry.module, entry.build(self.guidance, **sizes, width=query_tokens.shape[-1]))
+        self.visual_path = visual_path
+        select_trainable(self, "sam")
         self.train(self.training)
 
     @property
     def device(self) -> torch.device:
         """Where images and visual tokens live; the language model may be spread over other devices."""
         return self.query_tokens.device
+
+    @property
+    def extractor(self) -> nn.Module:
+        """What step 3 runs. Only where `guidance.is_active`."""
+        return self.get_submodule(EXTRACTORS[self.guidance.extractor].module)
 
     def train(self, mode: bool = True) -> "SemanticAlignment":
         """Set the mode of the trainable parts; frozen parts stay in eval mode (no dropout noise)."""
@@ -158,8 +120,32 @@ class SemanticAlignment(nn.Module):
             SamDataError: the batch breaks this contract.
         """
         instructions, targets = read_targets(samples)
-        visual = self.visual_path(samples, instructions)  # steps 1 to 5
-        inputs = training_inputs(  # 6 language
+        result = self.loss(self.encode(samples, instructions), instructions, targets)
+        return {
+            "loss": result.loss,
+            "per_sample_loss": result.per_sample_loss,
+            "target_tokens": result.target_tokens,
+        }
+
+    def encode(self, samples: dict[str, Any], instructions: list[str]) -> VisualPath:
+        """Steps 1 to 5: run the vision encoder and the Q-Former, once for all images of the batch.
+
+        Args:
+            samples: the batch's `image` and, optionally, `image_mask`, as for `forward`.
+            instructions: B instructions, for the Q-Former.
+
+        Raises:
+            SamDataError: the batch breaks the contract.
+        """
+        return self.visual_path(self, samples, instructions)
+
+    def loss(self, visual: VisualPath, instructions: Sequence[str], targets: Sequence[str]) -> LanguageLoss:
+        """Step 6 in training: the language model's loss on B targets after B instructions.
+
+        Raises:
+            SamDataError: a sample is longer than the language model reads.
+        """
+        inputs = training_inputs(
             self.llm_model,
             self.llm_tokenizer,
             visual.tokens,
@@ -169,62 +155,20 @@ class SemanticAlignment(nn.Module):
             max_txt_len=self.max_txt_len,
             max_output_txt_len=self.max_output_txt_len,
         )
-        result = target_loss(self.llm_model, inputs)
-        return {
-            "loss": result.loss,
-            "per_sample_loss": result.per_sample_loss,
-            "target_tokens": result.target_tokens,
-        }
+        return target_loss(self.llm_model, inputs)
 
-    def visual_path(self, samples: dict[str, Any], instructions: list[str]) -> VisualPath:
-        """Steps 1 to 5: from images and instructions to visual tokens, all images of the batch at once.
+    @torch.no_grad()
+    def generate_from(
+        self, visual: VisualPath, prompts: Sequence[str], decoding: Decoding, *, output_scores: bool = False
+    ) -> Generation:
+        """Step 6 in evaluation: answer B prompts; see `generate` for the settings.
 
-        Args:
-            samples: the batch's `image` and, optionally, `image_mask`.
-            instructions: B instructions, for the Q-Former.
+        Raises:
+            SamDataError: a sample is longer than the language model reads.
         """
-        images, index = read_images(samples, len(instructions))
-        bert, layers = self.Qformer.bert, self.Qformer.bert.num_layers
-        embedded, key_mask = self.embed(instructions)
-        features = self.ln_vision(self.visual_encoder(images.to(self.device)))  # 1 vision
-        if index is not None:
-            index = index.to(self.device)
-        if index is None or not self.guidance.is_active:
-            q, q_mask = (embedded, key_mask) if index is None else (index.repeat(embedded), index.repeat(key_mask))
-            extracted = bert.run_layers(1, layers, q, q_mask, features, queries_only=True)
-            return VisualPath(index, features, None, None, extracted, *project(self.llm_proj, extracted, index))
-
-        self._warn_about_pairs(index)
-        guided = self.guide(features, index, embedded, key_mask)  # 2 adaptive weights, 3 W-former
-        layer_l, layer_k, q_mask = self.guidance.layer_l or layers, self.guidance.layer_k or layers, guided.q_mask
-        q = bert.run_layers(layer_l, layer_k - 1, guided.q, q_mask, features)
-        extracted = bert.run_layers(  # 4 Q-Former
-            layer_k, layers, add_at(q, guided.semantics), q_mask, features, queries_only=True
+        return generate(
+            self.llm_model, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts, decoding, output_scores
         )
-        tokens, token_mask = project(self.llm_proj, extracted, index)  # 5 projection
-        return VisualPath(index, features, guided.context, guided.semantics, extracted, tokens, token_mask)
-
-    def guide(
-        self, features: torch.Tensor, index: ImageIndex, embedded: torch.Tensor, key_mask: torch.Tensor | None
-    ) -> Guided:
-        """Steps 2 and 3: from patch features to contextual semantics. Only where `guidance.is_active`.
-
-        Args:
-            features: patch features of the real images [ΣN, P, D_v].
-            index: which image belongs to which sample.
-            embedded: embedded queries and instructions [B, S, D_q], see `embed`.
-            key_mask: bool [B, S], false at padded instruction tokens; None when nothing is padded.
-        """
-        bert = self.Qformer.bert
-        context = self.adaptive_adjustment(features, index)
-        q, q_mask = index.repeat(embedded), index.repeat(key_mask)
-        q = bert.run_layers(1, (self.guidance.layer_l or bert.num_layers) - 1, q, q_mask, features)
-        if self.guidance.extractor == "w_former":  # or the linear layer that replaces it
-            semantics = self.w_former(bert, embedded, key_mask, q, context, index)
-        else:
-            covered = bert.num_queries if self.guidance.positions == "queries" else q.shape[1]
-            semantics = self.linear_extractor(context, index).expand(-1, covered, -1)
-        return Guided(q, q_mask, context, semantics)
 
     @torch.no_grad()
     def generate(
@@ -276,10 +220,7 @@ class SemanticAlignment(nn.Module):
             temperature=temperature,
         )
         prompts = read_prompts(samples, self.prompt)
-        visual = self.visual_path(samples, prompts)
-        answer = generate(
-            self.llm_model, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts, decoding, output_scores
-        )
+        answer = self.generate_from(self.encode(samples, prompts), prompts, decoding, output_scores=output_scores)
         return answer.texts if answer.scores is None else (answer.texts, answer.scores)
 
     def stream(self, samples: dict[str, Any], decoding: Decoding) -> Iterator[str]:
@@ -295,30 +236,5 @@ class SemanticAlignment(nn.Module):
         """
         prompts = read_prompts(samples, self.prompt)
         with torch.no_grad():
-            visual = self.visual_path(samples, prompts)
+            visual = self.encode(samples, prompts)
         return stream(self.llm_model, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts[0], decoding)
-
-    def embed(self, instructions: list[str]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Embed queries and instructions [B, S, D_q], and their mask bool [B, S] (None when nothing is padded)."""
-        text = self.tokenizer(
-            instructions, padding="longest", truncation=True, max_length=self.max_txt_len, return_tensors="pt"
-        )
-        embedded = self.Qformer.bert.embed(self.query_tokens, text.input_ids.to(self.device))
-        if bool(text.attention_mask.all()):
-            return embedded, None
-        real = text.attention_mask.bool()
-        queries = torch.ones(len(real), self.query_tokens.shape[1], dtype=torch.bool)
-        return embedded, torch.cat((queries, real), dim=1).to(self.device)
-
-    def _warn_about_pairs(self, index: ImageIndex) -> None:
-        """Say once that pairs cannot teach Linear_a when its softmax has a single image to choose from."""
-        if self._warned_about_pairs or not self.training or not self.guidance.needs_three_images:
-            return
-        if int(index.mask.sum(dim=1).max()) <= 2:
-            self._warned_about_pairs = True
-            warnings.warn(
-                "model.guidance: context `others` with normalise `images` gives every weight the value 1 when a sample "
-                "has two images, so the adaptive layer cannot learn from this batch of pairs; use context `all`, "
-                "normalise `patches`, or samples of three or more images",
-                stacklevel=2,
-            )

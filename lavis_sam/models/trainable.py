@@ -1,16 +1,19 @@
 """What of a model is trained: SAM's layers, or one of the baselines of the paper's Table 3."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.w_former import sam_modules
 
 # Preset -> beginnings of the names of what it trains.
-PRESETS: dict[str, tuple[str, ...]] = {
-    "sam": ("adaptive_adjustment.", "w_former.", "linear_extractor.", "llm_proj."),
-    "projection": ("llm_proj.",),
-    "mmicl": (
+PRESETS: dict[str, Callable[[], tuple[str, ...]]] = {
+    "sam": lambda: (*sam_modules(), "llm_proj."),
+    "projection": lambda: ("llm_proj.",),
+    "mmicl": lambda: (
         "llm_proj.",
         *(f"llm_model.model.layers.{layer}.self_attn.{name}_proj." for layer in (0, 1) for name in ("q", "v")),
     ),
@@ -44,15 +47,13 @@ def select_trainable(model: nn.Module, preset: str) -> list[str]:
     """
     if preset not in PRESETS:
         raise SamConfigurationError(f"model.trainable is {preset!r}; choose one of {', '.join(PRESETS)}")
-    names = []
+    names, beginnings = [], PRESETS[preset]()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(PRESETS[preset]))
+        parameter.requires_grad_(name.startswith(beginnings))
         if parameter.requires_grad:
             names.append(name)
     if not names:
-        raise SamConfigurationError(
-            f"model.trainable is {preset!r}, but the model has no such layers: {PRESETS[preset]}"
-        )
+        raise SamConfigurationError(f"model.trainable is {preset!r}, but the model has no such layers: {beginnings}")
     for name in names:
         module = model.get_submodule(name.rpartition(".")[0])
         if name.startswith("llm_model.") and module.weight.dtype != torch.float32:

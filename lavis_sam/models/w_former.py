@@ -1,21 +1,68 @@
-"""Step 3, the W-former: contextual semantics c_i for each image, distilled from the merged context (paper 4.1).
+"""Step 3: contextual semantics c_i for each image, extracted from the merged context (paper 4.1).
 
-The W stream runs the instruction and the queries through the frozen Q-Former's own layers, but lets them look at Î:
+The W-former runs the instruction and the queries through the frozen Q-Former's own layers, but lets them look at Î:
 
     layer l input         w^l := w^l + Linear_h(q_i^l)
     layer k output        c_i  = Linear_c(w^{k+1})
 
 Only the two linear layers are the W-former's own; they start at zero, so that training starts from InstructBLIP
-exactly.
+exactly. `EXTRACTORS` names it and what may stand in its place.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
 
 from lavis_sam.models.adaptive_adjustment import MergedContext
 from lavis_sam.models.batch import ImageIndex
-from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.q_former import QFormerBert
+
+if TYPE_CHECKING:
+    from lavis_sam.models.guidance import ResolvedGuidance
+
+
+class BuildExtractor(Protocol):
+    """The constructor of an extractor: of the guidance, D_v and D_q."""
+
+    def __call__(self, guidance: ResolvedGuidance, *, vision_width: int, width: int) -> nn.Module:
+        """Build it; its `forward` is like `WFormer.forward`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExtractorEntry:
+    """An extractor that `guidance.extractor` may name.
+
+    Attributes:
+        module: its name in the model, with which the names of its parameters begin.
+        build: its class.
+    """
+
+    module: str
+    build: BuildExtractor
+
+
+EXTRACTORS: dict[str, ExtractorEntry] = {}
+
+
+def register_extractor(name: str, *, module: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Make a class an extractor: `guidance.extractor: name` builds it, as the model's attribute `module`."""
+
+    def register(build: type[nn.Module]) -> type[nn.Module]:
+        EXTRACTORS[name] = ExtractorEntry(module, build)
+        return build
+
+    return register
+
+
+def sam_modules() -> tuple[str, ...]:
+    """The names of SAM's own modules in the model, with which the names of their parameters begin."""
+    return ("adaptive_adjustment", *(entry.module for entry in EXTRACTORS.values()))
 
 
 def zero_linear(width_in: int, width_out: int) -> nn.Linear:
@@ -26,15 +73,17 @@ def zero_linear(width_in: int, width_out: int) -> nn.Linear:
     return layer
 
 
+@register_extractor("w_former", module="w_former")
 class WFormer(nn.Module):
     """The W stream.
 
     Args:
-        guidance: the switches, with `layer_l` and `layer_k` filled in.
+        guidance: the switches.
+        vision_width: D_v; not used.
         width: D_q.
     """
 
-    def __init__(self, guidance: Guidance, *, width: int) -> None:
+    def __init__(self, guidance: ResolvedGuidance, *, vision_width: int, width: int) -> None:
         super().__init__()
         self.guidance = guidance
         self.linear_h = zero_linear(width, width)
@@ -62,7 +111,7 @@ class WFormer(nn.Module):
         Returns:
             c [ΣN, S, D_q], or [ΣN, Q, D_q] when only query positions are guided; zero where no context is present.
         """
-        layer_l, layer_k = self.guidance.layer_l or 1, self.guidance.layer_k or 1
+        layer_l, layer_k = self.guidance.layer_l, self.guidance.layer_k
         queries = q_former.num_queries if self.guidance.positions == "queries" else None
         rows = index.sample
         image_mask = None if key_mask is None else key_mask[rows]
@@ -85,17 +134,28 @@ class WFormer(nn.Module):
         return self.linear_c(w) * present[:, None, None]
 
 
+@register_extractor("linear", module="linear_extractor")
 class LinearExtractor(nn.Module):
     """The control of Table 3 row 4: c_i from one linear layer on the mean of Î over its patches."""
 
-    def __init__(self, *, vision_width: int, width: int) -> None:
+    def __init__(self, guidance: ResolvedGuidance, *, vision_width: int, width: int) -> None:
         super().__init__()
+        self.guidance = guidance
         self.linear_c = zero_linear(vision_width, width)
 
-    def forward(self, context: MergedContext, index: ImageIndex) -> torch.Tensor:
-        """c [ΣN, 1, D_q], the same for every position; zero where no context is present."""
+    def forward(
+        self,
+        q_former: QFormerBert,
+        embedded: torch.Tensor,
+        key_mask: torch.Tensor | None,
+        initial: torch.Tensor,
+        context: MergedContext,
+        index: ImageIndex,
+    ) -> torch.Tensor:
+        """Return c as `WFormer.forward` does, the same at every position; zero where no context is present."""
         semantics = self.linear_c(context.features.mean(dim=1, keepdim=True)) * context.present[:, None, None]
-        return semantics if context.per_image else semantics[index.sample]
+        covered = q_former.num_queries if self.guidance.positions == "queries" else initial.shape[1]
+        return (semantics if context.per_image else semantics[index.sample]).expand(-1, covered, -1)
 
 
 def add_at(stream: torch.Tensor, addition: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,8 @@ from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import LanguageInputs, LanguageLoss, target_loss, training_inputs
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.released_search import Decoding, Generation, generate
-from lavis_sam.models.semantic_alignment import SemanticAlignment, VisualPath
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.visual_path import GuidedVisualPath, VisualPath, guided_visual_path
 from lavis_sam.parity.cases import Case
 from lavis_sam.weights.builder import (
     LanguageSizes,
@@ -126,12 +127,12 @@ def read_samples(case: Case) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> VisualPath:
+def visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> GuidedVisualPath:
     """Steps 1 to 5 without gradients."""
-    return model.visual_path(samples, samples["text_input"])
+    return guided_visual_path(model, samples, samples["text_input"])
 
 
-def watched_visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> tuple[VisualPath, Streams]:
+def watched_visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> tuple[GuidedVisualPath, Streams]:
     """Steps 1 to 5 of a guided batch without gradients, and what ran inside."""
     with _watch(model) as seen:
         visual = visual_path(model, samples)
@@ -160,7 +161,7 @@ def _watch(model: SemanticAlignment) -> Iterator[dict[str, Tensor]]:
     hooks = [
         bert.embeddings.register_forward_pre_hook(note_ids),
         before.register_forward_hook(note_stream),
-        model.w_former.linear_h.register_forward_pre_hook(note_interaction),
+        model.get_submodule("w_former.linear_h").register_forward_pre_hook(note_interaction),
     ]
     try:
         yield seen

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.models.language.sequence import IGNORED
-from lavis_sam.models.semantic_alignment import SemanticAlignment, VisualPath
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.visual_path import GuidedVisualPath, VisualPath
 from lavis_sam.parity import measure
 from lavis_sam.parity.cases import Case, find_cases, read_case
 from lavis_sam.parity.compare import (
@@ -121,7 +122,7 @@ def _close(case: Case, array: str, ours: Tensor, tolerance: float = VISUAL_TOLER
     return compare_close(array, ours, case.arrays[array], tolerance) if array in case.arrays else absent(array)
 
 
-def _compare_visual(case: Case, visual: VisualPath, streams: measure.Streams) -> Iterator[Comparison]:
+def _compare_visual(case: Case, visual: GuidedVisualPath, streams: measure.Streams) -> Iterator[Comparison]:
     """Steps 1 to 5. The authors' arrays are image by image [N, B, …], ours [B*N, …] or [B, …]."""
     batch, images = case.arrays["in.image"].shape[0], case.arrays["in.image"].shape[2]
 

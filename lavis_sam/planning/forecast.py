@@ -27,6 +27,7 @@ from lavis_sam.models.released_search import Decoding
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.models.trainable import select_trainable
+from lavis_sam.models.w_former import EXTRACTORS
 from lavis_sam.weights.builder import build_llama, build_visual_modules, read_precision, set_vision_precision
 from lavis_sam.weights.locations import PACKAGE
 
@@ -34,7 +35,7 @@ from lavis_sam.weights.locations import PACKAGE
 PARTS = {
     "vision": ("visual_encoder.", "ln_vision."),
     "adaptive_weights": ("adaptive_adjustment.",),
-    "w_former": ("w_former.", "linear_extractor."),
+    "w_former": tuple(f"{entry.module}." for entry in EXTRACTORS.values()),
     "q_former": ("Qformer.", "query_tokens"),
     "projection": ("llm_proj.",),
     "language": ("llm_model.",),
@@ -164,7 +165,6 @@ def _model_without_storage(cfg: Mapping[str, Any]) -> SemanticAlignment:
             max_txt_len=sizes.q_former.max_positions,
         )
     select_trainable(model, str(cfg.get("trainable", "sam")))
-    model._warned_about_pairs = True  # it would look at the mask's values
     return model.train()
 
 
@@ -176,7 +176,7 @@ def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
     instruction = " ".join(["a"] * max(1, load.text_tokens - 2))
 
     def loss() -> Tensor:
-        tokens = model.visual_path({"image": images}, [instruction] * load.batch).tokens
+        tokens = model.encode({"image": images}, [instruction] * load.batch).tokens
         return _language_loss(model, tokens, load)
 
     # Twice, as the counter of products keeps tensors alive that checkpointing lets go of.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.language.sequence import check_length, target_loss, training_inputs
+from lavis_sam.models.visual_path import VisualPath
 
 MAX_OCR_TOKENS = 30
 # Candidates and prompts are not cut: a candidate without its end would be another one.
@@ -25,7 +26,7 @@ class AnswersQuestions:
     llm_model: Any
     llm_tokenizer: Any
     generate: Callable[..., Any]
-    visual_path: Callable[..., Any]
+    encode: Callable[..., VisualPath]
 
     def predict_answers(
         self,
@@ -101,20 +102,18 @@ class AnswersQuestions:
         fewest = min(len(texts) for texts in per_sample)
         if not 1 <= n_segments <= fewest:
             raise SamConfigurationError(f"n_segments is {n_segments}; wanted 1 to the number of candidates, {fewest}.")
-        visual = self.visual_path(samples, prompts)
-        encode = self.llm_tokenizer.encode
-        longest = [max(len(encode(text)) - 1 for text in texts) for texts in per_sample]
-        texts_read = [len(encode(prompt)) + most for prompt, most in zip(prompts, longest, strict=True)]
+        visual = self.encode(samples, prompts)
+        tokenize = self.llm_tokenizer.encode
+        longest = [max(len(tokenize(text)) - 1 for text in texts) for texts in per_sample]
+        texts_read = [len(tokenize(prompt)) + most for prompt, most in zip(prompts, longest, strict=True)]
         check_length(self.llm_model, visual.token_mask.sum(dim=1).tolist(), texts_read)
         if isinstance(candidates[0], str):
-            losses = candidate_losses(self, visual.tokens, visual.token_mask, prompts, candidates, n_segments)
+            losses = candidate_losses(self, visual, prompts, candidates, n_segments)
             return losses.argsort(dim=-1, stable=True)
         ranks = []
         for number, texts in enumerate(per_sample):
             rows = slice(number, number + 1)
-            losses = candidate_losses(
-                self, visual.tokens[rows], visual.token_mask[rows], prompts[rows], texts, n_segments
-            )
+            losses = candidate_losses(self, visual.select(rows), prompts[rows], texts, n_segments)
             ranks.append(losses[0].argsort(stable=True))
         return torch.stack(ranks) if len({len(row) for row in ranks}) == 1 else [row.tolist() for row in ranks]
 
@@ -172,8 +171,7 @@ def name_choices(choices: Sequence[str]) -> str:
 
 def candidate_losses(
     model: AnswersQuestions,
-    visual_tokens: Tensor,
-    visual_mask: Tensor,
+    visual: VisualPath,
     prompts: list[str],
     candidates: Sequence[str],
     n_segments: int,
@@ -185,8 +183,7 @@ def candidate_losses(
 
     Args:
         model: Its language model and tokenizer are used.
-        visual_tokens: [B, V, D_llm].
-        visual_mask: bool [B, V].
+        visual: the visual tokens of B samples.
         prompts: B prompts.
         candidates: C candidates.
         n_segments: How many parts the candidates are scored in, which bounds the memory.
@@ -195,11 +192,12 @@ def candidate_losses(
     bounds = [(part * size, (part + 1) * size) for part in range(n_segments - 1)]
     for first, last in [*bounds, ((n_segments - 1) * size, len(candidates))]:
         count = last - first
+        repeated = visual.repeat(count)
         inputs = training_inputs(
             model.llm_model,
             model.llm_tokenizer,
-            visual_tokens.repeat_interleave(count, dim=0),
-            visual_mask.repeat_interleave(count, dim=0),
+            repeated.tokens,
+            repeated.token_mask,
             [prompt for prompt in prompts for _ in range(count)],
             list(candidates[first:last]) * len(prompts),
             max_txt_len=UNLIMITED,

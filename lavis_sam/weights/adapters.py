@@ -15,9 +15,9 @@ from typing import Any
 
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import write_json, write_safetensors, write_text
+from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights.checkpoint_files import read_checkpoint, read_config
 from lavis_sam.weights.checkpoints import (
-    SAM_LAYERS,
     LoadReport,
     fill_pad_rows,
     library_versions,
@@ -170,7 +170,7 @@ def load_adapter(model: Any, folder: str | Path) -> LoadReport:
             f"{', '.join(problems)}. Give the model the {config.model_type} weights that it belongs to "
             "(`lavis-sam doctor` says what yours are)."
         )
-    report = load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=source)
+    report = load_checked(model, state, provides=sam_modules(), optional=("*",), source=source)
     fill_pad_rows(model, rows, source)
     return report
 

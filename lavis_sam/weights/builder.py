@@ -20,6 +20,7 @@ from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.q_former import QFormer, QFormerBert
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.models.vision import EvaVisionTransformer
+from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.checkpoints import load_trained, require_complete, require_files
 from lavis_sam.weights.instructblip import load_base
@@ -182,14 +183,13 @@ def load_weights(model: Any, cfg: Mapping[str, Any]) -> None:
     Raises:
         SamCheckpointError: a file is damaged or does not fit, or together they leave a parameter without a value.
     """
-    sam = ("adaptive_adjustment", "w_former", "linear_extractor")
     folder = open_instructblip(cfg)
     if folder:
-        require_complete(model, [load_base(model, folder)], initialised=sam)
+        require_complete(model, [load_base(model, folder)], initialised=sam_modules())
     elif cfg.get("pretrained"):
         vision = pretrained.load_eva_vit(model.visual_encoder, locate(cfg["vit_checkpoint"]))
         base = pretrained.load_instructblip(model, locate(cfg["pretrained"]))
-        require_complete(model, [vision.under("visual_encoder"), base], initialised=("llm_model", *sam))
+        require_complete(model, [vision.under("visual_encoder"), base], initialised=("llm_model", *sam_modules()))
     trained = finetuned_path(cfg)
     if trained:
         load_trained(model, trained)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lavis_sam import __version__
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import atomic_path
+from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights.checkpoint_files import WeightSource, load_file, read_checkpoint, require_files, shorten
 from lavis_sam.weights.streaming import StreamedTensors
 
@@ -47,7 +48,6 @@ RELEASED_NAMES = {
     "Qformer.bert.encoder.one_2_muliple.0.": "w_former.linear_h.",
     "Qformer.bert.encoder.multiple_2_one.0.": "w_former.linear_c.",
 }
-SAM_LAYERS = ("adaptive_adjustment", "w_former", "linear_extractor")
 # A layer of ours that the authors' code does not have (Table 3 row 4 was never released).
 UNRELEASED = ("linear_extractor.",)
 # Where the [PAD] row, which InstructBLIP appends to Vicuna's vocabulary, is the last one.
@@ -331,7 +331,7 @@ def load_trained(model: nn.Module, path: str | Path) -> LoadReport:
         return load_adapter(model, path)
     source = f"{path} (trained layers)"
     state = translate_released(read_checkpoint(path))
-    report = load_checked(model, state, provides=SAM_LAYERS, optional=("*",), source=source)
+    report = load_checked(model, state, provides=sam_modules(), optional=("*",), source=source)
     file = load_file(path)
     fill_pad_rows(model, file.get("pad_rows", {}) if "model" in file else {}, source)
     return report

@@ -17,6 +17,7 @@ from transformers import BertTokenizerFast
 from lavis_sam.datasets.images import IMAGE_MEAN, IMAGE_STD
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import write_bytes, write_json, write_safetensors, write_text
+from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights.checkpoints import PAD_TABLES
 from lavis_sam.weights.instructblip import (
     CONFIG_FILE,
@@ -30,7 +31,6 @@ from lavis_sam.weights.streaming import INDEX_FILE, SINGLE_FILE
 
 PART_BYTES = 1 << 30
 BICUBIC = 3
-SAM_LAYERS = ("adaptive_adjustment.", "w_former.", "linear_extractor.")
 IMAGE_TOKEN = "<image>"
 
 
@@ -91,7 +91,7 @@ def _entries(model: Any) -> dict[str, Entry]:
     state = model.state_dict()
     entries: dict[str, Entry] = {}
     for name, tensor in state.items():
-        if name.startswith(SAM_LAYERS) or name.endswith(".v_bias"):
+        if name.startswith(sam_modules()) or name.endswith(".v_bias"):
             continue
         if name.endswith(".q_bias"):
             prefix = to_transformers(name).removesuffix(".self_attn.q_bias")

@@ -33,7 +33,7 @@ def test_the_visual_tokens_are_those_of_sam_without_guidance(tmp_path):
     )
     question = Question(MultiImageSample("a", ("x",) * 3, INSTRUCTION, "o", ("o",), "here"), tuple(images))
     with torch.no_grad():
-        wanted = ours.visual_path({"image": images.transpose(0, 1)[None]}, [INSTRUCTION]).tokens[0]
+        wanted = ours.encode({"image": images.transpose(0, 1)[None]}, [INSTRUCTION]).tokens[0]
         (found,) = QFormerAnswerer(theirs, processor, name="x")._visual_tokens([question])
     assert found.shape == (3 * SIZES.q_former.queries, SIZES.language.width)
     torch.testing.assert_close(found, wanted, atol=TOLERANCE, rtol=TOLERANCE)

@@ -18,11 +18,11 @@ COUNTS = [2, 4, 1, 3]
 def test_a_sample_is_the_same_alone_and_in_a_ragged_batch(context, normalise):
     model, batch = small_model(context=context, normalise=normalise, layer_l=2, layer_k=3), random_batch(COUNTS)
     with torch.no_grad():
-        together = model.visual_path(batch, batch["text_input"])
+        together = model.encode(batch, batch["text_input"])
         losses = model(batch)
         for b, count in enumerate(COUNTS):
             alone = sample_of(batch, b)
-            tokens = model.visual_path(alone, alone["text_input"]).tokens
+            tokens = model.encode(alone, alone["text_input"]).tokens
             found = together.tokens[b, : tokens.shape[1]]
             torch.testing.assert_close(found, tokens[0], atol=TOKEN_TOLERANCE, rtol=0)
             assert not together.tokens[b, tokens.shape[1] :].any()
@@ -54,8 +54,8 @@ def test_permuting_images_permutes_blocks(context):
     model, batch = small_model(context=context), random_batch([3])
     order = [2, 0, 1]
     with torch.no_grad():
-        tokens = model.visual_path(batch, TEXTS[:1]).tokens.unflatten(1, (3, -1))
-        permuted = model.visual_path({"image": batch["image"][:, :, order]}, TEXTS[:1]).tokens.unflatten(1, (3, -1))
+        tokens = model.encode(batch, TEXTS[:1]).tokens.unflatten(1, (3, -1))
+        permuted = model.encode({"image": batch["image"][:, :, order]}, TEXTS[:1]).tokens.unflatten(1, (3, -1))
     torch.testing.assert_close(permuted, tokens[:, order], atol=TOKEN_TOLERANCE, rtol=0)
 
 
@@ -65,8 +65,8 @@ def test_zero_initialised_guidance_is_instructblip_bit_for_bit(guidance):
     start, plain = small_model(zero=True, **guidance), small_model(zero=True, extractor="none")
     plain.load_state_dict(start.state_dict(), strict=False)
     with torch.no_grad():
-        ours = start.visual_path(batch, batch["text_input"]).tokens
-        theirs = plain.visual_path(batch, batch["text_input"]).tokens
+        ours = start.encode(batch, batch["text_input"]).tokens
+        theirs = plain.encode(batch, batch["text_input"]).tokens
         assert torch.equal(ours, theirs)
         assert torch.equal(start(batch)["loss"], plain(batch)["loss"])
 
@@ -76,16 +76,16 @@ def test_a_4d_batch_has_no_guidance_and_one_image_of_a_5d_batch_has():
     plain = small_model(extractor="none")
     plain.load_state_dict(model.state_dict(), strict=False)
     with torch.no_grad():
-        flat = model.visual_path({"image": batch["image"][:, :, 0]}, batch["text_input"]).tokens
-        guided = model.visual_path(batch, batch["text_input"]).tokens
-        expected = plain.visual_path(batch, batch["text_input"]).tokens
+        flat = model.encode({"image": batch["image"][:, :, 0]}, batch["text_input"]).tokens
+        guided = model.encode(batch, batch["text_input"]).tokens
+        expected = plain.encode(batch, batch["text_input"]).tokens
     torch.testing.assert_close(flat, expected, atol=TOKEN_TOLERANCE, rtol=0)
     assert (guided - flat).abs().max() > 0.01
 
 
 def test_others_with_one_image_is_no_guidance_and_no_nan():
     model, batch = small_model(context="others"), random_batch([1, 2])
-    visual = model.visual_path(batch, batch["text_input"])
+    visual = model.encode(batch, batch["text_input"])
     assert not visual.semantics[0].any()
     assert visual.semantics[1:].any(dim=2).all()
     visual.tokens.sum().backward()
@@ -99,7 +99,7 @@ def test_noise_in_padded_images_changes_nothing():
     model, batch = small_model(), random_batch(COUNTS)
     quiet = dict(batch, image=batch["image"].masked_fill(~batch["image_mask"][:, None, :, None, None], 0.0))
     with torch.no_grad():
-        one, other = (model.visual_path(b, batch["text_input"]).tokens for b in (batch, quiet))
+        one, other = (model.encode(b, batch["text_input"]).tokens for b in (batch, quiet))
     assert torch.equal(one, other)
 
 

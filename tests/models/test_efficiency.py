@@ -24,7 +24,7 @@ def counted():
         count_rows(model.visual_encoder, calls["vision"])
         for number, layer in enumerate(layers, start=1):
             count_rows(layer, calls[number])
-        model.visual_path(batch, batch["text_input"])
+        model.encode(batch, batch["text_input"])
         return calls
 
     return run
@@ -67,7 +67,7 @@ def test_no_graph_below_the_first_interaction():
             lambda module, args, output, number=number: has_graph[number].append((len(output), output.requires_grad))
         )
     batch = random_batch(COUNTS)
-    model.visual_path(batch, batch["text_input"])
+    model.encode(batch, batch["text_input"])
     q_stream = {number: calls[-1] for number, calls in has_graph.items()}
     assert q_stream[2] == (TOTAL, False), "the Q stream below layer k depends on nothing trainable"
     assert q_stream[3] == (TOTAL, True)
@@ -81,7 +81,7 @@ def test_nothing_trainable_below_the_w_stream_means_no_graph_there():
         lambda module, args, output: graphs.append(output.requires_grad)
     )
     batch = random_batch(COUNTS)
-    model.visual_path(batch, batch["text_input"])
+    model.encode(batch, batch["text_input"])
     assert graphs == [False, False]
 
 

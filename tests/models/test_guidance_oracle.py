@@ -55,7 +55,7 @@ def features(batch):
 
 def compare(model, batch, features):
     expected = oracle_tokens(model, batch, features)
-    visual = model.visual_path(batch, batch["text_input"])
+    visual = model.encode(batch, batch["text_input"])
     weight = torch.randn(visual.tokens.shape, generator=torch.Generator().manual_seed(7))
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     loss = expected_loss = torch.zeros(())

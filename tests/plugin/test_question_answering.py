@@ -130,7 +130,7 @@ def slow_losses(model, samples, prompts, candidates):
     rows = []
     for b, prompt in enumerate(prompts):
         with torch.no_grad():
-            visual = model.visual_path(sample_of({**samples, "text_output": prompts}, b), [prompt])
+            visual = model.encode(sample_of({**samples, "text_output": prompts}, b), [prompt])
             losses = []
             for text in candidates:
                 head, tail = model.llm_tokenizer.encode(prompt), model.llm_tokenizer.encode(text)[1:]
@@ -168,12 +168,15 @@ def test_candidates_of_each_sample(model):
 def test_guidance_is_on_when_candidates_are_ranked(model):
     samples = batch(prompt="What?", text_input=["", ""])
     flat = {"image": samples["image"][:, :, 0], "prompt": "What?"}
+    from lavis_sam.models.visual_path import VisualPath
     from lavis_sam.plugin.question_answering import candidate_losses
 
     with torch.no_grad():
-        paths = [model.visual_path(part, ["What?"] * 2) for part in (samples, flat)]
+        paths = [model.encode(part, ["What?"] * 2) for part in (samples, flat)]
         guided, plain = (
-            candidate_losses(model, path.tokens[:, :3], path.token_mask[:, :3], ["What?"] * 2, CANDIDATES, 1)
+            candidate_losses(
+                model, VisualPath(path.tokens[:, :3], path.token_mask[:, :3]), ["What?"] * 2, CANDIDATES, 1
+            )
             for path in paths
         )
     assert (guided - plain).abs().max() > 1e-3

@@ -201,7 +201,7 @@ def test_released_checkpoint_over_instructblip_reproduces_the_fixtures(tmp_path,
     load_weights(model, config)
     samples = read_samples(case)
     with torch.no_grad():
-        visual = model.eval().visual_path(samples, samples["text_input"])
+        visual = model.eval().encode(samples, samples["text_input"])
         loss = model(samples)["loss"]
     torch.testing.assert_close(visual.tokens, case.arrays["out.visual_tokens"], atol=5e-5, rtol=0)
     # [PAD] is in no released file, and its logit in every softmax: give it the case's own.

@@ -27,7 +27,7 @@ def files(source, tmp_path_factory):
 
 def tokens(model, batch):
     with torch.no_grad():
-        return model.eval().visual_path(batch, batch["text_input"]).tokens
+        return model.eval().encode(batch, batch["text_input"]).tokens
 
 
 def test_the_released_files_become_instructblip(source, files):

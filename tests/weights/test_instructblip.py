@@ -56,7 +56,7 @@ def target_logits(model):
 
     Both begin with the queries, then the instruction, then the answer.
     """
-    visual = model.visual_path({"image": IMAGES}, TEXTS)
+    visual = model.encode({"image": IMAGES}, TEXTS)
     inputs = training_inputs(
         model.llm_model,
         model.llm_tokenizer,
@@ -144,7 +144,7 @@ def test_instructblip_guidance_starts_as_instructblip(ours):
     batch = random_batch([2, 3])
     plain = {"image": batch["image"][:, :, 0]}
     texts = batch["text_input"]
-    guided, alone = ours.visual_path(batch, texts), ours.visual_path(plain, texts)
+    guided, alone = ours.encode(batch, texts), ours.encode(plain, texts)
     # Another batch shape is summed in another order; at one shape the two are equal bit for bit.
     torch.testing.assert_close(guided.tokens[:, : SIZES.q_former.queries], alone.tokens, atol=5e-5, rtol=0)
 
