@@ -5,10 +5,11 @@ flushed to the disk and renamed over the destination in one step.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,33 @@ def write_safetensors(
         mode = temporary.stat().st_mode  # what the user's umask allows; the library would keep the file private
         save_file(plain, temporary, metadata=dict(metadata) if metadata else None)
         temporary.chmod(mode)
+
+
+def write_shard(path: str | os.PathLike[str], members: Iterable[tuple[str, str, bytes]]) -> dict[str, Any]:
+    """Write a webdataset shard atomically, with the same bytes whenever and wherever it is written.
+
+    webdataset sorts the members of a sample by name, which would put a tenth image before the second and the record
+    behind the images; so each member is written by itself, in the order given.
+
+    Args:
+        path: The tar file to make or replace.
+        members: (key of the sample, name behind the key, content); a sample's members stand together.
+
+    Returns:
+        `bytes` and `sha256` of the file, as a manifest lists them.
+    """
+    from webdataset import TarWriter  # and with it PyTorch: 1.2 s and 0.5 GB that nobody else here should pay for
+
+    with atomic_path(path) as temporary:
+        with (
+            temporary.open("wb") as file,
+            TarWriter(file, user="", group="", mode=0o644, mtime=0, encoder=False) as writer,
+        ):
+            for key, name, content in members:
+                writer.write({"__key__": key, name: content})
+        with temporary.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": temporary.stat().st_size, "sha256": digest}
 
 
 def leaves_root(path: str) -> bool:

@@ -3,26 +3,27 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from lavis_sam.files import atomic_path, to_json, write_bytes, write_json
+from lavis_sam.files import atomic_path, to_json, write_bytes, write_json, write_shard
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.duplicates import DuplicateIndex
 from lavis_sam.synthesis.manifest import RunCounts, annotation
 from lavis_sam.synthesis.quality import Limits
 from lavis_sam.synthesis.runners import PartTask
-from lavis_sam.synthesis.shards import write_shards
 from lavis_sam.synthesis.work_folder import MANIFEST, Outcome, WorkFolder
 from lavis_sam.synthesis.worker import thumbnail
 
 DUPLICATE_SCORE = "duplicates.distance"
 ANNOTATIONS, SAMPLES, REJECTIONS, REJECTED = "annotations.json", "samples.jsonl", "rejections.jsonl", "rejected"
+SHARDS = "shards"
 
 
 class Ledger:
@@ -181,6 +182,36 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
+
+
+def write_shards(root: Path, annotations: Iterable[Mapping[str, Any]], shard_size: int) -> list[dict[str, Any]]:
+    """Write DIR/shards/000000.tar, … (`<id>.json`, `<id>.1.jpg`, `<id>.2.jpg`, …) from DIR's annotations and images.
+
+    Args:
+        root: The data set's folder.
+        annotations: In order.
+        shard_size: Samples in a shard.
+
+    Returns:
+        One entry a shard for the manifest: file, samples, bytes, sha256.
+    """
+    entries: list[dict[str, Any]] = []
+    remaining = iter(annotations)
+    while chunk := list(islice(remaining, shard_size)):
+        file = f"{SHARDS}/{len(entries):06d}.tar"
+        members = (member for record in chunk for member in _members(root, record))
+        entries.append({"file": file, "samples": len(chunk), **write_shard(root / file, members)})
+    for path in (root / SHARDS).glob("*.tar"):  # of an earlier run with more samples
+        if f"{SHARDS}/{path.name}" not in {entry["file"] for entry in entries}:
+            path.unlink()
+    return entries
+
+
+def _members(root: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, str, bytes]]:
+    key = str(record["id"])
+    yield key, "json", to_json(record, indent=None).encode("utf-8")
+    for number, file in enumerate(record["img_list"], start=1):
+        yield key, f"{number}{Path(file).suffix}", (root / file).read_bytes()
 
 
 def _annotations(root: Path) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,6 @@ from lavis_sam.synthesis.dataset_writer import read_lines
 from lavis_sam.synthesis.run import kinds_of_slots, synthesize
 from lavis_sam.synthesis.runners.local import LocalRunner
 from lavis_sam.synthesis.runners.serial import SerialRunner
-from lavis_sam.synthesis.shards import read_shard
 
 NUM, SEED = 14, 3
 # Some tries fail and some samples repeat, so that the hard ways are walked too.
@@ -117,12 +116,12 @@ def test_shards_hold_the_same_samples(finished):
     paths = [finished / shard["file"] for shard in manifest["shards"]]
     assert [shard["samples"] for shard in manifest["shards"]] == [6, 6, 2]
     annotations = json.loads((finished / "annotations.json").read_text())
-    stored = [entry for path in paths for entry in read_shard(path)]
-    assert [annotation for annotation, _ in stored] == annotations
-    for annotation, images in stored:
+    stored = list(webdataset.WebDataset([str(path) for path in paths], shardshuffle=False))
+    assert [sample["__key__"] for sample in stored] == [annotation["id"] for annotation in annotations]
+    assert [json.loads(sample["json"]) for sample in stored] == annotations
+    for sample, annotation in zip(stored, annotations, strict=True):
+        images = [content for name, content in sample.items() if name[0].isdigit()]
         assert images == [(finished / image).read_bytes() for image in annotation["img_list"]]
-    keys = [sample["__key__"] for sample in webdataset.WebDataset([str(path) for path in paths], shardshuffle=False)]
-    assert keys == [annotation["id"] for annotation in annotations]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

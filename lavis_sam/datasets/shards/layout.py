@@ -38,15 +38,10 @@ class ShardFile:
     sha256: str | None = None
 
 
-def annotation_member(key: str) -> str:
-    """Name of a sample's record."""
-    return f"{key}.{ANNOTATION}"
-
-
-def image_member(key: str, number: int, image: str) -> str:
-    """Name of a sample's image `number` (from 1); it keeps the extension of the path `image`, if that is one."""
+def image_name(number: int, image: str) -> str:
+    """Return the name behind the key of image `number` (from 1), with the extension that the path `image` has, if any."""
     extension = Path(image).suffix.lower()
-    return f"{key}.{number}{extension if _EXTENSION.fullmatch(extension) else ''}"
+    return f"{number}{extension if _EXTENSION.fullmatch(extension) else ''}"
 
 
 def record_checksum(record: Mapping[str, Any]) -> int:

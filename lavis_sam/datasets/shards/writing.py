@@ -1,9 +1,7 @@
 """Writing shards: the same bytes whenever they are written, whole files only, and on after an interruption."""
 
-import io
 import json
 import os
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,9 +13,9 @@ from typing import Any
 from lavis_sam.datasets.sample import MultiImageSample, to_record
 from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES
 from lavis_sam.datasets.shards.index import sha256
-from lavis_sam.datasets.shards.layout import CHECKSUMS, MANIFEST, annotation_member, image_member, record_checksum
+from lavis_sam.datasets.shards.layout import ANNOTATION, CHECKSUMS, MANIFEST, image_name, record_checksum
 from lavis_sam.errors import SamDataError
-from lavis_sam.files import atomic_path, to_json, write_json
+from lavis_sam.files import atomic_path, to_json, write_json, write_shard
 
 DEFAULT_SHARD_BYTES = 256 * 1024**2
 # What is done so far, while it is not all done: the plan's digest, then one line a finished shard.
@@ -181,32 +179,22 @@ def _append(folder: Path, entry: dict[str, Any]) -> None:
 def _write_shard(
     folder: Path, name: str, samples: Sequence[MultiImageSample], run: range, root: Path, shard_bytes: int
 ) -> dict[str, Any]:
-    """One shard; its entry in the manifest."""
-    with atomic_path(folder / name) as temporary:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for index in run:
-                for member, content in _members(f"{index:09d}", samples[index], root):
-                    _add(tar, member, content)
-        size, digest = temporary.stat().st_size, sha256(temporary)
-        if size > shard_bytes:
-            raise SamDataError(f"{folder / name}: images grew while they were read; start again when they rest.")
-    return {"file": name, "samples": len(run), "bytes": size, "sha256": digest}
+    """Write one shard; return its entry in the manifest."""
+    members = (member for index in run for member in _members(f"{index:09d}", samples[index], root))
+    written = write_shard(folder / name, members)
+    if written["bytes"] > shard_bytes:
+        (folder / name).unlink()
+        raise SamDataError(f"{folder / name}: images grew while they were read; start again when they rest.")
+    return {"file": name, "samples": len(run), **written}
 
 
-def _members(key: str, sample: MultiImageSample, root: Path) -> Iterator[tuple[str, bytes]]:
+def _members(key: str, sample: MultiImageSample, root: Path) -> Iterator[tuple[str, str, bytes]]:
     try:
         contents = [(root / image).read_bytes() for image in sample.images]
     except OSError as error:
         raise SamDataError(f"sample {sample.id!r}: {error.filename} cannot be read ({error.strerror}).") from error
     record = to_record(sample)
     record[CHECKSUMS] = {"record": record_checksum(record), "pictures": [zlib.crc32(content) for content in contents]}
-    yield annotation_member(key), to_json(record, indent=None).encode("utf-8")
+    yield key, ANNOTATION, to_json(record, indent=None).encode("utf-8")
     for number, (image, content) in enumerate(zip(sample.images, contents, strict=True), start=1):
-        yield image_member(key, number, image), content
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """A member without owner, date or anything else that differs between machines."""
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = len(content), 0o644
-    tar.addfile(member, io.BytesIO(content))
+        yield key, image_name(number, image), content

@@ -14,7 +14,7 @@ from lavis_sam.datasets.shards import DamagedSampleError, index_shards, scan_sha
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.layout import MANIFEST
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.shards import write_shards as write_synthesised
+from lavis_sam.synthesis.dataset_writer import write_shards as write_synthesised
 
 
 @pytest.fixture
