@@ -16,7 +16,8 @@ from lavis_sam.errors import SamConfigurationError, SamError
 OUR_ARCH = "blip2_vicuna_sam"
 # Keys below a data set that a user may add to its packaged configuration: what processors and formats take is theirs.
 _ADDABLE = re.compile(
-    r"datasets\.[^.]+\.(sample_ratio|data_type"
+    r"model\.objectives\.[^.]+"
+    r"|datasets\.[^.]+\.(sample_ratio|data_type"
     r"|(vis|text)_processor\.(train|eval)(\..*)?"
     r"|build_info\.(form|prompt_set|check|strict|options(\..*)?|annotations\.(train|val|test)(\..*)?"
     r"|(images|shards|videos|features)(\.storage)?))"
@@ -126,6 +127,7 @@ def impossible_settings(resolved: DictConfig) -> list[str]:
 def _check_model(model: Any, problems: Problems) -> None:
     # The model's own parts know what they can be; importing them takes seconds, so not at the top.
     from lavis_sam.models.guidance import Guidance
+    from lavis_sam.models.objectives import read_objectives
     from lavis_sam.models.sizes import ModelSizes
     from lavis_sam.models.trainable import PRESETS
     from lavis_sam.weights.builder import read_precision
@@ -136,6 +138,8 @@ def _check_model(model: Any, problems: Problems) -> None:
         sizes = ModelSizes.from_mapping(model.get("sizes"))
         with problems.collect():
             Guidance.from_mapping(model.get("guidance")).at_depth(sizes.q_former.layers)
+    with problems.collect():
+        read_objectives(model.get("objectives"))
     preset = model.get("trainable", "sam")
     if preset not in PRESETS:
         problems.append(unknown_name("preset", preset, PRESETS, "model.trainable"))

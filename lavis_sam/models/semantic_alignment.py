@@ -5,7 +5,7 @@
 `encode` runs steps 1 to 5 once for a batch; `loss` and `generate_from` are step 6, each as often as is wanted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import LanguageLoss, target_loss, training_inputs
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.objectives import OBJECTIVES, read_objectives, total_loss
 from lavis_sam.models.q_former import QFormer
 from lavis_sam.models.released_search import Generation, generate, stream
 from lavis_sam.models.trainable import select_trainable
@@ -43,6 +44,7 @@ class SemanticAlignment(nn.Module):
         max_txt_len: longest instruction in tokens, for both tokenizers (longer ones lose their beginning).
         max_output_txt_len: longest training target in tokens (longer ones lose their end).
         prompt: the instruction when a batch brings none.
+        objectives: names of `OBJECTIVES` and their weights; the language loss alone when None.
         visual_path: steps 1 to 5; SAM's own unless another one takes their place.
     """
 
@@ -63,6 +65,7 @@ class SemanticAlignment(nn.Module):
         max_txt_len: int = 128,
         max_output_txt_len: int = 256,
         prompt: str = "",
+        objectives: Mapping[str, float] | None = None,
         visual_path: VisualPathModule = guided_visual_path,
     ) -> None:
         super().__init__()
@@ -77,6 +80,7 @@ class SemanticAlignment(nn.Module):
         self.max_txt_len = max_txt_len
         self.max_output_txt_len = max_output_txt_len
         self.prompt = prompt
+        self.objectives = read_objectives(objectives)
 
         self.guidance = guidance.at_depth(q_former.bert.num_layers)
         if self.guidance.is_active:
@@ -105,7 +109,7 @@ class SemanticAlignment(nn.Module):
             frozen.eval()
         return self
 
-    def forward(self, samples: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def forward(self, samples: dict[str, Any]) -> dict[str, Any]:
         """Loss of a training batch.
 
         Args:
@@ -113,18 +117,25 @@ class SemanticAlignment(nn.Module):
                 `text_input` and `text_output`, lists of B strings.
 
         Returns:
-            `loss`, the mean over all target tokens; `per_sample_loss` [B], the mean over each sample's target tokens;
-            `target_tokens` [B], how many there are.
+            `loss`, the weighted sum of the objectives (by default the mean over all target tokens); `losses`, each
+            objective's `LossTerm` by name; `per_sample_loss` [B], the language loss as the mean over each sample's
+            target tokens; `target_tokens` [B], how many there are.
 
         Raises:
             SamDataError: the batch breaks this contract.
         """
         instructions, targets = read_targets(samples)
-        result = self.loss(self.encode(samples, instructions), instructions, targets)
+        visual = self.encode(samples, instructions)
+        outputs = self.loss(visual, instructions, targets)
+        terms = {
+            name: OBJECTIVES[name](self, visual, samples, outputs)._replace(weight=weight)
+            for name, weight in self.objectives.items()
+        }
         return {
-            "loss": result.loss,
-            "per_sample_loss": result.per_sample_loss,
-            "target_tokens": result.target_tokens,
+            "loss": total_loss(terms.values()),
+            "per_sample_loss": outputs.per_sample_loss,
+            "target_tokens": outputs.target_tokens,
+            "losses": terms,
         }
 
     def encode(self, samples: dict[str, Any], instructions: list[str]) -> VisualPath:

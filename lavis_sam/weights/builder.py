@@ -17,6 +17,7 @@ from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import enable_gradient_checkpointing
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.layer_norm import Float32LayerNorm
+from lavis_sam.models.objectives import read_objectives
 from lavis_sam.models.q_former import QFormer, QFormerBert
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.models.vision import EvaVisionTransformer
@@ -174,6 +175,7 @@ def build_parts(cfg: Mapping[str, Any]) -> dict[str, Any]:
         "max_txt_len": int(cfg.get("max_txt_len", 128)),
         "max_output_txt_len": int(cfg.get("max_output_txt_len", 256)),
         "prompt": str(cfg.get("prompt", "") or ""),
+        "objectives": read_objectives(cfg.get("objectives")),
     }
 
 

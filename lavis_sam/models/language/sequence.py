@@ -42,18 +42,23 @@ class LanguageLoss:
     """The loss of a batch.
 
     Attributes:
-        loss: scalar, mean over all target tokens of the batch.
+        token_losses: float32 [target tokens], sample by sample.
         per_sample_loss: [B], mean over each sample's own target tokens.
         target_tokens: int64 [B], target tokens of each sample.
         logits: float32 [target tokens, vocabulary], sample by sample.
         target_ids: int64 [target tokens].
     """
 
-    loss: Tensor
+    token_losses: Tensor
     per_sample_loss: Tensor
     target_tokens: Tensor
     logits: Tensor
     target_ids: Tensor
+
+    @property
+    def loss(self) -> Tensor:
+        """Scalar, the mean over all target tokens of the batch."""
+        return self.token_losses.mean()
 
 
 def training_inputs(
@@ -124,7 +129,7 @@ def target_loss(llm_model: LlamaForCausalLM, inputs: LanguageInputs) -> Language
     sample_sums = torch.zeros(is_target.shape, device=logits.device).masked_scatter(is_target, token_losses).sum(dim=1)
     target_tokens = is_target.sum(dim=1)
     return LanguageLoss(
-        loss=token_losses.mean(),
+        token_losses=token_losses,
         per_sample_loss=sample_sums / target_tokens,
         target_tokens=target_tokens,
         logits=logits,

@@ -1,0 +1,100 @@
+"""What training minimises: a table of objectives, each with its own weight and its own count of items.
+
+`model.objectives` of a config maps their names to weights. Another objective is a function with `@register_objective`
+in a module that is imported before the model is built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.language.sequence import LanguageLoss
+from lavis_sam.models.visual_path import VisualPath
+
+if TYPE_CHECKING:
+    from lavis_sam.models.semantic_alignment import SemanticAlignment
+
+
+class LossTerm(NamedTuple):
+    """What one objective says of a batch.
+
+    Attributes:
+        sum: scalar, the loss summed over its items (target tokens, images, pairs, …).
+        count: how many items; 0 when the batch has none. Over ranks and accumulated batches sums and counts are added.
+        weight: factor of its mean in the total.
+    """
+
+    sum: Tensor
+    count: Tensor | int  # type: ignore[assignment]  # of tuple's own `count` nobody has a use here
+    weight: float = 1.0
+
+
+class Objective(Protocol):
+    """A loss of a batch."""
+
+    def __call__(
+        self, model: SemanticAlignment, visual: VisualPath, samples: Mapping[str, Any], outputs: LanguageLoss
+    ) -> LossTerm:
+        """Return the loss of a batch; its weight comes from the config.
+
+        Args:
+            model: the model.
+            visual: the visual tokens of B samples, with their graph.
+            samples: the batch.
+            outputs: the language model's loss on the targets, with its logits.
+        """
+        ...
+
+
+OBJECTIVES: dict[str, Objective] = {}
+DEFAULT = {"language": 1.0}
+
+
+def register_objective(name: str) -> Callable[[Objective], Objective]:
+    """Enter an objective into the table under a name that `model.objectives` may hold."""
+
+    def register(objective: Objective) -> Objective:
+        OBJECTIVES[name] = objective
+        return objective
+
+    return register
+
+
+@register_objective("language")
+def language(
+    model: SemanticAlignment, visual: VisualPath, samples: Mapping[str, Any], outputs: LanguageLoss
+) -> LossTerm:
+    """Cross-entropy of the target tokens."""
+    return LossTerm(outputs.token_losses.sum(), outputs.target_tokens.sum())
+
+
+def read_objectives(values: Mapping[Any, Any] | None) -> dict[str, float]:
+    """Return the weights of the objectives by name; the language loss alone where a config says nothing.
+
+    Raises:
+        SamConfigurationError: an unknown name, or a weight that is no number of at least 0.
+    """
+    weights = dict(DEFAULT if values is None else values)
+    if not weights:
+        raise SamConfigurationError("model.objectives is empty; wanted at least one name and its weight")
+    for name, weight in weights.items():
+        if name not in OBJECTIVES:
+            raise SamConfigurationError(f"model.objectives.{name} is unknown; choose one of {', '.join(OBJECTIVES)}")
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not is_number or not math.isfinite(weight) or weight < 0:
+            raise SamConfigurationError(f"model.objectives.{name} is {weight!r}; wanted a weight of at least 0")
+    return {str(name): float(weight) for name, weight in weights.items()}
+
+
+def total_loss(terms: Iterable[LossTerm]) -> Tensor:
+    """Return the weighted sum of the terms' means, a scalar; a term without items adds nothing."""
+    first, *others = [
+        term.weight * term.sum / (term.count.clamp(min=1) if isinstance(term.count, Tensor) else max(term.count, 1))
+        for term in terms
+    ]
+    return sum(others, start=first)
