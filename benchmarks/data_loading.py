@@ -34,10 +34,10 @@ from PIL import __version__ as pillow_version
 from torch.utils.data import DataLoader, Dataset
 
 import lavis_sam
-from lavis_sam.datasets.annotations import write_annotations
-from lavis_sam.datasets.multi_image import MultiImageDataset, unprocessed
+from lavis_sam.datasets.annotations import read_annotations, write_annotations
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards import ShardDataset, write_shards
+from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.files import write_json
 from lavis_sam.training.training_data import build_training_data
 
@@ -116,8 +116,10 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
         write_shards(samples, folder, Path(name) / "shards", shard_bytes=16 * 2**20)
         records = json.loads((folder / "annotations.json").read_text())
         plain = PlainDataset(folder, records, processor)
-        files = MultiImageDataset(processor, unprocessed, folder, [folder / "annotations.json"])
-        shards = ShardDataset(processor, unprocessed, ann_paths=[Path(name) / "shards"])
+        files = MultiImageDataset(
+            read_annotations(folder / "annotations.json", folder), FolderImages(folder), processor
+        )
+        shards = open_shards([Path(name) / "shards"], processor)
         check_agreement(plain, files, shards)
 
         def epoch(kind: str, workers: int, turn: int) -> Iterable[dict[str, Any]]:
@@ -138,12 +140,12 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
         return rows
 
 
-def check_agreement(plain: PlainDataset, files: MultiImageDataset, shards: ShardDataset) -> None:
+def check_agreement(plain: PlainDataset, files: MultiImageDataset, shards: MultiImageDataset) -> None:
     """All three give the same tensors."""
     for index in (0, len(plain) - 1):
-        for other in (files, shards):
+        for kind, other in {"files": files, "shards": shards}.items():
             if not torch.equal(plain[index]["image"], other[index]["image"]):
-                raise RuntimeError(f"sample {index} of {type(other).__name__} differs from the plain one")
+                raise RuntimeError(f"sample {index} of {kind} differs from the plain one")
 
 
 def summary(figures: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:

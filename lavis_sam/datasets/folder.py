@@ -1,6 +1,5 @@
 """A data set on the disk, opened for looking at it: a folder in the unified format, or shards."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,14 @@ def open_folder(path: Path, *, images: Path | None = None) -> "MultiImageDataset
     Raises:
         SamDataError: It is neither, or no sample of it is whole.
     """
-    from lavis_sam.datasets.multi_image import MultiImageDataset, unprocessed
-    from lavis_sam.datasets.shards import ShardDataset
+    from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
+    from lavis_sam.datasets.shards import open_shards
 
     if is_sharded(path):
-        return ShardDataset(unprocessed, unprocessed, ann_paths=[path])
+        return open_shards([path])
     root = images or (path if path.is_dir() else path.parent)
-    read = partial(read_annotations, strict=False, check="paths")
-    return MultiImageDataset(unprocessed, unprocessed, root, [annotation_file(path)], read=read)
+    samples = read_annotations(annotation_file(path), root, strict=False, check="paths")
+    return MultiImageDataset(samples, FolderImages(root))
 
 
 def is_sharded(path: Path) -> bool:

@@ -1,18 +1,16 @@
-"""The map-style data set: a sample of the unified format -> tensors and texts. Works without LAVIS."""
+"""The map-style data set: a sample and its images -> tensors and texts."""
 
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.images import to_rgb
 from lavis_sam.datasets.sample import MultiImageSample
@@ -27,14 +25,52 @@ def unprocessed(value: Any) -> Any:
     return value
 
 
+class ImageStore(Protocol):
+    """Where the images of a data set's samples are: `FolderImages`, or the shards' `ShardImages`."""
+
+    @property
+    def root(self) -> str | None:
+        """The folder of the images; None where there is none."""
+
+    def decoded(self, number: int, sample: MultiImageSample) -> list[Image.Image]:
+        """Return the N images of sample `number` as RGB."""
+
+    def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
+        """Return the numbers of all `count` samples at random, such that neighbours are read from a few places."""
+
+
+class FolderImages:
+    """Images that are files of their own.
+
+    Attributes:
+        root: The folder that the image paths are relative to.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = os.fspath(root)
+
+    def decoded(self, number: int, sample: MultiImageSample) -> list[Image.Image]:
+        """Return the sample's N images as RGB.
+
+        Raises:
+            SamDataError: One is missing or damaged.
+        """
+        return [to_rgb(os.path.join(self.root, name), f"sample {sample.id!r}") for name in sample.images]
+
+    def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
+        """Return all numbers at random: no file is near another."""
+        return torch.randperm(count, generator=generator).tolist()
+
+
 class MultiImageDataset(Dataset[dict[str, Any]]):
-    """Samples of the unified annotation format, with the interface of LAVIS's `BaseDataset`.
+    """Samples and their images as items, with the interface of LAVIS's `BaseDataset`.
 
     An item depends on (seed, epoch, index) alone: never on the number of workers or on what was drawn before, so a run
     can be repeated and continued exactly.
 
     Attributes:
         annotation: The samples (LAVIS's name).
+        store: Where their images are.
         seed: Seed of the random augmentation.
         epoch: Set by `set_epoch`; items of different epochs are augmented differently.
         sample_ratio: The set's share in a mixture (LAVIS's name); None: each sample once an epoch.
@@ -42,43 +78,39 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        vis_processor: Callable[[Image.Image], torch.Tensor],
-        text_processor: Callable[[str], str],
-        vis_root: str | os.PathLike[str],
-        ann_paths: Sequence[str | os.PathLike[str]],
+        samples: Sequence[MultiImageSample],
+        images: ImageStore,
+        transform: Callable[[Image.Image], Any] = unprocessed,
+        *,
+        text_processor: Callable[[str], str] = unprocessed,
         seed: int = 0,
-        read: Callable[[Sequence[str | os.PathLike[str]], str | os.PathLike[str]], list[MultiImageSample]] = (
-            read_annotations
-        ),
     ) -> None:
-        """Read the annotations.
+        """Nothing is read here.
 
         Args:
-            vis_processor: PIL image -> tensor [3, H, W].
-            text_processor: Text -> text.
-            vis_root: The folder that the image paths are relative to.
-            ann_paths: The annotation files.
+            samples: What `read_annotations`, `read_dataset` or `index_shards` found.
+            images: Where their images are.
+            transform: PIL image -> tensor [3, H, W].
+            text_processor: Text -> text, for instructions and answers.
             seed: Seed of the random augmentation.
-            read: Annotation files and root -> samples.
-
-        Raises:
-            SamDataError: Whatever `read` refuses; by default any problem in the annotations, see `read_annotations`.
         """
-        self.vis_root = str(vis_root)
-        self.annotation: list[MultiImageSample] = read(ann_paths, vis_root)
-        self.set_processors(vis_processor, text_processor)
+        self.annotation, self.store = list(samples), images
+        self.set_processors(transform, text_processor)
         self.seed = seed
         self.epoch = 0
         self.sample_ratio: float | None = None
+
+    @property
+    def vis_root(self) -> str | None:
+        """The folder that the image paths are relative to (LAVIS's name); None where the images are in shards."""
+        return self.store.root
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.annotation)
 
-    def set_processors(
-        self, vis_processor: Callable[[Image.Image], torch.Tensor], text_processor: Callable[[str], str]
-    ) -> None:
-        """Replace both processors."""
+    def set_processors(self, vis_processor: Callable[[Image.Image], Any], text_processor: Callable[[str], str]) -> None:
+        """Replace the transform of images and the processor of texts (LAVIS's names)."""
         self.vis_processor, self.text_processor = vis_processor, text_processor
 
     def set_epoch(self, epoch: int) -> None:
@@ -92,20 +124,8 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
     def item(self, index: int, repeat: int = 0) -> dict[str, Any]:
         """As `self[index]`; with another `repeat`, augmented differently within the same epoch."""
         sample = self.annotation[index]
-        return self.item_of(sample, self.images(index), self._augmentation_seed(index, repeat))
-
-    def images(self, index: int) -> list[Image.Image]:
-        """The sample's N images as RGB, before any processor.
-
-        Raises:
-            SamDataError: One is missing or damaged.
-        """
-        sample = self.annotation[index]
-        return [to_rgb(Path(self.vis_root) / name, f"sample {sample.id!r}") for name in sample.images]
-
-    def item_of(self, sample: MultiImageSample, images: Sequence[Image.Image], seed: int) -> dict[str, Any]:
-        """The item of a sample whose images are at hand; `seed` decides the augmentation."""
-        with _drawing_from(seed):
+        images = self.images(index)
+        with _drawing_from(self._augmentation_seed(index, repeat)):
             tensors = [self.vis_processor(image) for image in images]
         return {
             "image": torch.stack(tensors, dim=1),
@@ -114,6 +134,18 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
             "sample_id": sample.id,
             "references": list(sample.references),
         }
+
+    def images(self, index: int) -> list[Image.Image]:
+        """Return the sample's N images as RGB, before the transform.
+
+        Raises:
+            SamDataError: One is missing or damaged.
+        """
+        return self.store.decoded(index, self.annotation[index])
+
+    def nearby_order(self, generator: torch.Generator) -> list[int]:
+        """Return all indices once, at random, in an order that the store reads well."""
+        return self.store.nearby_order(len(self), generator)
 
     def collater(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Pad samples to a batch; see `collate_multi_image`."""

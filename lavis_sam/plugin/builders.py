@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,9 +14,9 @@ import lavis_sam
 from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.annotations import accept
 from lavis_sam.datasets.formats import read_dataset
-from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards import ShardDataset
+from lavis_sam.datasets.shards import open_shards
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.plugin.registry import registered_class
 
@@ -116,16 +115,16 @@ class MultiImageBuilder(BaseDatasetBuilder):
     def _dataset(self, split: str, paths: Sequence[Path]) -> MultiImageDataset:
         """A split's data set, from annotation files or from shards."""
         kind = "train" if split == "train" else "eval"
-        processors = {"vis_processor": self.vis_processors[kind], "text_processor": self.text_processors[kind]}
+        transform, text_processor = self.vis_processors[kind], self.text_processors[kind]
         info = self.config.build_info
         if self.data_type == SHARDS:
             check, strict = info.get("check", "quick"), bool(info.get("strict", False))
-            dataset: MultiImageDataset = ShardDataset(**processors, ann_paths=paths, check=check, strict=strict)
+            dataset = open_shards(paths, transform, text_processor=text_processor, check=check, strict=strict)
         else:
             root = storage_path(self._required(f"build_info.{self.data_type}.storage"))
             dataset_class = self.train_dataset_cls if kind == "train" else self.eval_dataset_cls
-            read = partial(self._read, split=split)
-            dataset = dataset_class(**processors, vis_root=root, ann_paths=paths, read=read)
+            samples = self._read(paths, root, split=split)
+            dataset = dataset_class(samples, FolderImages(root), transform, text_processor=text_processor)
         dataset.sample_ratio = self.config.get("sample_ratio")
         return dataset
 

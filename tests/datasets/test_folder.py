@@ -7,7 +7,7 @@ import pytest
 from helpers.shards import sharded
 from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.folder import is_sharded, open_folder
-from lavis_sam.datasets.shards import ShardDataset
+from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.errors import SamDataError
 
 
@@ -23,8 +23,8 @@ def test_a_folder_its_file_and_another_root(tmp_path):
 
 def test_shards_a_tar_file_and_both(tmp_path):
     _, path = sharded(tmp_path)
-    assert isinstance(open_folder(path), ShardDataset)
-    assert isinstance(open_folder(path / "000000.tar"), ShardDataset)
+    assert isinstance(open_folder(path).store, ShardImages)
+    assert isinstance(open_folder(path / "000000.tar").store, ShardImages)
     write_dataset(path, [record("a")])  # as `lavis-sam synthesize` leaves it: annotations and shards
     assert not is_sharded(path)
     assert [sample.id for sample in open_folder(path).annotation] == ["a"]

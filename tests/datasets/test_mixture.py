@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from helpers.shards import offset_of, opened, overwrite, sharded, write_images
-from lavis_sam.datasets.annotations import write_annotations
+from lavis_sam.datasets.annotations import read_annotations, write_annotations
 from lavis_sam.datasets.mixture import Mixture
-from lavis_sam.datasets.multi_image import MultiImageDataset
-from lavis_sam.datasets.shards import ShardDataset
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
+from lavis_sam.datasets.shards import open_shards
 from lavis_sam.training.training_data import build_training_data
 
 
@@ -30,8 +30,8 @@ def parts(tmp_path):
     annotations = tmp_path / "b" / "annotations.json"
     write_annotations(annotations, samples)
     return [
-        MultiImageDataset(noisy, plain, tmp_path / "b", [annotations]),
-        ShardDataset(noisy, plain, ann_paths=[path]),
+        MultiImageDataset(read_annotations(annotations, tmp_path / "b"), FolderImages(tmp_path / "b"), noisy),
+        open_shards([path], noisy),
     ]
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.annotations import read_annotations
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.errors import SamDataError
 
 
@@ -27,7 +28,9 @@ def noisy_otherwise(image: Image.Image) -> torch.Tensor:
 def dataset(tmp_path):
     records = [record(i, img_list=[f"p{i}.png"] * (1 + i % 3), references=["R1", "R2"]) for i in range(6)]
     path = write_dataset(tmp_path, records)
-    return MultiImageDataset(noisy, str.upper, tmp_path, [path], seed=3)
+    return MultiImageDataset(
+        read_annotations(path, tmp_path), FolderImages(tmp_path), noisy, text_processor=str.upper, seed=3
+    )
 
 
 def test_item(dataset):
@@ -40,8 +43,9 @@ def test_item(dataset):
 
 def test_images_keep_their_order(tmp_path):
     path = write_dataset(tmp_path, [record(img_list=["a.png", "z.png"]), record("r", img_list=["z.png", "a.png"])])
+    samples = read_annotations(path, tmp_path)
     there, back = MultiImageDataset(
-        lambda p: torch.full((3, 1, 1), float(p.getpixel((0, 0))[0])), str, tmp_path, [path]
+        samples, FolderImages(tmp_path), lambda p: torch.full((3, 1, 1), float(p.getpixel((0, 0))[0]))
     )
     assert torch.equal(there["image"], back["image"].flip(1))
     assert not torch.equal(there["image"], back["image"])

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.annotations import read_annotations
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.evaluate import evaluate
 from lavis_sam.evaluation.run_folder import read_results
@@ -40,7 +41,7 @@ def dataset(tmp_path):
         record("silent", img_list=["one.png", "two.png", "three.png"]),
     ]
     path = write_dataset(tmp_path / "data", records)
-    return MultiImageDataset(lambda image: image, str, tmp_path / "data", [path])
+    return MultiImageDataset(read_annotations(path, path.parent), FolderImages(path.parent))
 
 
 def test_every_sample_is_asked_once_with_its_images(dataset, tmp_path):
@@ -81,7 +82,7 @@ def test_another_answerer_or_other_data_are_refused(dataset, tmp_path):
 
 def test_what_cannot_be_scored_is_refused_before_anything_is_asked(tmp_path):
     path = write_dataset(tmp_path, [record("a"), record("dots", output="...")])
-    dataset, parrot = MultiImageDataset(lambda image: image, str, tmp_path, [path]), Parrot()
+    dataset, parrot = MultiImageDataset(read_annotations(path, tmp_path), FolderImages(tmp_path)), Parrot()
     with pytest.raises(SamDataError, match=r"empty reference.*'dots'"):
         evaluate(dataset, parrot, tmp_path / "mine", name="mine")
     assert parrot.asked == []

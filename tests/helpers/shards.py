@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lavis_sam.datasets.multi_image import unprocessed
+from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards import ShardDataset, write_shards
+from lavis_sam.datasets.shards import open_shards, write_shards
 
 
 def noise_image(path: Path, seed: int, size: tuple[int, int] = (24, 18), **options) -> None:
@@ -56,9 +56,9 @@ def sharded(folder: Path, count: int = 10, shard_bytes: int = 32 * 1024) -> tupl
     return samples, folder / "shards"
 
 
-def opened(path: Path, **options) -> ShardDataset:
+def opened(path: Path, **options) -> MultiImageDataset:
     """The data set of shards, without processors."""
-    return ShardDataset(unprocessed, unprocessed, ann_paths=[path], **options)
+    return open_shards([path], **options)
 
 
 def tar_of(path: Path, members: list[tuple[tarfile.TarInfo | str, bytes]], **options) -> Path:

@@ -14,7 +14,7 @@ from torchvision.transforms import Compose, RandomErasing, Resize, ToTensor
 
 from helpers.stand_in import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
-from lavis_sam.datasets.shards import ShardDataset, write_shards
+from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
 from lavis_sam.training.checkpoints import RunCheckpoints
@@ -83,7 +83,7 @@ def shards(folder):
 
 def opened(folder):
     processor = Compose([Resize((SIZE, SIZE)), ToTensor(), RandomErasing(p=0.5)])
-    return ShardDataset(vis_processor=processor, text_processor=str, ann_paths=[folder / "shards"])
+    return open_shards([folder / "shards"], processor)
 
 
 KINDS = {

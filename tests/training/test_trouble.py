@@ -11,8 +11,8 @@ import lavis_sam.files
 import lavis_sam.weights.checkpoints
 from helpers.stand_in import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
-from lavis_sam.datasets.multi_image import MultiImageDataset
-from lavis_sam.datasets.shards import ShardDataset, write_shards
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
+from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
@@ -112,9 +112,14 @@ def test_a_log_that_cannot_be_written_is_one_clear_error(tmp_path):
         runner.train()
 
 
+def opened(annotations):
+    root = annotations.parent
+    return MultiImageDataset(read_annotations(annotations, root), FolderImages(root), PROCESSOR)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_vanished_image_stops_the_run_by_name(tmp_path, images, workers):
-    dataset = MultiImageDataset(PROCESSOR, str, images.parent, [images])
+    dataset = opened(images)
     (images.parent / "7.png").unlink()
     with pytest.raises(SamDataError, match=r"epoch 0 step \d.*7\.png.*max_bad_samples allows 0") as caught:
         make_runner(tmp_path, dataset, num_workers=workers).train()
@@ -125,7 +130,7 @@ def test_a_vanished_image_stops_the_run_by_name(tmp_path, images, workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_vanished_image_is_left_out_and_counted_if_the_run_allows_it(tmp_path, images, workers):
-    dataset = MultiImageDataset(PROCESSOR, str, images.parent, [images])
+    dataset = opened(images)
     (images.parent / "7.png").unlink()
     runner = make_runner(tmp_path, dataset, num_workers=workers, max_bad_samples=2)
     runner.train()
@@ -135,7 +140,7 @@ def test_a_vanished_image_is_left_out_and_counted_if_the_run_allows_it(tmp_path,
 
 
 def test_a_batch_without_any_usable_sample_counts_for_nothing(tmp_path, images):
-    dataset = MultiImageDataset(PROCESSOR, str, images.parent, [images])
+    dataset = opened(images)
     runner = make_runner(tmp_path, dataset, batch_size_train=1, accum_grad_iters=3, max_bad_samples=9, max_epoch=1)
     order = [index for (index,) in runner.training_data.sampler]
     (images.parent / f"{order[4]}.png").unlink()
@@ -151,7 +156,7 @@ def test_a_corrupt_shard_is_passed_over_and_counted(tmp_path, images):
     place = content.index(b"\x89PNG") + 60
     content[place : place + 8] = b"\xff" * 8
     first.write_bytes(content)
-    runner = make_runner(tmp_path, ShardDataset(PROCESSOR, str, ann_paths=[tmp_path / "shards"]))
+    runner = make_runner(tmp_path, open_shards([tmp_path / "shards"], PROCESSOR))
     runner.train()
     assert (runner.progress.damaged_samples, runner.progress.bad_samples) == (2, 0)
     assert [event["samples"] for event in events(runner, "epoch")] == [COUNT - 1] * 2

@@ -2,10 +2,10 @@
 
 `layout` says how a folder of shards looks; `writing` and `unpacking` lead from a folder of images to shards and
 back; `archive` reads tar members that somebody else wrote, `index` makes samples of them, `images` reads what these
-show, and `dataset` is the data set that a run trains on.
+show, and `dataset` makes the data set that a run trains on.
 """
 
-from lavis_sam.datasets.shards.dataset import ShardDataset
+from lavis_sam.datasets.shards.dataset import open_shards
 from lavis_sam.datasets.shards.images import DamagedSampleError, scan_shards
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
 from lavis_sam.datasets.shards.unpacking import unpack_shards
@@ -14,9 +14,9 @@ from lavis_sam.datasets.shards.writing import DEFAULT_SHARD_BYTES, write_shards
 __all__ = [
     "DEFAULT_SHARD_BYTES",
     "DamagedSampleError",
-    "ShardDataset",
     "ShardIndex",
     "index_shards",
+    "open_shards",
     "scan_shards",
     "unpack_shards",
     "write_shards",

@@ -6,15 +6,19 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+import torch
 from PIL import Image
 
 from lavis_sam.datasets.image_check import Check, in_threads
 from lavis_sam.datasets.images import to_rgb, whole_images_only
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards.index import DAMAGED, ShardIndex, StoredImage, index_shards
 from lavis_sam.errors import SamDataError
 
 _MOST_OPEN_FILES = 64
+# Neighbouring shards whose samples are shuffled together: enough to mix well, few enough to be read from few places.
+_MIXED_SHARDS = 16
 
 
 class DamagedSampleError(SamDataError):
@@ -22,11 +26,18 @@ class DamagedSampleError(SamDataError):
 
 
 class ShardImages:
-    """Reads the images of an index's samples, by the samples' numbers."""
+    """Reads the images of an index's samples, by the samples' numbers.
+
+    Attributes:
+        index: The shards, the samples' places, and the report of what was passed over.
+        root: There is no folder of images.
+    """
+
+    root = None
 
     def __init__(self, index: ShardIndex) -> None:
-        """Open nothing yet."""
-        self._index = index
+        """No file is opened here."""
+        self.index = index
         self._files = _OpenFiles([str(file.path) for file in index.files])
 
     def contents(self, number: int) -> list[bytes]:
@@ -36,7 +47,7 @@ class ShardImages:
             DamagedSampleError: One is damaged.
             SamDataError: The shard vanished.
         """
-        place = self._index.places[number]
+        place = self.index.places[number]
         contents = []
         for count, image in enumerate(place.images, start=1):
             data = self._files.read(place.shard, image)
@@ -47,8 +58,8 @@ class ShardImages:
             contents.append(data)
         return contents
 
-    def decoded(self, number: int) -> list[Image.Image]:
-        """A sample's N images as RGB.
+    def decoded(self, number: int, sample: MultiImageSample) -> list[Image.Image]:
+        """Return the N images of sample `number` as RGB.
 
         Raises:
             DamagedSampleError: One is damaged.
@@ -60,8 +71,23 @@ class ShardImages:
         except SamDataError as error:
             raise DamagedSampleError(f"{self._name(number)}: {error}") from error
 
+    def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
+        """Return all numbers at random, such that neighbours come from a few shards.
+
+        The shards are shuffled, and then the samples of every 16 of them together.
+        """
+        shards: list[list[int]] = [[] for _ in self.index.files]
+        for number, place in enumerate(self.index.places):
+            shards[place.shard].append(number)
+        order = torch.randperm(len(shards), generator=generator).tolist()
+        numbers: list[int] = []
+        for first in range(0, len(order), _MIXED_SHARDS):
+            together = [number for shard in order[first : first + _MIXED_SHARDS] for number in shards[shard]]
+            numbers += [together[i] for i in torch.randperm(len(together), generator=generator).tolist()]
+        return numbers
+
     def _name(self, number: int) -> str:
-        sample = self._index.report.samples[number]
+        sample = self.index.report.samples[number]
         return f"sample {sample.id!r} ({sample.source})"
 
 
@@ -78,16 +104,15 @@ def scan_shards(paths: Iterable[str | os.PathLike[str]], *, check: Check = "quic
     index = index_shards(paths, check=check)
     if check != "full":
         return index.report
-    images = ShardImages(index)
+    images, samples = ShardImages(index), index.report.samples
 
     def damage(number: int) -> str | None:
         try:
-            images.decoded(number)
+            images.decoded(number, samples[number])
         except DamagedSampleError as error:
             return str(error)
         return None
 
-    samples = index.report.samples
     # Around all threads: the switch is one for the process.
     with whole_images_only():
         messages = in_threads(damage, range(len(samples)), "samples")

@@ -13,11 +13,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded
-from lavis_sam.datasets.annotations import write_annotations
-from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards import DamagedSampleError, ShardDataset, write_shards
-from lavis_sam.datasets.shards import dataset as dataset_module
+from lavis_sam.datasets.shards import DamagedSampleError, open_shards, write_shards
 from lavis_sam.datasets.shards import images as images_module
 from lavis_sam.errors import SamDataError
 from lavis_sam.plugin.builders import MMLinkBuilder
@@ -36,11 +34,9 @@ def text(value: str) -> str:
 def pair(tmp_path):
     """The same samples as a folder and as shards."""
     samples, path = sharded(tmp_path)
-    annotations = tmp_path / "pictures" / "annotations.json"
-    write_annotations(annotations, samples)
     return (
-        MultiImageDataset(noisy, text, tmp_path / "pictures", [annotations], seed=5),
-        ShardDataset(noisy, text, ann_paths=[path], seed=5),
+        MultiImageDataset(samples, FolderImages(tmp_path / "pictures"), noisy, text_processor=text, seed=5),
+        open_shards([path], noisy, text_processor=text, seed=5),
     )
 
 
@@ -83,7 +79,7 @@ def test_few_files_are_open_at_once(pair, monkeypatch):
     dataset = pair[1]
     for index in (0, 9, 4, 0, 9):
         assert_equal_items(dataset[index], pair[0][index])
-        assert len(dataset._images._files._open) <= 2
+        assert len(dataset.store._files._open) <= 2
 
 
 def test_a_shard_that_vanished_is_an_error_that_names_it(tmp_path):
@@ -132,15 +128,15 @@ def test_dropped_samples_are_logged_with_their_count(tmp_path, caplog):
 
 
 def test_nearby_order_has_every_sample_once_and_few_shards_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset_module, "_MIXED_SHARDS", 2)
+    monkeypatch.setattr(images_module, "_MIXED_SHARDS", 2)
     _, path = sharded(tmp_path, count=24, shard_bytes=24 * 1024)
     dataset = opened(path)
-    assert len(dataset.index.files) >= 6
+    assert len(dataset.store.index.files) >= 6
     orders = [dataset.nearby_order(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     for order in orders:
         assert sorted(order) == list(range(24))
-        shards = [dataset.index.places[index].shard for index in order]
+        shards = [dataset.store.index.places[index].shard for index in order]
         for shard in set(shards):
             first, last = shards.index(shard), 24 - shards[::-1].index(shard)
             assert len(set(shards[first:last])) <= 2
@@ -163,7 +159,7 @@ def test_the_builder_of_mmlink(tmp_path):
     samples, path = sharded(tmp_path)
     datasets = MMLinkBuilder(config(path, sample_ratio=2)).build_datasets()
     assert sorted(datasets) == ["train"]
-    assert isinstance(datasets["train"], ShardDataset)
+    assert isinstance(datasets["train"].store, images_module.ShardImages)
     assert contents(datasets["train"].annotation) == contents(samples)
     assert datasets["train"][2]["image"].shape == (3, 3, 16, 16)
     assert datasets["train"].sample_ratio == 2

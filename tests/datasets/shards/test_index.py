@@ -72,7 +72,7 @@ def test_shards_of_the_synthesis(tmp_path):
     (root / MANIFEST).write_text(json.dumps({"shards": write_synthesised(root, records, 4)}))
     dataset = opened(root)
     assert [sample.output for sample in dataset.annotation] == [sample.output for sample in samples]
-    assert ShardImages(dataset.index).contents(4) == [(root / name).read_bytes() for name in samples[4].images]
+    assert ShardImages(dataset.store.index).contents(4) == [(root / name).read_bytes() for name in samples[4].images]
 
 
 # Damage ---------------------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_fuzzed_shards_give_whole_samples_or_our_errors(specimen, data):
     for index, sample in enumerate(dataset.annotation):
         assert contents([sample]) == contents([originals[str(sample.id)]])
         try:
-            found = ShardImages(dataset.index).contents(index)
+            found = ShardImages(dataset.store.index).contents(index)
             dataset.images(index)
         except SamDataError:
             continue
