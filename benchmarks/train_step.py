@@ -36,16 +36,16 @@ from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import enable_gradient_checkpointing, training_inputs
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.planning.forecast import Load, make_plan
-from lavis_sam.weights.builder import (
-    PACKAGE,
+from lavis_sam.weights.build_model import (
     PRECISIONS,
-    ModelSizes,
     build_llama,
     build_visual_modules,
     initialise_vision,
     set_vision_precision,
 )
+from lavis_sam.weights.packaged import PACKAGE
 
 PROMPT = "Sum up the common factor in these images in a single statement."
 ANSWER = "Both images show a cat that looks at the camera, on a wooden floor in the morning light."

@@ -31,18 +31,15 @@ from lavis_sam.files import write_json
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.weights.builder import (
-    PACKAGE,
+from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
+from lavis_sam.weights.build_model import (
     PRECISIONS,
-    LanguageSizes,
-    ModelSizes,
-    QFormerSizes,
-    VisionSizes,
     build_llama,
     build_visual_modules,
     initialise_vision,
     set_vision_precision,
 )
+from lavis_sam.weights.packaged import PACKAGE
 
 PROMPT = "Sum up the common factor in these images in a single statement."
 # The language model takes no part; only its width does, through llm_proj.

@@ -19,7 +19,7 @@ from lavis_sam import SamPredictor
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.images import image_tensor, to_rgb
 from lavis_sam.files import write_bytes
-from lavis_sam.weights.locations import PACKAGE
+from lavis_sam.weights.packaged import PACKAGE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"

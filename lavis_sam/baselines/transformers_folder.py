@@ -11,7 +11,7 @@ from lavis_sam.baselines.q_former import QFormerAnswerer
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.predictor.model_sources import read_device
+from lavis_sam.predictor.load_model import read_device
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Config's `model_type` of the two that have no chat template.

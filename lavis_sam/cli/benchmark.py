@@ -93,7 +93,7 @@ def _sets(
     from omegaconf import OmegaConf
 
     from lavis_sam.evaluation.benchmark import find_sets
-    from lavis_sam.predictor.model_sources import model_config
+    from lavis_sam.predictor.load_model import model_config
 
     config = model_config(source, base=base, checkpoint=checkpoint, precision=precision)
     section: Any = OmegaConf.to_container(config, resolve=True)

@@ -21,6 +21,7 @@ _ADDABLE = re.compile(
     r"|(vis|text)_processor\.(train|eval)(\..*)?"
     r"|build_info\.(form|prompt_set|check|strict|options(\..*)?|annotations\.(train|val|test)(\..*)?"
     r"|(images|shards|videos|features)(\.storage)?))"
+    r"|model\.inject\..*"  # names and options are those of `lavis_sam.weights.injection`
 )
 _NAMES = {str: "a text", bool: "true or false", int: "an integer", float: "a number", dict: "a mapping", list: "a list"}
 
@@ -130,7 +131,7 @@ def _check_model(model: Any, problems: Problems) -> None:
     from lavis_sam.models.objectives import read_objectives
     from lavis_sam.models.sizes import ModelSizes
     from lavis_sam.models.trainable import PRESETS
-    from lavis_sam.weights.builder import read_precision
+    from lavis_sam.weights.build_model import read_precision
 
     with problems.collect():
         read_precision(model)

@@ -15,7 +15,8 @@ from lavis_sam.weights.adapters import read_adapter_config
 from lavis_sam.weights.checkpoint_files import read_checkpoint
 from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint_weights
 from lavis_sam.weights.instructblip import in_our_names
-from lavis_sam.weights.locations import locate, open_instructblip
+from lavis_sam.weights.locations import open_instructblip
+from lavis_sam.weights.packaged import locate
 from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, old_parts, open_folder
 
 AREA = "weights"

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from lavis_sam.config.names import unknown_name
 from lavis_sam.doctor.findings import Finding, Verdict
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.weights.locations import PACKAGE, locate
+from lavis_sam.weights.packaged import PACKAGE, locate
 
 AREA = "data"
 

@@ -82,7 +82,7 @@ def _check_model(
     model: str | Path, base: str | Path | None, checkpoint: str | Path | None, device: str | None, precision: str | None
 ) -> Iterator[Finding]:
     from lavis_sam.doctor import hardware, weights
-    from lavis_sam.predictor.model_sources import model_config
+    from lavis_sam.predictor.load_model import model_config
 
     config = model_config(model, base=base, checkpoint=checkpoint, precision=precision)
     yield from run_check(hardware.AREA, "device", lambda: hardware.check_device(config, device))

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from lavis_sam.doctor.findings import Finding, Verdict
 from lavis_sam.errors import SamError
 from lavis_sam.planning.forecast import Load, make_plan
-from lavis_sam.predictor.model_sources import read_device
-from lavis_sam.weights.builder import read_precision
+from lavis_sam.predictor.load_model import read_device
+from lavis_sam.weights.build_model import read_precision
 
 AREA = "hardware"
 GB = 1e9

@@ -8,38 +8,33 @@ import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from lavis_sam.doctor.bases import check_base
 from lavis_sam.doctor.findings import Finding, Verdict, run_check
 from lavis_sam.errors import SamError
-from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.tokenizers import (
     LlamaSentencePieceTokenizer,
     find_bert_vocabulary,
     load_q_former_tokenizer,
 )
-from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.sizes import ModelSizes
-from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
-from lavis_sam.weights.adapters import PAD_PREFIX, WEIGHTS_FILE, read_adapter_config
-from lavis_sam.weights.builder import build_llama, build_visual_modules
-from lavis_sam.weights.checkpoint_files import WeightSource, read_checkpoint, read_config, read_start
-from lavis_sam.weights.checkpoints import LoadReport, load_checked, translate_released
+from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.checkpoint_files import read_config, read_start
+from lavis_sam.weights.checkpoints import LoadReport
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
 from lavis_sam.weights.locations import (
+    WeightSource,
     finetuned_path,
     llm_tokenizer_path,
-    locate,
     open_instructblip,
     q_former_tokenizer_path,
     weight_sources,
 )
+from lavis_sam.weights.packaged import locate
 from lavis_sam.weights.streaming import open_file
+from lavis_sam.weights.trained import load_trained
 from lavis_sam.weights.vicuna import REMEDY, guess_version
 
 AREA = "weights"
@@ -83,11 +78,6 @@ def _absent(source: WeightSource) -> Finding:
     return Finding(AREA, source.config_key, Verdict.FAILURE, found, f"{words[0].upper()}{words[1:]}.")
 
 
-def _meta_parts(config: DictConfig) -> dict[str, Any]:
-    with torch.device("meta"):
-        return build_visual_modules(ModelSizes.from_mapping(config.sizes))
-
-
 def _fits(name: str, path: str, check: Callable[[], LoadReport]) -> Finding:
     """The finding of a loader that only checks."""
     try:
@@ -98,32 +88,18 @@ def _fits(name: str, path: str, check: Callable[[], LoadReport]) -> Finding:
 
 
 def _check_eva(config: DictConfig) -> Iterator[Finding]:
-    encoder, path = _meta_parts(config)["visual_encoder"], locate(config.vit_checkpoint)
+    encoder, path = build_model(config, device="meta").visual_encoder, locate(config.vit_checkpoint)
     yield _fits("EVA ViT", path, lambda: pretrained.load_eva_vit(encoder, path, check_only=True))
 
 
 def _check_instructblip(config: DictConfig) -> Iterator[Finding]:
-    parts, path = _meta_parts(config), locate(config.pretrained)
-    model = _holder(parts)
+    model, path = build_model(config, device="meta"), locate(config.pretrained)
     yield _fits("InstructBLIP", path, lambda: pretrained.load_instructblip(model, path, check_only=True))
 
 
-def _holder(parts: dict[str, Any]) -> Any:
-    """The visual modules under their names in the model."""
-    holder: Any = torch.nn.Module()
-    for name, part in parts.items():
-        setattr(holder, "Qformer" if name == "q_former" else name, part)
-    return holder
-
-
 def _check_folder(config: DictConfig, folder: InstructBlipFolder) -> Iterator[Finding]:
-    sizes = ModelSizes.from_mapping(config.sizes)
-
-    def check() -> Any:
-        folder.check_sizes(sizes)
-        model = _holder(_meta_parts(config))
-        model.llm_model = folder.build_language(sizes.language.vocabulary, torch.float16)
-        return load_base(model, folder, check_only=True)
+    def check() -> LoadReport:
+        return load_base(build_model(config, device="meta"), folder, check_only=True)
 
     yield _fits("InstructBLIP folder", str(folder.path), check)
 
@@ -232,26 +208,8 @@ def _check_trained(config: DictConfig) -> Iterator[Finding]:
         found = "none named: the model starts at its base, without guidance"
         yield Finding(AREA, "trained layers", Verdict.NOTE, found)
     elif Path(path).exists():  # what does not exist has been said
-        yield _fits("trained layers", path, lambda: _fit_trained(config, Path(path)))
+        yield _fits(
+            "trained layers", path, lambda: load_trained(build_model(config, device="meta"), path, check_only=True)
+        )
         if Path(path).is_dir():
             yield from check_base(config, Path(path))
-
-
-def _fit_trained(config: DictConfig, path: Path) -> LoadReport:
-    """Do trained layers fit a model of this config?"""
-    file = path
-    if path.is_dir():
-        read_adapter_config(path)
-        file = path / WEIGHTS_FILE
-    state = translate_released(read_checkpoint(file))
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(PAD_PREFIX)}
-    parts, sizes = _meta_parts(config), ModelSizes.from_mapping(config.sizes)
-    with torch.device("meta"):
-        model = SemanticAlignment(
-            **parts,
-            llm_model=build_llama(sizes.language),
-            tokenizer=None,
-            llm_tokenizer=None,  # type: ignore[arg-type]  # nothing is tokenized here
-            guidance=Guidance.from_mapping(config.guidance),
-        )
-    return load_checked(model, state, provides=sam_modules(), optional=("*",), source=str(path), check_only=True)

@@ -46,9 +46,13 @@ class SemanticAlignment(nn.Module):
         prompt: the instruction when a batch brings none.
         objectives: names of `OBJECTIVES` and their weights; the language loss alone when None.
         visual_path: steps 1 to 5; SAM's own unless another one takes their place.
+
+    Attributes:
+        injected: names of the trained parameters that `lavis_sam.weights.injection` added.
     """
 
     llm_model: Any  # a module whose class is not ours
+    injected: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """What of a model is trained: SAM's layers, or one of the baselines of the paper's Table 3."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 import torch.nn.functional as F
@@ -32,12 +32,13 @@ class MasterWeightLinear(nn.Linear):
         return F.linear(values, self.weight.to(values.dtype), bias)
 
 
-def select_trainable(model: nn.Module, preset: str) -> list[str]:
+def select_trainable(model: nn.Module, preset: str, *, further: Collection[str] = ()) -> list[str]:
     """Freeze everything but what a preset trains.
 
     Args:
         model: A `SemanticAlignment`; linear layers of its language model that are to be trained get float32 weights.
         preset: "sam", "projection" (Table 3 row 2) or "mmicl" (row 6).
+        further: Names of parameters that are trained whatever the preset says (those of injected modules).
 
     Returns:
         The names of the trainable parameters.
@@ -49,8 +50,9 @@ def select_trainable(model: nn.Module, preset: str) -> list[str]:
         raise SamConfigurationError(f"model.trainable is {preset!r}; choose one of {', '.join(PRESETS)}")
     names, beginnings = [], PRESETS[preset]()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(beginnings))
-        if parameter.requires_grad:
+        chosen = name.startswith(beginnings) and name not in further
+        parameter.requires_grad_(chosen or name in further)
+        if chosen:
             names.append(name)
     if not names:
         raise SamConfigurationError(f"model.trainable is {preset!r}, but the model has no such layers: {beginnings}")
@@ -59,4 +61,4 @@ def select_trainable(model: nn.Module, preset: str) -> list[str]:
         if name.startswith("llm_model.") and module.weight.dtype != torch.float32:
             module.__class__ = MasterWeightLinear
             module.float()
-    return names
+    return [*names, *further]

@@ -2,28 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import LanguageInputs, LanguageLoss, target_loss, training_inputs
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.released_search import Decoding, Generation, generate
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.models.visual_path import GuidedVisualPath, VisualPath, guided_visual_path
 from lavis_sam.parity.cases import Case
-from lavis_sam.weights.builder import (
-    LanguageSizes,
-    ModelSizes,
-    QFormerSizes,
-    VisionSizes,
-    build_llama,
-    build_visual_modules,
-)
+from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoints import RELEASED_NAMES, load_checked, translate_released
 
 GRADIENTS = "out.grad."
@@ -44,7 +36,7 @@ class Streams:
     input_ids: Tensor
 
 
-def build_model(case: Case) -> SemanticAlignment:
+def build_case_model(case: Case) -> SemanticAlignment:
     """Build the model of a case's sizes, with its weights and tokenizers, as the released code configures it.
 
     Raises:
@@ -53,14 +45,14 @@ def build_model(case: Case) -> SemanticAlignment:
     """
     weights = translate_released(case.weights)
     sizes = _read_sizes(case, weights)
-    model = SemanticAlignment(
-        **build_visual_modules(sizes),
-        llm_model=build_llama(sizes.language),
-        tokenizer=load_q_former_tokenizer(case.tokenizers, vocabulary=sizes.q_former.vocabulary),
-        llm_tokenizer=LlamaSentencePieceTokenizer.from_folder(case.tokenizers),
-        guidance=Guidance(),
-        max_txt_len=case.setting("config.max_txt_len", int),
-        max_output_txt_len=case.setting("config.max_output_txt_len", int),
+    model = build_model(
+        {
+            "sizes": asdict(sizes),
+            "bert_tokenizer": str(case.tokenizers),
+            "llm_tokenizer": str(case.tokenizers),
+            "max_txt_len": case.setting("config.max_txt_len", int),
+            "max_output_txt_len": case.setting("config.max_output_txt_len", int),
+        }
     )
     load_checked(model, weights, provides=("*",), source=f"case_{case.name}_weights.safetensors")
     return model.eval()

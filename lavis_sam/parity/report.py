@@ -100,7 +100,7 @@ def run_case(case: Case) -> CaseReport:
         SamDataError: It holds nothing that could be compared.
         SamCheckpointError: Its weights do not fit its sizes.
     """
-    model = measure.build_model(case)
+    model = measure.build_case_model(case)
     samples = measure.read_samples(case)
     visual, streams = measure.watched_visual_path(model, samples)
     rows = [

@@ -20,16 +20,12 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.sequence import checkpointed_layers, enable_gradient_checkpointing
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.language.sequence import checkpointed_layers
 from lavis_sam.models.released_search import Decoding
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
-from lavis_sam.models.trainable import select_trainable
 from lavis_sam.models.w_former import EXTRACTORS
-from lavis_sam.weights.builder import build_llama, build_visual_modules, read_precision, set_vision_precision
-from lavis_sam.weights.locations import PACKAGE
+from lavis_sam.weights.build_model import build_model
 
 # Part of the way of the data -> beginnings of parameter names.
 PARTS = {
@@ -42,8 +38,6 @@ PARTS = {
 }
 _ADAMW_MOMENTS = 2
 _FLOAT32_BYTES = 4
-# Any tokenizer does, as the plan only needs texts of a length; the package has a small one.
-_TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,8 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
     Raises:
         SamConfigurationError: An impossible setting.
     """
-    model = _model_without_storage(model_cfg)
+    longest = ModelSizes.from_mapping(model_cfg.get("sizes")).q_former.max_positions
+    model = build_model({**model_cfg, "max_txt_len": longest}, device="meta").train()
     parameters = dict.fromkeys(PARTS, 0)
     weights = dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
@@ -147,27 +142,6 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
     )
 
 
-def _model_without_storage(cfg: Mapping[str, Any]) -> SemanticAlignment:
-    sizes = ModelSizes.from_mapping(cfg.get("sizes"))
-    precision, checkpointing = read_precision(cfg), bool(cfg.get("gradient_checkpointing", False))
-    with torch.device("meta"):
-        visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
-        llm_model = build_llama(sizes.language).to(precision)
-        set_vision_precision(visual["visual_encoder"], precision)
-        if checkpointing:
-            enable_gradient_checkpointing(llm_model)
-        model = SemanticAlignment(
-            **visual,
-            llm_model=llm_model,
-            tokenizer=load_q_former_tokenizer(_TOKENIZERS),
-            llm_tokenizer=LlamaSentencePieceTokenizer.from_folder(_TOKENIZERS),
-            guidance=Guidance.from_mapping(cfg.get("guidance")).at_depth(sizes.q_former.layers),
-            max_txt_len=sizes.q_former.max_positions,
-        )
-    select_trainable(model, str(cfg.get("trainable", "sam")))
-    return model.train()
-
-
 def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
     """Peak bytes beyond weights and gradients, forward FLOPs and backward FLOPs of one batch."""
     size = model.visual_encoder.image_size
@@ -197,7 +171,8 @@ def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
 
 def _language_loss(model: SemanticAlignment, tokens: Tensor, load: Load) -> Tensor:
     """Step 6 without a tokenizer: sequences as `training_inputs` lays them out, the head at target positions alone."""
-    llm, text = model.llm_model, load.text_tokens + load.target_tokens
+    llm: Any = model.llm_model
+    text = load.text_tokens + load.target_tokens
     ids = torch.zeros(load.batch, text, dtype=torch.long, device="meta")
     embedding = llm.get_input_embeddings()
     embeds = torch.cat((tokens.to(embedding.weight), embedding(ids)), dim=1)
@@ -210,7 +185,8 @@ def _language_loss(model: SemanticAlignment, tokens: Tensor, load: Load) -> Tens
 
 
 def _kv_cache(model: SemanticAlignment, load: Load, decoding: Decoding) -> int:
-    config, weight = model.llm_model.config, model.llm_model.get_input_embeddings().weight
+    llm: Any = model.llm_model
+    config, weight = llm.config, llm.get_input_embeddings().weight
     length = load.images * model.query_tokens.shape[1] + load.text_tokens + decoding.max_length - 1
     rows = load.eval_batch * decoding.num_beams
     return 2 * config.num_hidden_layers * rows * length * config.hidden_size * weight.element_size()

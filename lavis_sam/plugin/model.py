@@ -8,30 +8,27 @@ from lavis.models.base_model import BaseModel
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.trainable import select_trainable
 from lavis_sam.plugin.question_answering import AnswersQuestions
-from lavis_sam.weights import builder
-from lavis_sam.weights.checkpoints import load_trained
+from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS
+from lavis_sam.weights.trained import load_trained
 
 
 @registry.register_model("blip2_vicuna_sam")
 class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
     """SAM as LAVIS builds, loads and names it; `forward` and `generate` are `SemanticAlignment`'s."""
 
-    PRETRAINED_MODEL_CONFIG_DICT = builder.MODEL_CONFIGS
+    PRETRAINED_MODEL_CONFIG_DICT = MODEL_CONFIGS
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any]) -> "Blip2VicunaSAM":
-        """Build the model that the `model` node of a config describes, with its weights; see `builder`.
+        """Build the model that the `model` node of a config describes, with its weights; see `build_model`.
 
         Raises:
             SamConfigurationError: an impossible setting.
             SamCheckpointError: files are missing (all of them are listed), damaged or of another architecture.
         """
-        model = cls(**builder.build_parts(cfg))
-        select_trainable(model, cfg.get("trainable", "sam"))
-        builder.load_weights(model, cfg)
-        return model
+        return build_model(cfg, model_class=cls)
 
     @classmethod
     def default_config_path(cls, model_type: str | None = None) -> str:
@@ -40,7 +37,7 @@ class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
         Raises:
             SamConfigurationError: there is no such model type; the message lists them.
         """
-        chosen = model_type or builder.DEFAULT_MODEL_TYPE
+        chosen = model_type or DEFAULT_MODEL_TYPE
         if chosen not in cls.PRETRAINED_MODEL_CONFIG_DICT:
             known = ", ".join(cls.PRETRAINED_MODEL_CONFIG_DICT)
             raise SamConfigurationError(f"model_type {chosen!r} of blip2_vicuna_sam is unknown; choose one of {known}")

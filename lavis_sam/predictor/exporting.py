@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.predictor.model_sources import model_config
+from lavis_sam.predictor.load_model import model_config
 from lavis_sam.weights.adapters import is_adapter, save_adapter
+from lavis_sam.weights.checkpoint_files import shorten
 from lavis_sam.weights.checkpoints import save_checkpoint, to_released, trainable_state_dict
 from lavis_sam.weights.instructblip_export import save_instructblip
 
@@ -37,11 +40,16 @@ def export_model(
     if form not in FORMATS:
         raise SamConfigurationError(f"format is {form!r}; choose one of {', '.join(FORMATS)}.")
     _check_place(out, form)
+    if model.injected and form != "adapter":
+        raise SamConfigurationError(
+            f"the model has injected modules ({shorten(model.injected)}); only the format adapter has a place for them."
+        )
     if form == "released":
         save_checkpoint(out, {"model": to_released(trainable_state_dict(model))})
     elif form == "adapter":
         config = model_config(source, checkpoint=checkpoint)
-        save_adapter(out, model, model_type=config.model_type, trainable=config.trainable)
+        inject = OmegaConf.to_container(config.inject)
+        save_adapter(out, model, model_type=config.model_type, trainable=config.trainable, inject=inject)
     else:
         save_instructblip(out, model)
     files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]

@@ -16,7 +16,7 @@ from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.sequence import check_length
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.predictor.explaining import ExplainedImages
-from lavis_sam.predictor.model_sources import load_model
+from lavis_sam.predictor.load_model import load_model
 
 BATCH_SIZE = 8
 REMEDY = (

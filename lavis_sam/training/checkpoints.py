@@ -12,13 +12,8 @@ import torch
 from torch import nn
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.weights.checkpoints import (
-    load_checked,
-    load_file,
-    save_checkpoint,
-    trainable_state_dict,
-    trained_checkpoint,
-)
+from lavis_sam.weights.checkpoint_files import load_file
+from lavis_sam.weights.checkpoints import load_checked, save_checkpoint, trainable_state_dict, trained_checkpoint
 
 logger = logging.getLogger(__name__)
 

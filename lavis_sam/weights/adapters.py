@@ -9,12 +9,13 @@ without a word. config.json may come from a stranger: it chooses among what this
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import write_json, write_safetensors, write_text
+from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights.checkpoint_files import read_checkpoint, read_config
 from lavis_sam.weights.checkpoints import (
@@ -26,9 +27,10 @@ from lavis_sam.weights.checkpoints import (
     trainable_state_dict,
 )
 from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint
-from lavis_sam.weights.locations import ADAPTER_FILES, MODEL_TYPES
+from lavis_sam.weights.packaged import MODEL_TYPES
 
-CONFIG_FILE, WEIGHTS_FILE = ADAPTER_FILES
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "sam_adapter.safetensors"
 CARD_FILE = "README.md"
 FORMAT = "lavis_sam adapter"
 FORMAT_VERSION = 1
@@ -48,6 +50,7 @@ class AdapterConfig:
         max_output_txt_len: Longest training target in tokens.
         prompt: The instruction when a batch brings none.
         base: Fingerprint of the base, see `lavis_sam.weights.fingerprints`.
+        inject: The `inject` node: which modules were injected, see `lavis_sam.weights.injection`.
     """
 
     model_type: str
@@ -57,20 +60,29 @@ class AdapterConfig:
     max_output_txt_len: int
     prompt: str
     base: Mapping[str, str]
+    inject: Mapping[str, Any] = field(default_factory=dict)
 
     def model_settings(self) -> dict[str, Any]:
         """What has to stand in the `model` node of a config that loads the adapter."""
         return {key: value for key, value in asdict(self).items() if key not in ("model_type", "base")}
 
 
-def save_adapter(folder: str | Path, model: Any, *, model_type: str, trainable: str = "sam") -> Path:
+def save_adapter(
+    folder: str | Path,
+    model: SemanticAlignment,
+    *,
+    model_type: str,
+    trainable: str = "sam",
+    inject: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the trained layers of a model as an adapter; files of that name in the folder are replaced.
 
     Args:
         folder: The folder to make.
-        model: A `SemanticAlignment` with its base.
+        model: The model, with its base.
         model_type: The packaged model type that the base belongs to.
         trainable: The config's word for what was trained.
+        inject: The config's `inject` node.
 
     Returns:
         The folder.
@@ -86,11 +98,13 @@ def save_adapter(folder: str | Path, model: Any, *, model_type: str, trainable: 
         max_output_txt_len=model.max_output_txt_len,
         prompt=model.prompt,
         base=fingerprint(model),
+        inject=dict(inject or {}),
     )
     rows = {f"{PAD_PREFIX}{name}": row for name, row in pad_rows(model).items()}
     write_safetensors(folder / WEIGHTS_FILE, trained | rows, {"format": "pt", "made_by": FORMAT})
     header = {"format": FORMAT, "format_version": FORMAT_VERSION, "trained_parameters": count}
-    write_json(folder / CONFIG_FILE, header | asdict(config) | {"versions": library_versions()})
+    said = {key: value for key, value in asdict(config).items() if key != "inject" or value}
+    write_json(folder / CONFIG_FILE, header | said | {"versions": library_versions()})
     write_text(folder / CARD_FILE, _card(config, count))
     return folder
 
@@ -123,7 +137,9 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
         "max_output_txt_len": int,
         "prompt": str,
         "base": dict,
+        "inject": dict,
     }
+    values.setdefault("inject", {})  # which adapters without injected modules leave out
     for key, kind in wanted.items():
         if not isinstance(values.get(key), kind):
             raise SamCheckpointError(
@@ -137,12 +153,13 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
     return AdapterConfig(**{key: values[key] for key in wanted})
 
 
-def load_adapter(model: Any, folder: str | Path) -> LoadReport:
+def load_adapter(model: SemanticAlignment, folder: str | Path, *, check_only: bool = False) -> LoadReport:
     """Load an adapter over a model that has its base.
 
     Args:
-        model: A `SemanticAlignment` with the adapter's guidance.
+        model: A model with the adapter's guidance and injected modules.
         folder: The adapter.
+        check_only: Say what does not fit, and fill nothing.
 
     Returns:
         What was filled.
@@ -170,8 +187,9 @@ def load_adapter(model: Any, folder: str | Path) -> LoadReport:
             f"{', '.join(problems)}. Give the model the {config.model_type} weights that it belongs to "
             "(`lavis-sam doctor` says what yours are)."
         )
-    report = load_checked(model, state, provides=sam_modules(), optional=("*",), source=source)
-    fill_pad_rows(model, rows, source)
+    provides = (*sam_modules(), *model.injected)
+    report = load_checked(model, state, provides=provides, optional=("*",), source=source, check_only=check_only)
+    fill_pad_rows(model, rows, source, check_only=check_only)
     return report
 
 

@@ -1,4 +1,4 @@
-"""Finding weight files and reading them: .pth/.pt (never running what a pickle asks for) and .safetensors.
+"""Reading weight files: .pth/.pt (never running what a pickle asks for) and .safetensors.
 
 Plain torch: nothing here knows the model. `lavis_sam.weights.checkpoints` puts what was read into one.
 """
@@ -8,7 +8,6 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,83 +22,6 @@ _DATA_PARALLEL_PREFIX = "module."
 _SNIFFED_BYTES = 512
 _NAMES_SHOWN = 8
 _MAX_CONFIG_BYTES = 1 << 20
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
-
-
-@dataclass(frozen=True)
-class WeightSource:
-    """A file or folder with weights that the user has to provide.
-
-    Attributes:
-        path: What the config says: a path, or None or "" when it says nothing (then the environment variable counts).
-        config_key: The key that sets `path`, as the user writes it (`model.vit_weights`).
-        environment: The environment variable that sets it where the config does not.
-        description: What it is, for a reader who has to go and find it ("EVA ViT-g weights, eva_vit_g.pth").
-        contents: For a folder, the names it must hold; alternatives are separated by "|", `*` matches as in a shell.
-            Empty for a file.
-    """
-
-    path: str | os.PathLike[str] | None
-    config_key: str
-    environment: str
-    description: str
-    contents: tuple[str, ...] = ()
-
-    def resolve(self) -> Path | None:
-        """The path that the config, or else the environment variable, names; None when neither does."""
-        found = os.fspath(self.path) if self.path is not None else ""
-        found = found.strip() or os.environ.get(self.environment, "").strip()
-        return Path(os.path.expandvars(found)).expanduser() if found else None
-
-    def problem(self) -> str | None:
-        """What is wrong with it, in words that end before the remedy; None when it can be read."""
-        path = self.resolve()
-        if path is None:
-            return "not set"
-        if _ADDRESS.match(os.fspath(path)):
-            return f"{os.fspath(self.path or path)} is an address; download the file and give its path"
-        if not path.exists():
-            return f"{path.absolute()} does not exist"
-        if not os.access(path, os.R_OK):
-            return f"{path.absolute()} cannot be read (permissions)"
-        if not self.contents:
-            return f"{path.absolute()} is a folder, a file is wanted" if path.is_dir() else None
-        if not path.is_dir():
-            return f"{path.absolute()} is a file, a folder is wanted"
-        absent = [names for names in self.contents if not any(any(path.glob(name)) for name in names.split("|"))]
-        return f"{path.absolute()} has no {', no '.join(n.replace('|', ' or ') for n in absent)}" if absent else None
-
-    def remedy(self) -> str:
-        """What to do about a problem: get it, and where to put it or how to say where it is."""
-        path = self.resolve()
-        there = "put it there, or " if path is not None and not path.exists() and not _ADDRESS.match(str(path)) else ""
-        return f"{there}set {self.config_key} in the config or {self.environment} in the environment to its path"
-
-
-def require_files(sources: Iterable[WeightSource], *, hint: str = "") -> list[Path]:
-    """Check that every source is there, without touching the network.
-
-    Args:
-        sources: What the model needs.
-        hint: A further sentence for the message: where such files come from.
-
-    Returns:
-        The resolved paths, in the order of `sources`.
-
-    Raises:
-        SamCheckpointError: Some are not; one message lists all of them, each with the config key and the environment
-            variable that point to it.
-    """
-    sources = list(sources)
-    problems = [(source, problem) for source in sources if (problem := source.problem()) is not None]
-    if problems:
-        lines = [f"  - {source.description}: {problem}; {source.remedy()}" for source, problem in problems]
-        count = "1 file or folder" if len(lines) == 1 else f"{len(lines)} files or folders"
-        raise SamCheckpointError(
-            "\n".join([f"{count} that this model needs cannot be used:", *lines])
-            + f'\nNothing was downloaded. {hint} model_type="tiny" works offline and needs no files.'.replace("  ", " ")
-        )
-    return [path for source in sources if (path := source.resolve()) is not None]
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -118,8 +40,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         SamCheckpointError: The file is missing, truncated, carries code instead of weights, or is no checkpoint.
     """
-    path = Path(path)
-    state = load_file(path)
+    return unwrap(load_file(path), path)
+
+
+def unwrap(state: Any, path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Take the weights out of what `load_file` read; the arguments of errors are those of `read_checkpoint`."""
     for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]

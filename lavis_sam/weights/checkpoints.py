@@ -1,8 +1,7 @@
 """Checkpoints: loading that checks every key and shape, the authors' key names, and saving what was trained.
 
-Plain torch; the only thing known about the model is how its parameters are named. Files are read in
-`lavis_sam.weights.checkpoint_files`, and the files of EVA, InstructBLIP and SAM are put together in
-`lavis_sam.weights.pretrained`.
+Plain torch; the only thing known about the model is how its parameters are named. Files are read by
+`lavis_sam.weights.checkpoint_files`; which file gives what is said in `pretrained`, `instructblip` and `trained`.
 """
 
 import importlib.metadata
@@ -19,28 +18,8 @@ from torch import Tensor, nn
 from lavis_sam import __version__
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import atomic_path
-from lavis_sam.models.w_former import sam_modules
-from lavis_sam.weights.checkpoint_files import WeightSource, load_file, read_checkpoint, require_files, shorten
+from lavis_sam.weights.checkpoint_files import load_file, shorten
 from lavis_sam.weights.streaming import StreamedTensors
-
-__all__ = [
-    "LoadReport",
-    "WeightSource",
-    "library_versions",
-    "load_checked",
-    "load_file",
-    "load_trained",
-    "matches",
-    "pad_rows",
-    "read_checkpoint",
-    "require_complete",
-    "require_files",
-    "save_checkpoint",
-    "to_released",
-    "trainable_state_dict",
-    "trained_checkpoint",
-    "translate_released",
-]
 
 # The authors' names of the three SAM layers, and ours.
 RELEASED_NAMES = {
@@ -310,34 +289,7 @@ def save_checkpoint(path: str | Path, obj: Any) -> None:
             ) from error
 
 
-def load_trained(model: nn.Module, path: str | Path) -> LoadReport:
-    """Load trained layers over a model that has its base: a checkpoint of ours, an adapter, or the authors' file.
-
-    Args:
-        model: The model; every layer of SAM that it has must be in the file. The projection and whatever else the file
-            holds (an unfrozen Q-Former, …) are loaded too.
-        path: The file, or an adapter's folder (see `lavis_sam.weights.adapters`).
-
-    Returns:
-        What was filled.
-
-    Raises:
-        SamCheckpointError: The file is missing, damaged, or from another architecture or guidance setting; or the
-            adapter was trained over another base.
-    """
-    if Path(path).is_dir():
-        from lavis_sam.weights.adapters import load_adapter  # which is made of what is here
-
-        return load_adapter(model, path)
-    source = f"{path} (trained layers)"
-    state = translate_released(read_checkpoint(path))
-    report = load_checked(model, state, provides=sam_modules(), optional=("*",), source=source)
-    file = load_file(path)
-    fill_pad_rows(model, file.get("pad_rows", {}) if "model" in file else {}, source)
-    return report
-
-
-def fill_pad_rows(model: nn.Module, rows: Mapping[str, Tensor], source: str) -> None:
+def fill_pad_rows(model: nn.Module, rows: Mapping[str, Tensor], source: str, *, check_only: bool = False) -> None:
     """Give the LLM's embedding and head the [PAD] rows that `pad_rows` took from another model.
 
     Raises:
@@ -350,5 +302,6 @@ def fill_pad_rows(model: nn.Module, rows: Mapping[str, Tensor], source: str) -> 
                 f"{source}: the [PAD] row of {name} is {list(rows[name].shape)} in the file and "
                 f"{list(own[name].shape[1:])} in the model. Give the language model that this file was trained with."
             )
-        with torch.no_grad():
-            own[name][-1].copy_(rows[name])
+        if not check_only:
+            with torch.no_grad():
+                own[name][-1].copy_(rows[name])

@@ -4,30 +4,97 @@ The base comes in one of two layouts, told apart by what `model.pretrained` name
 and a Vicuna folder beside it, or transformers' InstructBLIP folder, which holds everything.
 """
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.errors import SamCheckpointError
 from lavis_sam.models.language.tokenizers import find_bert_vocabulary
-from lavis_sam.weights.checkpoint_files import WeightSource
+from lavis_sam.weights.adapters import CONFIG_FILE, WEIGHTS_FILE
 from lavis_sam.weights.instructblip import InstructBlipFolder
+from lavis_sam.weights.packaged import locate
 
-PACKAGE = Path(__file__).resolve().parents[1]
-DEFAULT_MODEL_TYPE = "vicuna7b"
-MODEL_TYPES = (DEFAULT_MODEL_TYPE, "vicuna13b", "tiny")
-MODEL_CONFIGS = {
-    model_type: str(PACKAGE / "configs" / "models" / f"blip2_vicuna_sam_{model_type}.yaml")
-    for model_type in MODEL_TYPES
-}
 _LLM_NAMES = {"vicuna13b": "Vicuna-13B v1.1 (lmsys/vicuna-13b-v1.1)"}
-# What an adapter's folder holds: how its layers work, and the layers (see `lavis_sam.weights.adapters`).
-ADAPTER_FILES = ("config.json", "sam_adapter.safetensors")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 
 
-def locate(path: str) -> str:
-    """A path of a model config as a path on disk: `package:` stands for the package's own folder, `~` for the home."""
-    inside = path.removeprefix("package:")
-    return str(Path(path).expanduser()) if inside == path else str(PACKAGE / inside)
+@dataclass(frozen=True)
+class WeightSource:
+    """A file or folder with weights that the user has to provide.
+
+    Attributes:
+        path: What the config says: a path, or None or "" when it says nothing (then the environment variable counts).
+        config_key: The key that sets `path`, as the user writes it (`model.vit_weights`).
+        environment: The environment variable that sets it where the config does not.
+        description: What it is, for a reader who has to go and find it ("EVA ViT-g weights, eva_vit_g.pth").
+        contents: For a folder, the names it must hold; alternatives are separated by "|", `*` matches as in a shell.
+            Empty for a file.
+    """
+
+    path: str | os.PathLike[str] | None
+    config_key: str
+    environment: str
+    description: str
+    contents: tuple[str, ...] = ()
+
+    def resolve(self) -> Path | None:
+        """The path that the config, or else the environment variable, names; None when neither does."""
+        found = os.fspath(self.path) if self.path is not None else ""
+        found = found.strip() or os.environ.get(self.environment, "").strip()
+        return Path(os.path.expandvars(found)).expanduser() if found else None
+
+    def problem(self) -> str | None:
+        """What is wrong with it, in words that end before the remedy; None when it can be read."""
+        path = self.resolve()
+        if path is None:
+            return "not set"
+        if _ADDRESS.match(os.fspath(path)):
+            return f"{os.fspath(self.path or path)} is an address; download the file and give its path"
+        if not path.exists():
+            return f"{path.absolute()} does not exist"
+        if not os.access(path, os.R_OK):
+            return f"{path.absolute()} cannot be read (permissions)"
+        if not self.contents:
+            return f"{path.absolute()} is a folder, a file is wanted" if path.is_dir() else None
+        if not path.is_dir():
+            return f"{path.absolute()} is a file, a folder is wanted"
+        absent = [names for names in self.contents if not any(any(path.glob(name)) for name in names.split("|"))]
+        return f"{path.absolute()} has no {', no '.join(n.replace('|', ' or ') for n in absent)}" if absent else None
+
+    def remedy(self) -> str:
+        """What to do about a problem: get it, and where to put it or how to say where it is."""
+        path = self.resolve()
+        there = "put it there, or " if path is not None and not path.exists() and not _ADDRESS.match(str(path)) else ""
+        return f"{there}set {self.config_key} in the config or {self.environment} in the environment to its path"
+
+
+def require_files(sources: Iterable[WeightSource], *, hint: str = "") -> list[Path]:
+    """Check that every source is there, without touching the network.
+
+    Args:
+        sources: What the model needs.
+        hint: A further sentence for the message: where such files come from.
+
+    Returns:
+        The resolved paths, in the order of `sources`.
+
+    Raises:
+        SamCheckpointError: Some are not; one message lists all of them, each with the config key and the environment
+            variable that point to it.
+    """
+    sources = list(sources)
+    problems = [(source, problem) for source in sources if (problem := source.problem()) is not None]
+    if problems:
+        lines = [f"  - {source.description}: {problem}; {source.remedy()}" for source, problem in problems]
+        count = "1 file or folder" if len(lines) == 1 else f"{len(lines)} files or folders"
+        raise SamCheckpointError(
+            "\n".join([f"{count} that this model needs cannot be used:", *lines])
+            + f'\nNothing was downloaded. {hint} model_type="tiny" works offline and needs no files.'.replace("  ", " ")
+        )
+    return [path for source in sources if (path := source.resolve()) is not None]
 
 
 def open_instructblip(cfg: Mapping[str, Any]) -> InstructBlipFolder | None:
@@ -101,7 +168,7 @@ def _trained(cfg: Mapping[str, Any]) -> WeightSource:
         "model.finetuned",
         environment_variable("CHECKPOINT", cfg),
         "SAM's trained layers: the authors' file, a checkpoint of yours or an adapter's folder",
-        contents=ADAPTER_FILES if Path(path).is_dir() else (),
+        contents=(CONFIG_FILE, WEIGHTS_FILE) if Path(path).is_dir() else (),
     )
 
 

@@ -9,8 +9,7 @@ from helpers.models import SIZES
 from lavis_sam.baselines.q_former import QFormerAnswerer
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.evaluation.evaluate import Question
-from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.weights.builder import build_parts, load_weights
+from lavis_sam.weights.build_model import build_model
 
 # Two implementations of the same formulas in float32.
 TOLERANCE = 1e-5
@@ -20,8 +19,7 @@ INSTRUCTION = "what do all images show?"
 def test_the_visual_tokens_are_those_of_sam_without_guidance(tmp_path):
     theirs = transformers_model()
     config = folder_config(write_folder(theirs, tmp_path / "instructblip"), guidance={"extractor": "none"})
-    ours = SemanticAlignment(**build_parts(config))
-    load_weights(ours, config)
+    ours = build_model(config)
     ours.eval()
     side = SIZES.vision.image_size
     images = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lavis_sam.doctor import Finding, Report, Verdict
-from lavis_sam.weights.builder import PACKAGE
+from lavis_sam.weights.packaged import PACKAGE
 
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
 CAT, NOSE = (str(PHOTOGRAPHS / f"{name}.jpg") for name in ("cat_eyes", "cat_nose"))

@@ -15,7 +15,7 @@ from helpers.findings import FAILURE, NOTE, OK, WARNING, assert_helpful, only, v
 from lavis_sam.doctor import Finding, Report, environment, examine, hardware
 from lavis_sam.doctor.data import check_data
 from lavis_sam.doctor.findings import run_check
-from lavis_sam.predictor.model_sources import model_config
+from lavis_sam.predictor.load_model import model_config
 
 
 def test_this_environment_is_fit_for_the_tiny_model():

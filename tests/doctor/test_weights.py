@@ -12,10 +12,9 @@ from helpers.instructblip import folder_config, transformers_model, write_folder
 from helpers.models import SIZES, small_model
 from helpers.weights import TOKENIZERS, config_for, write_release
 from lavis_sam.doctor import weights
-from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.predictor.model_sources import model_config
+from lavis_sam.predictor.load_model import model_config
 from lavis_sam.weights.adapters import save_adapter
-from lavis_sam.weights.builder import build_parts, load_weights
+from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoints import to_released, trainable_state_dict
 from lavis_sam.weights.vicuna import guess_version
 
@@ -65,8 +64,7 @@ def test_healthy_weights_in_transformers_layout(folder, tmp_path):
     found = verdicts(weights.check_weights(config))
     assert found["InstructBLIP folder"] is OK
     assert found["trained layers"] is NOTE
-    model = SemanticAlignment(**build_parts(config))
-    load_weights(model, config)
+    model = build_model(config)
     config.finetuned = str(save_adapter(tmp_path / "adapter", model, model_type="vicuna7b"))
     found = list(weights.check_weights(config))
     assert only(found, "trained layers").verdict is OK

@@ -18,7 +18,7 @@ from transformers import (
 from helpers.models import SIZES
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.sizes import ModelSizes
-from lavis_sam.weights.builder import MODEL_CONFIGS, PACKAGE
+from lavis_sam.weights.packaged import MODEL_CONFIGS, PACKAGE
 
 TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
 

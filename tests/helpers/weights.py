@@ -9,7 +9,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.weights.builder import MODEL_CONFIGS, PACKAGE, ModelSizes
+from lavis_sam.models.sizes import ModelSizes
+from lavis_sam.weights.packaged import MODEL_CONFIGS, PACKAGE
 
 TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
 

@@ -25,12 +25,10 @@ LARGE = replace(SIZES, language=LanguageSizes(width=2048, layers=16, heads=16, i
 LOAD = """
 import json, sys
 from omegaconf import OmegaConf
-from lavis_sam.weights.builder import build_parts, load_weights
-from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.weights.build_model import build_model
 
 config = OmegaConf.create(json.load(open(sys.argv[1])))
-model = SemanticAlignment(**build_parts(config))
-load_weights(model, config)
+model = build_model(config)
 for parameter in model.parameters():
     parameter.sum()  # what is only mapped so far is read now
 size = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -60,7 +58,7 @@ def measure(tmp_path, files, precision):
     from omegaconf import OmegaConf
 
     from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
-    from lavis_sam.weights.builder import MODEL_CONFIGS
+    from lavis_sam.weights.packaged import MODEL_CONFIGS
 
     sizes = asdict(LARGE)
     sizes["q_former"]["vocabulary"] = len(load_q_former_tokenizer(TOKENIZERS))
@@ -96,7 +94,7 @@ def test_lavis_files_peak_near_one_copy(tmp_path, lavis_files, precision):
 
 def imports():
     """Bytes that Python with PyTorch and transformers takes before anything is loaded."""
-    code = "import torch, transformers, lavis_sam.weights.builder as b, sys; print(open('/proc/self/status').read())"
+    code = "import lavis_sam.weights.build_model; print(open('/proc/self/status').read())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout
     return int(said.split("VmHWM:")[1].split()[0]) * 1024
 

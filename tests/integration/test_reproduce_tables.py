@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from helpers.benchmarks import write_benchmarks
-from lavis_sam.predictor.model_sources import load_model
+from lavis_sam.predictor.load_model import load_model
 from lavis_sam.weights.adapters import save_adapter
-from lavis_sam.weights.locations import MODEL_CONFIGS
+from lavis_sam.weights.packaged import MODEL_CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

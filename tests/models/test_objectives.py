@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from helpers.models import random_batch, small_model
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.objectives import OBJECTIVES, LossTerm, read_objectives, register_objective, total_loss
-from lavis_sam.weights.builder import MODEL_CONFIGS, build_parts
+from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.packaged import MODEL_CONFIGS
 
 
 @pytest.fixture
@@ -78,6 +79,6 @@ def test_impossible_objectives_are_named(values, words):
 
 def test_a_config_names_objectives_and_weights(token_length):
     cfg = OmegaConf.load(MODEL_CONFIGS["tiny"]).model
-    assert build_parts(cfg)["objectives"] == {"language": 1.0}
+    assert build_model(cfg).objectives == {"language": 1.0}
     cfg.objectives = {"token_length": 3}
-    assert build_parts(cfg)["objectives"] == {"token_length": 3.0}
+    assert build_model(cfg).objectives == {"token_length": 3.0}

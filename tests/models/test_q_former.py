@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.weights.builder import QFormerSizes, build_q_former
+from lavis_sam.models.sizes import QFormerSizes
+from lavis_sam.weights.build_model import build_q_former
 
 SIZES = QFormerSizes(width=32, layers=5, heads=4, intermediate=48, vocabulary=60, max_positions=20, queries=6)
 VISION_WIDTH = 24

@@ -5,7 +5,8 @@ import torch
 from helpers.models import small_model
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.weights.builder import ModelSizes, build_llama, build_visual_modules
+from lavis_sam.models.sizes import ModelSizes
+from lavis_sam.weights.build_model import build_llama, build_visual_modules
 
 
 def real_model(**guidance):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.weights.builder import VisionSizes, build_vision, set_vision_precision
+from lavis_sam.models.sizes import VisionSizes
+from lavis_sam.weights.build_model import build_vision, set_vision_precision
 
 SIZES = VisionSizes(image_size=42, patch_size=14, width=32, depth=3, heads=4, mlp_ratio=4.3637)
 # SDPA sums in another order than LAVIS's explicit softmax.

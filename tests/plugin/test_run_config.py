@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.plugin.model import Blip2VicunaSAM
 from lavis_sam.plugin.run_config import SamConfig, parse_options
-from lavis_sam.weights.locations import PACKAGE
+from lavis_sam.weights.packaged import PACKAGE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILE = """

@@ -12,7 +12,7 @@ from lavis_sam import SamPredictor
 from lavis_sam.datasets.images import image_tensor
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.memory import is_out_of_memory
-from lavis_sam.weights.builder import PACKAGE
+from lavis_sam.weights.packaged import PACKAGE
 
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
 CAT, NOSE, CUP = (str(PHOTOGRAPHS / f"{name}.jpg") for name in ("cat_eyes", "cat_nose", "coffee_cup"))

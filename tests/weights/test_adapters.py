@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from helpers.models import SIZES, random_batch, small_model
 from helpers.weights import config_for, write_release
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.weights.adapters import load_adapter, read_adapter_config, save_adapter
-from lavis_sam.weights.builder import build_parts, load_weights
-from lavis_sam.weights.checkpoints import load_trained, pad_rows, trainable_state_dict
+from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.checkpoints import pad_rows, trainable_state_dict
 from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint
+from lavis_sam.weights.trained import load_trained
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,7 @@ def test_load_trained_and_the_config_take_the_folder_as_they_take_a_file(trained
     load_trained(model, adapter)
     assert torch.equal(model.llm_proj.weight, trained.llm_proj.weight)
     config = config_for(trained, SIZES, write_release(tmp_path, small_model()), finetuned=str(adapter))
-    built = SemanticAlignment(**build_parts(config))
-    load_weights(built, config)
+    built = build_model(config)
     assert torch.equal(built.w_former.linear_c.weight, trained.w_former.linear_c.weight)
 
 
@@ -70,7 +69,7 @@ def test_a_folder_that_is_no_adapter_is_refused_before_anything_is_read(trained,
     (tmp_path / "empty").mkdir()
     config = config_for(trained, SIZES, write_release(tmp_path, trained), finetuned=str(tmp_path / "empty"))
     with pytest.raises(SamCheckpointError, match=r"empty has no config\.json, no sam_adapter\.safetensors; set model"):
-        build_parts(config)
+        build_model(config)
 
 
 def test_what_is_in_the_folder(trained, adapter):

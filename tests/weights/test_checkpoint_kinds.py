@@ -16,7 +16,7 @@ from helpers.weights import config_for, write_release
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.weights.adapters import save_adapter
-from lavis_sam.weights.builder import build_parts, load_weights
+from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoints import save_checkpoint, to_released, trainable_state_dict, trained_checkpoint
 
 
@@ -84,9 +84,7 @@ def config_of(kind: str, model: SemanticAlignment, files: Path) -> DictConfig:
 
 
 def load(config: DictConfig) -> SemanticAlignment:
-    model = SemanticAlignment(**build_parts(config))
-    load_weights(model, config)
-    return model
+    return build_model(config)
 
 
 def read(path: Path) -> dict:

@@ -14,8 +14,7 @@ from helpers.models import ANSWERS, SIZES, TEXTS, random_batch
 from helpers.weights import config_for, write_release
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.models.language.sequence import draw_pad_rows, target_loss, training_inputs
-from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.weights.builder import build_parts, load_weights
+from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.instructblip import InstructBlipFolder, from_transformers, to_transformers
 
 # Two implementations of the same formulas in float32; the worst seen was 1.2e-6.
@@ -25,8 +24,7 @@ IMAGES = torch.randn(len(TEXTS), 3, SIZES.vision.image_size, SIZES.vision.image_
 
 
 def build(config):
-    model = SemanticAlignment(**build_parts(config))
-    load_weights(model, config)
+    model = build_model(config)
     return model.eval()
 
 

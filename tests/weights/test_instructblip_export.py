@@ -10,9 +10,8 @@ from helpers.instructblip import folder_config, transformers_inputs, transformer
 from helpers.models import ANSWERS, SIZES, TEXTS, small_model
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.language.sequence import target_loss, training_inputs
-from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.w_former import sam_modules
-from lavis_sam.weights.builder import build_parts, load_weights
+from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.instructblip_export import save_instructblip
 
 # Two implementations of the same formulas in float32; the worst seen was 1.2e-6.
@@ -21,8 +20,7 @@ IMAGES = torch.randn(len(TEXTS), 3, 28, 28, generator=torch.Generator().manual_s
 
 
 def build(config):
-    model = SemanticAlignment(**build_parts(config))
-    load_weights(model, config)
+    model = build_model(config)
     return model.eval()
 
 

@@ -5,7 +5,7 @@ import torch
 
 from helpers.models import SIZES, small_model
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.weights.builder import build_vision
+from lavis_sam.weights.build_model import build_vision
 from lavis_sam.weights.pretrained import load_eva_vit, load_instructblip, resize_position_embedding
 
 EXTRAS = ("head.weight", "head.bias", "norm.weight", "norm.bias", "fc_norm.weight", "mask_token")

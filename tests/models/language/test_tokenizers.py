@@ -17,7 +17,7 @@ from lavis_sam.models.language.tokenizers import (
     find_bert_vocabulary,
     load_q_former_tokenizer,
 )
-from lavis_sam.weights.builder import PACKAGE
+from lavis_sam.weights.packaged import PACKAGE
 
 TINY = PACKAGE / "assets" / "tiny" / "tokenizers"
 

@@ -12,13 +12,12 @@ from omegaconf import OmegaConf
 from helpers.instructblip import folder_config, transformers_model, write_folder
 from helpers.models import small_model
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
-from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.parity.cases import read_case
-from lavis_sam.parity.measure import build_model, read_samples
+from lavis_sam.parity.measure import build_case_model, read_samples
 from lavis_sam.predictor.exporting import export_model
-from lavis_sam.predictor.model_sources import load_model, model_config, read_device
+from lavis_sam.predictor.load_model import load_model, model_config, read_device
 from lavis_sam.weights.checkpoints import save_checkpoint, trainable_state_dict, trained_checkpoint
-from lavis_sam.weights.locations import MODEL_CONFIGS, MODEL_TYPES, PACKAGE
+from lavis_sam.weights.packaged import MODEL_CONFIGS, MODEL_TYPES, PACKAGE
 from lavis_sam.weights.vicuna import refuse_other_version
 
 FIXTURES = Path(__file__).parents[1] / "parity" / "fixtures"
@@ -181,10 +180,10 @@ def test_released_checkpoint_over_instructblip_reproduces_the_fixtures(tmp_path,
     """The shared cases as their users meet them: an InstructBLIP file, EVA's, a Vicuna folder, and SAM's over them."""
     from helpers.weights import config_for, write_release
     from lavis_sam.parity.measure import _read_sizes
-    from lavis_sam.weights.builder import build_parts, load_weights
+    from lavis_sam.weights.build_model import build_model
 
     case = read_case(FIXTURES, case_name)
-    reference = build_model(case)
+    reference = build_case_model(case)
     sizes = _read_sizes(case, case.weights)
     files = write_release(tmp_path, reference) | {"bert_tokenizer": str(case.tokenizers)}
     shutil.copy(case.tokenizers / "tokenizer.model", files["llm_model"])
@@ -197,8 +196,7 @@ def test_released_checkpoint_over_instructblip_reproduces_the_fixtures(tmp_path,
         torch.save(base, files["pretrained"])
     torch.save({"model": released}, tmp_path / "sam.pth")
     config = config_for(reference, sizes, files, finetuned=str(tmp_path / "sam.pth"))
-    model = SemanticAlignment(**build_parts(config))
-    load_weights(model, config)
+    model = build_model(config)
     samples = read_samples(case)
     with torch.no_grad():
         visual = model.eval().encode(samples, samples["text_input"])
@@ -300,12 +298,12 @@ def test_the_default_device_is_the_first_gpu_or_the_cpu():
 
 
 def test_out_of_memory_while_loading(monkeypatch):
-    from lavis_sam.predictor import model_sources as loading
+    from lavis_sam.predictor import load_model as loading
 
-    def explode(*args):
+    def explode(*args, **more):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried 28 GB")
 
-    monkeypatch.setattr(loading, "load_weights", explode)
+    monkeypatch.setattr(loading, "build_model", explode)
     with pytest.raises(SamConfigurationError, match=r"out of memory while loading tiny to cpu.*smaller precision"):
         load_model("tiny", device="cpu")
 

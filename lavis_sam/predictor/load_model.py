@@ -23,15 +23,12 @@ from lavis_sam.memory import naming_samples
 from lavis_sam.models.guidance import unknown_key
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.trainable import select_trainable
-from lavis_sam.weights.adapters import is_adapter, read_adapter_config
-from lavis_sam.weights.builder import build_parts, load_weights
-from lavis_sam.weights.checkpoint_files import load_file
+from lavis_sam.weights.adapters import is_adapter
+from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.instructblip import CONFIG_FILE, InstructBlipFolder
-from lavis_sam.weights.locations import DEFAULT_MODEL_TYPE, MODEL_CONFIGS, llm_tokenizer_path
-
-# What a checkpoint of ours may say about the model that it belongs to.
-_TRUSTED_KEYS = ("trainable", "guidance", "max_txt_len", "max_output_txt_len", "prompt")
+from lavis_sam.weights.locations import llm_tokenizer_path
+from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS
+from lavis_sam.weights.trained import read_settings
 
 
 def load_model(
@@ -64,10 +61,7 @@ def load_model(
         "Take a smaller precision (bf16, fp16), another device, or close what else uses its memory; `lavis-sam doctor` "
         "says how much the weights need.",
     ):
-        model = SemanticAlignment(**build_parts(config))
-        select_trainable(model, config.trainable)
-        load_weights(model, config)
-        return model.eval().to(target)
+        return build_model(config, device=target).eval()
 
 
 def model_config(
@@ -87,7 +81,7 @@ def model_config(
     config = _config_of(str(source))
     said: dict[str, Any] = {}
     if checkpoint is not None:
-        said = _said_by(Path(checkpoint).expanduser())
+        said = read_settings(Path(checkpoint).expanduser())
         model_type = said.pop("model_type", config.model_type)
         if model_type != config.model_type:
             raise SamConfigurationError(
@@ -140,7 +134,7 @@ def _config_of(source: str) -> DictConfig:
         return _packaged(source)
     path = Path(source).expanduser()
     if path.is_file() or (path.is_dir() and is_adapter(path)):
-        said = _said_by(path)
+        said = read_settings(path)
         model_type = said.pop("model_type", DEFAULT_MODEL_TYPE)  # the authors' file says nothing
         return OmegaConf.merge(_packaged(model_type), said, {"finetuned": str(path)})
     if path.is_dir() and (path / CONFIG_FILE).is_file():
@@ -165,23 +159,6 @@ def _model_type(folder: InstructBlipFolder) -> str:
     """The packaged model type of a folder, by the width of its language model; InstructBLIP's own where none fits."""
     widths = {_packaged(name).sizes.language.width: name for name in MODEL_CONFIGS}
     return widths.get(folder.llm_config.hidden_size, DEFAULT_MODEL_TYPE)
-
-
-def _said_by(path: Path) -> dict[str, Any]:
-    """What an adapter, or a checkpoint of ours, says about the model that it belongs to; the authors' says nothing."""
-    if path.is_dir():
-        adapter = read_adapter_config(path)
-        return {"model_type": adapter.model_type, **adapter.model_settings()}
-    content = load_file(path)
-    config = content.get("config") if isinstance(content, dict) else None
-    node = config.get("model") if isinstance(config, dict) else None
-    said = {key: node[key] for key in ("model_type", *_TRUSTED_KEYS) if key in node} if isinstance(node, dict) else {}
-    if said.get("model_type", DEFAULT_MODEL_TYPE) not in MODEL_CONFIGS:
-        raise SamCheckpointError(
-            f"{path}: its model_type is {said['model_type']!r}; one of {', '.join(MODEL_CONFIGS)} is wanted. It was "
-            "made by another version of lavis_sam."
-        )
-    return said
 
 
 def _with_sizes(config: DictConfig, folder: InstructBlipFolder) -> DictConfig:

@@ -1,4 +1,4 @@
-"""The one file that knows sizes and where weights come from: from a model config to the parts of `Blip2VicunaSAM`.
+"""The one place where a model is put together: from the `model` node of a config to a model with its weights.
 
 Three kinds of base exist. With `pretrained` in the config, the frozen parts come from files and nothing is ever
 initialised for them: from LAVIS's file, EVA's and a Vicuna folder, or, where `pretrained` is a folder, all from
@@ -6,7 +6,7 @@ transformers' InstructBLIP. Without it, they are random but fixed by `base_seed`
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import nn
@@ -19,44 +19,29 @@ from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, lo
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.objectives import read_objectives
 from lavis_sam.models.q_former import QFormer, QFormerBert
+from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
+from lavis_sam.models.trainable import select_trainable
 from lavis_sam.models.vision import EvaVisionTransformer
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
-from lavis_sam.weights.checkpoints import load_trained, require_complete, require_files
-from lavis_sam.weights.instructblip import load_base
+from lavis_sam.weights.checkpoints import require_complete
+from lavis_sam.weights.injection import inject
+from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
 from lavis_sam.weights.locations import (
-    DEFAULT_MODEL_TYPE,
-    MODEL_CONFIGS,
-    PACKAGE,
     base_hint,
     finetuned_path,
     llm_tokenizer_path,
-    locate,
     open_instructblip,
     q_former_tokenizer_path,
+    require_files,
     weight_sources,
 )
+from lavis_sam.weights.packaged import TINY_TOKENIZERS, locate
+from lavis_sam.weights.trained import load_trained
 from lavis_sam.weights.vicuna import load_llm, refuse_other_version
 
-__all__ = [
-    "DEFAULT_MODEL_TYPE",
-    "MODEL_CONFIGS",
-    "PACKAGE",
-    "PRECISIONS",
-    "LanguageSizes",
-    "ModelSizes",
-    "QFormerSizes",
-    "VisionSizes",
-    "build_llama",
-    "build_parts",
-    "build_q_former",
-    "build_vision",
-    "build_visual_modules",
-    "load_weights",
-    "set_vision_precision",
-]
-
+Model = TypeVar("Model", bound=SemanticAlignment)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 INITIAL_STD = 0.02  # BERT's, EVA's and Llama's, for what a random base draws
 # A random LLM that small weights leave almost deaf: wider ones let the visual tokens move its logits, so that the
@@ -125,28 +110,67 @@ def build_visual_modules(sizes: ModelSizes, *, gradient_checkpointing: bool = Fa
     }
 
 
-def build_parts(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Build everything that `Blip2VicunaSAM` is made of.
+@overload
+def build_model(cfg: Mapping[str, Any], *, model_class: type[Model], device: str | torch.device = "cpu") -> Model: ...
+@overload
+def build_model(cfg: Mapping[str, Any], *, device: str | torch.device = "cpu") -> SemanticAlignment: ...
+def build_model(
+    cfg: Mapping[str, Any],
+    *,
+    model_class: type[SemanticAlignment] = SemanticAlignment,
+    device: str | torch.device = "cpu",
+) -> SemanticAlignment:
+    """Build the model that a config describes, with its weights.
+
+    Base, injected modules, what is trained, trained layers: in this order, so that base files fill the plain model, and
+    checkpoints find what was injected.
 
     Args:
-        cfg: the `model` node of a config (see configs/models/*.yaml, which explain every key).
-
-    Returns:
-        Keyword arguments of `Blip2VicunaSAM`. With a pretrained base the visual modules are still on the meta device:
-        `load_weights` gives them their tensors.
+        cfg: The `model` node of a config (see configs/models/*.yaml, which explain every key).
+        model_class: `SemanticAlignment`, or a class derived from it.
+        device: Where to put it. On "meta" it has shapes and no storage: no weights are read, and its tokenizers are
+            the tiny model's.
 
     Raises:
-        SamConfigurationError: an impossible setting.
-        SamCheckpointError: files are missing (all of them are listed) or do not fit.
+        SamConfigurationError: An impossible setting.
+        SamCheckpointError: Files are missing (all of them are listed), damaged, do not fit, or together leave a
+            parameter without a value.
     """
+    device = torch.device(device)
+    is_meta = device.type == "meta"
     sizes = ModelSizes.from_mapping(cfg.get("sizes"))
     guidance = Guidance.from_mapping(cfg.get("guidance")).at_depth(sizes.q_former.layers)
     precision = read_precision(cfg)
-    checkpointing = bool(cfg.get("gradient_checkpointing", False))
-    require_files(weight_sources(cfg), hint=base_hint(cfg))
+    if not is_meta:
+        require_files(weight_sources(cfg), hint=base_hint(cfg))
     folder = open_instructblip(cfg)
+    model = model_class(
+        **(_meta_parts if is_meta else _parts)(cfg, sizes, precision, folder),
+        guidance=guidance,
+        max_txt_len=int(cfg.get("max_txt_len", 128)),
+        max_output_txt_len=int(cfg.get("max_output_txt_len", 256)),
+        prompt=str(cfg.get("prompt", "") or ""),
+        objectives=read_objectives(cfg.get("objectives")),
+    )
+    set_vision_precision(model.visual_encoder, precision)
+    if cfg.get("gradient_checkpointing", False):
+        enable_gradient_checkpointing(model.llm_model)
+    if not is_meta:
+        _load_base(model, cfg, folder)
+    inject(model, cfg.get("inject"))
+    select_trainable(model, str(cfg.get("trainable", "sam")), further=model.injected)
+    if (trained := finetuned_path(cfg)) and not is_meta:
+        load_trained(model, trained)
+    return model.to(device)
+
+
+def _parts(
+    cfg: Mapping[str, Any], sizes: ModelSizes, precision: torch.dtype, folder: InstructBlipFolder | None
+) -> dict[str, Any]:
+    """Modules and tokenizers; with a pretrained base, the visual modules are on the meta device until it is read."""
     tokenizer = load_q_former_tokenizer(q_former_tokenizer_path(cfg, folder), vocabulary=sizes.q_former.vocabulary)
     llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(llm_tokenizer_path(cfg, folder))
+    checkpointing = bool(cfg.get("gradient_checkpointing", False))
     if cfg.get("pretrained"):
         with torch.device("meta"):
             visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
@@ -163,38 +187,36 @@ def build_parts(cfg: Mapping[str, Any]) -> dict[str, Any]:
             initialise_vision(visual["visual_encoder"])
             llm_model = build_llama(sizes.language, initial_std=RANDOM_LLM_STD).to(precision)
     check_language(llm_model, llm_tokenizer, sizes.language)
-    set_vision_precision(visual["visual_encoder"], precision)
-    if checkpointing:
-        enable_gradient_checkpointing(llm_model)
+    return {**visual, "llm_model": llm_model, "tokenizer": tokenizer, "llm_tokenizer": llm_tokenizer}
+
+
+def _meta_parts(
+    cfg: Mapping[str, Any], sizes: ModelSizes, precision: torch.dtype, folder: InstructBlipFolder | None
+) -> dict[str, Any]:
+    """The modules without storage."""
+    with torch.device("meta"):
+        visual = build_visual_modules(sizes, gradient_checkpointing=bool(cfg.get("gradient_checkpointing", False)))
+        if folder:
+            folder.check_sizes(sizes)
+            llm_model = folder.build_language(sizes.language.vocabulary, precision)
+        else:
+            llm_model = build_llama(sizes.language).to(precision)
     return {
         **visual,
         "llm_model": llm_model,
-        "tokenizer": tokenizer,
-        "llm_tokenizer": llm_tokenizer,
-        "guidance": guidance,
-        "max_txt_len": int(cfg.get("max_txt_len", 128)),
-        "max_output_txt_len": int(cfg.get("max_output_txt_len", 256)),
-        "prompt": str(cfg.get("prompt", "") or ""),
-        "objectives": read_objectives(cfg.get("objectives")),
+        "tokenizer": load_q_former_tokenizer(TINY_TOKENIZERS),
+        "llm_tokenizer": LlamaSentencePieceTokenizer.from_folder(TINY_TOKENIZERS),
     }
 
 
-def load_weights(model: Any, cfg: Mapping[str, Any]) -> None:
-    """Give a freshly built model its files: the base, if the config names one, and SAM's trained layers over it.
-
-    Raises:
-        SamCheckpointError: a file is damaged or does not fit, or together they leave a parameter without a value.
-    """
-    folder = open_instructblip(cfg)
+def _load_base(model: SemanticAlignment, cfg: Mapping[str, Any], folder: InstructBlipFolder | None) -> None:
+    """Give the parts that are still on the meta device the weights of their files."""
     if folder:
         require_complete(model, [load_base(model, folder)], initialised=sam_modules())
     elif cfg.get("pretrained"):
         vision = pretrained.load_eva_vit(model.visual_encoder, locate(cfg["vit_checkpoint"]))
         base = pretrained.load_instructblip(model, locate(cfg["pretrained"]))
         require_complete(model, [vision.under("visual_encoder"), base], initialised=("llm_model", *sam_modules()))
-    trained = finetuned_path(cfg)
-    if trained:
-        load_trained(model, trained)
 
 
 def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:

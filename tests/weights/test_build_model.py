@@ -7,9 +7,10 @@ from omegaconf import OmegaConf
 from helpers.models import SIZES, random_batch, small_model
 from helpers.weights import config_for, write_release
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.plugin.model import Blip2VicunaSAM
-from lavis_sam.weights.builder import MODEL_CONFIGS, ModelSizes
 from lavis_sam.weights.checkpoints import to_released, trainable_state_dict
+from lavis_sam.weights.packaged import MODEL_CONFIGS
 
 # Two models with equal weights, run one after the other: only the order of memory differs.
 TOLERANCE = 1e-6

@@ -1,0 +1,66 @@
+"""Injected modules: what is built into a model once its base has its weights, and is trained beside SAM's layers.
+
+An injection is registered under a name, and the config asks for it with its options:
+
+    @register_injection("low_rank")                      model:
+    def add_low_rank(model, *, rank=4):                    inject:
+        model.llm_proj.low_rank = ...                        low_rank: {rank: 8}
+
+What it adds is saved in checkpoints and adapters and has to be there when they are loaded. Base files never hold it.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lavis_sam.config.names import unknown_name
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+
+Injection = Callable[..., None]
+INJECTIONS: dict[str, Injection] = {}
+
+
+def register_injection(name: str) -> Callable[[Injection], Injection]:
+    """Make a function known as `model.inject.<name>`.
+
+    Args:
+        name: The key of the config. The function takes the model, and the options as keyword arguments; it adds modules
+            or parameters. Those that require gradients are trained.
+
+    Raises:
+        SamConfigurationError: The name is taken.
+    """
+
+    def register(injection: Injection) -> Injection:
+        if INJECTIONS.setdefault(name, injection) is not injection:
+            raise SamConfigurationError(f"an injection called {name!r} is registered already; choose another name.")
+        return injection
+
+    return register
+
+
+def inject(model: SemanticAlignment, wanted: Mapping[str, Any] | None) -> None:
+    """Build modules into a model, and note the parameters that they bring in `model.injected`.
+
+    Args:
+        model: A model with its base.
+        wanted: The `inject` node of its config: name -> options.
+
+    Raises:
+        SamConfigurationError: An unknown name, or options that the injection does not take.
+    """
+    before = {id(parameter) for parameter in model.parameters()}
+    for name, options in (wanted or {}).items():
+        if name not in INJECTIONS:
+            raise SamConfigurationError(unknown_name("injection", name, INJECTIONS, "model.inject"))
+        options = {} if options is None else options
+        if not isinstance(options, Mapping):
+            raise SamConfigurationError(f"model.inject.{name} is {options!r}: wanted a mapping of options.")
+        try:
+            inspect.signature(INJECTIONS[name]).bind(model, **options)
+        except TypeError as error:
+            raise SamConfigurationError(f"model.inject.{name} is {dict(options)}: {error}.") from error
+        INJECTIONS[name](model, **options)
+    added = [(name, p) for name, p in model.named_parameters() if id(p) not in before]
+    model.injected = tuple(name for name, parameter in added if parameter.requires_grad)

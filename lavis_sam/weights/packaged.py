@@ -1,0 +1,18 @@
+"""What the package itself holds: the model types, their configs, and paths into its folder."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+DEFAULT_MODEL_TYPE = "vicuna7b"
+MODEL_TYPES = (DEFAULT_MODEL_TYPE, "vicuna13b", "tiny")
+MODEL_CONFIGS = {
+    model_type: str(PACKAGE / "configs" / "models" / f"blip2_vicuna_sam_{model_type}.yaml")
+    for model_type in MODEL_TYPES
+}
+TINY_TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
+
+
+def locate(path: str) -> str:
+    """A path of a config as a path on disk: `package:` stands for the package's own folder, `~` for the home."""
+    inside = path.removeprefix("package:")
+    return str(Path(path).expanduser()) if inside == path else str(PACKAGE / inside)

@@ -1,0 +1,65 @@
+"""What was trained, whatever it was saved as: a checkpoint of ours, an adapter's folder, or the authors' file."""
+
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.w_former import sam_modules
+from lavis_sam.weights.adapters import load_adapter, read_adapter_config
+from lavis_sam.weights.checkpoint_files import load_file, unwrap
+from lavis_sam.weights.checkpoints import LoadReport, fill_pad_rows, load_checked, translate_released
+from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS
+
+# What a checkpoint of ours may say about the model that it belongs to. The paths in it are another machine's.
+TRUSTED_KEYS = ("trainable", "guidance", "inject", "max_txt_len", "max_output_txt_len", "prompt")
+
+
+def load_trained(model: SemanticAlignment, path: str | Path, *, check_only: bool = False) -> LoadReport:
+    """Load trained layers over a model that has its base.
+
+    Args:
+        model: The model; every layer of SAM and every injected parameter that it has must be in the file. The
+            projection and whatever else the file holds (an unfrozen Q-Former, …) are loaded too.
+        path: The file, or an adapter's folder (see `lavis_sam.weights.adapters`).
+        check_only: Say what does not fit, and fill nothing.
+
+    Returns:
+        What was filled.
+
+    Raises:
+        SamCheckpointError: The file is missing, damaged, or from another architecture or guidance setting; or the
+            adapter was trained over another base.
+    """
+    if Path(path).is_dir():
+        return load_adapter(model, path, check_only=check_only)
+    source, content = f"{path} (trained layers)", load_file(path)
+    state = translate_released(unwrap(content, path))
+    provides = (*sam_modules(), *model.injected)
+    report = load_checked(model, state, provides=provides, optional=("*",), source=source, check_only=check_only)
+    fill_pad_rows(model, content.get("pad_rows", {}) if "model" in content else {}, source, check_only=check_only)
+    return report
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """What an adapter or a checkpoint of ours says about its model; the authors' file says nothing.
+
+    Returns:
+        `model_type` and `TRUSTED_KEYS` of a config's `model` node, as far as they are said.
+
+    Raises:
+        SamCheckpointError: It cannot be read, or names a model type that is not packaged.
+    """
+    if Path(path).is_dir():
+        adapter = read_adapter_config(path)
+        return {"model_type": adapter.model_type, **adapter.model_settings()}
+    content = load_file(path)
+    config = content.get("config") if isinstance(content, dict) else None
+    node = config.get("model") if isinstance(config, dict) else None
+    said = {key: node[key] for key in ("model_type", *TRUSTED_KEYS) if key in node} if isinstance(node, dict) else {}
+    if said.get("model_type", DEFAULT_MODEL_TYPE) not in MODEL_CONFIGS:
+        raise SamCheckpointError(
+            f"{path}: its model_type is {said['model_type']!r}; one of {', '.join(MODEL_CONFIGS)} is wanted. It was "
+            "made by another version of lavis_sam."
+        )
+    return said
