@@ -34,7 +34,6 @@ from visual_path import peak_megabytes, seconds
 from lavis_sam.files import write_json
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import enable_gradient_checkpointing, training_inputs
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.planning.forecast import Load, make_plan
@@ -46,6 +45,7 @@ from lavis_sam.weights.build_model import (
     set_vision_precision,
 )
 from lavis_sam.weights.packaged import PACKAGE
+from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 
 PROMPT = "Sum up the common factor in these images in a single statement."
 ANSWER = "Both images show a cat that looks at the camera, on a wooden floor in the morning light."
@@ -82,7 +82,7 @@ def build(args: argparse.Namespace, cfg: dict[str, Any]) -> SemanticAlignment:
             **modules,
             llm_model=llm_model,
             tokenizer=load_q_former_tokenizer(folder),
-            llm_tokenizer=LlamaSentencePieceTokenizer.from_folder(folder),
+            llm_tokenizer=load_tokenizer(folder),
             guidance=Guidance.from_mapping(cfg["guidance"]).at_depth(sizes.q_former.layers),
         )
     for parameter in (p for p in model.parameters() if p.requires_grad):

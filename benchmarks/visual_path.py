@@ -29,7 +29,6 @@ from torch.utils._pytree import tree_leaves
 
 from lavis_sam.files import write_json
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.weights.build_model import (
@@ -40,6 +39,7 @@ from lavis_sam.weights.build_model import (
     set_vision_precision,
 )
 from lavis_sam.weights.packaged import PACKAGE
+from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 
 PROMPT = "Sum up the common factor in these images in a single statement."
 # The language model takes no part; only its width does, through llm_proj.
@@ -61,7 +61,7 @@ def build(name: str, device: str, precision: str, **guidance: Any) -> SemanticAl
     """A random model of the named sizes; one seed, so that two calls agree on every shared parameter."""
     tokenizers = PACKAGE / "assets" / "tiny" / "tokenizers"
     tokenizer = load_q_former_tokenizer(tokenizers)
-    llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(tokenizers)
+    llm_tokenizer = load_tokenizer(tokenizers)
     sizes = SIZES[name]
     sizes = replace(
         sizes,

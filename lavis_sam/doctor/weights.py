@@ -14,11 +14,6 @@ from omegaconf import DictConfig
 from lavis_sam.doctor.bases import check_base
 from lavis_sam.doctor.findings import Finding, Verdict, run_check
 from lavis_sam.errors import SamError
-from lavis_sam.models.language.tokenizers import (
-    LlamaSentencePieceTokenizer,
-    find_bert_vocabulary,
-    load_q_former_tokenizer,
-)
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoint_files import read_config, read_start
@@ -34,6 +29,7 @@ from lavis_sam.weights.locations import (
 )
 from lavis_sam.weights.packaged import locate
 from lavis_sam.weights.streaming import open_file
+from lavis_sam.weights.tokenizers import find_bert_vocabulary, load_q_former_tokenizer, load_tokenizer
 from lavis_sam.weights.trained import load_trained
 from lavis_sam.weights.vicuna import REMEDY, guess_version
 
@@ -153,12 +149,12 @@ def _check_llm_tokenizer(config: DictConfig, folder: InstructBlipFolder | None) 
     path = Path(llm_tokenizer_path(config, folder))
     path = path / "tokenizer.model" if path.is_dir() else path
     try:
-        tokenizer = LlamaSentencePieceTokenizer.from_folder(path)
+        tokenizer = load_tokenizer(path)
     except SamError as error:
         yield Finding(AREA, "LLM tokenizer", Verdict.FAILURE, str(error), FETCH)
         return
     wanted = int(config.sizes.language.vocabulary)
-    found = f"{path}: {len(tokenizer) - 1} pieces and [PAD], texts begin and end with id {tokenizer.bos_token_id}"
+    found = f"{path}: {len(tokenizer) - 1} pieces and [PAD], texts begin and end with id {tokenizer.eos_token_id}"
     if len(tokenizer) != wanted:
         yield Finding(AREA, "LLM tokenizer", Verdict.FAILURE, f"{found}; wanted {wanted} in all", f"{REMEDY}.")
         return

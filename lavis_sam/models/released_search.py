@@ -18,7 +18,7 @@ from transformers import LlamaForCausalLM
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.sequence import check_batch, count_positions, join
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.language.tokenizers import TextTokenizer
 
 NUCLEUS_TOP_K = 50
 """transformers' default for sampling, which the released code leaves in place beside `top_p`."""
@@ -56,7 +56,7 @@ class _Text(NamedTuple):
 @torch.no_grad()
 def generate(
     llm_model: LlamaForCausalLM,
-    tokenizer: LlamaSentencePieceTokenizer,
+    tokenizer: TextTokenizer,
     visual_tokens: Tensor,
     visual_mask: Tensor,
     prompts: Sequence[str],
@@ -99,7 +99,7 @@ def generate(
 @torch.no_grad()
 def stream(
     llm_model: LlamaForCausalLM,
-    tokenizer: LlamaSentencePieceTokenizer,
+    tokenizer: TextTokenizer,
     visual_tokens: Tensor,
     visual_mask: Tensor,
     prompt: str,
@@ -138,7 +138,7 @@ def stream(
         yield rest
 
 
-def _readable(tokenizer: LlamaSentencePieceTokenizer, ids: Tensor) -> str:
+def _readable(tokenizer: TextTokenizer, ids: Tensor) -> str:
     """The text of ids [1, length], which begin with the start token; only its end is not stripped yet."""
     # The released code turns unknown pieces into the end token, so that both read as nothing.
     return tokenizer.decode(

@@ -16,7 +16,7 @@ from lavis_sam.models.batch import read_prompts, read_targets
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import LanguageLoss, target_loss, training_inputs
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.objectives import OBJECTIVES, read_objectives, total_loss
 from lavis_sam.models.q_former import QFormer
 from lavis_sam.models.released_search import Generation, generate, stream
@@ -64,7 +64,7 @@ class SemanticAlignment(nn.Module):
         llm_proj: nn.Linear,
         llm_model: nn.Module,
         tokenizer: Any,
-        llm_tokenizer: LlamaSentencePieceTokenizer,
+        llm_tokenizer: TextTokenizer,
         guidance: Guidance,
         max_txt_len: int = 128,
         max_output_txt_len: int = 256,

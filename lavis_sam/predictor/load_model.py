@@ -21,13 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.memory import naming_samples
 from lavis_sam.models.guidance import unknown_key
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.weights.adapters import is_adapter
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.instructblip import CONFIG_FILE, InstructBlipFolder
 from lavis_sam.weights.locations import llm_tokenizer_path
 from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS
+from lavis_sam.weights.tokenizers import load_tokenizer
 from lavis_sam.weights.trained import read_settings
 
 
@@ -163,7 +163,7 @@ def _model_type(folder: InstructBlipFolder) -> str:
 
 def _with_sizes(config: DictConfig, folder: InstructBlipFolder) -> DictConfig:
     """The config with the sizes of an InstructBLIP folder; interaction layers beyond its depth become its last."""
-    tokenizer = LlamaSentencePieceTokenizer.from_folder(llm_tokenizer_path(config, folder))
+    tokenizer = load_tokenizer(llm_tokenizer_path(config, folder))
     layers = folder.q_former.layers
     guidance = {
         key: min(int(config.guidance[key] or layers), layers) for key in ("layer_l", "layer_k")

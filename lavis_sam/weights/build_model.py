@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.sequence import enable_gradient_checkpointing
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
+from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.objectives import read_objectives
 from lavis_sam.models.q_former import QFormer, QFormerBert
@@ -38,6 +38,7 @@ from lavis_sam.weights.locations import (
     weight_sources,
 )
 from lavis_sam.weights.packaged import TINY_TOKENIZERS, locate
+from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 from lavis_sam.weights.trained import load_trained
 from lavis_sam.weights.vicuna import load_llm, refuse_other_version
 
@@ -169,7 +170,7 @@ def _parts(
 ) -> dict[str, Any]:
     """Modules and tokenizers; with a pretrained base, the visual modules are on the meta device until it is read."""
     tokenizer = load_q_former_tokenizer(q_former_tokenizer_path(cfg, folder), vocabulary=sizes.q_former.vocabulary)
-    llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(llm_tokenizer_path(cfg, folder))
+    llm_tokenizer = load_tokenizer(llm_tokenizer_path(cfg, folder))
     checkpointing = bool(cfg.get("gradient_checkpointing", False))
     if cfg.get("pretrained"):
         with torch.device("meta"):
@@ -205,7 +206,7 @@ def _meta_parts(
         **visual,
         "llm_model": llm_model,
         "tokenizer": load_q_former_tokenizer(TINY_TOKENIZERS),
-        "llm_tokenizer": LlamaSentencePieceTokenizer.from_folder(TINY_TOKENIZERS),
+        "llm_tokenizer": load_tokenizer(TINY_TOKENIZERS),
     }
 
 
@@ -240,7 +241,7 @@ def initialise_vision(visual_encoder: EvaVisionTransformer) -> None:
     nn.init.normal_(visual_encoder.pos_embed, std=INITIAL_STD)
 
 
-def check_language(llm_model: LlamaForCausalLM, tokenizer: LlamaSentencePieceTokenizer, sizes: LanguageSizes) -> None:
+def check_language(llm_model: LlamaForCausalLM, tokenizer: TextTokenizer, sizes: LanguageSizes) -> None:
     """Refuse a language model that is not the one the config describes.
 
     Raises:

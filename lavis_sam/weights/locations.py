@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.models.language.tokenizers import find_bert_vocabulary
 from lavis_sam.weights.adapters import CONFIG_FILE, WEIGHTS_FILE
 from lavis_sam.weights.instructblip import InstructBlipFolder
 from lavis_sam.weights.packaged import locate
+from lavis_sam.weights.tokenizers import find_bert_vocabulary
 
 _LLM_NAMES = {"vicuna13b": "Vicuna-13B v1.1 (lmsys/vicuna-13b-v1.1)"}
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")

@@ -16,9 +16,9 @@ from transformers import (
 )
 
 from helpers.models import SIZES
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.weights.packaged import MODEL_CONFIGS, PACKAGE
+from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 
 TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
 
@@ -30,7 +30,7 @@ def transformers_model(*, sizes: ModelSizes = SIZES, extra_rows: int = 1, seed: 
         extra_rows: rows of the vocabulary behind [PAD]; the first one is `<image>`.
     """
     vision, q_former, language = sizes.vision, sizes.q_former, sizes.language
-    pieces = len(LlamaSentencePieceTokenizer.from_folder(TOKENIZERS))
+    pieces = len(load_tokenizer(TOKENIZERS))
     config = InstructBlipConfig(
         vision_config=InstructBlipVisionConfig(
             hidden_size=vision.width,
@@ -86,7 +86,7 @@ def folder_config(folder: Path, sizes: ModelSizes = SIZES, **changes: Any) -> Di
     """The packaged vicuna7b config at a small model's sizes, with the folder as its whole base."""
     values = asdict(sizes)
     values["q_former"]["vocabulary"] = len(load_q_former_tokenizer(TOKENIZERS))
-    values["language"]["vocabulary"] = len(LlamaSentencePieceTokenizer.from_folder(TOKENIZERS))
+    values["language"]["vocabulary"] = len(load_tokenizer(TOKENIZERS))
     layers = {"layer_l": sizes.q_former.layers, "layer_k": sizes.q_former.layers}
     packaged = OmegaConf.load(MODEL_CONFIGS["vicuna7b"]).model
     fixed = {"sizes": values, "guidance": layers, "precision": "fp32", "pretrained": str(folder)}

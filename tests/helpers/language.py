@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
+from lavis_sam.weights.tokenizers import load_tokenizer
 
 FIXTURES = Path(__file__).resolve().parents[1] / "parity" / "fixtures"
 
@@ -56,7 +57,7 @@ def released_case(name: str) -> ReleasedCase:
 
 
 def released_tokenizer() -> LlamaSentencePieceTokenizer:
-    return LlamaSentencePieceTokenizer.from_folder(FIXTURES / "tok")
+    return load_tokenizer(FIXTURES / "tok")
 
 
 def padded_alike(*rows: torch.Tensor, value: int = 2) -> list[torch.Tensor]:

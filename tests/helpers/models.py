@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.weights.build_model import build_llama, build_visual_modules
 from lavis_sam.weights.packaged import TINY_TOKENIZERS
+from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 
 SIZES = ModelSizes(
     vision=VisionSizes(image_size=28, patch_size=14, width=24, depth=2, heads=2, mlp_ratio=2.0),
@@ -29,7 +29,7 @@ ANSWERS = ["a red chair", "The cat has left the sofa.", "dog", "It is a girl in 
 def small_model(*, sizes: ModelSizes = SIZES, seed: int = 0, zero: bool = False, **guidance: Any) -> SemanticAlignment:
     """A model with every parameter random; SAM's layers too, unless `zero` leaves them as training finds them."""
     tokenizer = load_q_former_tokenizer(TINY_TOKENIZERS)
-    llm_tokenizer = LlamaSentencePieceTokenizer.from_folder(TINY_TOKENIZERS)
+    llm_tokenizer = load_tokenizer(TINY_TOKENIZERS)
     sizes = replace(
         sizes,
         q_former=replace(sizes.q_former, vocabulary=len(tokenizer)),

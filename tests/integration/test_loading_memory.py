@@ -57,12 +57,12 @@ def lavis_files(tmp_path_factory):
 def measure(tmp_path, files, precision):
     from omegaconf import OmegaConf
 
-    from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer, load_q_former_tokenizer
     from lavis_sam.weights.packaged import MODEL_CONFIGS
+    from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 
     sizes = asdict(LARGE)
     sizes["q_former"]["vocabulary"] = len(load_q_former_tokenizer(TOKENIZERS))
-    sizes["language"]["vocabulary"] = len(LlamaSentencePieceTokenizer.from_folder(TOKENIZERS))
+    sizes["language"]["vocabulary"] = len(load_tokenizer(TOKENIZERS))
     packaged = OmegaConf.to_container(OmegaConf.load(MODEL_CONFIGS["vicuna7b"]).model)
     guidance = {**packaged["guidance"], "layer_l": 4, "layer_k": 4}
     config = {**packaged, "sizes": sizes, "guidance": guidance, "precision": precision, "finetuned": "", **files}

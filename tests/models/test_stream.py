@@ -7,15 +7,15 @@ from helpers.instructblip import TOKENIZERS
 from helpers.toy_llm import toy_llm, toy_visual_tokens
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.language.sequence import check_length
-from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 from lavis_sam.models.released_search import Decoding, generate, stream
+from lavis_sam.weights.tokenizers import load_tokenizer
 
 GREEDY = Decoding(num_beams=1, max_length=40)
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return LlamaSentencePieceTokenizer.from_folder(TOKENIZERS)
+    return load_tokenizer(TOKENIZERS)
 
 
 def visual(seed):

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
-from lavis_sam.models.language.tokenizers import LLM_REMEDY, LlamaSentencePieceTokenizer
+from lavis_sam.models.language.tokenizers import LLM_REMEDY, TextTokenizer
 
 IGNORED = -100
 PAD_ROW_SEED = 0
@@ -63,7 +63,7 @@ class LanguageLoss:
 
 def training_inputs(
     llm_model: LlamaForCausalLM,
-    tokenizer: LlamaSentencePieceTokenizer,
+    tokenizer: TextTokenizer,
     visual_tokens: Tensor,
     visual_mask: Tensor,
     text_input: Sequence[str],
@@ -94,7 +94,9 @@ def training_inputs(
         if value < least:
             raise SamConfigurationError(f"model.{name} is {value}; it must be at least {least}.")
     prompts = [tokenizer.encode(text, max_length=max_txt_len, truncation_side="left") for text in text_input]
-    targets = [tokenizer.encode(text, append_eos=append_eos, max_length=max_output_txt_len)[1:] for text in text_output]
+    targets = [
+        tokenizer.encode_target(text, append_eos=append_eos, max_length=max_output_txt_len) for text in text_output
+    ]
     text = tokenizer.pad([prompt + target for prompt, target in zip(prompts, targets, strict=True)])
 
     column = torch.arange(text.input_ids.shape[1])

@@ -1,34 +1,22 @@
-"""The two tokenizers, set up as the released code sets them up.
+"""How a language model's text becomes token ids and back.
 
-The LLM reads text through sentencepiece itself: transformers' Llama tokenizer classes disagree with each other about
-the start token and about unknown pieces, sentencepiece gives the released ids on every version. The Q-Former reads the
-instruction through transformers' BertTokenizer.
+`TextTokenizer` is what the package needs of a tokenizer. Two implementations exist: sentencepiece with the special
+tokens of the released code (Llama, Vicuna), and the `tokenizers` library (byte-level BPE: Llama 3, Qwen2, SmolLM2, …).
 """
 
-import contextlib
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import sentencepiece
 import torch
-from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import build_hf_headers, get_session, validate_repo_id
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from lavis_sam.errors import SamCheckpointError
 
 Side = Literal["left", "right"]
 
-HUB_TIMEOUT_SECONDS = 5.0
-BERT_SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-BERT_REMEDY = (
-    "Point model.bert_tokenizer in the config, or LAVIS_SAM_BERT in the environment, to bert-base-uncased's vocab.txt "
-    "or its folder; model_type: tiny works offline"
-)
 LLM_REMEDY = (
     "Point model.llm_model in the config, or LAVIS_SAM_VICUNA in the environment, to a Vicuna folder; model_type: tiny "
     "works offline"
@@ -48,85 +36,74 @@ class TokenBatch:
     attention_mask: torch.Tensor
 
 
-class LlamaSentencePieceTokenizer:
-    """A Llama vocabulary with the special tokens of the released code.
+class TextTokenizer(ABC):
+    """A language model's tokenizer. Text is only text: a literal special token in it is spelled out, never obeyed.
 
-    InstructBLIP makes `</s>` (2) the start, end and unknown token and appends `[PAD]` after the last piece. So every
-    text begins with 2, not with `<s>` (1). Pieces that sentencepiece does not know keep its own id 0. Text is only
-    text here: a literal `</s>` or `[PAD]` in it is spelled out, never read as a special token.
-
-    Args:
-        processor: a sentencepiece model with `<unk>`, `<s>`, `</s>` at ids 0, 1, 2, as every Llama's has.
-
-    Raises:
-        SamCheckpointError: the three special pieces are elsewhere.
+    Attributes:
+        start_ids: the ids that every sequence begins with; none where the language model knows no start token.
+        eos_token_id: the end token.
+        pad_token_id: what pads a batch; masked wherever it stands.
+        unk_token_id: the id of what the vocabulary cannot spell; None where it can spell everything.
+        sequence_start_id: a token that is never embedded, but whose repetition a search penalises; None where there is
+            none.
     """
 
-    unk_token_id = 0
-    sequence_start_id = 1
-    """`<s>`: never embedded, but generation counts it in the length and penalises its repetition."""
+    start_ids: tuple[int, ...]
+    eos_token_id: int
+    pad_token_id: int
+    unk_token_id: int | None
+    sequence_start_id: int | None
 
-    def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
-        found = (processor.unk_id(), processor.bos_id(), processor.eos_id())
-        if found != (0, 1, 2):
-            raise SamCheckpointError(
-                f"The sentencepiece model has <unk>, <s>, </s> at ids {found}; a Llama tokenizer has them at (0, 1, 2)."
-                f" {LLM_REMEDY}."
-            )
-        self._processor = processor
-        self.bos_token_id: int = processor.eos_id()
-        self.eos_token_id: int = processor.eos_id()
-        self.pad_token_id: int = processor.get_piece_size()
-
-    @classmethod
-    def from_folder(cls, folder: str | Path) -> Self:
-        """Reads `tokenizer.model` of an LLM folder (or the file itself).
-
-        Raises:
-            SamCheckpointError: the file is missing or is no sentencepiece model.
-        """
-        path = Path(folder)
-        path = path if path.is_file() else path / "tokenizer.model"
-        if not path.is_file():
-            raise SamCheckpointError(f"The LLM's tokenizer is missing: no file {path}. {LLM_REMEDY}.")
-        try:
-            processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-        except (RuntimeError, OSError) as error:
-            raise SamCheckpointError(
-                f"{path} is no sentencepiece model ({error}); it may be damaged or a Git LFS pointer. {LLM_REMEDY}."
-            ) from error
-        return cls(processor)
-
+    @abstractmethod
     def __len__(self) -> int:
-        """Rows that the LLM's embedding needs: all pieces and `[PAD]`."""
-        return self.pad_token_id + 1
+        """Rows that the language model's embedding needs at least."""
 
-    def serialized(self) -> bytes:
-        """The sentencepiece model as it stands in a `tokenizer.model` file."""
-        return self._processor.serialized_model_proto()
+    @abstractmethod
+    def _split(self, text: str) -> list[int]:
+        """The ids of a text, without special ones."""
+
+    @abstractmethod
+    def _join(self, ids: list[int]) -> str:
+        """The text of ids without special ones."""
+
+    @abstractmethod
+    def _special(self) -> dict[int, str]:
+        """The special ids that stand in sequences, and how they read."""
 
     def encode(
         self, text: str, *, append_eos: bool = False, max_length: int | None = None, truncation_side: Side = "right"
     ) -> list[int]:
-        """Turns a text into ids that begin with 2.
+        """Turn a text into at least one id.
 
         Args:
             text: any text.
-            append_eos: end with 2, as a training target does. White space before that end is dropped, as the released
-                tokenizer drops it.
-            max_length: the most ids to return, the leading 2 included.
-            truncation_side: the side to cut; the leading 2 stays.
+            append_eos: end with the end token.
+            max_length: the most ids to return, `start_ids` included.
+            truncation_side: the side to cut; `start_ids` stay.
         """
-        pieces = self._processor.encode(text.rstrip() if append_eos else text)
+        return self._encode(text, append_eos, max_length, truncation_side) or [self.eos_token_id]
+
+    def encode_target(self, text: str, *, append_eos: bool = True, max_length: int | None = None) -> list[int]:
+        """Turn a text that follows another one into ids without `start_ids`.
+
+        Args:
+            text: any text.
+            append_eos: end with the end token.
+            max_length: one more than the most ids where there is a start token; longer targets lose their end.
+        """
+        return self._encode(text, append_eos, max_length, "right")[len(self.start_ids) :]
+
+    def _encode(self, text: str, append_eos: bool, max_length: int | None, truncation_side: Side) -> list[int]:
+        pieces = self._split(text)
         if append_eos:
             pieces.append(self.eos_token_id)
         if max_length is not None:
-            surplus = max(0, len(pieces) - (max_length - 1))
+            surplus = max(0, len(pieces) - (max_length - len(self.start_ids)))
             pieces = pieces[surplus:] if truncation_side == "left" else pieces[: len(pieces) - surplus]
-        return [self.bos_token_id, *pieces]
+        return [*self.start_ids, *pieces]
 
     def pad(self, rows: Sequence[Sequence[int]], *, padding_side: Side = "right") -> TokenBatch:
-        """Pads rows of ids with `[PAD]` to the longest one."""
+        """Pad rows of ids to the longest one."""
         width = max(len(row) for row in rows)
         input_ids = torch.full((len(rows), width), self.pad_token_id)
         attention_mask = torch.zeros_like(input_ids)
@@ -145,7 +122,7 @@ class LlamaSentencePieceTokenizer:
         max_length: int | None = None,
         append_eos: bool = False,
     ) -> TokenBatch:
-        """Encodes and pads B texts; the arguments are those of `encode` and `pad`."""
+        """Encode and pad B texts; the arguments are those of `encode` and `pad`."""
         rows = [
             self.encode(text, append_eos=append_eos, max_length=max_length, truncation_side=truncation_side)
             for text in texts
@@ -153,102 +130,124 @@ class LlamaSentencePieceTokenizer:
         return self.pad(rows, padding_side=padding_side)
 
     def decode(self, ids: Sequence[int] | torch.Tensor, *, skip_special_tokens: bool = True) -> str:
-        """Turns ids back into text.
-
-        Args:
-            ids: ids [T]. `<s>` reads as nothing.
-            skip_special_tokens: leave out 2 and `[PAD]`; otherwise they read `</s>` and `[PAD]`.
-        """
-        special = {self.eos_token_id: "</s>", self.pad_token_id: "[PAD]"}
+        """Turn ids [T] back into text; special ids are left out, or read as their names."""
+        special = self._special()
         text, pieces = "", []
         for token in torch.as_tensor(ids).tolist():
             if token not in special:
                 pieces.append(token)
             elif not skip_special_tokens:
-                text, pieces = text + self._processor.decode(pieces) + special[token], []
-        return text + self._processor.decode(pieces)
+                text, pieces = text + self._join(pieces) + special[token], []
+        return text + self._join(pieces)
 
     def batch_decode(
         self, rows: Sequence[Sequence[int]] | torch.Tensor, *, skip_special_tokens: bool = True
     ) -> list[str]:
-        """Decodes every row of ids [B, T]."""
+        """Decode every row of ids [B, T]."""
         return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
 
 
-def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None) -> BertTokenizer:
-    """Loads the tokenizer that reads the instruction for the Q-Former.
+class LlamaSentencePieceTokenizer(TextTokenizer):
+    """A Llama vocabulary with the special tokens of the released code.
 
-    It lower-cases, truncates on the left, and has LAVIS's `[DEC]` appended as its last token.
+    InstructBLIP makes `</s>` (2) the start, end and unknown token and appends `[PAD]` after the last piece. So every
+    text begins with 2, not with `<s>` (1). Pieces that sentencepiece does not know keep its own id 0. White space
+    before an appended end token is dropped, as the released tokenizer drops it.
 
     Args:
-        source: a folder with `vocab.txt`, a `vocab.txt` file, or a hub name such as `bert-base-uncased`.
-        vocabulary: rows of the Q-Former's word embedding, `[DEC]` included (30,523 for the real one).
+        processor: a sentencepiece model with `<unk>`, `<s>`, `</s>` at ids 0, 1, 2, as every Llama's has.
 
     Raises:
-        SamCheckpointError: no vocabulary was found, it is no BERT vocabulary, or its size is another one.
+        SamCheckpointError: the three special pieces are elsewhere.
     """
-    path = find_bert_vocabulary(source)
-    if path is None:
-        raise SamCheckpointError(
-            f"The Q-Former's tokenizer is missing: {str(source)!r} is neither a vocab.txt, nor a folder with one, nor "
-            f"in the local hub cache, and the hub does not provide it now. {BERT_REMEDY}."
-        )
-    pieces = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    absent = [piece for piece in BERT_SPECIAL_PIECES if piece not in pieces]
-    if absent:
-        raise SamCheckpointError(
-            f"{path} is no BERT vocabulary: it has {len(pieces)} lines and lacks {', '.join(absent)}. {BERT_REMEDY}."
-        )
-    tokenizer = BertTokenizer(str(path), do_lower_case=True, truncation_side="left")
-    tokenizer.add_special_tokens({"bos_token": "[DEC]"})
-    if vocabulary is not None and len(tokenizer) != vocabulary:
-        raise SamCheckpointError(
-            f"{path} gives {len(tokenizer)} tokens with [DEC], but the Q-Former has {vocabulary} rows. {BERT_REMEDY}."
-        )
-    return tokenizer
+
+    unk_token_id = 0
+    sequence_start_id = 1  # `<s>`
+
+    def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
+        found = (processor.unk_id(), processor.bos_id(), processor.eos_id())
+        if found != (0, 1, 2):
+            raise SamCheckpointError(
+                f"The sentencepiece model has <unk>, <s>, </s> at ids {found}; a Llama tokenizer has them at (0, 1, 2)."
+                f" {LLM_REMEDY}."
+            )
+        self._processor = processor
+        self.eos_token_id = processor.eos_id()
+        self.start_ids = (self.eos_token_id,)
+        self.pad_token_id = processor.get_piece_size()
+
+    def __len__(self) -> int:
+        """All pieces and `[PAD]`."""
+        return self.pad_token_id + 1
+
+    def serialized(self) -> bytes:
+        """The sentencepiece model as it stands in a `tokenizer.model` file."""
+        return self._processor.serialized_model_proto()
+
+    def _encode(self, text: str, append_eos: bool, max_length: int | None, truncation_side: Side) -> list[int]:
+        return super()._encode(text.rstrip() if append_eos else text, append_eos, max_length, truncation_side)
+
+    def _split(self, text: str) -> list[int]:
+        return self._processor.encode(text)
+
+    def _join(self, ids: list[int]) -> str:
+        return self._processor.decode(ids)
+
+    def _special(self) -> dict[int, str]:
+        return {self.eos_token_id: "</s>", self.pad_token_id: "[PAD]"}
 
 
-def find_bert_vocabulary(source: str | Path) -> Path | None:
-    """Finds the `vocab.txt` that `source` names: on disk, in the local hub cache, on the hub; None when nowhere."""
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        return path / "vocab.txt" if (path / "vocab.txt").is_file() else None
-    name = str(source)
-    try:
-        validate_repo_id(name)
-    except HFValidationError:  # a path that does not exist
-        return None
-    # The hub moved bert-base-uncased to google-bert/bert-base-uncased; a cache may hold it under either name.
-    aliases = [name] if "/" in name else [name, f"google-bert/{name}"]
-    for alias in aliases:
-        cached = try_to_load_from_cache(alias, "vocab.txt")
-        if isinstance(cached, str):
-            return Path(cached)
-    return _download_vocabulary(name)
+class FastTextTokenizer(TextTokenizer):
+    """A tokenizer of the `tokenizers` library with its model's own special tokens.
 
+    A sequence begins as the tokenizer itself begins it: with a start token (Llama 3) or with none (Qwen2). Where it has
+    no padding token the end token pads, so that no row is added to the language model. A target is separated from the
+    prompt by a blank, as sentencepiece does by itself.
 
-def _download_vocabulary(name: str) -> Path | None:
-    """Downloads a hub model's `vocab.txt`; None as soon as the hub turns out not to answer.
+    Args:
+        tokenizer: transformers' tokenizer, of which the settings are read; it is not changed.
 
-    `hf_hub_download` alone retries for 23 seconds without a network. A plain request asks first, in a thread, because
-    a name lookup cannot be given a time limit.
+    Raises:
+        SamCheckpointError: it has no end token.
     """
-    answers: list[int] = []
 
-    def ask() -> None:
-        url, headers = hf_hub_url(name, "vocab.txt"), build_hf_headers()
-        # Each release of the hub's library has its own families of network errors; all of them mean "no answer".
-        with contextlib.suppress(Exception):
-            answers.append(get_session().head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS).status_code)
+    unk_token_id = None
+    sequence_start_id = None
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(HUB_TIMEOUT_SECONDS)
-    if not answers or answers[0] >= 400:
-        return None
-    try:
-        return Path(hf_hub_download(name, "vocab.txt"))
-    except OSError:
-        return None
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        eos = tokenizer.eos_token_id
+        if eos is None:
+            raise SamCheckpointError(
+                "The LLM's tokenizer has no end token, so no answer would ever end; set eos_token in its "
+                "tokenizer_config.json."
+            )
+        self._backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+        self._backend.no_padding()
+        self._backend.no_truncation()
+        self.eos_token_id = int(eos)
+        self.pad_token_id = int(eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+        blank = self._backend.encode("").ids
+        has_start = tokenizer.bos_token_id is not None and tokenizer.bos_token_id in blank[:1]
+        self.start_ids = (int(tokenizer.bos_token_id),) if has_start else ()
+        one = self._split("x")
+        self._separates = self._join([*one, *one]) != "xx"
+
+    def __len__(self) -> int:
+        """All tokens, added ones included; an embedding may have more rows."""
+        return self._backend.get_vocab_size(with_added_tokens=True)
+
+    def encode_target(self, text: str, *, append_eos: bool = True, max_length: int | None = None) -> list[int]:
+        """Turn a text that follows another one into ids; see `TextTokenizer.encode_target`."""
+        blank = "" if self._separates or not text or text[0].isspace() else " "
+        return super().encode_target(blank + text, append_eos=append_eos, max_length=max_length)
+
+    def _split(self, text: str) -> list[int]:
+        self._backend.encode_special_tokens = True  # pickling forgets it
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    def _join(self, ids: list[int]) -> str:
+        return self._backend.decode(ids, skip_special_tokens=True)
+
+    def _special(self) -> dict[int, str]:
+        ids = {*self.start_ids, self.eos_token_id, self.pad_token_id}
+        return {token: str(self._backend.id_to_token(token)) for token in ids}

@@ -1,0 +1,149 @@
+"""The two tokenizers from their files.
+
+The language model's is read by sentencepiece itself where a folder has a `tokenizer.model` with Llama's special pieces
+(transformers' Llama tokenizer classes disagree with each other about the start token and about unknown pieces,
+sentencepiece gives the released ids on every version), and by the `tokenizers` library from a `tokenizer.json`
+otherwise. The Q-Former's is transformers' BertTokenizer.
+"""
+
+import contextlib
+import threading
+from pathlib import Path
+
+import sentencepiece
+from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import build_hf_headers, get_session, validate_repo_id
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
+
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.models.language.tokenizers import (
+    LLM_REMEDY,
+    FastTextTokenizer,
+    LlamaSentencePieceTokenizer,
+    TextTokenizer,
+)
+
+HUB_TIMEOUT_SECONDS = 5.0
+BERT_SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+BERT_REMEDY = (
+    "Point model.bert_tokenizer in the config, or LAVIS_SAM_BERT in the environment, to bert-base-uncased's vocab.txt "
+    "or its folder; model_type: tiny works offline"
+)
+
+
+def load_tokenizer(source: str | Path) -> TextTokenizer:
+    """Load a language model's tokenizer.
+
+    Args:
+        source: a folder with `tokenizer.model` (which comes first) or `tokenizer.json`, or a sentencepiece model.
+
+    Raises:
+        SamCheckpointError: neither file is there, or one is damaged.
+    """
+    path = Path(source)
+    if not path.is_file() and not (path / "tokenizer.model").is_file() and (path / "tokenizer.json").is_file():
+        return _load_fast(path)
+    path = path if path.is_file() else path / "tokenizer.model"
+    if not path.is_file():
+        raise SamCheckpointError(f"The LLM's tokenizer is missing: no file {path}. {LLM_REMEDY}.")
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (RuntimeError, OSError) as error:
+        raise SamCheckpointError(
+            f"{path} is no sentencepiece model ({error}); it may be damaged or a Git LFS pointer. {LLM_REMEDY}."
+        ) from error
+    return LlamaSentencePieceTokenizer(processor)
+
+
+def _load_fast(folder: Path) -> FastTextTokenizer:
+    """The tokenizer of a folder with `tokenizer.json`; nothing in the folder is run."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the libraries below raise whatever they like at a damaged file
+        raise SamCheckpointError(f"{folder}: the tokenizer cannot be read ({error}). {LLM_REMEDY}.") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise SamCheckpointError(
+            f"{folder}: the tokenizer is a {type(tokenizer).__name__}, one of the `tokenizers` library is wanted "
+            f"(tokenizer.json). {LLM_REMEDY}."
+        )
+    return FastTextTokenizer(tokenizer)
+
+
+def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None) -> BertTokenizer:
+    """Load the tokenizer that reads the instruction for the Q-Former.
+
+    It lower-cases, truncates on the left, and has LAVIS's `[DEC]` appended as its last token.
+
+    Args:
+        source: a folder with `vocab.txt`, a `vocab.txt` file, or a hub name such as `bert-base-uncased`.
+        vocabulary: rows of the Q-Former's word embedding, `[DEC]` included (30,523 for the real one).
+
+    Raises:
+        SamCheckpointError: no vocabulary was found, it is no BERT vocabulary, or its size is another one.
+    """
+    path = find_bert_vocabulary(source)
+    if path is None:
+        raise SamCheckpointError(
+            f"The Q-Former's tokenizer is missing: {str(source)!r} is neither a vocab.txt, nor a folder with one, nor "
+            f"in the local hub cache, and the hub does not provide it now. {BERT_REMEDY}."
+        )
+    pieces = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    absent = [piece for piece in BERT_SPECIAL_PIECES if piece not in pieces]
+    if absent:
+        raise SamCheckpointError(
+            f"{path} is no BERT vocabulary: it has {len(pieces)} lines and lacks {', '.join(absent)}. {BERT_REMEDY}."
+        )
+    tokenizer = BertTokenizer(str(path), do_lower_case=True, truncation_side="left")
+    tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+    if vocabulary is not None and len(tokenizer) != vocabulary:
+        raise SamCheckpointError(
+            f"{path} gives {len(tokenizer)} tokens with [DEC], but the Q-Former has {vocabulary} rows. {BERT_REMEDY}."
+        )
+    return tokenizer
+
+
+def find_bert_vocabulary(source: str | Path) -> Path | None:
+    """Find the `vocab.txt` that `source` names: on disk, in the local hub cache, on the hub; None when nowhere."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        return path / "vocab.txt" if (path / "vocab.txt").is_file() else None
+    name = str(source)
+    try:
+        validate_repo_id(name)
+    except HFValidationError:  # a path that does not exist
+        return None
+    # The hub moved bert-base-uncased to google-bert/bert-base-uncased; a cache may hold it under either name.
+    aliases = [name] if "/" in name else [name, f"google-bert/{name}"]
+    for alias in aliases:
+        cached = try_to_load_from_cache(alias, "vocab.txt")
+        if isinstance(cached, str):
+            return Path(cached)
+    return _download_vocabulary(name)
+
+
+def _download_vocabulary(name: str) -> Path | None:
+    """Download a hub model's `vocab.txt`; None as soon as the hub turns out not to answer.
+
+    `hf_hub_download` alone retries for 23 seconds without a network. A plain request asks first, in a thread, because
+    a name lookup cannot be given a time limit.
+    """
+    answers: list[int] = []
+
+    def ask() -> None:
+        url, headers = hf_hub_url(name, "vocab.txt"), build_hf_headers()
+        # Each release of the hub's library has its own families of network errors; all of them mean "no answer".
+        with contextlib.suppress(Exception):
+            answers.append(get_session().head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS).status_code)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_TIMEOUT_SECONDS)
+    if not answers or answers[0] >= 400:
+        return None
+    try:
+        return Path(hf_hub_download(name, "vocab.txt"))
+    except OSError:
+        return None
