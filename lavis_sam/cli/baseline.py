@@ -257,7 +257,7 @@ def _show(found: "list[Results] | dict[str, Any]", options: dict[str, Any]) -> N
         typer.echo(to_json({"run": str(out), "protocol": protocol, "sets": sets}))
         return
     table = Table(title=f"protocol {protocol}, x100", title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("data set", "samples", *METRICS.values()):
+    for head in ("data set", "samples", *(metric.title for metric in METRICS.values())):
         table.add_column(head, justify="left" if head == "data set" else "right")
     for one in found:
         table.add_row(one.title, str(one.count), *(f"{one.corpus[metric]:.2f}" for metric in METRICS))

@@ -181,15 +181,19 @@ def _show_report(report: dict[str, Any], as_json: bool) -> None:
         typer.echo(to_json(report))
         return
     table = Table(title=f"protocol {report['protocol']}, x100", title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("data set", "samples", *METRICS.values()):
+    for head in ("data set", "samples", *(metric.title for metric in METRICS.values())):
         table.add_column(head, justify="left" if head == "data set" else "right")
     for one in report["sets"]:
         if "corpus" in one:
-            table.add_row(one["title"], str(one["count"]), *(f"{one['corpus'][metric]:.2f}" for metric in METRICS))
+            table.add_row(one["title"], str(one["count"]), *(_cell(one["corpus"], metric) for metric in METRICS))
     for task, mean in report["averages"].items():
-        table.add_row(f"average, {task}", "", *(f"{mean[metric]:.2f}" for metric in METRICS), style="bold")
+        table.add_row(f"average, {task}", "", *(_cell(mean, metric) for metric in METRICS), style="bold")
     Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
     for one in report["sets"]:
         if "message" in one:
             typer.echo(f"{one['title']} {'failed: ' if one['status'] == 'failed' else 'is '}{one['message']}")
     typer.echo(f"Results are in {report['run']}; beside the paper's: lavis-sam table {report['run']}")
+
+
+def _cell(corpus: dict[str, Any], metric: str) -> str:
+    return f"{corpus[metric]:.2f}" if corpus.get(metric) is not None else "–"

@@ -62,7 +62,7 @@ def _print(result: "Comparison") -> None:
     for metric, row in result.metrics.items():
         interval = f"{row.interval.low:+.2f} to {row.interval.high:+.2f}"
         table.add_row(
-            METRICS[metric],
+            METRICS[metric].title,
             f"{row.first:.2f}",
             f"{row.second:.2f}",
             f"{row.difference:+.2f}",

@@ -25,6 +25,9 @@ def score(
     protocol: Annotated[
         str, typer.Option(help="sam: the paper's way; coco: the field's standard, with several references.")
     ] = "sam",
+    tokenizer: Annotated[
+        str, typer.Option(help="How coco finds words: python; stanford: Stanford's program, which needs Java.")
+    ] = "python",
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, nothing else, on stdout.")] = False,
     data: Annotated[
         Path | None,
@@ -40,7 +43,9 @@ def score(
 ) -> None:
     """Score a prediction file: ROUGE-L, CIDEr and BLEU-4, x100.
 
-    The table has 95 % bootstrap intervals; --json has the unrounded corpus scores and those of every sample (not x100).
+    The scores are those of the packages rouge and pycocoevalcap; ours, which the intervals and the samples' scores come
+    from, are compared with them. The table has 95 % bootstrap intervals; --json has the unrounded corpus scores, the
+    largest difference between the two, and the scores of every sample (not x100).
 
     \b
     Examples:
@@ -58,7 +63,7 @@ def score(
     read = read_predictions(predictions)
     if data is not None:
         read = _of_data_set(read, str(predictions), data)
-    scores = protocols.score(read, protocol)
+    scores = protocols.score(read, protocol, tokenizer)
     if out is not None:
         name = dataset or out.resolve().name
         write_results(out, read, scores, dataset=name, provenance=Provenance(model=str(predictions)))
@@ -88,14 +93,15 @@ def _print(path: Path, scores: "Scores", intervals: "dict[str, Interval]") -> No
 
     from lavis_sam.metrics.protocols import METRICS
 
-    typer.echo(f"{path}: {len(scores.ids)} samples, protocol {scores.protocol}")
+    words = ", Stanford's tokens" if scores.tokenizer == "stanford" else ""
+    typer.echo(f"{path}: {len(scores.ids)} samples, protocol {scores.protocol}{words}")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("x100")
     table.add_column("score", justify="right")
     if intervals:
         table.add_column("95 % interval", justify="right")
-    for metric, value in scores.corpus().items():
+    for metric, value in scores.reported.corpus.items():
         interval = intervals.get(metric)
         cells = [f"{interval.low:.2f} to {interval.high:.2f}"] if interval else []
-        table.add_row(METRICS[metric], f"{value:.2f}", *cells)
+        table.add_row(METRICS[metric].title, f"{value:.2f}", *cells)
     Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)

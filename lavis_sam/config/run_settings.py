@@ -67,9 +67,7 @@ class RunSettings:
     valid_splits: list[str] = field(
         default_factory=list, metadata={"help": "splits to evaluate after each epoch; the first chooses the best"}
     )
-    select_best_by: str = _setting(
-        "loss", "what decides which checkpoint is the best", choices=("loss", "rouge", "cider", "bleu4")
-    )
+    select_best_by: str = _setting("loss", "what decides which checkpoint is the best: loss, or a metric's name")
     test_splits: list[str] = field(default_factory=list, metadata={"help": "splits to evaluate at the end"})
     batch_size_eval: int = _setting(1, "samples in a batch of one process when evaluating", minimum=1)
     decoding: dict[str, Any] = field(

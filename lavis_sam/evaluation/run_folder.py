@@ -8,7 +8,9 @@
         manifest.json       protocol, data, how the predictions were made, exact scores, fingerprints of the other files
       VIST/ …
 
-The manifest is removed first and written last, so a folder with a manifest is whole, and one without is unfinished.
+The manifest is removed first and written last, so a folder with a manifest is whole, and one without is unfinished. A
+manifest is checked against the metrics that it holds, so folders of before a metric came, or with one that is unknown
+here, are read as they are.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ from lavis_sam import __version__
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import write_json
 from lavis_sam.metrics.predictions import Prediction, data_fingerprint, read_json
-from lavis_sam.metrics.protocols import METRICS, PROTOCOLS, Scores
+from lavis_sam.metrics.protocols import PROTOCOLS, TOKENIZERS, Scores
 from lavis_sam.reports.benchmarks import evaluation_set
 
 PREDICTIONS_FILE = "pred.json"
@@ -64,9 +66,10 @@ class Results:
         dataset: The data set's name.
         protocol: How they were scored.
         count: How many samples there are.
-        corpus: Exact corpus scores, x100.
+        corpus: Metric -> exact corpus score, x100.
         data: Fingerprint of the samples' ids and references.
         made_by: How the predictions were made, as the manifest says.
+        tokenizer: How words were found.
     """
 
     folder: Path
@@ -76,6 +79,7 @@ class Results:
     corpus: Mapping[str, float]
     data: str
     made_by: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: str = TOKENIZERS[0]
 
     @property
     def title(self) -> str:
@@ -115,7 +119,8 @@ def write_results(
         provenance: How the predictions were made.
 
     Raises:
-        SamDataError: Scores of other samples, or something that JSON cannot say.
+        SamDataError: Scores of other samples, scores that the published libraries do not confirm, or something that
+            JSON cannot say.
     """
     folder = Path(folder)
     if [prediction.sample_id for prediction in predictions] != list(scores.ids):
@@ -123,8 +128,8 @@ def write_results(
             f"{folder}: found scores of {len(scores.ids)} samples and {len(predictions)} predictions, wanted the "
             "scores of these predictions in the same order."
         )
+    corpus = dict(scores.reported.corpus)
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
-    corpus = scores.corpus()
     contents: dict[str, Any] = {
         PREDICTIONS_FILE: [prediction.as_record() for prediction in predictions],
         SCORES_FILE: {name: round(value, _DECIMALS) for name, value in corpus.items()},
@@ -137,8 +142,10 @@ def write_results(
         "lavis_sam": __version__,
         "dataset": dataset,
         "protocol": scores.protocol,
+        "tokenizer": scores.tokenizer,
         "count": len(predictions),
         "corpus": corpus,
+        "largest_difference": scores.reported.largest_difference,
         "data": data_fingerprint(predictions),
         "made_by": asdict(provenance or Provenance()),
         "files": {name: _fingerprint(folder / name) for name in contents},
@@ -170,6 +177,11 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
                 f"{folder / name}: missing, or changed since {MANIFEST_FILE} was written. Restore it, or score "
                 f"{PREDICTIONS_FILE} again."
             )
+    if set(read_json(folder / SCORES_FILE)) != set(manifest["corpus"]):
+        raise SamDataError(
+            f"{path}: corpus: found {', '.join(manifest['corpus'])}, wanted the metrics of {SCORES_FILE}. Evaluate or "
+            "score again."
+        )
     return _results(folder, manifest)
 
 
@@ -204,9 +216,10 @@ def _results(folder: Path, manifest: Mapping[str, Any]) -> Results:
         dataset=manifest["dataset"],
         protocol=manifest["protocol"],
         count=manifest["count"],
-        corpus={name: float(manifest["corpus"][name]) for name in METRICS},
+        corpus={name: float(value) for name, value in manifest["corpus"].items()},
         data=manifest["data"],
         made_by=manifest["made_by"],
+        tokenizer=manifest.get("tokenizer", TOKENIZERS[0]),
     )
 
 
@@ -221,11 +234,13 @@ def _manifest_problem(manifest: Any) -> str | None:
             return f"{key}: found {manifest.get(key)!r}, wanted a text"
     if manifest.get("protocol") not in list(PROTOCOLS):  # the list: what comes from a file may have no hash
         return f"protocol: found {manifest.get('protocol')!r}, wanted one of {', '.join(PROTOCOLS)}"
+    if manifest.get("tokenizer", TOKENIZERS[0]) not in list(TOKENIZERS):
+        return f"tokenizer: found {manifest['tokenizer']!r}, wanted one of {', '.join(TOKENIZERS)}"
     if type(manifest.get("count")) is not int or manifest["count"] < 1:
         return f"count: found {manifest.get('count')!r}, wanted a positive integer"
     corpus = manifest.get("corpus")
-    if not isinstance(corpus, dict) or not all(_is_score(corpus.get(name)) for name in METRICS):
-        return f"corpus: found {corpus!r}, wanted a number for each of {', '.join(METRICS)}"
+    if not isinstance(corpus, dict) or not corpus or not all(map(_is_score, corpus.values())):
+        return f"corpus: found {corpus!r}, wanted a number for each metric"
     if not isinstance(manifest.get("made_by"), dict):
         return f"made_by: found {manifest.get('made_by')!r}, wanted an object"
     files = manifest.get("files")

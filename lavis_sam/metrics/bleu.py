@@ -6,6 +6,7 @@ score of any part of it or of a resample.
 
 import numpy as np
 
+from lavis_sam.metrics.metric import Metric, Texts
 from lavis_sam.metrics.ngrams import MAX_ORDER, Corpus, Floats, Integers
 
 # What the original adds so that nothing is divided by zero and 0 / 0 is (nearly) 0.
@@ -59,3 +60,15 @@ def bleu_scores(statistics: Floats) -> Floats:
     ratio = (words + _TINY) / (reference_words + _SMALL)
     penalty = np.where(ratio < 1, np.exp(np.minimum(1 - 1 / ratio, 0)), 1.0)
     return scores * penalty[..., None]
+
+
+def _of_library(texts: Texts) -> tuple[float, list[float]]:
+    from pycocoevalcap.bleu.bleu import Bleu
+
+    corpus, samples = Bleu(MAX_ORDER).compute_score(*texts.as_pycocoevalcap(), verbose=0)
+    return float(corpus[-1]), samples[-1]
+
+
+BLEU_4 = Metric(
+    "bleu4", lambda texts: bleu_statistics(texts.ngrams), lambda sums, _: bleu4(sums), "BLEU-4", _of_library
+)

@@ -7,6 +7,7 @@ references.
 
 import numpy as np
 
+from lavis_sam.metrics.metric import Metric, Texts, mean
 from lavis_sam.metrics.ngrams import Corpus, Floats, Overlap
 
 _SIGMA = 6.0
@@ -49,3 +50,13 @@ def _similarity(overlap: Overlap, corpus: Corpus) -> Floats:
     norms = norm[corpus.sample] * reference_norm
     # Without entries `bincount` counts integers, whatever the weights; the output is a fresh array of floats.
     return np.divide(product, norms, out=np.zeros(len(norms)), where=norms != 0)
+
+
+def _of_library(texts: Texts) -> tuple[float, list[float]]:
+    from pycocoevalcap.cider.cider import Cider
+
+    corpus, samples = Cider().compute_score(*texts.as_pycocoevalcap())
+    return float(corpus), samples.tolist()
+
+
+CIDER = Metric("cider", lambda texts: cider_scores(texts.ngrams)[:, None], mean, "CIDEr", _of_library)

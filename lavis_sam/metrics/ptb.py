@@ -8,7 +8,10 @@ of the next sample; here a text is read by itself. And letters that came into Un
 
 import functools
 import re
+import shutil
+from collections.abc import Sequence
 
+from lavis_sam.errors import SamConfigurationError
 from lavis_sam.metrics.ptb_grammar import RULES, Rule
 from lavis_sam.metrics.ptb_shape import SOFT_HYPHEN, shape_of
 
@@ -40,6 +43,32 @@ def ptb_tokens(text: str) -> list[str]:
         text: A prediction or a reference; a line break counts as a space.
     """
     return [token for token in _all_tokens(" ".join(text.splitlines())) if token and token not in PUNCTUATION]
+
+
+def stanford_tokens(texts: Sequence[str]) -> list[str]:
+    """The tokens of each text, joined by spaces, as Stanford's program gives them to pycocoevalcap.
+
+    Raises:
+        SamConfigurationError: There is no Java, or the program fails.
+    """
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    if shutil.which("java") is None:
+        raise SamConfigurationError(
+            "tokenizer stanford: found no `java` on the PATH, which Stanford's program needs; install Java, or use "
+            "the tokenizer python, which gives the same tokens."
+        )
+    captions = {i: [{"caption": " ".join(text.splitlines())}] for i, text in enumerate(texts)}
+    try:
+        tokens = PTBTokenizer().tokenize(captions)
+    except (OSError, ValueError) as error:  # it writes a file beside itself, and reads what Java said as UTF-8
+        raise SamConfigurationError(
+            f"tokenizer stanford: it cannot run ({error}); use the tokenizer python."
+        ) from error
+    lines = [tokens[i][0] if i in tokens else "" for i in captions]
+    if any(texts) and not any(lines):
+        raise SamConfigurationError("tokenizer stanford: Java gave no tokens; use the tokenizer python.")
+    return lines
 
 
 def _all_tokens(text: str) -> list[str]:

@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 # What `model` says and the weights' fingerprint does not hold.
 _MODEL_KEYS = ("arch", "model_type", "precision", "guidance", "max_txt_len", "prompt")
-SELECT_BEST_BY = ("loss", *METRICS)
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class MultiImageCaptioningTask(BaseTask):
 
     Attributes:
         decoding: Keyword arguments of the model's `generate`; what is not given keeps the published default.
-        select_best_by: What a validation is judged by: "loss", "rouge", "cider" or "bleu4".
+        select_best_by: What a validation is judged by: "loss", or a metric ("rouge", "cider", "bleu4").
         protocol: How answers are scored; see `lavis_sam.metrics.protocols`.
         config: The resolved configuration as plain data; results say how they were made with it.
     """
@@ -75,8 +74,10 @@ class MultiImageCaptioningTask(BaseTask):
         self.select_best_by, self.protocol, self.config = select_best_by, protocol, dict(config or {})
         # Folder of results -> what the answers there depend on.
         self._identities: dict[str, Mapping[str, Any] | None] = {}
-        if select_best_by not in SELECT_BEST_BY:
-            raise SamConfigurationError(unknown_name("metric", select_best_by, SELECT_BEST_BY, "run.select_best_by"))
+        if select_best_by not in ("loss", *METRICS):
+            raise SamConfigurationError(
+                unknown_name("metric", select_best_by, ["loss", *METRICS], "run.select_best_by")
+            )
         known = [entry.name for entry in dataclasses.fields(Decoding)]
         unknown = [unknown_name("key", name, known, "run.decoding") for name in self.decoding if name not in known]
         if unknown:
@@ -245,7 +246,7 @@ class MultiImageCaptioningTask(BaseTask):
         tokens = sum(record["target_tokens"] for record in val_result)
         loss = sum(record["target_loss"] * record["target_tokens"] for record in val_result) / tokens
         metrics = {"loss": loss, **results.corpus}
-        shown = "  ".join(f"{METRICS[metric]} {value:.2f}" for metric, value in results.corpus.items())
+        shown = "  ".join(f"{METRICS[metric].title} {value:.2f}" for metric, value in results.corpus.items())
         logger.info(
             "%s, %s: loss %.4f  %s (protocol %s) over %d samples; see %s",
             name, split_name, loss, shown, results.protocol, results.count, folder,

@@ -76,7 +76,7 @@ class ResultTable:
     def as_markdown(self) -> str:
         """A Markdown table with a heading and the notes."""
         heads = ["Source", "Model"]
-        heads += [f"{column} {title}" for column in self.columns for title in METRICS.values()]
+        heads += [f"{column} {metric.title}" for column in self.columns for metric in METRICS.values()]
         lines = [_cells(heads), _cells(["---", "---"] + ["---:"] * (len(heads) - 2))]
         for row in self.rows:
             scores = [row.values.get((column, metric)) for column in self.columns for metric in METRICS]
@@ -173,7 +173,7 @@ def _table(published: PublishedTable, measured: _Measured) -> ResultTable:
     if published.protocol == protocol:
         notes = [f"{PUBLISHED}: printed in the paper (Wu et al., ACM MM 2024), on its authors' weights and data."]
         for name in published.rows:
-            keys = [(column, metric) for column in published.columns for metric in METRICS]
+            keys = [(column, metric) for column in published.columns for metric in published.metrics]
             rows.append(Row(PUBLISHED, name, {key: published.values[name, *key] for key in keys}))
     else:
         notes = [f"The paper's numbers are not shown: they are of protocol {published.protocol}."]
@@ -212,18 +212,26 @@ def _average(benchmark: Benchmark, corpora: Mapping[str, Mapping[str, float]]) -
     """The mean over the benchmark's data sets, as in the paper; None unless all of them are there."""
     if not all(entry.title in corpora for entry in benchmark.sets):
         return None
+    found = [corpora[entry.title] for entry in benchmark.sets]
+    # A run of before a metric came has no average of it.
     return {
-        metric: sum(corpora[entry.title][metric] for entry in benchmark.sets) / len(benchmark.sets)
-        for metric in METRICS
+        metric: sum(one[metric] for one in found) / len(found)
+        for metric in found[0]
+        if all(metric in one for one in found)
     }
 
 
 def _flat(columns: Mapping[str, Mapping[str, float]]) -> dict[tuple[str, str], float]:
-    return {(column, metric): corpus[metric] for column, corpus in columns.items() for metric in METRICS}
+    return {(column, metric): score for column, corpus in columns.items() for metric, score in corpus.items()}
 
 
 def _common_protocol(found: Sequence[Results]) -> str | None:
     for results in found:
+        if results.tokenizer != found[0].tokenizer:
+            raise SamDataError(
+                f"{found[0].folder} was scored with tokenizer {found[0].tokenizer} and {results.folder} with "
+                f"{results.tokenizer}. Score both with one tokenizer, or make a table of each."
+            )
         if results.protocol != found[0].protocol:
             raise SamDataError(
                 f"{found[0].folder} was scored under protocol {found[0].protocol} and {results.folder} under "

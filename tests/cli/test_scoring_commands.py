@@ -41,7 +41,7 @@ def test_json_holds_the_authors_scores_and_is_all_that_is_on_stdout(tmp_path, na
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert set(found) == {"protocol", "corpus", "per_sample", "count"}
+    assert set(found) == {"protocol", "corpus", "largest_difference", "per_sample", "count"}
     assert (found["protocol"], found["count"]) == ("sam", len(stored["predictions"]))
     exact = stored["corpus_unrounded"]
     wanted = {"rouge": exact["rouge"], "cider": exact["cider"], "bleu4": exact["bleu"][3]}

@@ -105,7 +105,7 @@ def test_the_order_of_samples_does_not_matter(protocol, corpus, seed):
 def test_nothing_scores_more_than_the_truth(protocol, corpus):
     perfect = score(make(*((truth, truth) for _, truth in corpus)), protocol)
     other = score(make(*corpus), protocol)
-    assert perfect.rouge.tolist() == [BEST_ROUGE[protocol]] * len(corpus)
+    assert perfect.statistics["rouge"].ravel().tolist() == [BEST_ROUGE[protocol]] * len(corpus)
     assert perfect.corpus()["bleu4"] == pytest.approx(100)
     for metric in METRICS:
         assert other.corpus()[metric] <= perfect.corpus()[metric] + 1e-9
@@ -168,7 +168,7 @@ def test_refusals():
 
 def test_plain_data():
     data = score(make(("a dog", "a dog"), ("b", "c")), "sam").as_dict()
-    assert list(data) == ["protocol", "corpus", "per_sample", "count"]
+    assert list(data) == ["protocol", "corpus", "largest_difference", "per_sample", "count"]
     assert list(data["corpus"]) == ["rouge", "cider", "bleu4"]
     assert list(data["per_sample"][0]) == ["id", "rouge", "cider", "bleu4"]
     assert json.loads(json.dumps(data)) == data

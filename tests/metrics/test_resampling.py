@@ -32,7 +32,7 @@ def test_intervals_hold_the_score_and_are_repeatable():
 def test_the_interval_of_a_mean_is_that_of_theory():
     scores = corpus(400, 0.6)
     found = intervals(scores, resamples=2000)["rouge"]
-    error = 100 * scores.rouge.std() / np.sqrt(len(scores.ids))
+    error = 100 * scores.statistics["rouge"].std() / np.sqrt(len(scores.ids))
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
