@@ -171,8 +171,8 @@ def write_shard(path: str | os.PathLike[str], members: Iterable[tuple[str, str, 
         ):
             for key, name, content in members:
                 writer.write({"__key__": key, name: content})
-        with temporary.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with temporary.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
         return {"bytes": temporary.stat().st_size, "sha256": digest}
 
 

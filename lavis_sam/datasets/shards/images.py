@@ -13,7 +13,8 @@ from lavis_sam.datasets.image_check import Check, in_threads
 from lavis_sam.datasets.images import to_rgb, whole_images_only
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards.index import DAMAGED, ShardIndex, StoredImage, index_shards
+from lavis_sam.datasets.shards.index import ShardIndex, index_shards
+from lavis_sam.datasets.shards.samples import DAMAGED, StoredImage
 from lavis_sam.errors import SamDataError
 
 _MOST_OPEN_FILES = 64
@@ -48,15 +49,9 @@ class ShardImages:
             SamDataError: The shard vanished.
         """
         place = self.index.places[number]
-        contents = []
-        for count, image in enumerate(place.images, start=1):
-            data = self._files.read(place.shard, image)
-            if len(data) < image.size:
-                raise DamagedSampleError(f"{self._name(number)}: image {count} was cut off")
-            if image.crc32 is not None and zlib.crc32(data) != image.crc32:
-                raise DamagedSampleError(f"{self._name(number)}: image {count}'s checksum (CRC-32) is wrong")
-            contents.append(data)
-        return contents
+        found = [(image, self._files.read(place.shard, image)) for image in place.images]
+        check_contents(found, self.index.report.samples[number])
+        return [data for _, data in found]
 
     def decoded(self, number: int, sample: MultiImageSample) -> list[Image.Image]:
         """Return the N images of sample `number` as RGB.
@@ -65,11 +60,7 @@ class ShardImages:
             DamagedSampleError: One is damaged.
             SamDataError: The shard vanished.
         """
-        contents = self.contents(number)
-        try:
-            return [to_rgb(data, f"image {count}") for count, data in enumerate(contents, start=1)]
-        except SamDataError as error:
-            raise DamagedSampleError(f"{self._name(number)}: {error}") from error
+        return decode_contents(self.contents(number), sample)
 
     def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
         """Return all numbers at random, such that neighbours come from a few shards.
@@ -86,9 +77,34 @@ class ShardImages:
             numbers += [together[i] for i in torch.randperm(len(together), generator=generator).tolist()]
         return numbers
 
-    def _name(self, number: int) -> str:
-        sample = self.index.report.samples[number]
-        return f"sample {sample.id!r} ({sample.source})"
+
+def check_contents(found: Iterable[tuple[StoredImage, bytes]], sample: MultiImageSample) -> None:
+    """Compare images with what the shard says of them.
+
+    Raises:
+        DamagedSampleError: One is cut off, or has another checksum.
+    """
+    for count, (image, data) in enumerate(found, start=1):
+        if len(data) < image.size:
+            raise DamagedSampleError(f"{_name(sample)}: image {count} was cut off")
+        if image.crc32 is not None and zlib.crc32(data) != image.crc32:
+            raise DamagedSampleError(f"{_name(sample)}: image {count}'s checksum (CRC-32) is wrong")
+
+
+def decode_contents(contents: Iterable[bytes], sample: MultiImageSample) -> list[Image.Image]:
+    """Return a sample's image files as RGB.
+
+    Raises:
+        DamagedSampleError: One is no whole image, or an absurdly large one.
+    """
+    try:
+        return [to_rgb(data, f"image {count}") for count, data in enumerate(contents, start=1)]
+    except SamDataError as error:
+        raise DamagedSampleError(f"{_name(sample)}: {error}") from error
+
+
+def _name(sample: MultiImageSample) -> str:
+    return f"sample {sample.id!r} ({sample.source})"
 
 
 def scan_shards(paths: Iterable[str | os.PathLike[str]], *, check: Check = "quick") -> AnnotationReport:

@@ -1,9 +1,9 @@
-"""How a folder of shards looks: names of members, and the manifest.
+"""The layout of the shards that we write: names of members, checksums, and the manifest.
 
 A sample is `<key>.json`, its record of the unified format, and `<key>.1.jpg`, `<key>.2.png`, …, its images in order
 and unchanged: what webdataset groups by the name up to the first dot. Beyond the unified format, the record has the
-CRC-32 of itself and of the images (`crc32: {record, images}`), which shows a flipped bit that neither JSON nor an
-image's decoder would notice.
+CRC-32 of itself and of the images (`crc32: {record, pictures}`), which shows a flipped bit that neither JSON nor an
+image's decoder would notice. `samples` says what else is read.
 
 `manifest.json` lists the shards under `shards`: `file` (relative to the manifest), `samples`, `bytes`, `sha256`.
 """
@@ -24,7 +24,6 @@ MANIFEST = "manifest.json"
 CHECKSUMS = "crc32"
 ANNOTATION = "json"
 
-_MOST_DIGITS = 6
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,5}")
 
 
@@ -39,7 +38,7 @@ class ShardFile:
 
 
 def image_name(number: int, image: str) -> str:
-    """Return the name behind the key of image `number` (from 1), with the extension that the path `image` has, if any."""
+    """Return the name behind the key of image `number` (from 1); it keeps the extension of the path `image`, if any."""
     extension = Path(image).suffix.lower()
     return f"{number}{extension if _EXTENSION.fullmatch(extension) else ''}"
 
@@ -48,19 +47,6 @@ def record_checksum(record: Mapping[str, Any]) -> int:
     """CRC-32 of a record's content, its own checksums left out, however its JSON is spaced."""
     content = {key: value for key, value in record.items() if key != CHECKSUMS}
     return zlib.crc32(to_json(content, indent=None).encode("utf-8", "surrogatepass"))
-
-
-def split_member(name: str) -> tuple[str, str] | None:
-    """(key, the rest of the name), as webdataset splits it; None for a name without both."""
-    folder, slash, file = name.rpartition("/")
-    stem, _, rest = file.partition(".")
-    return (folder + slash + stem, rest) if stem and rest else None
-
-
-def image_number(rest: str) -> int | None:
-    """The number of an image's name behind the key; None if it is no image's."""
-    digits = rest.partition(".")[0]
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else None
 
 
 def shard_files(path: Path) -> list[ShardFile]:

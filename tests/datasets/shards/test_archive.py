@@ -8,15 +8,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.shards import offset_of, overwrite, tar_of
-from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES, Damage, Member, read_members
+from lavis_sam.datasets.shards import archive
+from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES, Damage, Member
 from lavis_sam.errors import SamDataError
 
 FILES = [("a.json", b"{}"), ("a.1.jpg", b"x" * 600), ("b/c.json", b"y" * 512), ("b/c.1.png", b"")]
 
 
+class Pipe:
+    """A file that can only be read forwards, a little at a time, as a network gives it."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def read(self, size):
+        return self.file.read(min(size, 700))
+
+
+def read_members(path, *, as_pipe=False, **options):
+    with open(path, "rb", buffering=0) as file:
+        yield from archive.read_members(Pipe(file) if as_pipe else file, str(path), **options)
+
+
 def found(path):
     data = path.read_bytes()
     members = list(read_members(path))
+    assert members == list(read_members(path, as_pipe=True))
+    wanted = list(read_members(path, as_pipe=True, wants=lambda name, size: True))
+    assert [m for m in wanted if isinstance(m, Damage)] == [m for m in members if isinstance(m, Damage)]
+    assert all(m.content == data[m.offset : m.offset + m.size] for m in wanted if isinstance(m, Member))
     return [
         (m.name, data[m.offset : m.offset + m.size]) if isinstance(m, Member) else (m.message, m.offset)
         for m in members
@@ -142,11 +162,6 @@ def test_what_is_no_tar_has_no_members(tmp_path, content):
     assert all(isinstance(entry, Damage) for entry in read_members(tmp_path / "t.tar"))
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(SamDataError, match=r"gone\.tar: cannot be read"):
-        list(read_members(tmp_path / "gone.tar"))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
@@ -175,6 +190,7 @@ def test_fuzzed_bytes_give_members_or_our_errors(folder, data):
     path.write_bytes(b"".join(blocks) + bytes(data.draw(st.sampled_from([0, 512, 1024]))))
     try:
         entries = list(read_members(path))
+        assert entries == list(read_members(path, as_pipe=True))
     except SamDataError:
         return
     for entry in entries:

@@ -188,7 +188,7 @@ def test_strict_refuses_damage(shards):
 
 
 def test_nothing_whole_is_an_error(tmp_path):
-    path = tar_of(tmp_path / "t.tar", [("a.json", b"{}"), ("a.1.jpg", b"")])
+    path = tar_of(tmp_path / "t.tar", [("a.json", b'{"img_list": ["x.jpg"]}'), ("a.1.jpg", b"")])
     with pytest.raises(SamDataError, match="wrong id"):
         opened(path)
 
