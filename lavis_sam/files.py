@@ -19,6 +19,9 @@ from lavis_sam.errors import SamDataError
 if TYPE_CHECKING:
     from torch import Tensor
 
+PACKAGE_ROOT = Path(__file__).parent
+# A storage that starts with this is relative to the installed package, not to the working directory.
+PACKAGE_PREFIX = "package:"
 # Long enough to recognise the file by, short enough that prefix and suffix fit into 255 bytes.
 _RECOGNISABLE_CHARACTERS = 40
 
@@ -194,3 +197,14 @@ def walk_folder(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], 
         ) from error
 
     return os.walk(root, onerror=refuse)
+
+
+def storage_path(storage: str) -> Path:
+    """Return where a `storage` of a data set's configuration points.
+
+    Relative paths are relative to the working directory (LAVIS's cache root is a folder that nobody has), `~` is the
+    home directory, and `package:assets/x` is relative to the installed package.
+    """
+    if storage.startswith(PACKAGE_PREFIX):
+        return PACKAGE_ROOT / storage.removeprefix(PACKAGE_PREFIX)
+    return Path(os.path.abspath(os.path.expanduser(storage)))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.datasets.catalogue import evaluation_set
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.reports.benchmarks import evaluation_set
 
 SPLIT = "test"
 

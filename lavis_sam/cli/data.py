@@ -10,6 +10,7 @@ from lavis_sam.cli.data_collect import collect
 from lavis_sam.cli.data_preview import preview
 from lavis_sam.cli.data_shards import shards
 from lavis_sam.cli.data_stats import stats
+from lavis_sam.datasets.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.image_check import Check
@@ -23,14 +24,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, check
 for _command in (collect, shards, stats, preview):
     app.command()(_command)
 
-_FormatName = Annotated[
-    str,
-    typer.Argument(
-        metavar="FORMAT",
-        help="mmlink, conceptual, nico_animal, nico_vehicle, aesop, vist, dm800k, spot_the_diff, clevr_change, "
-        "birds_to_words or iedit.",
-    ),
-]
+_FormatName = Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(CATALOGUE)}.")]
 _Annotations = Annotated[
     Path, typer.Option("--annotations", metavar="PATH", help="The annotation file, or the folder that holds them.")
 ]
@@ -74,7 +68,7 @@ def convert(
       lavis-sam data convert nico_animal --annotations NICO --images NICO --out data/animal --option group_size=4
     """
     from lavis_sam.datasets.exchange import write_folder
-    from lavis_sam.datasets.formats import read_dataset
+    from lavis_sam.datasets.formats.reading import read_dataset
 
     # The annotations.json of an earlier conversion into the release's own folder is not what is to be converted.
     in_place = annotations.is_dir() and out.exists() and annotations.samefile(out)
@@ -124,7 +118,7 @@ def validate(
     from lavis_sam.datasets.annotations import scan_annotations, write_annotations
     from lavis_sam.datasets.exchange import annotation_file
     from lavis_sam.datasets.folder import is_sharded
-    from lavis_sam.datasets.formats import read_dataset
+    from lavis_sam.datasets.formats.reading import read_dataset
 
     root = images or (folder if folder.is_dir() else folder.parent)
     if format_ is not None:

@@ -185,7 +185,7 @@ def _missing_weights(model: DictConfig) -> Iterator[str]:
 
 
 def _missing_data(place: str, section: DictConfig) -> Iterator[str]:
-    from lavis_sam.plugin.builders import storage_path
+    from lavis_sam.files import storage_path
 
     info = section.get("build_info") or OmegaConf.create()
     places = {f"annotations.{split}": node for split, node in (info.get("annotations") or {}).items()}

@@ -9,5 +9,4 @@ The way of an evaluation:
     results          answers -> predictions -> scores -> the run folder
     evaluate         any model, as long as it can answer questions about images
     benchmark        all data sets of the paper
-    downloads        how to get them
 """

@@ -12,14 +12,13 @@ import lavis  # noqa: F401 - registers our classes
 from omegaconf import DictConfig
 
 from lavis_sam.config.names import unknown_name
+from lavis_sam.datasets.catalogue import BENCHMARKS, Benchmark, DatasetEntry, Source, evaluation_set
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
-from lavis_sam.evaluation.downloads import Source, sources
 from lavis_sam.evaluation.run_folder import MANIFEST_FILE, Results, read_results, read_run
-from lavis_sam.plugin.builders import storage_path
+from lavis_sam.files import storage_path
 from lavis_sam.plugin.registry import registered_class
 from lavis_sam.plugin.run_config import SamConfig, parse_options
-from lavis_sam.reports.benchmarks import BENCHMARKS, Benchmark, EvaluationSet, evaluation_set
 from lavis_sam.reports.tables import AVERAGE, MEASURED, result_tables
 
 logger = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ class BenchmarkSet:
         source: How to get it.
     """
 
-    entry: EvaluationSet
+    entry: DatasetEntry
     benchmark: Benchmark
     config: SamConfig
     missing: tuple[Path, ...]
@@ -82,7 +81,7 @@ class Outcome:
         results: Its scores, if it is done (on rank 0).
     """
 
-    entry: EvaluationSet
+    entry: DatasetEntry
     benchmark: Benchmark
     status: str
     message: str = ""
@@ -101,7 +100,7 @@ class Outcome:
         }
 
 
-def chosen_sets(only: Sequence[str]) -> list[tuple[Benchmark, EvaluationSet]]:
+def chosen_sets(only: Sequence[str]) -> list[tuple[Benchmark, DatasetEntry]]:
     """The data sets that names choose, in the tables' order.
 
     Args:
@@ -120,7 +119,7 @@ def chosen_sets(only: Sequence[str]) -> list[tuple[Benchmark, EvaluationSet]]:
     return [pair for pair in pairs if not wanted or wanted & names[id(pair)]]
 
 
-def _names(benchmark: Benchmark, entry: EvaluationSet) -> set[str]:
+def _names(benchmark: Benchmark, entry: DatasetEntry) -> set[str]:
     return {entry.name, benchmark.name, benchmark.table, benchmark.table.rstrip("ab")}
 
 
@@ -159,7 +158,7 @@ def find_sets(
         config = SamConfig(namespace, _forced(entry.name, model, own))
         paths = dict.fromkeys(_paths(config.datasets_cfg[entry.name]))
         missing = tuple(path for path in paths if not os.access(path, os.R_OK))
-        found.append(BenchmarkSet(entry, benchmark, config, missing, sources()[entry.name]))
+        found.append(BenchmarkSet(entry, benchmark, config, missing, entry.source))
     return found
 
 

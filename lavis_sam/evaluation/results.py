@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.datasets.catalogue import evaluation_set
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.evaluation.run_folder import Provenance, Results, write_results
 from lavis_sam.metrics.predictions import Prediction
 from lavis_sam.metrics.protocols import Scores, score
-from lavis_sam.reports.benchmarks import evaluation_set
 
 DEFAULT_PROTOCOL = "sam"
 

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam import __version__
+from lavis_sam.datasets.catalogue import evaluation_set
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import write_json
 from lavis_sam.metrics.predictions import Prediction, data_fingerprint, read_json
 from lavis_sam.metrics.protocols import PROTOCOLS, TOKENIZERS, Scores
-from lavis_sam.reports.benchmarks import evaluation_set
 
 PREDICTIONS_FILE = "pred.json"
 SCORES_FILE = "eval.json"

@@ -1,6 +1,5 @@
-"""What all our LAVIS builders share: from a configuration node to map-style data sets by split."""
+"""The builders of LAVIS, one for each entry of the catalogue: from a configuration node to data sets by split."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,51 +9,28 @@ from lavis.datasets.builders.base_dataset_builder import BaseDatasetBuilder
 from lavis.processors.base_processor import BaseProcessor
 from omegaconf import OmegaConf
 
-import lavis_sam
 from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.annotations import accept
-from lavis_sam.datasets.formats import read_dataset
+from lavis_sam.datasets.catalogue import CATALOGUE, DatasetEntry, add_entry
+from lavis_sam.datasets.formats.reading import read_dataset
+from lavis_sam.datasets.formats.release import SPLITS
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import open_shards
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.files import PACKAGE_ROOT, storage_path
 from lavis_sam.plugin.registry import registered_class
 
-PACKAGE_ROOT = Path(lavis_sam.__path__[0])
 # The `data_type` of a configuration whose annotations are folders that `lavis-sam data shards` wrote.
 SHARDS = "shards"
-SPLITS = ("train", "val", "test")
-# A storage that starts with this is relative to the installed package, not to the working directory.
-PACKAGE_PREFIX = "package:"
 # LAVIS's text processors that rewrite texts; the prompts and answers of this project must not pass through them.
 _REWRITING_PROCESSORS = ("blip_caption", "blip_question")
-
-
-def packaged_configs(name: str, **files: str) -> dict[str, str]:
-    """`DATASET_CONFIG_DICT` of a builder: type -> absolute path, which passes through LAVIS's path joining.
-
-    Args:
-        name: Folder under configs/datasets.
-        files: Type -> file name; LAVIS asks for the type `default` when none is given.
-    """
-    return {kind: str(PACKAGE_ROOT / "configs" / "datasets" / name / file) for kind, file in files.items()}
-
-
-def storage_path(storage: str) -> Path:
-    """Where a `storage` of a data set configuration points.
-
-    Relative paths are relative to the working directory (LAVIS's cache root is a folder that nobody has), `~` is the
-    home directory, and `package:assets/x` is relative to the installed package.
-    """
-    if storage.startswith(PACKAGE_PREFIX):
-        return PACKAGE_ROOT / storage.removeprefix(PACKAGE_PREFIX)
-    return Path(os.path.abspath(os.path.expanduser(storage)))
 
 
 class MultiImageBuilder(BaseDatasetBuilder):
     """Builds a `MultiImageDataset` for every split that `build_info.annotations` names.
 
-    A subclass sets the two class attributes and is registered. Nothing is ever downloaded. Under `build_info`:
+    `register_dataset` makes and registers the subclass of a data set. Nothing is ever downloaded. Under `build_info`:
 
     - `<data_type>.storage`: the folder of images; `annotations.<split>.storage`: files or folders of annotations.
       With `data_type: shards` there is no such folder, and the latter are folders of shards;
@@ -164,94 +140,33 @@ class MultiImageBuilder(BaseDatasetBuilder):
         return node
 
 
-@registry.register_builder("mmlink")
-class MMLinkBuilder(MultiImageBuilder):
-    """MmLINK from a folder (`type: default`), from shards, or the embedded photographs (`type: photographs`)."""
+def register_dataset(entry: DatasetEntry) -> type[MultiImageBuilder]:
+    """Make a data set of one's own known: to the readers and commands by its entry, to LAVIS by a builder.
 
-    FORMAT = "mmlink"
-    DATASET_CONFIG_DICT = packaged_configs(
-        "mmlink",
-        default="defaults.yaml",
-        shards="defaults_shards.yaml",
-        photographs="defaults_photographs.yaml",
-    )
+    Returns:
+        The builder.
 
-
-@registry.register_builder("conceptual")
-class ConceptualBuilder(MultiImageBuilder):
-    """Groups of five images from Conceptual Captions."""
-
-    FORMAT = "conceptual"
-    DATASET_CONFIG_DICT = packaged_configs("conceptual", default="defaults.yaml")
+    Raises:
+        SamConfigurationError: The name is taken.
+    """
+    add_entry(entry)
+    return _register_builder(entry)
 
 
-@registry.register_builder("nico_animal")
-class NicoAnimalBuilder(MultiImageBuilder):
-    """NICO's ten animals, in groups of images of one animal."""
-
-    FORMAT = "nico_animal"
-    DATASET_CONFIG_DICT = packaged_configs("nico_animal", default="defaults.yaml")
-
-
-@registry.register_builder("nico_vehicle")
-class NicoVehicleBuilder(MultiImageBuilder):
-    """NICO's nine vehicles, in groups of images of one vehicle."""
-
-    FORMAT = "nico_vehicle"
-    DATASET_CONFIG_DICT = packaged_configs("nico_vehicle", default="defaults.yaml")
-
-
-@registry.register_builder("aesop")
-class AesopBuilder(MultiImageBuilder):
-    """AESOP: stories of three clip-art panels."""
-
-    FORMAT = "aesop"
-    DATASET_CONFIG_DICT = packaged_configs("aesop", default="defaults.yaml")
+def _register_builder(entry: DatasetEntry) -> type[MultiImageBuilder]:
+    """Make the builder of an entry, by its name a class of this module, and register it with LAVIS."""
+    folder = PACKAGE_ROOT / "configs" / "datasets" / entry.name
+    body = {
+        "__doc__": entry.about,
+        "__module__": __name__,
+        "FORMAT": entry.name,
+        # Absolute paths pass through LAVIS's path joining.
+        "DATASET_CONFIG_DICT": {kind: str(folder / file) for kind, file in entry.configs.items()},
+    }
+    builder: type[MultiImageBuilder] = type(entry.builder, (MultiImageBuilder,), body)
+    globals()[entry.builder] = builder
+    return registry.register_builder(entry.name)(builder)
 
 
-@registry.register_builder("vist")
-class VistBuilder(MultiImageBuilder):
-    """VIST: stories of five photographs."""
-
-    FORMAT = "vist"
-    DATASET_CONFIG_DICT = packaged_configs("vist", default="defaults.yaml")
-
-
-@registry.register_builder("dm800k")
-class DM800KBuilder(MultiImageBuilder):
-    """DM800K: newspaper articles of one to ten captioned images."""
-
-    FORMAT = "dm800k"
-    DATASET_CONFIG_DICT = packaged_configs("dm800k", default="defaults.yaml")
-
-
-@registry.register_builder("spot_the_diff")
-class SpotTheDiffBuilder(MultiImageBuilder):
-    """Spot-the-Diff: two frames of one surveillance camera."""
-
-    FORMAT = "spot_the_diff"
-    DATASET_CONFIG_DICT = packaged_configs("spot_the_diff", default="defaults.yaml")
-
-
-@registry.register_builder("clevr_change")
-class ClevrChangeBuilder(MultiImageBuilder):
-    """CLEVR-Change: a rendered scene, and the same scene changed or seen from elsewhere."""
-
-    FORMAT = "clevr_change"
-    DATASET_CONFIG_DICT = packaged_configs("clevr_change", default="defaults.yaml")
-
-
-@registry.register_builder("birds_to_words")
-class BirdsToWordsBuilder(MultiImageBuilder):
-    """Birds-to-Words: photographs of two species."""
-
-    FORMAT = "birds_to_words"
-    DATASET_CONFIG_DICT = packaged_configs("birds_to_words", default="defaults.yaml")
-
-
-@registry.register_builder("iedit")
-class IEditBuilder(MultiImageBuilder):
-    """IEdit: an image before and after an edit, and the request for it."""
-
-    FORMAT = "iedit"
-    DATASET_CONFIG_DICT = packaged_configs("iedit", default="defaults.yaml")
+for _entry in CATALOGUE.values():
+    _register_builder(_entry)

@@ -2,7 +2,6 @@
 
 Nothing here imports LAVIS or torch.
 
-    benchmarks      the paper's data sets, and which of them form an average
     run_folder      what an evaluation leaves on disk, written in one call and checked when read
     published       the paper's printed numbers, as data
     tables          measured results beside published ones

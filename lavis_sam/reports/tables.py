@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lavis_sam.datasets.catalogue import BENCHMARKS, Benchmark, evaluation_set
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.run_folder import Results, Run
 from lavis_sam.metrics.protocols import METRICS
-from lavis_sam.reports.benchmarks import BENCHMARKS, Benchmark, evaluation_set
 from lavis_sam.reports.published import PublishedTable, published_tables
 
 PUBLISHED, MEASURED = "published", "measured"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
+from lavis_sam.datasets.catalogue import CATALOGUE
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.benchmark import averages, check_one_model, chosen_sets, find_sets, run_sets
-from lavis_sam.evaluation.downloads import sources
 from lavis_sam.evaluation.evaluate import evaluate
 from lavis_sam.evaluation.run_folder import read_run
 from lavis_sam.models.decoding import Decoding
@@ -129,8 +129,7 @@ def test_options_of_one_set_leave_the_others_alone():
 
 
 def test_every_set_has_a_source():
-    assert set(sources()) == set(EVALUATION_SETS)
-    assert all(source.place and source.licence for source in sources().values())
+    assert all(CATALOGUE[name].source.place and CATALOGUE[name].source.licence for name in EVALUATION_SETS)
 
 
 def test_a_run_is_one_model(here, tmp_path):

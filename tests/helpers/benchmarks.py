@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from helpers.releases import MINIATURES
-from lavis_sam.reports.benchmarks import BENCHMARKS
+from lavis_sam.datasets.catalogue import BENCHMARKS
 
 EVALUATION_SETS = tuple(entry.name for benchmark in BENCHMARKS for entry in benchmark.sets)
 FOLDERS = {"nico_animal": "nico", "nico_vehicle": "nico"}

@@ -12,7 +12,7 @@ import lavis_sam
 from helpers.release_parts import write_json
 from helpers.releases import MINIATURES
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.formats import FORMATS
+from lavis_sam.datasets.catalogue import CATALOGUE
 from lavis_sam.errors import SamConfigurationError, SamDataError
 
 # Their texts name left and right, which a random flip would make wrong.
@@ -43,7 +43,7 @@ def miniature(request, tmp_path):
 
 
 def test_all_formats_have_a_builder():
-    for name in FORMATS:
+    for name in CATALOGUE:
         assert name == registry.get_builder_class(name).FORMAT
 
 
@@ -96,7 +96,7 @@ def test_strict_refuses_bad_samples(miniature):
 
 def test_packaged_configurations_are_complete():
     folder = Path(lavis_sam.__path__[0]) / "configs" / "datasets"
-    for name in FORMATS:
+    for name in CATALOGUE:
         config = packaged(name)
         text = (folder / name / "defaults.yaml").read_text(encoding="utf-8")
         assert text.startswith("# "), "a configuration opens with what it reads"
@@ -107,7 +107,7 @@ def test_packaged_configurations_are_complete():
         flips = train.get("flip", True)
         assert flips is (name not in NAME_SIDES)
         assert train.name == ("blip2_image_train" if flips else "sam_image_train")
-        assert dict(config.build_info.get("options") or {}) == dict(FORMATS[name].options)
+        assert dict(config.build_info.get("options") or {}) == dict(CATALOGUE[name].options)
 
 
 @pytest.mark.parametrize("name", sorted(NAME_SIDES))

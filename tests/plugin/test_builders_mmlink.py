@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.plugin.builders import MMLinkBuilder, storage_path
+from lavis_sam.files import storage_path
+from lavis_sam.plugin.builders import MMLinkBuilder
 
 
 def folder_config(folder, **changes):

@@ -1,6 +1,6 @@
 import pytest
 
-from lavis_sam.reports.benchmarks import BENCHMARKS, evaluation_set
+from lavis_sam.datasets.catalogue import BENCHMARKS, evaluation_set
 from lavis_sam.reports.published import PublishedResult, published_tables
 
 METRICS = ("rouge", "cider", "bleu4")

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from lavis_sam.datasets.catalogue import BENCHMARKS
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.run_folder import read_run
-from lavis_sam.reports.benchmarks import BENCHMARKS
 from lavis_sam.reports.tables import MEASURED, PUBLISHED, result_tables
 
 STORY = ("AESOP", "VIST", "DM800K")

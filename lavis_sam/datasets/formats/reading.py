@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.annotations import scan_annotations, text_problem
+from lavis_sam.datasets.catalogue import DatasetEntry, entry_named
 from lavis_sam.datasets.formats.release import SPLITS, Entry, Release
-from lavis_sam.datasets.formats.table import Format, format_named
 from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.prompts import Prompts
@@ -56,21 +56,21 @@ def read_dataset(
     Raises:
         SamConfigurationError: An unknown name, form, option or prompt set.
     """
-    kind = format_named(name)
-    chosen = _checked_options(name, kind, options or {})
+    known = entry_named(name)
+    chosen = _checked_options(known, options or {})
     if form not in get_args(Form):
         raise SamConfigurationError(unknown_name("form", form, get_args(Form), "form"))
     if split not in (None, *SPLITS):
         raise SamConfigurationError(unknown_name("split", split, SPLITS, "split"))
-    prompts = Prompts(kind.task, prompt_set)
+    prompts = Prompts(known.task, prompt_set)
     report = AnnotationReport()
     unified = []
     for path in [annotations] if isinstance(annotations, Path) else annotations:
         file = unified_file(path, split) if form != "release" else None
-        if file is not None or form == "unified" or kind.entries is None:
+        if file is not None or form == "unified" or known.entries is None:
             unified.append(file or path)
         else:
-            _add(report, _read_release(kind, path, images, prompts, split=split, check=check, options=chosen))
+            _add(report, _read_release(known, path, images, prompts, split=split, check=check, options=chosen))
     if unified:
         _add(report, scan_annotations(unified, images, check=check))
     if not report.samples and not report.problems:
@@ -98,11 +98,12 @@ def unified_file(path: Path, split: str | None = None) -> Path | None:
         return None
 
 
-def _checked_options(name: str, kind: Format, options: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_options(known: DatasetEntry, options: Mapping[str, Any]) -> dict[str, Any]:
     for key in options:
-        if key not in kind.options:
-            raise SamConfigurationError(unknown_name("option", key, kind.options or ("(none)",), f"format {name}"))
-    return {**kind.options, **options}
+        if key not in known.options:
+            valid = known.options or ("(none)",)
+            raise SamConfigurationError(unknown_name("option", key, valid, f"format {known.name}"))
+    return {**known.options, **options}
 
 
 def _add(whole: AnnotationReport, part: AnnotationReport) -> None:
@@ -113,7 +114,7 @@ def _add(whole: AnnotationReport, part: AnnotationReport) -> None:
 
 
 def _read_release(
-    kind: Format,
+    known: DatasetEntry,
     annotations: Path,
     images: Path,
     prompts: Prompts,
@@ -129,7 +130,7 @@ def _read_release(
     entries: list[Entry] = []
     of_others: Counter[str] = Counter()
     try:
-        for entry in kind.entries(release, **options) if kind.entries else ():
+        for entry in known.entries(release, **options) if known.entries else ():
             if split in (None, entry.split):
                 entries.append(entry)
             else:

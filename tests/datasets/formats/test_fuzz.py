@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from helpers.release_parts import write_image
 from lavis_sam.datasets.exchange import IMPORTS, import_dataset
-from lavis_sam.datasets.formats import read_dataset
+from lavis_sam.datasets.formats.reading import read_dataset
 from lavis_sam.errors import SamError
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

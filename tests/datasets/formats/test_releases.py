@@ -6,7 +6,8 @@ import pytest
 
 from helpers.release_parts import Expected, Miniature
 from helpers.releases import MINIATURES
-from lavis_sam.datasets.formats import FORMATS, read_dataset
+from lavis_sam.datasets.catalogue import CATALOGUE
+from lavis_sam.datasets.formats.reading import read_dataset
 from lavis_sam.datasets.prompts import Prompts
 from lavis_sam.datasets.sample import MultiImageSample
 
@@ -21,7 +22,7 @@ def assert_is(sample: MultiImageSample, expected: Expected, name: str) -> None:
     assert (sample.output, sample.references) == (expected.output, expected.references)
     assert sample.instruction.endswith(expected.context)
     said = sample.instruction.removesuffix(expected.context)
-    phrasings = Prompts(FORMATS[name].task).phrasings
+    phrasings = Prompts(CATALOGUE[name].task).phrasings
     assert name == "mmlink" or said in {phrase.replace("{number}", "five") for phrase in phrasings}
 
 
@@ -30,7 +31,7 @@ def assert_problems(problems, wanted: Miniature) -> None:
 
 
 def test_there_is_a_miniature_for_each_format():
-    assert set(MINIATURES) == set(FORMATS)
+    assert set(MINIATURES) == set(CATALOGUE)
 
 
 def test_everything_at_once(miniature):

@@ -10,8 +10,8 @@ import pytest
 from helpers.release_parts import story, write_images, write_json, write_no_image
 from helpers.releases import MINIATURES
 from helpers.stand_in import record, write_dataset
-from lavis_sam.datasets.formats import read_dataset
 from lavis_sam.datasets.formats.image_folder import ImageFolder
+from lavis_sam.datasets.formats.reading import read_dataset
 from lavis_sam.datasets.formats.release import split_of_name
 from lavis_sam.errors import SamConfigurationError
 

@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from lavis_sam.datasets.formats import FORMATS
+from lavis_sam.datasets.catalogue import CATALOGUE
 from lavis_sam.datasets.prompts import Prompts, prompt_sets, tasks
 from lavis_sam.errors import SamConfigurationError
 
 
 def test_every_format_has_prompts_and_every_prompt_a_format():
-    assert {kind.task for kind in FORMATS.values()} == set(tasks())
+    assert {kind.task for kind in CATALOGUE.values()} == set(tasks())
 
 
 @pytest.mark.parametrize("task", tasks())
