@@ -1,12 +1,14 @@
 """Batches for evaluation: samples of like size together, each sample in one batch of one process, none twice."""
 
+import operator
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 
-from lavis_sam.errors import SamDataError, SamError
+from lavis_sam.datasets.guarded import GuardedDataset, Unusable
+from lavis_sam.errors import SamError
 from lavis_sam.signals import ignore_signals_in_worker
 
 Item = Callable[[Any, int], Any]
@@ -38,6 +40,7 @@ class EvaluationLoader:
         dataset: A map-style data set. With an `annotation`, a list of `MultiImageSample`, samples have names and sizes;
             without one they are taken in the data set's order.
         batch_size: The most samples in a batch.
+        options: Of `torch.utils.data.DataLoader`.
     """
 
     def __init__(
@@ -63,8 +66,8 @@ class EvaluationLoader:
             options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
         """
         self.dataset, self.batch_size = dataset, batch_size
-        self._rank, self._world_size, self._options = rank, world_size, options
-        self._item = item or _own_item
+        self._rank, self._world_size, self.options = rank, world_size, options
+        self._item = item or operator.getitem
         self._collate = collate or getattr(dataset, "collater", None) or default_collate
 
     def __len__(self) -> int:
@@ -102,13 +105,13 @@ class EvaluationLoader:
         if not share:
             return
         yield from DataLoader(
-            _Guarded(self.dataset, self._item, self.name),
+            GuardedDataset(self.dataset, self._item, self.name),
             batch_sampler=share,
             collate_fn=_Together(self._collate),
             worker_init_fn=ignore_signals_in_worker,
             # Otherwise making an iterator would draw from the run's own generator.
             generator=torch.Generator().manual_seed(0),
-            **self._options,
+            **self.options,
         )
 
     def name(self, index: int) -> str:
@@ -157,33 +160,6 @@ def as_evaluation_loader(loader: Any, *, rank: int, world_size: int) -> Evaluati
     )
 
 
-def _own_item(dataset: Any, index: int) -> Any:
-    return dataset[index]
-
-
-class _Unusable(NamedTuple):
-    problem: SamError
-
-
-class _Guarded(Dataset[Any]):
-    """A data set whose unusable samples are `_Unusable`: an error in a worker would lose its class and its one line."""
-
-    def __init__(self, dataset: Any, item: Item, name: Callable[[int], str]) -> None:
-        self._dataset, self._item, self._name = dataset, item, name
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return index, self._item(self._dataset, index)
-        except SamError as error:
-            return index, _Unusable(error if self._name(index) in str(error) else _named(error, self._name(index)))
-        except OSError as error:
-            return index, _Unusable(SamDataError(f"{self._name(index)}: {error}; correct or remove the sample."))
-
-
-def _named(error: SamError, name: str) -> SamError:
-    return type(error)(f"{name}: {error}")
-
-
 class _Together:
     """Indices and items -> a `Batch`."""
 
@@ -193,8 +169,8 @@ class _Together:
     def __call__(self, pairs: list[tuple[int, Any]]) -> Batch:
         indices = tuple(index for index, _ in pairs)
         for _, item in pairs:
-            if isinstance(item, _Unusable):
-                return Batch(indices, None, item.problem)
+            if isinstance(item, Unusable):
+                return Batch(indices, None, item.error)
         try:
             return Batch(indices, self._collate([item for _, item in pairs]), None)
         except SamError as error:

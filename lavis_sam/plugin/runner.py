@@ -27,8 +27,7 @@ from lavis_sam.training.metric_log import Journal, writing
 from lavis_sam.training.metric_loggers import build_mirrors
 from lavis_sam.training.optimisation import build_optimizer, build_scaler, build_schedule, exchanging_gradients
 from lavis_sam.training.output_folder import agreed_run_folder
-from lavis_sam.training.run_data import build_run_data
-from lavis_sam.training.training_data import TrainingData
+from lavis_sam.training.training_data import TrainingData, build_run_data
 
 logger = logging.getLogger(__name__)
 

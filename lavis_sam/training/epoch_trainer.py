@@ -14,13 +14,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.datasets.guarded import Unusable
 from lavis_sam.errors import SamDataError
 from lavis_sam.memory import naming_samples, peak_bytes
 from lavis_sam.plugin.task import MultiImageCaptioningTask, to_device
 from lavis_sam.signals import RunStopped, StopRequest
 from lavis_sam.training.checkpoints import Progress
 from lavis_sam.training.display import Display
-from lavis_sam.training.loaders import Unusable
 from lavis_sam.training.metric_log import Journal
 from lavis_sam.training.optimisation import apply_gradients
 from lavis_sam.training.training_data import TrainingData

@@ -1,15 +1,14 @@
-"""Data loaders whose order depends on (seed, epoch) alone, for any number of processes and workers."""
+"""The loader of map-style training sets, whose order depends on (seed, epoch) alone, for any number of processes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lavis_sam.datasets.guarded import GuardedDataset, Unusable
 from lavis_sam.datasets.mixture import Mixture
 from lavis_sam.datasets.sampler import EpochOrder, MixedOrder
-from lavis_sam.datasets.shards import DamagedSampleError
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.signals import ignore_signals_in_worker
 
@@ -107,9 +106,9 @@ def training_loader(datasets: Sequence[Any], sampler: GlobalBatchSampler, **opti
         options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
     """
     return DataLoader(
-        _Guarded(Mixture(datasets)),
+        GuardedDataset(Mixture(datasets)),
         batch_sampler=sampler,
-        collate_fn=_GuardedCollate(collater_of(datasets[0])),
+        collate_fn=GuardedCollate(collater_of(datasets[0])),
         worker_init_fn=ignore_signals_in_worker,
         # Otherwise making an iterator would draw from the run's own generator, as often as the run was continued.
         generator=torch.Generator().manual_seed(sampler.seed),
@@ -117,65 +116,19 @@ def training_loader(datasets: Sequence[Any], sampler: GlobalBatchSampler, **opti
     )
 
 
-@dataclass(frozen=True)
-class Unusable:
-    """In the place of a sample whose files cannot be used.
-
-    Attributes:
-        problem: Why.
-        tolerated: A damaged sample inside a shard is passed over however many there are.
-    """
-
-    problem: str
-    tolerated: bool = False
-
-
-class _Guarded(Dataset[Any]):
-    """A data set whose bad samples are `Unusable` instead of an error that ends a worker."""
-
-    def __init__(self, dataset: Dataset[Any]) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return self.dataset[index]
-        except (SamDataError, OSError) as error:
-            return Unusable(str(error), tolerated=isinstance(error, DamagedSampleError))
-
-
-class _GuardedCollate:
-    """Collates what is usable; the batch's `unusable` lists what was not, and only then is there such a key."""
+class GuardedCollate:
+    """Collates the usable items of (index, item) pairs; `unusable`, if there is such a key, lists the others."""
 
     def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
         self.collate = collate
 
-    def __call__(self, samples: Sequence[Any]) -> dict[str, Any]:
-        usable = [sample for sample in samples if not isinstance(sample, Unusable)]
-        unusable = [sample for sample in samples if isinstance(sample, Unusable)]
+    def __call__(self, pairs: Iterable[tuple[int, Any]]) -> dict[str, Any]:
+        """Return the batch; empty but for `unusable` when nothing is usable."""
+        items = [item for _, item in pairs]
+        usable = [item for item in items if not isinstance(item, Unusable)]
+        unusable = [item for item in items if isinstance(item, Unusable)]
         batch = dict(self.collate(usable)) if usable else {}
         return batch | {"unusable": unusable} if unusable else batch
-
-
-def evaluation_loader(dataset: Any, batch_size: int, *, rank: int, world_size: int, **options: Any) -> DataLoader:
-    """The loader of this process's samples, rank, rank + W, …, in the data set's order.
-
-    Args:
-        dataset: A map-style data set.
-        batch_size: Samples in a batch.
-        rank: This process.
-        world_size: W, over how many processes the samples are split.
-        options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
-    """
-    indices = range(rank, len(dataset), world_size)
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=indices,
-        collate_fn=collater_of(dataset),
-        worker_init_fn=ignore_signals_in_worker,
-        generator=torch.Generator().manual_seed(0),
-        **options,
-    )
 
 
 def set_draw(dataset: Any, *, seed: int, epoch: int) -> None:

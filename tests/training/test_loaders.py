@@ -9,7 +9,6 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.training.loaders import (
     GlobalBatchSampler,
     datasets_by_split,
-    evaluation_loader,
     set_draw,
     training_loader,
 )
@@ -62,16 +61,6 @@ def test_training_loader_joins_its_data_sets(workers):
     names = [name for batch in loader for name in batch["sample_id"]]
     assert sorted(names) == [*(f"a{i}" for i in range(5)), *(f"b{i}" for i in range(4))]
     assert [len(batch["sample_id"]) for batch in loader] == [4, 4, 1]
-
-
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_evaluation_loader_gives_every_sample_once(ranks):
-    dataset = StandInDataset(7)
-    shares = [
-        [name for batch in evaluation_loader(dataset, 2, rank=r, world_size=ranks) for name in batch["sample_id"]]
-        for r in range(ranks)
-    ]
-    assert shares == [[f"s{i}" for i in range(rank, 7, ranks)] for rank in range(ranks)]
 
 
 def test_set_draw_reaches_every_data_set_inside():

@@ -5,8 +5,9 @@ back; `archive` reads tar members that somebody else wrote, `index` makes sample
 show, and `dataset` makes the data set that a run trains on.
 """
 
+from lavis_sam.datasets.guarded import DamagedSampleError
 from lavis_sam.datasets.shards.dataset import open_shards
-from lavis_sam.datasets.shards.images import DamagedSampleError, scan_shards
+from lavis_sam.datasets.shards.images import scan_shards
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
 from lavis_sam.datasets.shards.unpacking import unpack_shards
 from lavis_sam.datasets.shards.writing import DEFAULT_SHARD_BYTES, write_shards

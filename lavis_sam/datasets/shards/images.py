@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from PIL import Image
 
+from lavis_sam.datasets.guarded import DamagedSampleError
 from lavis_sam.datasets.image_check import Check, in_threads
 from lavis_sam.datasets.images import to_rgb, whole_images_only
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
@@ -20,10 +21,6 @@ from lavis_sam.errors import SamDataError
 _MOST_OPEN_FILES = 64
 # Neighbouring shards whose samples are shuffled together: enough to mix well, few enough to be read from few places.
 _MIXED_SHARDS = 16
-
-
-class DamagedSampleError(SamDataError):
-    """A sample's image in a shard is not what was written there; a training run passes over it and counts it."""
 
 
 class ShardImages:
