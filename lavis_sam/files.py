@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a run that is killed half-way, never meets half a file.
+"""Files: written whole or not at all, read with bounds.
 
 Everything is written under a temporary name in the destination's own folder (a rename across file systems would copy),
 flushed to the disk and renamed over the destination in one step.
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamDataError, SamError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 PACKAGE_ROOT = Path(__file__).parent
 # A storage that starts with this is relative to the installed package, not to the working directory.
 PACKAGE_PREFIX = "package:"
+# A document is read as a whole and takes several times its size in memory; the largest known annotation file (VIST's
+# training split) has about 0.2 GB.
+MAX_JSON_BYTES = 2 * 1024**3
+_JSON_NAMES = {dict: "an object", list: "a list"}
 # Long enough to recognise the file by, short enough that prefix and suffix fit into 255 bytes.
 _RECOGNISABLE_CHARACTERS = 40
 
@@ -124,14 +128,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def write_torch(path: str | os.PathLike[str], obj: Any) -> None:
-    """Write `obj` to `path` atomically with `torch.save`."""
-    import torch
-
-    with atomic_path(path) as temporary:
-        torch.save(obj, temporary)
-
-
 def write_safetensors(
     path: str | os.PathLike[str], tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -174,9 +170,88 @@ def write_shard(path: str | os.PathLike[str], members: Iterable[tuple[str, str, 
         ):
             for key, name, content in members:
                 writer.write({"__key__": key, name: content})
-        with temporary.open("rb") as written:
-            digest = hashlib.file_digest(written, "sha256").hexdigest()
-        return {"bytes": temporary.stat().st_size, "sha256": digest}
+        return {"bytes": temporary.stat().st_size, "sha256": sha256_of(temporary)}
+
+
+class UnusableFileError(ValueError):
+    """What is wrong with a file: `kind` is a short class, `reason` the value found and the value wanted."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"{kind}: {reason}")
+        self.kind, self.reason = kind, reason
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UnusableFileError: It is not UTF-8, not JSON, or nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UnusableFileError("not UTF-8", f"byte {error.start}: {error.reason}; save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise UnusableFileError("not JSON", str(error)) from error
+
+
+def load_bytes(path: str | os.PathLike[str], *, most_bytes: int | None = None) -> bytes:
+    """Read a whole file that somebody else wrote.
+
+    Raises:
+        UnusableFileError: It cannot be read, or has more than `most_bytes`.
+    """
+    try:
+        size, most = os.stat(path).st_size, most_bytes or MAX_JSON_BYTES
+        if size > most:
+            raise UnusableFileError("file too large", f"found {size} bytes, wanted at most {most}")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UnusableFileError("unreadable file", str(error.strerror or error)) from error
+
+
+def load_json(path: str | os.PathLike[str], *, most_bytes: int | None = None) -> Any:
+    """Read a JSON document that somebody else wrote.
+
+    Raises:
+        UnusableFileError: It cannot be read, has more than `most_bytes`, is not UTF-8 or not JSON.
+    """
+    return parse_json(load_bytes(path, most_bytes=most_bytes))
+
+
+def read_json(
+    path: str | os.PathLike[str],
+    *,
+    remedy: str,
+    error: type[SamError] = SamDataError,
+    wanted: type | None = None,
+    most_bytes: int | None = None,
+) -> Any:
+    """Read a JSON document, or say in one error which file it is, what is wrong with it and what to do.
+
+    Args:
+        path: The file.
+        remedy: A sentence on what to do.
+        error: The error's class.
+        wanted: `dict` or `list`, where the document has to be one.
+        most_bytes: The largest file that makes sense, `MAX_JSON_BYTES` unless it is given.
+
+    Raises:
+        SamError: Of the class `error`, see `load_json`; or the document is not what is `wanted`.
+    """
+    try:
+        found = load_json(path, most_bytes=most_bytes)
+    except UnusableFileError as problem:
+        raise error(f"{path}: {problem}. {remedy}") from problem
+    if wanted is not None and not isinstance(found, wanted):
+        raise error(f"{path}: found a {type(found).__name__}, wanted {_JSON_NAMES[wanted]}. {remedy}")
+    return found
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def leaves_root(path: str) -> bool:

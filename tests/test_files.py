@@ -10,16 +10,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamCheckpointError, SamDataError
 from lavis_sam.files import (
     atomic_path,
     leaves_root,
+    read_json,
+    sha256_of,
     to_json,
     write_bytes,
     write_json,
     write_safetensors,
     write_text,
-    write_torch,
 )
 
 
@@ -126,16 +127,15 @@ def test_writers_at_the_same_time_leave_one_whole_file(tmp_path):
     assert names(tmp_path) == ["shared.txt"]
 
 
-def test_tensors_are_written_in_both_formats(tmp_path):
+def test_tensors_are_written_as_safetensors(tmp_path):
     matrix = torch.arange(6.0).reshape(2, 3)
-    write_torch(tmp_path / "a.pth", {"matrix": matrix})
-    assert torch.equal(torch.load(tmp_path / "a.pth", weights_only=True)["matrix"], matrix)
     write_safetensors(tmp_path / "a.safetensors", {"view": matrix.T, "again": matrix}, {"kind": "test"})
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert torch.equal(file.get_tensor("view"), matrix.T)
         assert file.metadata() == {"kind": "test"}
-    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "a.pth").stat().st_mode
-    assert names(tmp_path) == ["a.pth", "a.safetensors"]
+    write_text(tmp_path / "a.txt", "")
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "a.txt").stat().st_mode
+    assert names(tmp_path) == ["a.safetensors", "a.txt"]
 
 
 @pytest.mark.parametrize("path", ["/a", "/", "..", "../a", "a/..", "a/../b", "a/b/../../..", "./../a"])
@@ -146,3 +146,33 @@ def test_leaves_root_says_yes_to_paths_that_climb_or_are_absolute(path):
 @pytest.mark.parametrize("path", ["a", "a/b.png", "./a", "..a", "a..", "a/..b/c", "...", "", "ä b/猫.JPG"])
 def test_leaves_root_says_no_to_paths_that_stay(path):
     assert not leaves_root(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "unreadable file: No such file"),
+        (b"{", "not JSON: Expecting property name"),
+        (b"[" * 100_000, "not JSON: .*recursion"),
+        ('"\u00e9"'.encode("latin-1"), "not UTF-8: byte 1"),
+        (b"[1, 2]", "found a list, wanted an object"),
+        (b" " * 40 + b"{}", "file too large: found 42 bytes, wanted at most 30"),
+    ],
+)
+def test_read_json_says_what_is_wrong_and_what_to_do(tmp_path, content, complaint):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    most = 30 if b" " * 40 in (content or b"") else None
+    with pytest.raises(SamCheckpointError, match=rf"a\.json: {complaint}.*Fetch it again\."):
+        read_json(path, remedy="Fetch it again.", error=SamCheckpointError, wanted=dict, most_bytes=most)
+
+
+def test_read_json_takes_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_json(tmp_path / "a.json", remedy="") == [1]
+
+
+def test_sha256_of_a_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,18 +1,21 @@
 """Reading annotation files that somebody else wrote: bounded, as UTF-8, with or without a byte order mark."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import UnusableFileError, load_bytes, load_json
 
-# A document is read as a whole and takes several times its size in memory; the largest known annotation file (VIST's
-# training split) has about 0.2 GB. JSON lines are read one by one, so only a line has a limit.
-MAX_DOCUMENT_BYTES = 2 * 1024**3
+# JSON lines are read one by one, so only a line has a limit.
 MAX_LINE_BYTES = 64 * 1024**2
 
+_REMEDIES = {
+    "file too large": "; write it as JSON lines",
+    "unreadable file": "; build_info.annotations (or --annotations) must name an existing file",
+}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -24,36 +27,29 @@ class UnreadableFileError(SamDataError):
         self.problem = AnnotationProblem(kind, str(path), message, whole_file=True)
 
 
-def read_bytes(path: Path) -> bytes:
-    """A whole file.
-
-    Raises:
-        UnreadableFileError: No such file, a folder, or too large.
-    """
-    try:
-        size = path.stat().st_size
-        if size > MAX_DOCUMENT_BYTES:
-            message = f"found {size} bytes, wanted at most {MAX_DOCUMENT_BYTES}; write it as JSON lines"
-            raise UnreadableFileError("file too large", path, message)
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def read_json(path: Path) -> Any:
-    """A whole JSON document.
+def read_document(path: Path) -> Any:
+    """Read a whole JSON document.
 
     Raises:
         UnreadableFileError: No such file, too large, not UTF-8, or not JSON.
     """
+    return _checked(path, load_json)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        UnreadableFileError: No such file, a folder, or too large.
+    """
+    return _checked(path, load_bytes)
+
+
+def _checked(path: Path, load: Callable[[Path], Any]) -> Any:
     try:
-        return json.loads(read_bytes(path).decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError("not UTF-8", path, f"byte {error.start}: {error.reason}; save it as UTF-8") from error
-    except UnreadableFileError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFileError("not JSON", path, str(error)) from error
+        return load(path)
+    except UnusableFileError as error:
+        raise UnreadableFileError(error.kind, path, error.reason + _REMEDIES.get(error.kind, "")) from error
 
 
 def read_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, Any]]:
@@ -68,7 +64,7 @@ def read_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tupl
     """
     try:
         if path.suffix.lower() != ".jsonl" and _first_character(path) == b"[":
-            for index, record in enumerate(read_json(path)):
+            for index, record in enumerate(read_document(path)):
                 yield f"{path}[{index}]", record
         else:
             yield from _read_lines(path, problems)
@@ -77,16 +73,15 @@ def read_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tupl
 
 
 def _first_character(path: Path) -> bytes:
+    return _checked(path, _start).removeprefix(_BYTE_ORDER_MARK).lstrip()[:1]
+
+
+def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(4096).removeprefix(_BYTE_ORDER_MARK).lstrip()[:1]
+            return file.read(4096)
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> UnreadableFileError:
-    message = f"{error.strerror or error}; build_info.annotations (or --annotations) must name an existing file"
-    return UnreadableFileError("unreadable file", path, message)
+        raise UnusableFileError("unreadable file", str(error.strerror or error)) from error
 
 
 def _read_lines(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,6 @@ Weights are checked by the loaders' own check, against a model without memory: n
 headers, so that 14 GB take seconds.
 """
 
-import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from omegaconf import DictConfig
 from lavis_sam.doctor.bases import check_base
 from lavis_sam.doctor.findings import Finding, Verdict, run_check
 from lavis_sam.errors import SamError
+from lavis_sam.files import sha256_of
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoint_files import read_config, read_start
@@ -186,7 +186,7 @@ def _recognised(
     name: str, path: Path, wanted: str, found: str, ids: list[int], golden: tuple[str, list[int]]
 ) -> Finding:
     """Is this the file that InstructBLIP was trained with, and is it read as it was then?"""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     if digest != wanted:
         remedy = (
             "Take the published file (bert-base-uncased's vocab.txt, Llama's tokenizer.model), unless you know why."

@@ -13,7 +13,6 @@ manifest is checked against the metrics that it holds, so folders of before a me
 here, are read as they are.
 """
 
-import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -24,14 +23,15 @@ from typing import Any
 from lavis_sam import __version__
 from lavis_sam.datasets.catalogue import evaluation_set
 from lavis_sam.errors import SamDataError
-from lavis_sam.files import write_json
-from lavis_sam.metrics.predictions import Prediction, data_fingerprint, read_json
+from lavis_sam.files import read_json, sha256_of, write_json
+from lavis_sam.metrics.predictions import Prediction, data_fingerprint
 from lavis_sam.metrics.protocols import PROTOCOLS, TOKENIZERS, Scores
 
 PREDICTIONS_FILE = "pred.json"
 SCORES_FILE = "eval.json"
 SAMPLE_SCORES_FILE = "eval_score.json"
 MANIFEST_FILE = "manifest.json"
+REMEDY = "Evaluate or score again."
 _FORMAT = 1
 _DECIMALS = 2
 
@@ -148,7 +148,7 @@ def write_results(
         "largest_difference": scores.reported.largest_difference,
         "data": data_fingerprint(predictions),
         "made_by": asdict(provenance or Provenance()),
-        "files": {name: _fingerprint(folder / name) for name in contents},
+        "files": {name: sha256_of(folder / name) for name in contents},
     }
     write_json(folder / MANIFEST_FILE, manifest)
     return _results(folder, manifest)
@@ -167,17 +167,17 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
             f"{folder}: found no {MANIFEST_FILE}, wanted a finished evaluation. Let it finish; predictions from "
             f"elsewhere become one by `lavis-sam score {folder / PREDICTIONS_FILE} --out {folder}`."
         )
-    manifest = read_json(path)
+    manifest = read_json(path, remedy=REMEDY, wanted=dict)
     problem = _manifest_problem(manifest)
     if problem:
         raise SamDataError(f"{path}: {problem}. Evaluate or score again.")
     for name, fingerprint in manifest["files"].items():
-        if not (folder / name).is_file() or _fingerprint(folder / name) != fingerprint:
+        if not (folder / name).is_file() or sha256_of(folder / name) != fingerprint:
             raise SamDataError(
                 f"{folder / name}: missing, or changed since {MANIFEST_FILE} was written. Restore it, or score "
                 f"{PREDICTIONS_FILE} again."
             )
-    if set(read_json(folder / SCORES_FILE)) != set(manifest["corpus"]):
+    if set(read_json(folder / SCORES_FILE, remedy=REMEDY, wanted=dict)) != set(manifest["corpus"]):
         raise SamDataError(
             f"{path}: corpus: found {', '.join(manifest['corpus'])}, wanted the metrics of {SCORES_FILE}. Evaluate or "
             "score again."
@@ -251,8 +251,3 @@ def _manifest_problem(manifest: Any) -> str | None:
 
 def _is_score(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-
-
-def _fingerprint(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,13 +10,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import read_json
 
-# A file is read as a whole; the largest evaluation set of the paper has a few MB of predictions.
-MAX_BYTES = 1024**3
+REMEDY = "Name a whole, readable list of predictions (JSON in UTF-8)."
 _SHOWN_PROBLEMS = 10
 
 
@@ -48,36 +47,13 @@ class Prediction:
         return record
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """A JSON document that somebody else wrote.
-
-    Raises:
-        SamDataError: No such file, too large, not UTF-8, or not JSON.
-    """
-    try:
-        size = os.stat(path).st_size
-        if size > MAX_BYTES:
-            raise SamDataError(f"{path}: found {size} bytes, wanted at most {MAX_BYTES}; split the file.")
-        return json.loads(Path(path).read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise SamDataError(f"{path}: {error.strerror or error}; name an existing, readable file.") from error
-    except UnicodeDecodeError as error:
-        raise SamDataError(
-            f"{path}: byte {error.start} is not UTF-8 ({error.reason}); save the file as UTF-8."
-        ) from error
-    except SamDataError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise SamDataError(f"{path}: not JSON: {error}. Wanted a list of predictions; is the file complete?") from error
-
-
 def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
     """Read a prediction file whose records must all be whole.
 
     Raises:
         SamDataError: The file is unreadable, empty, or has records of a wrong form; the message shows the first ones.
     """
-    return parse_predictions(read_json(path), place=os.fspath(path))
+    return parse_predictions(read_json(path, remedy=REMEDY), place=os.fspath(path))
 
 
 def parse_predictions(document: Any, *, place: str) -> list[Prediction]:

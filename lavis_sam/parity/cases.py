@@ -5,7 +5,6 @@ A folder holds, for each case X, `case_X.json` (sizes, texts, generation setting
 `tok/` holds `vocab.txt` and `tokenizer.model`.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import read_json
 from lavis_sam.weights.checkpoint_files import read_checkpoint
 
 _PARTS = (".json", "_io.safetensors", "_weights.safetensors")
@@ -113,12 +113,7 @@ def read_case(folder: str | Path, name: str) -> Case:
     """
     folder = Path(folder)
     path = folder / f"case_{name}.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SamDataError(f"{path}: not readable as JSON ({error}). Copy the case again.") from error
-    if not isinstance(settings, dict):
-        raise SamDataError(f"{path}: holds a {type(settings).__name__}, a dictionary of settings is wanted.")
+    settings = read_json(path, remedy="Copy the case again.", wanted=dict)
     arrays = read_checkpoint(folder / f"case_{name}_io.safetensors")
     weights = read_checkpoint(folder / f"case_{name}_weights.safetensors")
     return Case(name, settings, arrays, weights, folder / "tok")

@@ -1,6 +1,5 @@
 """The last pass over the finished parts, in the data set's order: near duplicates, annotations, shards, manifest."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lavis_sam.files import atomic_path, to_json, write_bytes, write_json, write_shard
+from lavis_sam.files import atomic_path, sha256_of, to_json, write_bytes, write_json, write_shard
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.duplicates import DuplicateIndex
 from lavis_sam.synthesis.manifest import RunCounts, annotation
@@ -172,7 +171,7 @@ def finish(
                 _remove_images(folder, settings, outcome.slot)
     _write_annotations(root)
     shards = write_shards(root, _annotations(root), settings.run.shard_size)
-    files = {name: _digest(root / name) for name in (ANNOTATIONS, SAMPLES, REJECTIONS)}
+    files = {name: sha256_of(root / name) for name in (ANNOTATIONS, SAMPLES, REJECTIONS)}
     manifest = {"run": dict(identity), **counts.as_dict(), "sources": dict(sources), "sha256": files, "shards": shards}
     write_json(root / MANIFEST, manifest)
 
@@ -245,11 +244,6 @@ def _remove_images(folder: WorkFolder, settings: SynthesisSettings, slot: int) -
     for index in range(settings.image_count):
         for suffix in ("jpg", "png"):
             (folder.root / folder.image_file(slot, index, suffix)).unlink(missing_ok=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _slots(task: PartTask) -> tuple[int, ...]:

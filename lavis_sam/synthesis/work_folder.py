@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.files import to_json, write_json, write_text
+from lavis_sam.files import read_json, to_json, write_json, write_text
 
 MANIFEST = "manifest.json"
 _FOLDERS = 1000
@@ -157,13 +157,7 @@ class WorkFolder:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise SamDataError(f"{path}: cannot be read ({error}); wanted what `lavis-sam synthesize` wrote.") from error
-    if not isinstance(found, dict):
-        raise SamDataError(f"{path}: found a {type(found).__name__}, wanted an object.")
-    return found
+    return read_json(path, remedy="Wanted what `lavis-sam synthesize` wrote.", wanted=dict)
 
 
 def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:

@@ -3,7 +3,6 @@
 Plain torch: nothing here knows the model. `lavis_sam.weights.checkpoints` puts what was read into one.
 """
 
-import json
 import os
 import re
 import warnings
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lavis_sam.errors import SamCheckpointError
+from lavis_sam.files import read_json
 
 # Where training programs put the weights inside their checkpoint: LAVIS, Lightning, DeepSpeed.
 _WRAPPERS = ("model", "state_dict", "module")
@@ -106,15 +106,7 @@ def read_config(path: Path, remedy: str) -> dict[str, Any]:
     Raises:
         SamCheckpointError: It is missing, absurdly large, damaged, or holds no dictionary.
     """
-    try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes, at most {_MAX_CONFIG_BYTES} make sense")
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError(f"it holds a {type(config).__name__}, a dictionary is wanted")
-    except (OSError, ValueError, RecursionError) as error:
-        raise SamCheckpointError(f"{path}: no usable configuration in JSON ({error}). {remedy}") from error
-    return config
+    return read_json(path, remedy=remedy, error=SamCheckpointError, wanted=dict, most_bytes=_MAX_CONFIG_BYTES)
 
 
 def read_start(path: Path) -> bytes:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from lavis_sam import files
 from lavis_sam.datasets import records
-from lavis_sam.datasets.records import UnreadableFileError, read_bytes, read_json, read_records
+from lavis_sam.datasets.records import UnreadableFileError, read_bytes, read_document, read_records
 
 
 def test_places(tmp_path):
@@ -21,7 +22,7 @@ def test_places(tmp_path):
 
 
 def test_files_have_a_largest_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "MAX_DOCUMENT_BYTES", 10)
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 10)
     path = tmp_path / "list.json"
     path.write_text("[1, 2, 3, 4, 5]")
     with pytest.raises(UnreadableFileError, match="found 15 bytes, wanted at most 10"):
@@ -46,13 +47,13 @@ def test_what_is_no_json_names_the_file(tmp_path, content):
     path = tmp_path / "broken.json"
     path.write_bytes(content)
     with pytest.raises(UnreadableFileError, match=r"broken\.json: not (JSON|UTF-8)"):
-        read_json(path)
+        read_document(path)
 
 
 def test_what_is_no_file_names_it(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere.json"):
         with pytest.raises(UnreadableFileError, match=r"unreadable file.*must name an existing file"):
-            read_json(path)
+            read_document(path)
         problems = []
         assert list(read_records(path, problems)) == []
         assert problems[0].kind == "unreadable file"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lavis_sam import files
 from lavis_sam.errors import SamDataError
-from lavis_sam.metrics import predictions as module
 from lavis_sam.metrics.predictions import (
     Prediction,
     check_same_data,
@@ -82,9 +82,9 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(SamDataError, match="Is a directory"):
         read_predictions(tmp_path)
     (tmp_path / "latin.json").write_bytes('["é"]'.encode("latin-1"))
-    with pytest.raises(SamDataError, match="byte 2 is not UTF-8"):
+    with pytest.raises(SamDataError, match="not UTF-8: byte 2"):
         read_predictions(tmp_path / "latin.json")
-    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 10)
     with pytest.raises(SamDataError, match="wanted at most 10"):
         read_predictions(write(tmp_path / "large.json", [GOOD]))
 

@@ -257,7 +257,7 @@ def test_every_missing_file_is_named_at_once(folder):
     assert "case_A.json" not in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "words"), [("{", "not readable as JSON"), ("[1]", "holds a list")])
+@pytest.mark.parametrize(("content", "words"), [("{", "not JSON"), ("[1]", "found a list")])
 def test_broken_settings_are_named(folder, content, words):
     (folder / "case_A.json").write_text(content)
     with pytest.raises(SamDataError, match=rf"case_A\.json: {words}"):

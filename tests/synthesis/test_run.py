@@ -306,7 +306,7 @@ def test_kinds_are_mixed_by_weight():
 
 def test_a_damaged_manifest_is_named(tmp_path):
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(SamDataError, match=r"manifest\.json: cannot be read"):
+    with pytest.raises(SamDataError, match=r"manifest\.json: not JSON"):
         make(tmp_path, resume=True)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from lavis_sam.datasets.formats.fields import RecordError, items, mapping, number, wrong_type
 from lavis_sam.datasets.problems import AnnotationProblem
-from lavis_sam.datasets.records import read_json
+from lavis_sam.datasets.records import read_document
 
 
 def demon_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -27,7 +27,7 @@ def demon_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tup
     Raises:
         UnreadableFileError: No such file, or no JSON.
     """
-    document = read_json(path)
+    document = read_document(path)
     try:
         instructions = items(mapping(mapping(document, "document").get("metadata"), "metadata"), "task_instruction")
         data = items(document, "data")

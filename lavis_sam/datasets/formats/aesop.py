@@ -11,7 +11,7 @@ from typing import Any
 
 from lavis_sam.datasets.formats.fields import RecordError, identity, mapping, texts
 from lavis_sam.datasets.formats.release import Entry, Release, split_of_name, story_context
-from lavis_sam.datasets.records import UnreadableFileError, read_json
+from lavis_sam.datasets.records import UnreadableFileError, read_document
 
 _PANELS = 3
 
@@ -40,7 +40,7 @@ def _records(release: Release) -> Iterator[tuple[str | None, str, Any]]:
 
 def _story(release: Release, path: Path) -> Iterator[tuple[str | None, str, Any]]:
     try:
-        record = read_json(path)
+        record = read_document(path)
     except UnreadableFileError as error:
         release.problem(error.problem.kind, str(path), error.problem.message)
         return

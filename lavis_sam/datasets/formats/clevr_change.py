@@ -13,7 +13,7 @@ from typing import Any
 from lavis_sam.datasets.formats.fields import RecordError, items, mapping, number, texts
 from lavis_sam.datasets.formats.release import Entry, Release, split_of_name
 from lavis_sam.datasets.formats.spot_the_diff import DIFFERENCE_CONTEXT
-from lavis_sam.datasets.records import UnreadableFileError, read_json
+from lavis_sam.datasets.records import UnreadableFileError, read_document
 
 _DEFAULT = re.compile(r"CLEVR_default_(\d{1,9})(\.\w+)?")
 # Captions, kind of the second image, folder of the second images.
@@ -45,7 +45,7 @@ def _names(folder: str, kind: str, index: int) -> list[str]:
 
 def _captions(release: Release, path: Path) -> dict[int, Any]:
     captions: dict[int, Any] = {}
-    document = read_json(path)
+    document = read_document(path)
     with release.reporting(str(path)):
         for name in mapping(document, "document"):
             matched = _DEFAULT.fullmatch(name)
@@ -62,7 +62,7 @@ def _indices(
     """Every index, sorted, with its split; what the splits leave out is read only where no split is asked for."""
     indices: dict[int, str | None] = {}
     if path.is_file():
-        document: Any = read_json(path)
+        document: Any = read_document(path)
         with release.reporting(str(path)):
             for name in mapping(document, "document"):
                 split = split_of_name(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lavis_sam.datasets.formats.fields import RecordError, identity, items, mapping, number, text
 from lavis_sam.datasets.formats.release import SPLITS, Entry, Release, story_context
-from lavis_sam.datasets.records import read_json
+from lavis_sam.datasets.records import read_document
 
 _LENGTH = 5
 _ORDER_IN_SEQUENCE, _ORDER_IN_ISOLATION = "worker_arranged_photo_order", "photo_order_in_story"
@@ -40,7 +40,7 @@ def entries(release: Release) -> Iterator[Entry]:
 
 
 def _photographs(release: Release, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    document = read_json(path)
+    document = read_document(path)
     with release.reporting(str(path)):
         for index, annotation in enumerate(items(mapping(document, "document"), "annotations")):
             place = f"{path} annotations[{index}]"

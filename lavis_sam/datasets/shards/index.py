@@ -4,7 +4,6 @@ Shards are looked through once, when they are opened; from then on every sample 
 samples is a matter for the sampler alone, whatever the number of processes and workers.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from lavis_sam.datasets.shards.archive import read_members
 from lavis_sam.datasets.shards.layout import ShardFile, shard_files
 from lavis_sam.datasets.shards.samples import MAX_RECORD_BYTES, StoredImage, StoredSample, is_record, stored_samples
 from lavis_sam.errors import SamDataError
+from lavis_sam.files import sha256_of
 
 DAMAGED_SHARD = "damaged shard"
 
@@ -100,12 +100,6 @@ def _shard_problems(file: ShardFile, found: int, *, full: bool) -> Iterator[Anno
     if file.samples is not None and found < file.samples:
         message = f"found {found} of {file.samples} samples"
         yield AnnotationProblem(DAMAGED_SHARD, str(file.path), message)
-    if full and file.sha256 is not None and sha256(file.path) != file.sha256:
+    if full and file.sha256 is not None and sha256_of(file.path) != file.sha256:
         message = "its SHA-256 is not the manifest's"
         yield AnnotationProblem(DAMAGED_SHARD, str(file.path), message, drops=False)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

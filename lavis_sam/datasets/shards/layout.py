@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.datasets.problems import shown
-from lavis_sam.datasets.records import read_json
+from lavis_sam.datasets.records import read_document
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import leaves_root, to_json
 
@@ -68,7 +68,7 @@ def shard_files(path: Path) -> list[ShardFile]:
 
 
 def _listed(manifest: Path) -> list[ShardFile]:
-    content = read_json(manifest)
+    content = read_document(manifest)
     entries = content.get("shards") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise SamDataError(f"{manifest}: shards: found {shown(entries)}, wanted a list of at least one shard.")

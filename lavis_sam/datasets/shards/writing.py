@@ -12,10 +12,9 @@ from typing import Any
 
 from lavis_sam.datasets.sample import MultiImageSample, to_record
 from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES
-from lavis_sam.datasets.shards.index import sha256
 from lavis_sam.datasets.shards.layout import ANNOTATION, CHECKSUMS, MANIFEST, image_name, record_checksum
 from lavis_sam.errors import SamDataError
-from lavis_sam.files import atomic_path, to_json, write_json, write_shard
+from lavis_sam.files import atomic_path, sha256_of, to_json, write_json, write_shard
 
 DEFAULT_SHARD_BYTES = 256 * 1024**2
 # What is done so far, while it is not all done: the plan's digest, then one line a finished shard.
@@ -160,7 +159,7 @@ def _finished(folder: Path, plan: _Plan) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for number, entry in enumerate(lines[1:]):
         path = folder / f"{number:06d}.tar"
-        if entry.get("file") != path.name or not path.is_file() or sha256(path) != entry.get("sha256"):
+        if entry.get("file") != path.name or not path.is_file() or sha256_of(path) != entry.get("sha256"):
             break
         entries.append(entry)
     with atomic_path(folder / PROGRESS) as temporary:

@@ -13,7 +13,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.protocols import LeftOut
 from lavis_sam.synthesis.records import Alpha
-from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of, read_json, read_mask
+from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of, read_mask, read_table
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile
 
 LICENCE = "DeepFashion: non-commercial research only"
@@ -106,7 +106,7 @@ def multimodal(
     """
     folder = existing_folder(root, "sources.characters.root")
     existing_folder(folder / images, "sources.characters.images")
-    texts = read_json(existing_file(folder / captions, "MultiModal's captions")) if captions else {}
+    texts = read_table(existing_file(folder / captions, "MultiModal's captions")) if captions else {}
     if not isinstance(texts, dict):
         raise SamConfigurationError(f"{folder / captions}: found a {type(texts).__name__}, wanted name -> text.")
     views: dict[str, list[ViewFile]] = defaultdict(list)

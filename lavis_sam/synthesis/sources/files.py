@@ -1,7 +1,6 @@
 """Reading what strangers made: images, masks and tables of a source, all under its root."""
 
 import gzip
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 
 from lavis_sam.datasets.images import open_image, to_rgb, to_rgba, upright, whole_images_only
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.files import read_json
 from lavis_sam.synthesis.records import Alpha, Rgb
 
 # Below this an object has no details.
@@ -99,16 +99,13 @@ def read_mask(root: Path, relative: str, shape: tuple[int, ...], background: tup
     return (~np.isin(labels, background)).astype(np.float32)
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file.
+def read_table(path: Path) -> Any:
+    """Read a source's JSON table.
 
     Raises:
         SamConfigurationError: It cannot be read; a source is useless without its table.
     """
-    try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SamConfigurationError(f"{path}: cannot be read as JSON ({error}).") from error
+    return read_json(path, remedy="The source needs its table.", error=SamConfigurationError)
 
 
 def lines_of(path: Path) -> Iterator[str]:

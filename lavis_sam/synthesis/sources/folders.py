@@ -17,8 +17,8 @@ from lavis_sam.synthesis.sources.files import (
     existing_folder,
     lines_of,
     read_cutout,
-    read_json,
     read_mask,
+    read_table,
 )
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile, is_held_out
 
@@ -85,7 +85,7 @@ class IconFolder:
         """
         self._root = existing_folder(root, "sources.icons.root")
         self.name, self.licence = f"icons {self._root.name}", licence
-        table = read_json(self._root / names) if (self._root / names).is_file() else {}
+        table = read_table(self._root / names) if (self._root / names).is_file() else {}
         named: dict[str, str] = {}
         self._left_out: list[LeftOut] = []
         for path in sorted(self._root.iterdir()):
@@ -156,7 +156,7 @@ def _manifest_groups(path: Path) -> Iterator[Group]:
                 except (ValueError, RecursionError) as error:
                     raise SamConfigurationError(f"{path}:{number}: no JSON ({error}).") from error
     else:
-        found = read_json(path)
+        found = read_table(path)
         records = found if isinstance(found, list) else [found]
     seen: set[str] = set()
     for index, record in enumerate(records):

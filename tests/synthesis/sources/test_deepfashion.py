@@ -143,7 +143,7 @@ def test_multimodal_masks_of_another_size_are_refused(modal):
     ("change", "message"),
     [
         (lambda root: (root / "captions.json").unlink(), "captions.json: missing"),
-        (lambda root: (root / "captions.json").write_text("{"), "cannot be read as JSON"),
+        (lambda root: (root / "captions.json").write_text("{"), "not JSON"),
         (lambda root: (root / "captions.json").write_text("[]"), "found a list"),
         (lambda root: (root / "images").rename(root / "pictures"), "wanted an existing folder"),
     ],

@@ -1,0 +1,54 @@
+"""Progress is a live line on a terminal, plain lines elsewhere, and nothing on other ranks."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from lavis_sam.progress import ProgressDisplay, clock, tracked
+
+
+def test_on_a_terminal_there_is_one_live_line():
+    screen, lines = io.StringIO(), []
+    console = Console(file=screen, force_terminal=True, width=200)
+    with ProgressDisplay("data", 4, write=lines.append, console=console) as display:
+        display.show(3, "3 of 4 [samples]")
+        display.say("writing [files]")
+    assert "data" in screen.getvalue()
+    assert "3 of 4 [samples]" in screen.getvalue()
+    assert "writing [files]" in screen.getvalue()
+    assert not lines
+
+
+def test_without_a_terminal_lines_come_when_they_are_due(monkeypatch):
+    lines, now = [], [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with ProgressDisplay("data", 9, write=lines.append, console=Console(file=io.StringIO()), seconds=10) as display:
+        for second in (1.0, 9.0, 11.0, 12.0):
+            now[0] = second
+            display.show(int(second), f"{second:.0f} s")
+        display.show(9, "due", is_due=True)
+        display.show(9, "not due", is_due=False)
+        display.say("done")
+    assert lines == ["11 s", "due", "done"]
+
+
+def test_another_rank_shows_nothing():
+    screen, lines = io.StringIO(), []
+    console = Console(file=screen, force_terminal=True)
+    with ProgressDisplay("data", 4, active=False, write=lines.append, console=console) as display:
+        display.show(1, "text", is_due=True)
+        display.say("text")
+    assert not screen.getvalue()
+    assert not lines
+
+
+def test_tracked_items_come_as_they_are(capsys):
+    assert list(tracked("abc", "letters", 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "00:05"), (310.9, "05:10"), (3910, "1:05:10")])
+def test_clock(seconds, text):
+    assert clock(seconds) == text
