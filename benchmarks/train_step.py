@@ -33,13 +33,13 @@ from visual_path import peak_megabytes, seconds
 
 from lavis_sam.files import write_json
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.sequence import enable_gradient_checkpointing, training_inputs
+from lavis_sam.models.language.language_model import build_language_model, enable_gradient_checkpointing
+from lavis_sam.models.language.sequence import training_inputs
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.planning.forecast import Load, make_plan
 from lavis_sam.weights.build_model import (
     PRECISIONS,
-    build_llama,
     build_visual_modules,
     initialise_vision,
     set_vision_precision,
@@ -73,7 +73,7 @@ def build(args: argparse.Namespace, cfg: dict[str, Any]) -> SemanticAlignment:
         modules = build_visual_modules(sizes, gradient_checkpointing=args.gradient_checkpointing)
         initialise_vision(modules["visual_encoder"])
         torch.set_default_dtype(PRECISIONS[args.precision])  # 7 billion float32 numbers would not fit first
-        llm_model = build_llama(sizes.language)
+        llm_model = build_language_model(sizes.language)
         torch.set_default_dtype(torch.float32)
         set_vision_precision(modules["visual_encoder"], PRECISIONS[args.precision])
         if args.gradient_checkpointing:

@@ -29,11 +29,11 @@ from torch.utils._pytree import tree_leaves
 
 from lavis_sam.files import write_json
 from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.language_model import build_language_model
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.weights.build_model import (
     PRECISIONS,
-    build_llama,
     build_visual_modules,
     initialise_vision,
     set_vision_precision,
@@ -72,7 +72,7 @@ def build(name: str, device: str, precision: str, **guidance: Any) -> SemanticAl
     with torch.device(device):
         modules = build_visual_modules(sizes)
         initialise_vision(modules["visual_encoder"])
-        llm_model = build_llama(sizes.language)
+        llm_model = build_language_model(sizes.language)
         set_vision_precision(modules["visual_encoder"], PRECISIONS[precision])
         model = SemanticAlignment(
             **modules,

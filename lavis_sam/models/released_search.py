@@ -3,20 +3,23 @@
 The released code calls the search of transformers 4.33. Today's versions search otherwise: they keep no start token in
 length and repetition history, divide beam scores by other lengths, and end a beam search earlier. Settings can mend all
 but the last, which changed the texts of 12 of 253 random batches. The searches are therefore written here, step by step
-as 4.33 took them; transformers gives the LLM and its cache. A prompt is read once per sample, not once per beam.
+as 4.33 took them; a `LanguageModel` gives logits and a cache. A prompt is read once per sample, not once per beam.
+
+4.33 put a start token before the written ones, which counts in the length and whose repetition is penalised. Tokenizers
+without such a token (`sequence_start_id` None) have a placeholder in its place, which counts alike and has no penalty.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.language.language_model import LanguageModel, as_language_model
 from lavis_sam.models.language.sequence import check_batch, count_positions, join
 from lavis_sam.models.language.tokenizers import TextTokenizer
 
@@ -34,7 +37,8 @@ class Generation:
 
     Attributes:
         texts: the texts, stripped.
-        sequences: int64 [B * num_captions, T], each a start token 1, its tokens and the end token 2, then 2 as padding.
+        sequences: int64 [B * num_captions, T], each a start token (or the placeholder, an end token), its tokens and
+            the end token, then end tokens as padding.
         scores: float32 [B * num_captions], when asked for: the sum of a sequence's log-probabilities divided by its
             length (start token included, end token not) to the power of the length penalty. With beams these are
             the scores that rank them, log-probabilities after the repetition penalty; without beams the
@@ -55,7 +59,7 @@ class _Text(NamedTuple):
 
 @torch.no_grad()
 def generate(
-    llm_model: LlamaForCausalLM,
+    llm_model: Any,
     tokenizer: TextTokenizer,
     visual_tokens: Tensor,
     visual_mask: Tensor,
@@ -63,12 +67,12 @@ def generate(
     decoding: Decoding,
     output_scores: bool = False,
 ) -> Generation:
-    """Generates text from visual tokens and prompts.
+    """Generate text from visual tokens and prompts.
 
     Without sampling, a sample's text does not depend on the other samples of the batch.
 
     Args:
-        llm_model: the LLM.
+        llm_model: the LLM, a `LanguageModel` or a module of transformers'.
         tokenizer: its tokenizer.
         visual_tokens: [B, V, D_llm].
         visual_mask: bool [B, V], False at padded images.
@@ -83,14 +87,13 @@ def generate(
     # Padded on the left, so that the last column is everyone's last token; pads lie between visual tokens and prompt.
     text = tokenizer(prompts, padding_side="left")
     inputs_embeds, attention_mask = join(llm_model, visual_tokens, visual_mask, text.input_ids, text.attention_mask)
-    continuation = _Continuation(llm_model, inputs_embeds, attention_mask, tokenizer.sequence_start_id)
+    continuation = _Continuation(as_language_model(llm_model), inputs_embeds, attention_mask, tokenizer)
     search = _search_beams if decoding.num_beams > 1 else _search_one_by_one
     found = search(continuation, decoding, tokenizer.eos_token_id)
 
     width = max(len(text.ids) for text in found)
     sequences = torch.tensor([text.ids + [tokenizer.eos_token_id] * (width - len(text.ids)) for text in found])
-    # The released code turns unknown pieces into the end token, so that both read as nothing.
-    sequences = sequences.masked_fill(sequences == tokenizer.unk_token_id, tokenizer.eos_token_id)
+    sequences = _without_unknown(sequences, tokenizer)
     texts = [text.strip() for text in tokenizer.batch_decode(sequences[:, 1:])]
     scores = torch.tensor([text.score for text in found]).to(inputs_embeds.device) if output_scores else None
     return Generation(texts, sequences.to(inputs_embeds.device), scores)
@@ -98,17 +101,17 @@ def generate(
 
 @torch.no_grad()
 def stream(
-    llm_model: LlamaForCausalLM,
+    llm_model: Any,
     tokenizer: TextTokenizer,
     visual_tokens: Tensor,
     visual_mask: Tensor,
     prompt: str,
     decoding: Decoding,
 ) -> Iterator[str]:
-    """Generates one text and gives it piece by piece, as it is written; the pieces join to what `generate` gives.
+    """Generate one text and give it piece by piece, as it is written; the pieces join to what `generate` gives.
 
     Args:
-        llm_model: the LLM.
+        llm_model: the LLM, a `LanguageModel` or a module of transformers'.
         tokenizer: its tokenizer.
         visual_tokens: [1, V, D_llm].
         visual_mask: bool [1, V], False at padded images.
@@ -126,7 +129,7 @@ def stream(
     check_batch(visual_tokens, visual_mask, prompts=1)
     text = tokenizer([prompt])
     inputs = join(llm_model, visual_tokens, visual_mask, text.input_ids, text.attention_mask)
-    continuation = _Continuation(llm_model, *inputs, tokenizer.sequence_start_id)
+    continuation = _Continuation(as_language_model(llm_model), *inputs, tokenizer)
     given = ""
     for _ in _write_one_by_one(continuation, decoding, tokenizer.eos_token_id):
         # A character may take several tokens, and what looks like the final blank may be followed by a word.
@@ -140,10 +143,13 @@ def stream(
 
 def _readable(tokenizer: TextTokenizer, ids: Tensor) -> str:
     """The text of ids [1, length], which begin with the start token; only its end is not stripped yet."""
-    # The released code turns unknown pieces into the end token, so that both read as nothing.
-    return tokenizer.decode(
-        ids[0, 1:].masked_fill(ids[0, 1:] == tokenizer.unk_token_id, tokenizer.eos_token_id)
-    ).lstrip()
+    return tokenizer.decode(_without_unknown(ids[0, 1:], tokenizer)).lstrip()
+
+
+def _without_unknown(ids: Tensor, tokenizer: TextTokenizer) -> Tensor:
+    """The released code turns unknown pieces into the end token, so that both read as nothing."""
+    unknown = tokenizer.unk_token_id
+    return ids if unknown is None else ids.masked_fill(ids == unknown, tokenizer.eos_token_id)
 
 
 class _Continuation:
@@ -155,45 +161,46 @@ class _Continuation:
     """
 
     def __init__(
-        self, llm_model: LlamaForCausalLM, inputs_embeds: Tensor, attention_mask: Tensor, sequence_start_id: int
+        self, language: LanguageModel, inputs_embeds: Tensor, attention_mask: Tensor, tokenizer: TextTokenizer
     ) -> None:
-        self._llm_model = llm_model
+        self._language = language
         self._mask = attention_mask
-        self.ids = torch.full((len(attention_mask), 1), sequence_start_id, device=attention_mask.device)
-        output = llm_model.model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=count_positions(attention_mask),
-            use_cache=True,
-        )
-        self._cache = output.past_key_values
-        self.logits = self._next_logits(output.last_hidden_state)
-
-    def _next_logits(self, hidden: Tensor) -> Tensor:
-        return self._llm_model.lm_head(hidden[:, -1]).float()
+        start = tokenizer.sequence_start_id
+        self._first = 0 if start is not None else 1  # the first column of `ids` with a token whose repetition counts
+        start = tokenizer.eos_token_id if start is None else start
+        self.ids = torch.full((len(attention_mask), 1), start, device=attention_mask.device)
+        output = language.hidden(inputs_embeds, attention_mask, count_positions(attention_mask), use_cache=True)
+        self._cache = output.cache
+        self.logits = language.logits(output.states[:, -1])
 
     def select(self, rows: Tensor) -> None:
-        """Goes on with these rows [R'], in this order; a row may come several times."""
+        """Go on with these rows [R'], in this order; a row may come several times."""
         self._cache.reorder_cache(rows)
         self._mask, self.ids, self.logits = self._mask[rows], self.ids[rows], self.logits[rows]
 
     def append(self, tokens: Tensor) -> None:
-        """Writes one token [R] to each row without asking for the next ones."""
+        """Write one token [R] to each row without asking for the next ones."""
         self.ids = torch.cat((self.ids, tokens.unsqueeze(1)), dim=1)
 
     def read(self) -> None:
-        """Lets the LLM read the token written last."""
+        """Let the LLM read the token written last."""
         position_ids = self._mask.sum(dim=1, keepdim=True)
         self._mask = torch.cat((self._mask, torch.ones_like(position_ids)), dim=1)
-        output = self._llm_model.model(
-            input_ids=self.ids[:, -1:],
-            attention_mask=self._mask,
-            position_ids=position_ids,
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        self._cache = output.past_key_values
-        self.logits = self._next_logits(output.last_hidden_state)
+        embedded = self._language.embed(self.ids[:, -1:])
+        output = self._language.hidden(embedded, self._mask, position_ids, cache=self._cache, use_cache=True)
+        self._cache = output.cache
+        self.logits = self._language.logits(output.states[:, -1])
+
+    def penalise(self, scores: Tensor, decoding: Decoding, eos_token_id: int) -> Tensor:
+        """Apply the repetition penalty and the minimum length to scores [R, vocabulary] of the next token."""
+        if decoding.repetition_penalty != 1:
+            written = self.ids[:, self._first :]
+            repeated = scores.gather(1, written)
+            factor = torch.where(repeated < 0, decoding.repetition_penalty, 1 / decoding.repetition_penalty)
+            scores = scores.scatter(1, written, repeated * factor)
+        if self.ids.shape[1] < decoding.min_length:
+            scores = scores.index_fill(1, torch.tensor([eos_token_id], device=scores.device), -math.inf)
+        return scores
 
 
 def _search_one_by_one(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> list[_Text]:
@@ -206,16 +213,16 @@ def _search_one_by_one(continuation: _Continuation, decoding: Decoding, eos_toke
 
     texts = []
     for score, ids in zip(total.tolist(), continuation.ids.tolist(), strict=True):
-        length = ids.index(eos_token_id) if eos_token_id in ids else len(ids)
+        length = ids.index(eos_token_id, 1) if eos_token_id in ids[1:] else len(ids)
         texts.append(_Text(score / length**decoding.length_penalty, ids[: length + 1]))
     return texts
 
 
 def _write_one_by_one(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> Iterator[Tensor]:
-    """Writes a token to every row until all have ended; gives each step's log-probabilities [R], 0 after the end."""
+    """Write a token to every row until all have ended; give each step's log-probabilities [R], 0 after the end."""
     has_ended = torch.zeros(len(continuation.ids), dtype=torch.bool, device=continuation.ids.device)
     while True:
-        scores = _penalise(continuation.logits, continuation.ids, decoding, eos_token_id)
+        scores = continuation.penalise(continuation.logits, decoding, eos_token_id)
         if decoding.use_nucleus_sampling:
             scores = _cut_to_nucleus(scores, decoding)
             tokens = torch.multinomial(scores.softmax(dim=1), num_samples=1).squeeze(1)
@@ -239,7 +246,7 @@ class _FinishedTexts:
     texts: list[_Text] = field(default_factory=list)
 
     def add(self, total: float, ids: list[int], ending: list[int]) -> None:
-        """Enters a text whose log-probabilities sum to `total`; drops the worst one when there are too many."""
+        """Enter a text whose log-probabilities sum to `total`; drop the worst one when there are too many."""
         self.texts.append(_Text(total / len(ids) ** self.length_penalty, ids + ending))
         self.texts.sort(key=lambda text: text.score, reverse=True)
         del self.texts[self.size :]
@@ -309,7 +316,7 @@ def _candidates(
     Returns:
         For each sample, (summed log-probability, beam, token) triples.
     """
-    scores = _penalise(continuation.logits.log_softmax(dim=1), continuation.ids, decoding, eos_token_id)
+    scores = continuation.penalise(continuation.logits.log_softmax(dim=1), decoding, eos_token_id)
     if decoding.use_nucleus_sampling:
         scores = _cut_to_nucleus(scores, decoding)
     count, vocabulary = 2 * decoding.num_beams, scores.shape[1]
@@ -324,19 +331,8 @@ def _candidates(
     return [list(zip(*sample, strict=True)) for sample in zip(*columns, strict=True)]
 
 
-def _penalise(scores: Tensor, ids: Tensor, decoding: Decoding, eos_token_id: int) -> Tensor:
-    """Applies the repetition penalty and the minimum length to scores [R, vocabulary] after ids [R, length]."""
-    if decoding.repetition_penalty != 1:
-        repeated = scores.gather(1, ids)
-        factor = torch.where(repeated < 0, decoding.repetition_penalty, 1 / decoding.repetition_penalty)
-        scores = scores.scatter(1, ids, repeated * factor)
-    if ids.shape[1] < decoding.min_length:
-        scores = scores.index_fill(1, torch.tensor([eos_token_id], device=scores.device), -math.inf)
-    return scores
-
-
 def _cut_to_nucleus(scores: Tensor, decoding: Decoding) -> Tensor:
-    """Leaves the likeliest tokens of scores [R, vocabulary] that hold `top_p` of the probability; the rest get -inf."""
+    """Leave the likeliest tokens of scores [R, vocabulary] that hold `top_p` of the probability; the rest get -inf."""
     scores = scores / decoding.temperature
     smallest_of_top = scores.topk(min(NUCLEUS_TOP_K, scores.shape[1]), dim=1).values[:, -1:]
     scores = scores.masked_fill(scores < smallest_of_top, -math.inf)

@@ -38,7 +38,10 @@ class QFormerSizes:
 
 @dataclass(frozen=True)
 class LanguageSizes:
-    """Sizes of the Llama; `width` is D_llm, `vocabulary` counts [PAD]."""
+    """Sizes of the language model; `width` is D_llm, `vocabulary` the rows of its embedding ([PAD] included).
+
+    `kv_heads` are the key-value heads that groups of heads share; None is one for each head.
+    """
 
     width: int = 4096
     layers: int = 32
@@ -46,6 +49,7 @@ class LanguageSizes:
     intermediate: int = 11008
     vocabulary: int = 32001
     max_positions: int = 2048
+    kv_heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def _read_section(name: str, section: type[Section], values: Mapping[str, Any]) 
     for key, value in given.items():
         if key not in known:
             raise unknown_key(f"model.sizes.{name}", key, known)
+        if value is None and key == "kv_heads":
+            continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
             raise SamConfigurationError(f"model.sizes.{name}.{key} is {value!r}; it must be a positive number")
     return section(**given)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.language.sequence import check_length, target_loss, training_inputs
+from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.visual_path import VisualPath
 
 MAX_OCR_TOKENS = 30
@@ -24,7 +25,7 @@ class AnswersQuestions:
     """A model's two methods for LAVIS's question-answering tasks; `SemanticAlignment` has them from here."""
 
     llm_model: Any
-    llm_tokenizer: Any
+    llm_tokenizer: TextTokenizer
     generate: Callable[..., Any]
     encode: Callable[..., VisualPath]
 
@@ -103,9 +104,9 @@ class AnswersQuestions:
         if not 1 <= n_segments <= fewest:
             raise SamConfigurationError(f"n_segments is {n_segments}; wanted 1 to the number of candidates, {fewest}.")
         visual = self.encode(samples, prompts)
-        tokenize = self.llm_tokenizer.encode
-        longest = [max(len(tokenize(text)) - 1 for text in texts) for texts in per_sample]
-        texts_read = [len(tokenize(prompt)) + most for prompt, most in zip(prompts, longest, strict=True)]
+        tokenizer = self.llm_tokenizer
+        longest = [max(len(tokenizer.encode_target(text, append_eos=False)) for text in texts) for texts in per_sample]
+        texts_read = [len(tokenizer.encode(prompt)) + most for prompt, most in zip(prompts, longest, strict=True)]
         check_length(self.llm_model, visual.token_mask.sum(dim=1).tolist(), texts_read)
         if isinstance(candidates[0], str):
             losses = candidate_losses(self, visual, prompts, candidates, n_segments)

@@ -10,11 +10,11 @@ from typing import Any, TypeVar, overload
 
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.sequence import enable_gradient_checkpointing
+from lavis_sam.models.language.language_model import build_language_model, enable_gradient_checkpointing
 from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.objectives import read_objectives
@@ -78,25 +78,6 @@ def build_q_former(sizes: QFormerSizes, *, vision_width: int) -> QFormer:
             num_queries=sizes.queries,
         )
     )
-
-
-def build_llama(sizes: LanguageSizes, *, initial_std: float = INITIAL_STD) -> LlamaForCausalLM:
-    """A Llama of these sizes with transformers' random initialisation; ids are Llama's own (bos 1, eos 2, pad 0)."""
-    config = LlamaConfig(
-        vocab_size=sizes.vocabulary,
-        hidden_size=sizes.width,
-        intermediate_size=sizes.intermediate,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        num_key_value_heads=sizes.heads,
-        max_position_embeddings=sizes.max_positions,
-        rms_norm_eps=1e-6,
-        initializer_range=initial_std,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-    )
-    return LlamaForCausalLM(config)
 
 
 def build_visual_modules(sizes: ModelSizes, *, gradient_checkpointing: bool = False) -> dict[str, Any]:
@@ -186,7 +167,7 @@ def _parts(
             torch.manual_seed(int(cfg.get("base_seed", 0)))
             visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
             initialise_vision(visual["visual_encoder"])
-            llm_model = build_llama(sizes.language, initial_std=RANDOM_LLM_STD).to(precision)
+            llm_model = build_language_model(sizes.language, initial_std=RANDOM_LLM_STD).to(precision)
     check_language(llm_model, llm_tokenizer, sizes.language)
     return {**visual, "llm_model": llm_model, "tokenizer": tokenizer, "llm_tokenizer": llm_tokenizer}
 
@@ -201,7 +182,7 @@ def _meta_parts(
             folder.check_sizes(sizes)
             llm_model = folder.build_language(sizes.language.vocabulary, precision)
         else:
-            llm_model = build_llama(sizes.language).to(precision)
+            llm_model = build_language_model(sizes.language).to(precision)
     return {
         **visual,
         "llm_model": llm_model,

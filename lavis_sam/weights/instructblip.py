@@ -20,7 +20,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.models.language.sequence import draw_pad_rows, empty_llm
+from lavis_sam.models.language.language_model import draw_pad_rows, empty_language_model
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.weights.checkpoint_files import read_config
 from lavis_sam.weights.checkpoints import PAD_TABLES, LoadReport, load_checked
@@ -200,7 +200,8 @@ class InstructBlipFolder:
             vocabulary: Rows of its embedding and head.
             dtype: The type that its weights will have.
         """
-        return empty_llm(LlamaConfig.from_dict(self.llm_config.to_dict() | {"vocab_size": vocabulary}), dtype)
+        config = LlamaConfig.from_dict(self.llm_config.to_dict() | {"vocab_size": vocabulary})
+        return empty_language_model(config, dtype)
 
 
 def load_base(model: nn.Module, folder: InstructBlipFolder, *, check_only: bool = False) -> LoadReport:

@@ -13,7 +13,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.models.language.sequence import add_pad_row, empty_llm
+from lavis_sam.models.language.language_model import add_pad_row, empty_language_model
 from lavis_sam.models.language.tokenizers import LLM_REMEDY
 from lavis_sam.weights.checkpoint_files import read_checkpoint, read_config
 from lavis_sam.weights.checkpoints import LoadReport, load_checked, require_complete
@@ -91,7 +91,7 @@ def load_llm(folder: str | Path, dtype: torch.dtype, *, vocabulary: int) -> Llam
     path = Path(folder).expanduser()
     if not (path / "config.json").is_file():
         raise SamCheckpointError(f"The LLM is missing: no file {path / 'config.json'}. {LLM_REMEDY}.")
-    llm_model = empty_llm(_read_llama(path), dtype)
+    llm_model = empty_language_model(_read_llama(path), dtype)
     require_complete(llm_model, _load_parts(llm_model, path))
     add_pad_row(llm_model, vocabulary)
     return llm_model.requires_grad_(False).eval()

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 
 from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.language_model import build_language_model
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
-from lavis_sam.weights.build_model import build_llama, build_visual_modules
+from lavis_sam.weights.build_model import build_visual_modules
 from lavis_sam.weights.packaged import TINY_TOKENIZERS
 from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 
@@ -39,7 +40,7 @@ def small_model(*, sizes: ModelSizes = SIZES, seed: int = 0, zero: bool = False,
         torch.manual_seed(seed)
         model = SemanticAlignment(
             **build_visual_modules(sizes),
-            llm_model=build_llama(sizes.language),
+            llm_model=build_language_model(sizes.language),
             tokenizer=tokenizer,
             llm_tokenizer=llm_tokenizer,
             guidance=Guidance(**guidance),

@@ -4,9 +4,10 @@ import torch
 
 from helpers.models import small_model
 from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.language.language_model import build_language_model
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
-from lavis_sam.weights.build_model import build_llama, build_visual_modules
+from lavis_sam.weights.build_model import build_visual_modules
 
 
 def real_model(**guidance):
@@ -14,7 +15,7 @@ def real_model(**guidance):
     with torch.device("meta"):
         return SemanticAlignment(
             **build_visual_modules(sizes),
-            llm_model=build_llama(sizes.language),
+            llm_model=build_language_model(sizes.language),
             tokenizer=donor.tokenizer,
             llm_tokenizer=donor.llm_tokenizer,
             guidance=Guidance(**guidance),

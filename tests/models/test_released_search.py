@@ -11,6 +11,7 @@ from helpers.language import padded_alike, released_case, released_tokenizer
 from helpers.toy_llm import toy_llm, toy_visual_tokens
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models import released_search as generation
+from lavis_sam.models.language.language_model import as_language_model
 from lavis_sam.models.language.sequence import join
 from lavis_sam.models.released_search import Decoding, generate
 
@@ -65,10 +66,10 @@ class TestReleasedCode:
         assert torch.equal(mask, case.arrays["out.gen_attention_mask"])
         real = mask.bool()
         assert torch.equal(embeds[real], case.arrays["out.gen_inputs_embeds"][real])
-        running = generation._Continuation(case.llm_model, embeds, mask, tokenizer.sequence_start_id)
+        running = generation._Continuation(as_language_model(case.llm_model), embeds, mask, tokenizer)
         for step, wanted in enumerate(case.arrays["out.gen_greedy_step_scores"].unbind(dim=1)[:12]):
             if step == 0:
-                scores = generation._penalise(running.logits.log_softmax(dim=1), running.ids, Decoding(), 2)
+                scores = running.penalise(running.logits.log_softmax(dim=1), Decoding(), 2)
                 first = case.arrays["out.gen_beam5_first_step_scores"].unflatten(0, (-1, 5))[:, 0]
                 assert (scores - first).abs().max() <= 5e-5
             assert (running.logits - wanted).abs().max() <= 5e-5

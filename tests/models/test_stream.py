@@ -6,6 +6,7 @@ import torch
 from helpers.instructblip import TOKENIZERS
 from helpers.toy_llm import toy_llm, toy_visual_tokens
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.models.language.language_model import TransformersLanguageModel
 from lavis_sam.models.language.sequence import check_length
 from lavis_sam.models.released_search import Decoding, generate, stream
 from lavis_sam.weights.tokenizers import load_tokenizer
@@ -39,15 +40,15 @@ def test_the_pieces_join_to_the_whole(tokenizer, seed, decoding):
     assert all(pieces)
 
 
-class Writer:
+class Writer(TransformersLanguageModel):
     """A language model that writes given tokens, whatever it reads."""
 
     def __init__(self, tokens, llm):
-        self.tokens, self.llm, self.written = [*tokens, 2], llm, 0
-        self.config, self.model, self.get_input_embeddings = llm.config, llm.model, llm.get_input_embeddings
+        super().__init__(llm)
+        self.tokens, self.written = [*tokens, 2], 0
 
-    def lm_head(self, hidden):
-        logits = torch.full((len(hidden), self.llm.config.vocab_size), -10.0)
+    def logits(self, states):
+        logits = torch.full((len(states), self.model.config.vocab_size), -10.0)
         logits[:, self.tokens[self.written]] = 10.0
         self.written += 1
         return logits

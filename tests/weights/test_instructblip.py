@@ -13,7 +13,8 @@ from helpers.instructblip import TOKENIZERS, folder_config, transformers_inputs,
 from helpers.models import ANSWERS, SIZES, TEXTS, random_batch
 from helpers.weights import config_for, write_release
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
-from lavis_sam.models.language.sequence import draw_pad_rows, target_loss, training_inputs
+from lavis_sam.models.language.language_model import draw_pad_rows
+from lavis_sam.models.language.sequence import target_loss, training_inputs
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.instructblip import InstructBlipFolder, from_transformers, to_transformers
 

@@ -4,20 +4,19 @@ A sample's sequence is [all visual tokens][instruction][target][padding]; the LL
 token. Padding may stand anywhere, as padded images lie among the visual tokens: masks and positions skip it.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
-from lavis_sam.models.language.tokenizers import LLM_REMEDY, TextTokenizer
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.models.language.language_model import as_language_model
+from lavis_sam.models.language.tokenizers import TextTokenizer
 
 IGNORED = -100
-PAD_ROW_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class LanguageLoss:
 
 
 def training_inputs(
-    llm_model: LlamaForCausalLM,
+    llm_model: Any,
     tokenizer: TextTokenizer,
     visual_tokens: Tensor,
     visual_mask: Tensor,
@@ -73,10 +72,10 @@ def training_inputs(
     max_output_txt_len: int,
     append_eos: bool = True,
 ) -> LanguageInputs:
-    """Lays out visual tokens, instructions and targets for teacher forcing.
+    """Lay out visual tokens, instructions and targets for teacher forcing.
 
     Args:
-        llm_model: the LLM; only its embedding is used.
+        llm_model: the LLM, a `LanguageModel` or a module of transformers'; only its embedding is used.
         tokenizer: the LLM's tokenizer.
         visual_tokens: [B, V, D_llm].
         visual_mask: bool [B, V], False at padded images.
@@ -109,23 +108,18 @@ def training_inputs(
     )
 
 
-def target_loss(llm_model: LlamaForCausalLM, inputs: LanguageInputs) -> LanguageLoss:
-    """Runs the LLM and scores the target tokens; the head is applied at those positions alone.
+def target_loss(llm_model: Any, inputs: LanguageInputs) -> LanguageLoss:
+    """Run the LLM and score the target tokens; the head is applied at those positions alone.
 
     Args:
         llm_model: the frozen LLM, in any floating dtype; logits and loss are float32.
         inputs: what `training_inputs` made.
     """
-    with checkpointed_layers(llm_model):
-        hidden = llm_model.model(
-            inputs_embeds=inputs.inputs_embeds,
-            attention_mask=inputs.attention_mask,
-            position_ids=inputs.position_ids,
-            use_cache=False,
-        ).last_hidden_state
+    language = as_language_model(llm_model)
+    hidden = language.hidden(inputs.inputs_embeds, inputs.attention_mask, inputs.position_ids).states
     is_target = inputs.labels[:, 1:] != IGNORED  # position t predicts token t+1
     target_ids = inputs.labels[:, 1:][is_target]
-    logits = llm_model.lm_head(hidden[:, :-1][is_target]).float()
+    logits = language.logits(hidden[:, :-1][is_target])
     token_losses = F.cross_entropy(logits, target_ids, reduction="none")
     # Back to [B, ...] by masked_scatter: unlike index_add it sums in the same order on every run on a GPU.
     sample_sums = torch.zeros(is_target.shape, device=logits.device).masked_scatter(is_target, token_losses).sum(dim=1)
@@ -140,9 +134,9 @@ def target_loss(llm_model: LlamaForCausalLM, inputs: LanguageInputs) -> Language
 
 
 def join(
-    llm_model: LlamaForCausalLM, visual_tokens: Tensor, visual_mask: Tensor, text_ids: Tensor, text_mask: Tensor
+    llm_model: Any, visual_tokens: Tensor, visual_mask: Tensor, text_ids: Tensor, text_mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Puts visual tokens before embedded text.
+    """Put visual tokens before embedded text.
 
     Args:
         llm_model: its embedding is used, and its dtype and device taken.
@@ -158,15 +152,14 @@ def join(
         SamDataError: a sample is longer than the LLM can read.
     """
     check_length(llm_model, visual_mask.sum(dim=1).tolist(), text_mask.sum(dim=1).tolist())
-    embedding = llm_model.get_input_embeddings()
-    visual = visual_tokens.to(embedding.weight).masked_fill(~visual_mask.to(embedding.weight.device).unsqueeze(-1), 0)
-    text = embedding(text_ids.to(visual.device))
+    text = as_language_model(llm_model).embed(text_ids)
+    visual = visual_tokens.to(text).masked_fill(~visual_mask.to(text.device).unsqueeze(-1), 0)
     mask = torch.cat((visual_mask.to(text_mask), text_mask), dim=1)
-    return torch.cat((visual, text), dim=1), mask.to(visual.device)
+    return torch.cat((visual, text), dim=1), mask.to(text.device)
 
 
-def check_length(llm_model: LlamaForCausalLM, visual_counts: Sequence[int], text_counts: Sequence[int]) -> None:
-    """Refuses samples that are longer than the LLM's positions, beyond which it writes nonsense.
+def check_length(llm_model: Any, visual_counts: Sequence[int], text_counts: Sequence[int]) -> None:
+    """Refuse samples that are longer than the LLM's positions, beyond which it writes nonsense.
 
     Args:
         llm_model: the LLM.
@@ -176,7 +169,7 @@ def check_length(llm_model: LlamaForCausalLM, visual_counts: Sequence[int], text
     Raises:
         SamDataError: naming the first such sample, and both numbers.
     """
-    limit = llm_model.config.max_position_embeddings
+    limit = as_language_model(llm_model).max_positions
     for sample, (visual, text) in enumerate(zip(visual_counts, text_counts, strict=True)):
         if visual + text > limit:
             raise SamDataError(
@@ -186,12 +179,12 @@ def check_length(llm_model: LlamaForCausalLM, visual_counts: Sequence[int], text
 
 
 def count_positions(attention_mask: Tensor) -> Tensor:
-    """Numbers the real positions of each row [B, T] from 0, as if padding were not there (padding itself gets 1)."""
+    """Number the real positions of each row [B, T] from 0, as if padding were not there (padding itself gets 1)."""
     return (attention_mask.cumsum(dim=1) - 1).masked_fill(attention_mask == 0, 1)
 
 
 def check_batch(visual_tokens: Tensor, visual_mask: Tensor, **counts: int) -> None:
-    """Refuses masks and texts that do not fit the visual tokens [B, V, D_llm].
+    """Refuse masks and texts that do not fit the visual tokens [B, V, D_llm].
 
     Raises:
         SamConfigurationError: naming both numbers.
@@ -206,79 +199,3 @@ def check_batch(visual_tokens: Tensor, visual_mask: Tensor, **counts: int) -> No
             raise SamConfigurationError(
                 f"{name} has {count} texts for a batch of {visual_tokens.shape[0]} samples; give one text per sample."
             )
-
-
-def empty_llm(config: LlamaConfig, dtype: torch.dtype) -> LlamaForCausalLM:
-    """The frozen LLM on the meta device: weights can be loaded into it without ever being initialised.
-
-    Args:
-        config: its sizes.
-        dtype: the type that its weights will have.
-    """
-    with torch.device("meta"):
-        llm_model = LlamaForCausalLM(config).to(dtype)
-    # The rotary frequencies are computed, not loaded, so they must not stay on the meta device.
-    llm_model.model.rotary_emb = type(llm_model.model.rotary_emb)(config=config)
-    return llm_model.requires_grad_(False).eval()
-
-
-def add_pad_row(llm_model: LlamaForCausalLM, vocabulary: int, *, seed: int = PAD_ROW_SEED) -> None:
-    """Adds the row of `[PAD]` to the LLM's embedding and head, the same one in every process.
-
-    The released code leaves this row to the global random state. It is never embedded with attention on it, but its
-    logit takes part in every softmax, so it must be the same in training, evaluation and on all ranks.
-
-    Args:
-        llm_model: changed in place; left alone when it has the row already.
-        vocabulary: rows wanted.
-        seed: seed of the new row.
-
-    Raises:
-        SamCheckpointError: the LLM and its tokenizer differ by more than this row.
-    """
-    table = llm_model.get_input_embeddings().weight
-    if table.shape[0] == vocabulary:
-        return
-    if table.shape[0] != vocabulary - 1:
-        raise SamCheckpointError(
-            f"The LLM's embedding has {table.shape[0]} rows, its tokenizer needs {vocabulary - 1}, or {vocabulary} "
-            f"with [PAD]; they are of different models. {LLM_REMEDY}."
-        )
-    with torch.random.fork_rng(devices=[table.device] if table.device.type == "cuda" else []):
-        llm_model.resize_token_embeddings(vocabulary, mean_resizing=False)
-    rows = draw_pad_rows(table.shape[1], std=llm_model.config.initializer_range, seed=seed)
-    for module, row in zip((llm_model.get_input_embeddings(), llm_model.get_output_embeddings()), rows, strict=True):
-        with torch.no_grad():
-            module.weight[-1] = row.to(module.weight)
-        module.weight.requires_grad_(table.requires_grad)
-
-
-def draw_pad_rows(width: int, *, std: float, seed: int = PAD_ROW_SEED) -> tuple[Tensor, Tensor]:
-    """The rows of `[PAD]` in the LLM's embedding and head, float32 [D_llm] each, the same ones in every process."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(width, generator=generator) * std, torch.randn(width, generator=generator) * std
-
-
-def enable_gradient_checkpointing(llm_model: LlamaForCausalLM) -> None:
-    """Makes `target_loss` recompute decoder layers in the backward pass instead of keeping their activations."""
-    name = "activation_checkpointing_enable"  # transformers 5.23's word; 4.57 has the old one only
-    enable = getattr(llm_model, name, None) or llm_model.gradient_checkpointing_enable
-    enable({"use_reentrant": False})
-
-
-@contextmanager
-def checkpointed_layers(llm_model: LlamaForCausalLM) -> Iterator[None]:
-    """Lets gradient checkpointing, where it was enabled, work in an LLM that stays in eval mode.
-
-    transformers checkpoints a decoder layer only while the layer's own `training` flag is set. The flag is set on the
-    layers alone, not on the modules within, so nothing else changes.
-    """
-    layers = [layer for layer in llm_model.model.layers if getattr(layer, "gradient_checkpointing", False)]
-    flags = [layer.training for layer in layers]
-    try:
-        for layer in layers:
-            layer.training = True
-        yield
-    finally:
-        for layer, flag in zip(layers, flags, strict=True):
-            layer.training = flag

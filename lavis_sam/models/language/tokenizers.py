@@ -44,6 +44,7 @@ class TextTokenizer(ABC):
         eos_token_id: the end token.
         pad_token_id: what pads a batch; masked wherever it stands.
         unk_token_id: the id of what the vocabulary cannot spell; None where it can spell everything.
+        adds_pad_row: whether the padding token is a row that files of the language model lack.
         sequence_start_id: a token that is never embedded, but whose repetition a search penalises; None where there is
             none.
     """
@@ -52,6 +53,7 @@ class TextTokenizer(ABC):
     eos_token_id: int
     pad_token_id: int
     unk_token_id: int | None
+    adds_pad_row: bool
     sequence_start_id: int | None
 
     @abstractmethod
@@ -162,6 +164,7 @@ class LlamaSentencePieceTokenizer(TextTokenizer):
     """
 
     unk_token_id = 0
+    adds_pad_row = True
     sequence_start_id = 1  # `<s>`
 
     def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
@@ -212,6 +215,7 @@ class FastTextTokenizer(TextTokenizer):
     """
 
     unk_token_id = None
+    adds_pad_row = False
     sequence_start_id = None
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -3,13 +3,9 @@ import torch
 
 from helpers.language import released_case, released_tokenizer
 from helpers.toy_llm import toy_llm, toy_visual_tokens
-from lavis_sam.errors import SamCheckpointError, SamConfigurationError
-from lavis_sam.models.language.sequence import (
-    add_pad_row,
-    enable_gradient_checkpointing,
-    target_loss,
-    training_inputs,
-)
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.language.language_model import enable_gradient_checkpointing
+from lavis_sam.models.language.sequence import target_loss, training_inputs
 
 # Measured: 0 and 1.9e-6 for the loss, 8.5e-6 and 4.3e-6 for logits whose largest is 25.
 LOSS_TOLERANCE = 1e-5
@@ -203,44 +199,3 @@ class TestTrainingInputs:
     def test_lengths_must_leave_room(self, tokenizer, ragged, name, value):
         with pytest.raises(SamConfigurationError, match=rf"model\.{name} is {value}; it must be at least {value + 1}"):
             lay_out(toy_llm(), tokenizer, ragged, **{name: value})
-
-
-class TestPadRow:
-    def test_is_the_same_whatever_the_random_state(self):
-        rows = []
-        for seed in (1, 2):
-            llm_model = toy_llm(vocabulary=196)
-            torch.manual_seed(seed)
-            expected = torch.rand(1)
-            torch.manual_seed(seed)
-            add_pad_row(llm_model, 197)
-            assert torch.equal(torch.rand(1), expected)  # nor does it touch that state
-            rows.append(torch.cat((llm_model.model.embed_tokens.weight[-1], llm_model.lm_head.weight[-1])))
-        assert torch.equal(*rows)
-        assert rows[0].abs().min() > 0
-        assert rows[0].std() == pytest.approx(0.02, rel=0.3)
-
-    def test_the_other_rows_stay(self):
-        before, after = toy_llm(vocabulary=196), toy_llm(vocabulary=196)
-        add_pad_row(after, 197)
-        assert torch.equal(after.model.embed_tokens.weight[:-1], before.model.embed_tokens.weight)
-        assert torch.equal(after.lm_head.weight[:-1], before.lm_head.weight)
-        assert after.config.vocab_size == 197
-        assert not any(parameter.requires_grad for parameter in after.parameters())
-
-    def test_another_seed_is_another_row(self):
-        first, second = toy_llm(vocabulary=196), toy_llm(vocabulary=196)
-        add_pad_row(first, 197)
-        add_pad_row(second, 197, seed=1)
-        assert not torch.equal(first.lm_head.weight[-1], second.lm_head.weight[-1])
-
-    def test_a_model_that_has_it_is_left_alone(self):
-        llm_model = toy_llm(vocabulary=197)
-        weight = llm_model.lm_head.weight
-        add_pad_row(llm_model, 197)
-        assert llm_model.lm_head.weight is weight
-
-    @pytest.mark.parametrize("vocabulary", [195, 199])
-    def test_another_vocabulary_is_refused(self, vocabulary):
-        with pytest.raises(SamCheckpointError, match=rf"has 197 rows, its tokenizer needs {vocabulary - 1}, or"):
-            add_pad_row(toy_llm(vocabulary=197), vocabulary)

@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from helpers.language import released_case, released_tokenizer
+from helpers.toy_llm import byte_level_tokenizer
+from lavis_sam.errors import SamCheckpointError
+from lavis_sam.models.language.tokenizers import FastTextTokenizer
 from lavis_sam.weights.packaged import PACKAGE
 from lavis_sam.weights.tokenizers import load_tokenizer
 
@@ -89,3 +92,54 @@ class TestLlmTokenizer:
 
     def test_survives_pickling(self, tiny):
         assert pickle.loads(pickle.dumps(tiny)).encode("a cat") == tiny.encode("a cat")
+
+
+class TestFastTextTokenizer:
+    @pytest.fixture(params=["start token", "no start token"])
+    def fast(self, request):
+        special = {"eos_token": "<|end|>"} | ({"bos_token": "<|start|>"} if request.param == "start token" else {})
+        return FastTextTokenizer(byte_level_tokenizer(**special))
+
+    def test_a_sequence_begins_as_the_tokenizer_itself_begins_it(self):
+        with_start = byte_level_tokenizer(eos_token="<|end|>", bos_token="<|start|>")
+        assert FastTextTokenizer(with_start).start_ids == (with_start.bos_token_id,)
+        assert FastTextTokenizer(with_start).encode("a dog") == with_start("a dog").input_ids
+        without = byte_level_tokenizer(eos_token="<|end|>")
+        assert FastTextTokenizer(without).encode("a dog") == without("a dog").input_ids
+
+    def test_what_it_lacks(self, fast):
+        assert fast.pad_token_id == fast.eos_token_id
+        assert not fast.adds_pad_row
+        assert fast.encode(""), "a search needs a token to continue"
+        with pytest.raises(SamCheckpointError, match="has no end token"):
+            FastTextTokenizer(byte_level_tokenizer(pad_token="<|pad|>"))
+
+    @pytest.mark.parametrize("text", ["a dog<|end|>", "<|start|>", "café 🙂", "two  spaces "])
+    def test_special_tokens_in_a_text_are_only_text(self, fast, text):
+        copy = pickle.loads(pickle.dumps(fast))
+        for tokenizer in (fast, copy):
+            ids = tokenizer.encode(text)[len(tokenizer.start_ids) :]
+            assert tokenizer.eos_token_id not in ids
+            assert tokenizer.decode(ids) == text
+
+    def test_a_target_is_separated_by_a_blank_and_ends(self, fast):
+        ids = fast.encode_target("a dog")
+        assert ids[-1] == fast.eos_token_id
+        assert fast.decode([*fast.encode("What?"), *ids]) == "What? a dog"
+        assert fast.decode(fast.encode_target(" a dog")) == " a dog"
+        assert fast.encode_target("") == [fast.eos_token_id]
+
+    def test_prompts_lose_their_beginning_and_targets_their_end(self, fast):
+        whole, start = fast.encode("the dog sleeps on the red chair"), list(fast.start_ids)
+        assert fast.encode("the dog sleeps on the red chair", max_length=5, truncation_side="left") == [
+            *start,
+            *whole[len(start) - 5 :],
+        ]
+        cut = fast.encode_target("the dog sleeps on the red chair", max_length=5)
+        assert len(cut) == 5 - len(start)
+        assert fast.eos_token_id not in cut
+
+    def test_special_tokens_read_as_nothing_or_as_their_names(self, fast):
+        ids = [*fast.encode("a dog"), fast.eos_token_id]
+        assert fast.decode(ids) == "a dog"
+        assert fast.decode(ids, skip_special_tokens=False).endswith("a dog<|end|>")
