@@ -22,7 +22,7 @@ from pathlib import Path
 from lavis_sam.files import write_json
 from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
 from lavis_sam.synthesis.records import Attempt, Draft
-from lavis_sam.synthesis.registry import Assembly
+from lavis_sam.synthesis.registry import PipelineBuilder
 from lavis_sam.synthesis.run import kinds_of_slots, synthesize
 from lavis_sam.synthesis.runners.local import LocalRunner
 
@@ -32,7 +32,7 @@ PART_SIZE = 2
 
 def time_stages(settings: SynthesisSettings, num: int, seed: int) -> dict[str, dict[str, float]]:
     """Seconds and drafts of every stage, by kind, for the first try of each place."""
-    pipeline = Assembly(settings).pipeline()
+    pipeline = PipelineBuilder(settings).pipeline()
     kinds = kinds_of_slots(settings, num, seed)
     # The first call loads weights and scenes; it is no part of the speed.
     pipeline.run([Attempt(seed + 1, slot, 0, kind) for slot, kind in enumerate(dict.fromkeys(kinds))])
@@ -43,7 +43,7 @@ def time_stages(settings: SynthesisSettings, num: int, seed: int) -> dict[str, d
     for kind in sorted(set(kinds)):
         last, last_processor = time.perf_counter(), time.process_time()
 
-        def watch(stage, passed, rejected, kind=kind):
+        def on_stage(stage, passed, rejected, kind=kind):
             nonlocal last, last_processor
             now, now_processor = time.perf_counter(), time.process_time()
             seconds[f"{kind} {stage}"] += now - last
@@ -52,7 +52,7 @@ def time_stages(settings: SynthesisSettings, num: int, seed: int) -> dict[str, d
             last, last_processor = now, now_processor
 
         attempts = [Attempt(seed, slot, 0, own) for slot, own in enumerate(kinds) if own == kind]
-        accepted += sum(isinstance(result, Draft) for result in pipeline.run(attempts, watch))
+        accepted += sum(isinstance(result, Draft) for result in pipeline.run(attempts, on_stage))
     stages = {
         name: {
             "drafts": drafts[name],

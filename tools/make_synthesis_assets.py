@@ -199,7 +199,7 @@ def make_icons(package: bytes, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(package)) as archive:
         names = set(archive.getnames())
         for code in wanted:
-            # A variation selector asks for the coloured form; the thing is the same.
+            # A variation selector asks for the coloured form; the object is the same.
             found = next(
                 f"package/assets/{code}{end}.webp"
                 for end in ("", "-fe0f")

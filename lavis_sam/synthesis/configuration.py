@@ -62,7 +62,7 @@ class ImageSettings:
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class WorkSettings:
     """How the work is cut; none of it changes what a sample looks like."""
 
     attempts: int = field(default=12, metadata={"help": "tries at one place of the data set", "minimum": 1})
@@ -83,7 +83,7 @@ class SynthesisSettings:
     use_source_masks: bool = field(default=False, metadata={"help": "trust a source's own masks, do not segment"})
     stages: StageBackends = StageBackends()
     images: ImageSettings = field(default=ImageSettings(), metadata={"key": "pictures"})
-    run: RunSettings = RunSettings()
+    run: WorkSettings = WorkSettings()
     quality: Mapping[str, Limits] = field(default_factory=dict)
 
     @classmethod

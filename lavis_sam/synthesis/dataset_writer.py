@@ -25,7 +25,7 @@ ANNOTATIONS, SAMPLES, REJECTIONS, REJECTED = "annotations.json", "samples.jsonl"
 SHARDS = "shards"
 
 
-class Ledger:
+class SampleStore:
     """All outcomes so far, and what is still to be made.
 
     Only replaced places are kept in memory; everything else is read from the parts, one after the other.
@@ -139,7 +139,7 @@ class Ledger:
 def finish(
     folder: WorkFolder,
     settings: SynthesisSettings,
-    ledger: Ledger,
+    store: SampleStore,
     identity: Mapping[str, Any],
     sources: Mapping[str, Any],
 ) -> None:
@@ -148,7 +148,7 @@ def finish(
     Args:
         folder: The run's folder.
         settings: The configuration.
-        ledger: All outcomes.
+        store: All outcomes.
         identity: What was asked for.
         sources: What the manifest says of each kind's source.
     """
@@ -161,7 +161,7 @@ def finish(
         rejections.open("w", encoding="utf-8") as rejection_lines,
     ):
         kept: Counter[str] = Counter()
-        for outcome in ledger.outcomes():
+        for outcome in store.outcomes():
             shown = [_with_kept_image(root, record, kept, settings.run.keep_rejected) for record in outcome.rejections]
             rejection_lines.writelines(to_json(record, indent=None) + "\n" for record in shown)
             counts.add(outcome.kind, outcome.sample, shown)

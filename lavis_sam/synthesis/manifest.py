@@ -13,6 +13,8 @@ from lavis_sam.synthesis.records import STAGES, Draft, Rejection, SourceObject
 
 # Six digits tell any two values apart that a threshold could.
 _DIGITS = 6
+# Keys of samples.jsonl that a field of a record has outgrown.
+_KEYS = {"required_words": "told"}
 # The funnel's last two steps are no stages of the pipeline.
 FUNNEL = (*STAGES, "worker", "duplicates")
 
@@ -39,8 +41,8 @@ def sample_record(draft: Draft, files: Iterable[str], backends: Mapping[str, str
         "facts": dict(plan.facts),
         "pictures": [_image_record(draft, index, file) for index, file in enumerate(files)],
         "objects": [
-            {**_object_record(thing), "description": description}
-            for thing, description in zip(plan.objects, draft.descriptions, strict=True)
+            {**_object_record(obj), "description": description}
+            for obj, description in zip(plan.objects, draft.descriptions, strict=True)
         ],
         "scores": {name: [round(value, _DIGITS) for value in values] for name, values in draft.scores.items()},
         "backends": dict(backends),
@@ -129,24 +131,24 @@ class RunCounts:
         }
 
 
-def _object_record(thing: SourceObject) -> dict[str, Any]:
+def _object_record(obj: SourceObject) -> dict[str, Any]:
     views = [
         {"description": view.description, "reference": view.reference, "attributes": dict(view.attributes)}
-        for view in thing.views
+        for view in obj.views
     ]
     plain = {
-        field.name: getattr(thing, field.name)
-        for field in dataclasses.fields(thing)
+        _KEYS.get(field.name, field.name): getattr(obj, field.name)
+        for field in dataclasses.fields(obj)
         if field.name not in ("views", "attributes")
     }
-    return {**plain, "attributes": dict(thing.attributes), "views": views}
+    return {**plain, "attributes": dict(obj.attributes), "views": views}
 
 
 def _image_record(draft: Draft, index: int, file: str) -> dict[str, Any]:
     composite = draft.composites[index]
     objects = [
         {
-            "object": layer.actor.thing,
+            "object": layer.actor.object,
             "view": layer.actor.view,
             "role": layer.actor.role,
             "name": layer.actor.name,

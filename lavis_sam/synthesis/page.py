@@ -99,9 +99,9 @@ class _Gathered:
         for image in sample["pictures"]:
             if image["background"]["scene"]:
                 self.scenes[image["background"]["scene"]] += 1
-            for thing in image["objects"]:
-                if thing["role"] == "main":
-                    self._place(sample["kind"], thing)
+            for obj in image["objects"]:
+                if obj["role"] == "main":
+                    self._place(sample["kind"], obj)
 
     def _compare(self, sample: Mapping[str, Any]) -> None:
         """Keep the few pairs (distance, slot, earlier slot) that are most alike."""
@@ -112,9 +112,9 @@ class _Gathered:
         if nearest is not None:
             self.alike = sorted([*self.alike, (distance, sample["slot"], nearest)])[:_ALIKE_SHOWN]
 
-    def _place(self, kind: str, thing: Mapping[str, Any]) -> None:
-        height, width = thing["mask"]["size"]
-        left, top, box_width, box_height = thing["box"]
+    def _place(self, kind: str, obj: Mapping[str, Any]) -> None:
+        height, width = obj["mask"]["size"]
+        left, top, box_width, box_height = obj["box"]
         x, y = (left + box_width / 2) / width, (top + box_height / 2) / height
         grid = self.positions.setdefault(kind, np.zeros((_GRID, _GRID), int))
         grid[min(_GRID - 1, max(0, int(y * _GRID))), min(_GRID - 1, max(0, int(x * _GRID)))] += 1
@@ -167,9 +167,9 @@ def _rejected(root: Path, manifest: Mapping[str, Any], rejections: list[dict[str
     parts = []
     for reason, entry in manifest["rejections"].items():
         kinds = ", ".join(f"{kind} {count}" for kind, count in entry["kinds"].items())
-        told = SCORES.get(reason, "an error")
+        meaning = SCORES.get(reason, "an error")
         parts.append(
-            f"<h3>{html.escape(reason)}: {entry['count']}</h3><p class=muted>{html.escape(told)}; stage "
+            f"<h3>{html.escape(reason)}: {entry['count']}</h3><p class=muted>{html.escape(meaning)}; stage "
             f"{html.escape(entry['stage'])}; {html.escape(kinds)}</p>"
         )
         same = [rejection for rejection in rejections if rejection["reason"] == reason]
@@ -244,12 +244,10 @@ def _alike(root: Path, gathered: _Gathered) -> str:
 def _sources(manifest: Mapping[str, Any]) -> str:
     rows = []
     for kind, source in manifest["sources"].items():
-        left_out = (
-            ", ".join(f"{entry['count']} x {reason}" for reason, entry in source["left_out"].items()) or "nothing"
-        )
+        skipped = ", ".join(f"{entry['count']} x {reason}" for reason, entry in source["left_out"].items()) or "nothing"
         rows.append(
             f"<tr><td>{html.escape(kind)}<td>{html.escape(source['name'])}<td>{html.escape(source['licence'])}"
-            f"<td>{html.escape(left_out)}"
+            f"<td>{html.escape(skipped)}"
         )
     backends = "".join(
         f"<tr><td>{html.escape(job)}<td>{html.escape(name)}" for job, name in manifest["run"]["backends"].items()

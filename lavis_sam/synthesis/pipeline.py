@@ -15,7 +15,7 @@ from lavis_sam.synthesis.stages.base import Failure, Stage, answer_all
 from lavis_sam.synthesis.stages.segment import used_views
 
 # Called after each stage with its name, how many drafts passed it and how many did not.
-Watch = Callable[[str, int, int], None]
+StageCallback = Callable[[str, int, int], None]
 
 
 class Pipeline:
@@ -34,12 +34,12 @@ class Pipeline:
         """
         self._form, self._sources, self._stages, self._limits = form, sources, stages, limits
 
-    def run(self, attempts: Sequence[Attempt], watch: Watch | None = None) -> list[Draft | Rejection]:
+    def run(self, attempts: Sequence[Attempt], on_stage: StageCallback | None = None) -> list[Draft | Rejection]:
         """Make a batch of tries, each stage for all of them together.
 
         Args:
             attempts: At most one for each place of the data set.
-            watch: Told after every stage.
+            on_stage: Told after every stage.
 
         Returns:
             For each try, in order, the finished draft or the first thing that was wrong with it.
@@ -51,13 +51,13 @@ class Pipeline:
         plans = answer_all(lambda batch: [self._form.plan(attempt, self._sources) for attempt in batch], attempts)
         for attempt, plan in zip(attempts, plans, strict=True):
             results.append(_rejected(attempt, "plan", plan) if isinstance(plan, Failure) else Draft(plan))
-        self._tell(watch, "plan", results, before=len(attempts))
+        self._report(on_stage, "plan", results, before=len(attempts))
         for stage in self._stages:
             places = [place for place, result in enumerate(results) if isinstance(result, Draft)]
             drafts = [result for result in results if isinstance(result, Draft)]
             for place, draft, result in zip(places, drafts, stage(drafts), strict=True):
                 results[place] = self._judge(draft.plan.attempt, stage.name, result)
-            self._tell(watch, stage.name, results, before=len(drafts))
+            self._report(on_stage, stage.name, results, before=len(drafts))
         return [_hashed(result) if isinstance(result, Draft) else result for result in results]
 
     def _judge(self, attempt: Attempt, stage: str, result: Draft | Failure) -> Draft | Rejection:
@@ -70,17 +70,17 @@ class Pipeline:
         return Rejection(attempt, stage, violation.score, violation.value, violation.wanted, image)
 
     @staticmethod
-    def _tell(watch: Watch | None, stage: str, results: Sequence[Draft | Rejection], before: int) -> None:
-        if watch is not None:
+    def _report(on_stage: StageCallback | None, stage: str, results: Sequence[Draft | Rejection], before: int) -> None:
+        if on_stage is not None:
             passed = sum(isinstance(result, Draft) for result in results)
-            watch(stage, passed, before - passed)
+            on_stage(stage, passed, before - passed)
 
 
 def evidence(draft: Draft, violation: Violation) -> Rgb | None:
     """What was judged, to look at: the source image for a mask, otherwise the sample's images side by side."""
     if violation.score.startswith("mask."):
-        thing, view = used_views(draft)[min(violation.index, len(used_views(draft)) - 1)]
-        return draft.plan.objects[thing].views[view].image
+        obj, view = used_views(draft)[min(violation.index, len(used_views(draft)) - 1)]
+        return draft.plan.objects[obj].views[view].image
     shown = draft.images or tuple(composite.canvas for composite in draft.composites)
     if not shown:
         return None

@@ -25,7 +25,7 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Skipped:
     """A group that a source offers but nobody can use.
 
     Attributes:
@@ -38,7 +38,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampleRequest:
     """A request for an object.
 
     Attributes:
@@ -60,7 +60,7 @@ class Source(Backend, Protocol):
 
     licence: str
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """An object with `request.views` different views.
 
         Raises:
@@ -68,7 +68,7 @@ class Source(Backend, Protocol):
         """
         ...
 
-    def left_out(self) -> Iterator[LeftOut]:
+    def skipped(self) -> Iterator[Skipped]:
         """Groups that were set aside when the source was listed."""
         ...
 
@@ -76,7 +76,7 @@ class Source(Backend, Protocol):
 class Changing(Protocol):
     """A source whose objects can be had with one attribute changed (before/after pairs)."""
 
-    def changed(self, thing: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
+    def changed(self, obj: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
         """The object in the same views with another value of one attribute, and that attribute's name."""
         ...
 
@@ -99,7 +99,7 @@ class BackgroundRequest:
         scene: The scene it has to be, or "" for any.
         avoid: Scenes that the sample's other images have.
         pose: What the first of the objects does, where it is a person ("walking"); "" otherwise.
-        company: The composites of all images of that place; their objects need ground to stand on.
+        same_scene: The composites of all images of that place; their objects need ground to stand on.
     """
 
     rng: np.random.Generator
@@ -107,7 +107,7 @@ class BackgroundRequest:
     scene: str = ""
     avoid: tuple[str, ...] = ()
     pose: str = ""
-    company: tuple[Composite, ...] = ()
+    same_scene: tuple[Composite, ...] = ()
 
 
 class BackgroundWriter(Backend, Protocol):
@@ -123,17 +123,17 @@ class InpaintRequest:
     """Asks for an image with the objects where they are and a place around them.
 
     Attributes:
-        rng: Decides what is left open; twin images get equal ones.
+        rng: Decides what is left open; paired images get equal ones.
         composite: The objects on the empty canvas.
         background: The place.
-        company: The composites of all images that show this very place, this one among them. A camera that is chosen
+        same_scene: The composites of all images that show this very place, this one among them. A camera that is chosen
             to suit all of them is the same in all of them.
     """
 
     rng: np.random.Generator
     composite: Composite
     background: Background
-    company: tuple[Composite, ...]
+    same_scene: tuple[Composite, ...]
 
 
 class Inpainter(Backend, Protocol):
@@ -150,12 +150,12 @@ class DescribeRequest:
 
     Attributes:
         rng: Decides the phrasing.
-        thing: The object, with its source images and whatever is known of it.
+        object: The object, with its source images and whatever is known of it.
         views: The views that were used.
     """
 
     rng: np.random.Generator
-    thing: SourceObject
+    object: SourceObject
     views: tuple[View, ...]
 
 

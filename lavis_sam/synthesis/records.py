@@ -80,7 +80,7 @@ class View:
 
 @dataclass(frozen=True)
 class SourceObject:
-    """One thing that a sample can be about, with as many views as were asked for.
+    """One object that a sample can be about, with as many views as were asked for.
 
     Attributes:
         id: Unique within its source: "id_00000080-01", "procedural:9f3c…".
@@ -88,7 +88,7 @@ class SourceObject:
         source: The source's name.
         licence: The licence of its images.
         attributes: What is true of it in every view: {"top colour": "blue"}.
-        told: The words of it that a right description mentions.
+        required_words: The words of it that a right description mentions.
         noun: What it is, in a word: "woman"; "" when unknown.
         label: A few words that tell it from others, without an article: "woman in the blue jumpsuit"; "" when unknown.
         caption: The source's own text, or "".
@@ -104,7 +104,7 @@ class SourceObject:
     attributes: Mapping[str, str]
     height: float
     views: tuple[View, ...]
-    told: tuple[str, ...] = ()
+    required_words: tuple[str, ...] = ()
     noun: str = ""
     label: str = ""
     caption: str = ""
@@ -116,7 +116,7 @@ class Actor:
     """An object's appearance in one image.
 
     Attributes:
-        thing: Index into `Plan.objects`.
+        object: Index into `Plan.objects`.
         view: Index into that object's views.
         role: "main" for what the sample is about, "companion" for what is there besides.
         name: The name that a story gives it, or "".
@@ -124,7 +124,7 @@ class Actor:
             (its own, where it stays); None gives it a new place.
     """
 
-    thing: int
+    object: int
     view: int
     role: str
     name: str = ""
@@ -138,13 +138,13 @@ class ImagePlan:
     Attributes:
         layout: "scene" (objects standing in a place), "grid" (icons on white) or "flat" (one image as it is).
         actors: Who appears.
-        twin_of: The earlier image whose place, camera and layout this one shares (before/after), or None.
+        paired_with: The earlier image whose place, camera and layout this one shares (before/after), or None.
         scene: The scene asked for, by name; "" leaves the choice to the background writer.
     """
 
     layout: str
     actors: tuple[Actor, ...]
-    twin_of: int | None = None
+    paired_with: int | None = None
     scene: str = ""
 
 

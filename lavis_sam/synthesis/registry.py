@@ -63,10 +63,10 @@ FORM_CLASSES = {
     "captions": f"{_HERE}.forms.captions:Captions",
 }
 # Of the groups that a source set aside, so many are named in the manifest.
-_NAMED_LEFT_OUT = 5
+_NAMED_SKIPPED = 5
 
 
-class Assembly:
+class PipelineBuilder:
     """The parts that a configuration names. Heavy backends load their weights at the first call, not here."""
 
     def __init__(self, settings: SynthesisSettings) -> None:
@@ -122,12 +122,12 @@ class Assembly:
         for kind, source in self.sources.items():
             reasons: Counter[str] = Counter()
             named: dict[str, list[str]] = {}
-            for entry in source.left_out():
+            for entry in source.skipped():
                 reasons[entry.reason] += 1
-                if len(named.setdefault(entry.reason, [])) < _NAMED_LEFT_OUT:
+                if len(named.setdefault(entry.reason, [])) < _NAMED_SKIPPED:
                     named[entry.reason].append(entry.id)
-            left_out = {reason: {"count": count, "such as": named[reason]} for reason, count in sorted(reasons.items())}
-            records[kind] = {"name": source.name, "licence": source.licence, "left_out": left_out}
+            skipped = {reason: {"count": count, "such as": named[reason]} for reason, count in sorted(reasons.items())}
+            records[kind] = {"name": source.name, "licence": source.licence, "left_out": skipped}
         return records
 
 

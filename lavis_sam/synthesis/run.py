@@ -7,9 +7,9 @@ from typing import Any
 from lavis_sam import __version__
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.configuration import SynthesisSettings
-from lavis_sam.synthesis.dataset_writer import Ledger, finish
+from lavis_sam.synthesis.dataset_writer import SampleStore, finish
 from lavis_sam.synthesis.live_progress import NoProgress, ProgressLine
-from lavis_sam.synthesis.registry import Assembly
+from lavis_sam.synthesis.registry import PipelineBuilder
 from lavis_sam.synthesis.runners import PartTask, Runner
 from lavis_sam.synthesis.seeds import even_share
 from lavis_sam.synthesis.work_folder import WorkFolder
@@ -53,22 +53,22 @@ def synthesize(
         )
     progress = progress or NoProgress()
     folder = WorkFolder(root)
-    assembly = Assembly(settings)
+    builder = PipelineBuilder(settings)
     identity = {
         "version": __version__,
         "num": num,
         "seed": seed,
         "settings": settings.as_dict(),
-        "backends": assembly.versions(),
+        "backends": builder.versions(),
     }
     with folder.opened(identity, resume=resume):
         if not folder.is_finished:
-            ledger = Ledger(folder, settings, kinds_of_slots(settings, num, seed))
+            store = SampleStore(folder, settings, kinds_of_slots(settings, num, seed))
             job = PartJob(settings, root, seed)
             with progress:
-                _make(ledger, settings, runner, job, progress)
+                _make(store, settings, runner, job, progress)
                 progress.say("writing annotations and shards")
-                finish(folder, settings, ledger, identity, assembly.source_records())
+                finish(folder, settings, store, identity, builder.source_records())
         folder.remove_work()
     return folder.manifest()
 
@@ -88,22 +88,26 @@ def _at(point: float, kinds: Sequence[str], settings: SynthesisSettings) -> str:
     return kinds[-1]
 
 
-def _make(ledger: Ledger, settings: SynthesisSettings, runner: Runner, job: PartJob, progress: ProgressLine) -> None:
+def _make(
+    store: SampleStore, settings: SynthesisSettings, runner: Runner, job: PartJob, progress: ProgressLine
+) -> None:
     """All rounds: the first fills every place, the others replace near duplicates."""
-    tasks = ledger.first_tasks()
+    tasks = store.first_tasks()
     for round_ in range(1, settings.run.rounds + 1):
-        _make_missing(ledger, tasks, runner, job, progress)
+        _make_missing(store, tasks, runner, job, progress)
         if round_ > 1:
-            ledger.take_in(tasks)
-        tasks = ledger.replacements(round_)
+            store.take_in(tasks)
+        tasks = store.replacements(round_)
         if not tasks:
             return
         progress.replace(sum(len(task.slots) for task in tasks))
 
 
-def _make_missing(ledger: Ledger, tasks: list[PartTask], runner: Runner, job: PartJob, progress: ProgressLine) -> None:
-    missing = ledger.missing(tasks)
+def _make_missing(
+    store: SampleStore, tasks: list[PartTask], runner: Runner, job: PartJob, progress: ProgressLine
+) -> None:
+    missing = store.missing(tasks)
     unfinished = {task.key for task in missing}
-    progress.found(ledger.finished_in([task for task in tasks if task.key not in unfinished]))
+    progress.found(store.finished_in([task for task in tasks if task.key not in unfinished]))
     if missing:
         runner.run(job, missing, progress.watch)

@@ -13,8 +13,8 @@ from lavis_sam.files import write_bytes
 from lavis_sam.synthesis.configuration import ImageSettings, SynthesisSettings
 from lavis_sam.synthesis.manifest import file_name_of_reason, rejection_record, sample_record
 from lavis_sam.synthesis.records import Attempt, Draft, Rejection, Rgb
-from lavis_sam.synthesis.registry import Assembly
-from lavis_sam.synthesis.runners import Maker, PartTask, Progress, Tell
+from lavis_sam.synthesis.registry import PipelineBuilder
+from lavis_sam.synthesis.runners import EventSink, PartFunction, PartTask, Progress
 from lavis_sam.synthesis.stages.inpaint import shrunk
 from lavis_sam.synthesis.work_folder import Outcome, WorkFolder
 
@@ -36,10 +36,10 @@ class PartJob:
     root: Path
     seed: int
 
-    def prepare(self) -> Maker:
+    def prepare(self) -> PartFunction:
         """Build the backends, one thread each: the workers are the parallelism."""
         cv2.setNumThreads(1)
-        return PartMaker(self.settings, self.root, self.seed)
+        return PartWorker(self.settings, self.root, self.seed)
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Place:
     rejections: list[dict[str, Any]] = field(default_factory=list)
 
 
-class PartMaker:
+class PartWorker:
     """Makes parts, one at a time."""
 
     def __init__(self, settings: SynthesisSettings, root: Path, seed: int) -> None:
@@ -61,17 +61,17 @@ class PartMaker:
         Raises:
             SamConfigurationError: A backend is unknown or cannot work here.
         """
-        assembly = Assembly(settings)
+        builder = PipelineBuilder(settings)
         self._settings, self._seed, self._folder = settings, seed, WorkFolder(root)
-        self._pipeline, self._backends = assembly.pipeline(), assembly.versions()
+        self._pipeline, self._backends = builder.pipeline(), builder.versions()
 
-    def __call__(self, task: PartTask, tell: Tell) -> None:
-        """Fill the part's places and write its outcomes; see `Maker`."""
+    def __call__(self, task: PartTask, emit: EventSink) -> None:
+        """Fill the part's places and write its outcomes; see `PartFunction`."""
         places = {slot: _Place(kind, attempt) for slot, attempt, kind in task.slots}
         kept: dict[str, int] = {}
         while open_ := [slot for slot, place in places.items() if self._is_open(place)]:
-            for batch in [[slot] for slot in open_] if task.careful else [open_]:
-                self._try(batch, places, task, tell, kept)
+            for batch in [[slot] for slot in open_] if task.isolate else [open_]:
+                self._try(batch, places, task, emit, kept)
         outcomes = [
             Outcome(slot, place.kind, place.sample, tuple(place.rejections), place.attempt)
             for slot, place in places.items()
@@ -82,15 +82,15 @@ class PartMaker:
         return place.sample is None and place.attempt < self._settings.run.attempts
 
     def _try(
-        self, slots: list[int], places: dict[int, _Place], task: PartTask, tell: Tell, kept: dict[str, int]
+        self, slots: list[int], places: dict[int, _Place], task: PartTask, emit: EventSink, kept: dict[str, int]
     ) -> None:
         """One try for each place."""
         attempts = [Attempt(self._seed, slot, places[slot].attempt, places[slot].kind) for slot in slots]
         fatal = [attempt for attempt in attempts if (attempt.slot, attempt.number) in task.crashed]
         attempts = [attempt for attempt in attempts if attempt not in fatal]
-        if task.careful and attempts:
-            tell((attempts[0].slot, attempts[0].number))
-        results = self._pipeline.run(attempts, lambda stage, passed, lost: tell(Progress(stage, passed, lost)))
+        if task.isolate and attempts:
+            emit((attempts[0].slot, attempts[0].number))
+        results = self._pipeline.run(attempts, lambda stage, passed, lost: emit(Progress(stage, passed, lost)))
         crashes = [Rejection(attempt, "worker", "crashed", None, "the worker died twice") for attempt in fatal]
         accepted = 0
         for result in [*results, *crashes]:
@@ -102,7 +102,7 @@ class PartMaker:
                 accepted += 1
             else:
                 place.rejections.append(rejection_record(result, self._keep(result, kept)))
-        tell(Progress("accepted", accepted, len(crashes)))
+        emit(Progress("accepted", accepted, len(crashes)))
 
     def _write_images(self, draft: Draft) -> list[str]:
         style = self._settings.images

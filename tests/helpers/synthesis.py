@@ -41,13 +41,13 @@ class FakeShapes:
         self.name = f"shapes {kind}"
         self._kind, self._spoil, self._every = kind, spoil, every
 
-    def left_out(self):
+    def skipped(self):
         return iter(())
 
     def draw(self, request):
         number = int(request.rng.integers(1_000_000))
         self._misbehave(number)
-        taken = [dict(thing.attributes) for thing in request.unlike]
+        taken = [dict(obj.attributes) for obj in request.unlike]
         while True:
             colour = str(request.rng.choice(sorted(COLOURS)))
             shape = str(request.rng.choice(SHAPES))
@@ -55,7 +55,7 @@ class FakeShapes:
             if attributes not in taken:
                 break
         views = tuple(self._view(colour, shape, index, request.rng) for index in range(request.views))
-        told = (colour, shape)
+        required_words = (colour, shape)
         return SourceObject(
             f"{colour}-{shape}-{number}",
             self._kind,
@@ -64,7 +64,7 @@ class FakeShapes:
             attributes,
             1.0,
             views,
-            told,
+            required_words,
             shape,
             f"{colour} {shape}",
         )
@@ -94,16 +94,16 @@ class FakeShapes:
 class FakeChanging(FakeShapes):
     """Shapes whose colour can be changed."""
 
-    def changed(self, thing, rng):
-        others = [colour for colour in sorted(COLOURS) if colour != thing.attributes["colour"]]
-        colour, shape = str(rng.choice(others)), thing.attributes["shape"]
-        views = tuple(self._view(colour, shape, index, rng) for index in range(len(thing.views)))
+    def changed(self, obj, rng):
+        others = [colour for colour in sorted(COLOURS) if colour != obj.attributes["colour"]]
+        colour, shape = str(rng.choice(others)), obj.attributes["shape"]
+        views = tuple(self._view(colour, shape, index, rng) for index in range(len(obj.views)))
         return replace(
-            thing,
+            obj,
             id=f"{colour}-{shape}-changed",
             attributes={"colour": colour, "shape": shape},
             views=views,
-            told=(colour, shape),
+            required_words=(colour, shape),
             label=f"{colour} {shape}",
         ), "colour"
 
@@ -115,7 +115,7 @@ class FakeIcons(FakeShapes):
         super().__init__("icons")
 
     def draw(self, request):
-        taken = {thing.attributes["icon"] for thing in request.unlike}
+        taken = {obj.attributes["icon"] for obj in request.unlike}
         names = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
         free = [name for name in names if name not in taken]
         if not free:
@@ -213,7 +213,7 @@ class FakeDescriber:
     name, version = "words", "1"
 
     def describe(self, requests):
-        return [f"a {request.thing.label}" for request in requests]
+        return [f"a {request.object.label}" for request in requests]
 
 
 def config(**changes):

@@ -72,7 +72,7 @@ def test_every_answer_mentions_the_true_attributes(made):
         main = sample["objects"][0]
         assert main["told"]
         assert all(mentions(sample["output"], word) for word in main["told"])
-        shown = [{thing["object"] for thing in image["objects"]} for image in sample["pictures"]]
+        shown = [{obj["object"] for obj in image["objects"]} for image in sample["pictures"]]
         assert set.intersection(*shown) == {0}, "the shared object is in both images, each other one in one only"
 
 

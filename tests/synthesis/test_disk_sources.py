@@ -156,7 +156,7 @@ def _thing(path, *boxes, size=(160, 160)):
 
 
 def _bad_folder(root):
-    """Three good things, and one of each kind of trouble."""
+    """Three good objects, and one of each kind of trouble."""
     whole = (40, 30, 120, 130)
     for name, boxes in {
         "good 1": [whole],
@@ -191,11 +191,11 @@ def test_bad_images_are_rejections_with_their_reasons_and_the_run_goes_on(tmp_pa
     assert manifest["sources"]["furniture"]["left_out"]["too few images"] == {"count": 1, "such as": ["lonely"]}
     reasons = {(line["stage"], line["reason"]): line for line in read_lines(tmp_path / "set" / "rejections.jsonl")}
     assert {("plan", "SamDataError"), ("segment", "mask.area"), ("segment", "mask.largest")} <= set(reasons)
-    told = " ".join(line["limit"] for line in read_lines(tmp_path / "set" / "rejections.jsonl"))
-    assert "broken/1.png" in told
-    assert "tiny/1.png" in told
-    used = {thing["id"] for sample in samples for thing in sample["objects"]}
+    required_words = " ".join(line["limit"] for line in read_lines(tmp_path / "set" / "rejections.jsonl"))
+    assert "broken/1.png" in required_words
+    assert "tiny/1.png" in required_words
+    used = {obj["id"] for sample in samples for obj in sample["objects"]}
     assert {"good 1", "good 2", "good 3", "cmyk"} <= used
     assert not used & {"no object", "two objects", "lonely"}
-    files = {view["reference"] for sample in samples for thing in sample["objects"] for view in thing["views"]}
+    files = {view["reference"] for sample in samples for obj in sample["objects"] for view in obj["views"]}
     assert not files & {"broken/1.png", "tiny/1.png"}

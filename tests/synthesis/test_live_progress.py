@@ -4,7 +4,7 @@ from lavis_sam.synthesis.live_progress import LiveProgress, NoProgress, PlainPro
 from lavis_sam.synthesis.runners import Progress
 
 
-def tell(line):
+def emit(line):
     with line:
         line.found(3)
         line.watch(Progress("plan", 4, 0))
@@ -16,7 +16,7 @@ def tell(line):
 
 def test_plain_lines_for_logs():
     stream = io.StringIO()
-    tell(PlainProgress(10, stream, seconds=0))
+    emit(PlainProgress(10, stream, seconds=0))
     last = stream.getvalue().splitlines()[-2]
     assert last.startswith("5/10 samples  ")
     assert "left" in last
@@ -34,12 +34,12 @@ def test_plain_lines_are_rare():
 
 
 def test_one_block_on_a_terminal(capsys):
-    tell(LiveProgress(10))
+    emit(LiveProgress(10))
     assert "5/10 samples" in capsys.readouterr().err
 
 
 def test_silence(capsys):
-    tell(NoProgress())
+    emit(NoProgress())
     assert capsys.readouterr() == ("", "")
 
 

@@ -30,7 +30,7 @@ class FakeJob:
             os._exit(7)
         return self.make
 
-    def make(self, task, tell):
+    def make(self, task, emit):
         if self.fail == "disk":
             raise OSError(28, "No space left on device")
         if self.fail:
@@ -41,14 +41,14 @@ class FakeJob:
         for slot, attempt, _ in task.slots:
             if (slot, attempt) in task.crashed:
                 continue
-            if task.careful:
-                tell((slot, attempt))
+            if task.isolate:
+                emit((slot, attempt))
             marker = self.folder / f"once {slot}"
             if (slot, attempt) in self.fatal or (slot in self.once and not marker.exists()):
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             done.append(slot)
-        tell(Progress("accepted", len(done), len(task.slots) - len(done)))
+        emit(Progress("accepted", len(done), len(task.slots) - len(done)))
         (self.folder / f"{task.key}.txt").write_text(f"{done} {os.getpid()}")
 
 

@@ -60,22 +60,22 @@ def test_samples_say_how_they_were_made(finished):
         assert sample["seed"] == SEED
         assert sample["backends"]["segment"] == "not white 1"
         assert sample["scores"]["text.attributes"] == [1.0]
-        for thing in sample["objects"]:
-            assert thing["licence"] == "none"
-            assert thing["source"]
+        for obj in sample["objects"]:
+            assert obj["licence"] == "none"
+            assert obj["source"]
         for image in sample["pictures"]:
             assert len(image["hash"]) == 16
-            for thing in image["objects"]:
-                assert thing["mask"]["size"] == ([128, 128] if sample["kind"] != "covers" else [128, 85])
+            for obj in image["objects"]:
+                assert obj["mask"]["size"] == ([128, 128] if sample["kind"] != "covers" else [128, 85])
 
 
 def test_masks_can_be_read_by_anybody(finished):
     from pycocotools import mask as coco
 
     sample = next(sample for sample in read_lines(finished / "samples.jsonl") if sample["kind"] == "characters")
-    for thing in sample["pictures"][0]["objects"]:
-        left, top, width, height = coco.toBbox(thing["mask"])
-        x, y, box_width, box_height = thing["box"]
+    for obj in sample["pictures"][0]["objects"]:
+        left, top, width, height = coco.toBbox(obj["mask"])
+        x, y, box_width, box_height = obj["box"]
         assert abs(left - x) <= 2
         assert abs(top - y) <= 2
         assert abs(width - box_width) <= 3

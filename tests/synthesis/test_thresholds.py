@@ -6,7 +6,7 @@ from helpers.synthesis import config
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.quality import SCORES
 from lavis_sam.synthesis.records import Attempt, Draft, Rejection
-from lavis_sam.synthesis.registry import Assembly
+from lavis_sam.synthesis.registry import PipelineBuilder
 
 STAGE_OF = {
     "mask": "segment",
@@ -24,7 +24,7 @@ def run(quality):
     here = "helpers.synthesis:"
     stages = {"segment": {"backend": f"{here}ConfidentSegmenter"}, "score": {"backend": f"{here}FakeScorer"}}
     settings = SynthesisSettings.from_config({**config(kinds={"characters": 1}, stages=stages), "quality": quality})
-    (result,) = Assembly(settings).pipeline().run([Attempt(0, 1, 0, "characters")])
+    (result,) = PipelineBuilder(settings).pipeline().run([Attempt(0, 1, 0, "characters")])
     return result
 
 

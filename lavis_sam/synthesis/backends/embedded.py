@@ -6,21 +6,15 @@ import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.backends.u2net import LEAST_SIDE, SIDE, segment
-from lavis_sam.synthesis.phrases import with_article
-from lavis_sam.synthesis.procedural.characters import CharacterAttributes
-from lavis_sam.synthesis.procedural.compositor import compose
-from lavis_sam.synthesis.procedural.furniture import FurnitureAttributes
+from lavis_sam.synthesis.phrases import Phrases, with_article
+from lavis_sam.synthesis.procedural.compositor import PlacedLayer, compose
+from lavis_sam.synthesis.procedural.icons import icon_phrase
 from lavis_sam.synthesis.procedural.scenes import has_room, render_background, sample_view, scene_names
-from lavis_sam.synthesis.procedural.texts import (
-    background_phrase,
-    character_phrase,
-    furniture_phrase,
-    icon_phrase,
-    place_phrase,
-)
-from lavis_sam.synthesis.procedural.types import PlacedLayer
 from lavis_sam.synthesis.protocols import BackgroundRequest, DescribeRequest, InpaintRequest
 from lavis_sam.synthesis.records import Background, Composite, Layer, Rgb, SoftMask
+
+# Poses that a place's description names; all others are "Standing".
+_TOLD_POSES = ("walking", "sitting", "waving", "pointing", "cheering")
 
 
 class U2NetpSegmenter:
@@ -34,7 +28,7 @@ class U2NetpSegmenter:
 
         Args:
             threads: One is right where several workers share the machine.
-            side: Pixels that the network sees, at most: more find thinner things in large photographs.
+            side: Pixels that the network sees, at most: more find thinner objects in large photographs.
 
         Raises:
             SamConfigurationError: The side is too small for the network's levels.
@@ -66,16 +60,16 @@ class PanoramaInpainter:
     def _paint(request: InpaintRequest) -> Rgb:
         composite = request.composite
         size = composite.canvas.shape[0]
-        yaw, view = sample_view(request.rng, request.background.scene, _feet(request.company))
+        yaw, view = sample_view(request.rng, request.background.scene, _feet(request.same_scene))
         place = render_background(request.background.scene, yaw, 0.0, view, size, horizon=composite.horizon)
-        everybody = [placed(layer, other) for other in request.company for layer in other.layers]
+        everybody = [placed(layer, other) for other in request.same_scene for layer in other.layers]
         return compose([placed(layer, composite) for layer in composite.layers], place, everybody)
 
 
-def _feet(company: Sequence[Composite]) -> list[tuple[float, float]]:
+def _feet(same_scene: Sequence[Composite]) -> list[tuple[float, float]]:
     """Where the objects of all images of a place stand, as `sample_view` wants it."""
     feet = []
-    for composite in company:
+    for composite in same_scene:
         size = composite.canvas.shape[0]
         for layer in composite.layers:
             left, top, width, height = layer.box
@@ -93,11 +87,7 @@ def placed(layer: Layer, composite: Composite) -> PlacedLayer:
     x1, y1 = min(rgba.shape[1], left + width), min(rgba.shape[0], top + height)
     if x0 < x1 and y0 < y1:
         rgba[y0:y1, x0:x1] = layer.rgba[y0 - top : y1 - top, x0 - left : x1 - left]
-    points = [point for outline in layer.contacts for point in outline]
-    if not points:
-        return PlacedLayer(rgba)
-    line = (min(x for x, _ in points), max(x for x, _ in points), max(y for _, y in points))
-    return PlacedLayer(rgba, line, layer.contacts)
+    return PlacedLayer(rgba, layer.contacts)
 
 
 class TemplateBackgrounds:
@@ -117,11 +107,15 @@ class TemplateBackgrounds:
     def _write(self, request: BackgroundRequest) -> Background:
         free = [name for name in self._scenes if name not in request.avoid] or list(self._scenes)
         mixed = [free[int(place)] for place in request.rng.permutation(len(free))]
-        feet = _feet(request.company)
+        feet = _feet(request.same_scene)
         # Where none has room the inpainter says so.
         scene = request.scene or next((name for name in mixed if has_room(request.rng, name, feet)), mixed[0])
-        place = place_phrase(request.rng, scene)
-        return Background(background_phrase(request.rng, place, request.pose), place, scene)
+        phrases = Phrases.load("places")
+        place = phrases.pick(request.rng, scene, "place", {})
+        doing = request.pose.capitalize() if request.pose in _TOLD_POSES else "Standing"
+        facts = {"place": place, "Place": place[:1].upper() + place[1:], "Doing": doing}
+        text = phrases.pick(request.rng, "background", "person" if request.pose else "still", facts)
+        return Background(text, place, scene)
 
 
 class TemplateDescriber:
@@ -140,18 +134,16 @@ class TemplateDescriber:
 
     @staticmethod
     def _describe(request: DescribeRequest) -> str:
-        thing = request.thing
-        if isinstance(thing.recipe, CharacterAttributes):
-            return character_phrase(request.rng, thing.recipe)
-        if isinstance(thing.recipe, FurnitureAttributes):
-            return furniture_phrase(request.rng, thing.recipe)
-        if "meaning" in thing.attributes:
-            return icon_phrase(request.rng, thing.label)
-        if thing.kind == "covers":
-            return thing.label or "a book"
-        if thing.caption or thing.label:
-            return thing.caption or with_article(thing.label)
+        obj = request.object
+        if hasattr(obj.recipe, "phrase"):
+            return str(obj.recipe.phrase(request.rng))
+        if "meaning" in obj.attributes:
+            return icon_phrase(request.rng, obj.label)
+        if obj.kind == "covers":
+            return obj.label or "a book"
+        if obj.caption or obj.label:
+            return obj.caption or with_article(obj.label)
         raise SamDataError(
-            f"{thing.source} {thing.id}: neither attributes nor a caption nor a label; describe it in the source's "
+            f"{obj.source} {obj.id}: neither attributes nor a caption nor a label; describe it in the source's "
             "manifest, or use a backend for stages.describe that looks at images."
         )

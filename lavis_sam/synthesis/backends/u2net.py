@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.procedural.render.arrays import floats
-from lavis_sam.synthesis.procedural.types import Rgb
+from lavis_sam.synthesis.records import Rgb
 
 MODEL = Path(__file__).parents[2] / "assets" / "synthesis" / "models" / "u2netp.onnx"
 # What the network sees: side in pixels. Its six levels each halve the image, so it needs a few pixels to halve.

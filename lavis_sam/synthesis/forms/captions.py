@@ -9,7 +9,7 @@ from lavis_sam.synthesis.forms.changes import label_of
 from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, LAYOUTS, companion, other_icons
 from lavis_sam.synthesis.forms.stories import action_of
 from lavis_sam.synthesis.phrases import Phrases, indefinite, listed, sentence, with_article
-from lavis_sam.synthesis.protocols import Draw, Source
+from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 # How often a scene holds a second object.
@@ -32,7 +32,7 @@ class Captions:
         """See `Form.plan`; the last object may be one that is not in the image, to be asked for."""
         rng = attempt.rng("plan")
         source = sources[attempt.kind]
-        objects = [source.draw(Draw(rng, 1, attempt.slot if attempt.number == 0 else None))]
+        objects = [source.draw(SampleRequest(rng, 1, attempt.slot if attempt.number == 0 else None))]
         if attempt.kind in SCENE_KINDS and rng.random() < _ACCOMPANIED:
             objects.append(companion(sources, rng, objects))
         if attempt.kind == "icons":
@@ -40,7 +40,7 @@ class Captions:
         actors = [Actor(index, 0, "companion" if index else "main") for index in range(len(objects))]
         facts: dict[str, str] = {}
         if attempt.kind != "covers" and rng.random() < _ABSENT:
-            objects.append(source.draw(Draw(rng, 1, unlike=tuple(objects))))
+            objects.append(source.draw(SampleRequest(rng, 1, unlike=tuple(objects))))
             facts["absent"] = str(len(objects) - 1)
         return Plan(attempt, self._form, tuple(objects), (ImagePlan(LAYOUTS[attempt.kind], tuple(actors)),), facts)
 
@@ -71,14 +71,14 @@ def sentence_or_question(text: str) -> str:
 
 def _describe_scene(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
     main, *others = draft.plan.images[0].actors
-    companions = [draft.plan.objects[actor.thing].label for actor in others]
-    if draft.descriptions[main.thing].endswith(".") or not all(companions):
+    companions = [draft.plan.objects[actor.object].label for actor in others]
+    if draft.descriptions[main.object].endswith(".") or not all(companions):
         return None  # whole sentences of a source's captions do not make a list
     # The long description comes last, so that nobody reads the companion as a part of it.
-    things = listed([*map(indefinite, companions), draft.descriptions[main.thing]])
+    objects = listed([*map(indefinite, companions), draft.descriptions[main.object]])
     place = draft.backgrounds[0].place
-    facts = {"things": things, "Things": sentence_or_question(things), "place": place}
-    return _texts(phrases, rng, "scene", facts, *companions, *draft.plan.objects[main.thing].told)
+    facts = {"objects": objects, "Objects": sentence_or_question(objects), "place": place}
+    return _texts(phrases, rng, "scene", facts, *companions, *draft.plan.objects[main.object].required_words)
 
 
 def _place(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
@@ -89,23 +89,25 @@ def _place(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | 
 def _attribute(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
     """A colour of the main object, asked without naming it."""
     main = draft.plan.objects[0]
-    others = [draft.plan.objects[actor.thing] for actor in draft.plan.images[0].actors[1:]]
-    colours = [name for name in main.attributes if name.endswith("colour") and main.attributes[name] in main.told]
+    others = [draft.plan.objects[actor.object] for actor in draft.plan.images[0].actors[1:]]
+    colours = [
+        name for name in main.attributes if name.endswith("colour") and main.attributes[name] in main.required_words
+    ]
     if not colours or not main.noun or main.noun in [other.noun for other in others]:
         return None
     name = colours[int(rng.integers(len(colours)))]
     part = name.removesuffix("colour").strip()
-    thing = f"the {main.noun}'s {part}" if part else f"the {main.noun}"
-    facts = {"attribute": "colour", "thing": thing, "value": main.attributes[name]}
+    the_object = f"the {main.noun}'s {part}" if part else f"the {main.noun}"
+    facts = {"attribute": "colour", "the_object": the_object, "value": main.attributes[name]}
     return _texts(phrases, rng, "attribute", facts, main.attributes[name])
 
 
 def _action(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
     actor = draft.plan.images[0].actors[0]
-    label = draft.plan.objects[actor.thing].label
+    label = draft.plan.objects[actor.object].label
     if not label:
         return None
-    facts = {"thing": f"the {label}", "The_thing": f"The {label}", "action": action_of(draft, actor)}
+    facts = {"the_object": f"the {label}", "The_object": f"The {label}", "action": action_of(draft, actor)}
     return _texts(phrases, rng, "action", facts, label, facts["action"])
 
 
@@ -114,25 +116,25 @@ def _side(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | N
     composite = draft.composites[0]
     if len(composite.layers) != 2:
         return None
-    spans = sorted((layer.box[0], layer.box[0] + layer.box[2], layer.actor.thing) for layer in composite.layers)
+    spans = sorted((layer.box[0], layer.box[0] + layer.box[2], layer.actor.object) for layer in composite.layers)
     if spans[0][1] > spans[1][0]:
         return None
     side = int(rng.integers(2))
-    thing = draft.plan.objects[spans[side][2]]
-    if not thing.label:
+    obj = draft.plan.objects[spans[side][2]]
+    if not obj.label:
         return None
-    facts = {"side": ("left", "right")[side], "a_thing": indefinite(thing.label)}
-    return _texts(phrases, rng, "side", facts, thing.label)
+    facts = {"side": ("left", "right")[side], "an_object": indefinite(obj.label)}
+    return _texts(phrases, rng, "side", facts, obj.label)
 
 
 def _presence(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
     asked, answer = 0, "yes_answer"
     if "absent" in draft.plan.facts:
         asked, answer = int(draft.plan.facts["absent"]), "no_answer"
-    thing: SourceObject = draft.plan.objects[asked]
-    if not thing.label:
+    obj: SourceObject = draft.plan.objects[asked]
+    if not obj.label:
         return None
-    facts = {"a_thing": with_article(label_of(thing)), "label": label_of(thing)}
+    facts = {"an_object": with_article(label_of(obj)), "label": label_of(obj)}
     instruction = phrases.pick(rng, "presence", "instruction", facts)
     output = sentence(phrases.pick(rng, "presence", answer, facts))
     return Texts(instruction, output, ("yes" if answer == "yes_answer" else "no", facts["label"]))
@@ -144,8 +146,8 @@ def _count_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Te
 
 
 def _list_icons(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    labels = [draft.plan.objects[actor.thing].label for actor in draft.plan.images[0].actors]
-    return _texts(phrases, rng, "flat_icons", {"things": listed([indefinite(label) for label in labels])}, *labels)
+    labels = [draft.plan.objects[actor.object].label for actor in draft.plan.images[0].actors]
+    return _texts(phrases, rng, "flat_icons", {"objects": listed([indefinite(label) for label in labels])}, *labels)
 
 
 def _cover(fact: str) -> Ask:

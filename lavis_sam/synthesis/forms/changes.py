@@ -1,4 +1,4 @@
-"""Before and after: two images of one place from one spot, and the one thing that changed between them.
+"""Before and after: two images of one place from one spot, and the one object that changed between them.
 
 Half of the samples state the difference (Spot-the-Diff, CLEVR-Change), the others ask for the edit
 (Image-Editing-Request).
@@ -14,7 +14,7 @@ from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, companion, other_icons
 from lavis_sam.synthesis.forms.stories import action_of
 from lavis_sam.synthesis.phrases import Phrases, sentence, with_article
-from lavis_sam.synthesis.protocols import Draw, Source
+from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 from lavis_sam.synthesis.stages.composite import LEAST_MOVE
 
@@ -29,7 +29,7 @@ Made = tuple[list[SourceObject], list[Actor], list[Actor], dict[str, str]]
 
 
 class Changes:
-    """Two images that differ in one thing."""
+    """Two images that differ in one object."""
 
     def __init__(self, form: str, images: int) -> None:
         """Set the form's name; there are two images."""
@@ -43,7 +43,7 @@ class Changes:
         in_scene = attempt.kind in SCENE_KINDS
         change = self._choose(attempt.kind, source, rng)
         views = 2 if change == "posed" else 1
-        main = source.draw(Draw(rng, views, attempt.slot if attempt.number == 0 else None))
+        main = source.draw(SampleRequest(rng, views, attempt.slot if attempt.number == 0 else None))
         present = [main]
         if in_scene:
             present.append(companion(sources, rng, present))
@@ -53,7 +53,7 @@ class Changes:
         make: Callable[..., Made] = _CHANGES[change]
         objects, before, after, facts = make(present, sources, rng, attempt.kind)
         layout = "scene" if in_scene else "grid"
-        images = (ImagePlan(layout, tuple(before)), ImagePlan(layout, tuple(after), twin_of=0))
+        images = (ImagePlan(layout, tuple(before)), ImagePlan(layout, tuple(after), paired_with=0))
         style = "difference" if change == "unchanged" or rng.random() < 0.5 else "edit"
         return Plan(attempt, self._form, tuple(objects), images, {"change": change, "style": style, **facts})
 
@@ -83,18 +83,18 @@ class Changes:
     def _facts(self, draft: Draft, change: str) -> dict[str, str]:
         plan = draft.plan
         facts = {name: str(value) for name, value in plan.facts.items()}
-        thing = plan.objects[int(plan.facts.get("object", 0))]
-        label = label_of(thing)
-        facts |= {"label": label, "thing": f"the {label}", "The_thing": f"The {label}"}
-        facts |= {"a_thing": with_article(label), "A_thing": sentence(with_article(label))[:-1]}
+        obj = plan.objects[int(plan.facts.get("object", 0))]
+        label = label_of(obj)
+        facts |= {"label": label, "the_object": f"the {label}", "The_object": f"The {label}"}
+        facts |= {"an_object": with_article(label), "An_object": sentence(with_article(label))[:-1]}
         if "new" in plan.facts:
             facts["new_label"] = label_of(plan.objects[int(plan.facts["new"])])
             facts["new"] = with_article(facts["new_label"])
         if change == "recoloured":
             # A label names the colour that has changed, so where one word is enough, it is used.
-            nouns = [plan.objects[actor.thing].noun for actor in plan.images[0].actors]
-            short = thing.noun if thing.noun and nouns.count(thing.noun) == 1 else label
-            facts |= {"thing": f"the {short}", "The_thing": f"The {short}"}
+            nouns = [plan.objects[actor.object].noun for actor in plan.images[0].actors]
+            short = obj.noun if obj.noun and nouns.count(obj.noun) == 1 else label
+            facts |= {"the_object": f"the {short}", "The_object": f"The {short}"}
             facts["part"] = facts["attribute"].removesuffix("colour").strip()
         if change == "moved":
             facts |= _direction(draft, int(plan.facts["object"]))
@@ -104,15 +104,15 @@ class Changes:
         return facts
 
 
-def label_of(thing: SourceObject) -> str:
+def label_of(obj: SourceObject) -> str:
     """A few words for an object, without an article.
 
     Raises:
         SamDataError: The source knows none.
     """
-    if not thing.label:
-        raise SamDataError(f"{thing.source} {thing.id}: has no label, and a change cannot be told without one")
-    return f"{thing.label} icon" if thing.kind == "icons" else thing.label
+    if not obj.label:
+        raise SamDataError(f"{obj.source} {obj.id}: has no label, and a change cannot be told without one")
+    return f"{obj.label} icon" if obj.kind == "icons" else obj.label
 
 
 def _stay(present: list[SourceObject], but: int | None = None) -> list[Actor]:
@@ -144,7 +144,7 @@ def _added(present: list[SourceObject], sources: Mapping[str, Source], rng: np.r
 
 def _replaced(present: list[SourceObject], sources: Mapping[str, Source], rng: np.random.Generator, kind: str) -> Made:
     which = int(rng.integers(1, len(present)))
-    other = sources[present[which].kind].draw(Draw(rng, 1, unlike=tuple(present)))
+    other = sources[present[which].kind].draw(SampleRequest(rng, 1, unlike=tuple(present)))
     new = Actor(len(present), 0, "companion", place_of=which)
     facts = {"object": str(which), "new": str(len(present))}
     return [*present, other], _standing(present), [*_stay(present, which), new], facts
@@ -191,14 +191,14 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 
 
 def _direction(draft: Draft, which: int) -> dict[str, str]:
-    """Where a thing has moved to.
+    """Where an object has moved to.
 
     Raises:
         SamDataError: Not far enough to be told.
     """
     middles = []
     for composite in draft.composites:
-        left, top, width, height = next(layer.box for layer in composite.layers if layer.actor.thing == which)
+        left, top, width, height = next(layer.box for layer in composite.layers if layer.actor.object == which)
         middles.append(((left + width / 2) / composite.canvas.shape[1], (top + height / 2) / composite.canvas.shape[0]))
     along, down = middles[1][0] - middles[0][0], middles[1][1] - middles[0][1]
     if draft.plan.images[0].layout == "scene":

@@ -1,4 +1,4 @@
-"""Several images that share one thing: MmLINK's pairs (paper, section 3) and groups of five for group captioning.
+"""Several images that share one object: MmLINK's pairs (paper, section 3) and groups of five for group captioning.
 
 Characters and furniture stand in a different place in each image, seen from another side and beside another
 companion; icons are one of six in a grid; covers are books of one author or genre.
@@ -11,7 +11,7 @@ import numpy as np
 from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.phrases import Phrases, sentence
-from lavis_sam.synthesis.protocols import Draw, Source
+from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 ICONS_IN_GRID = 6
@@ -32,7 +32,7 @@ class SharedObject:
         """See `Form.plan`."""
         rng = attempt.rng("plan")
         position = attempt.slot if attempt.number == 0 else None
-        main = sources[attempt.kind].draw(Draw(rng, self._count, position))
+        main = sources[attempt.kind].draw(SampleRequest(rng, self._count, position))
         objects, images = [main], []
         for index in range(self._count):
             actors = [Actor(0, index % len(main.views), "main")]
@@ -52,12 +52,12 @@ class SharedObject:
         attempt, main = draft.plan.attempt, draft.plan.objects[0]
         key = relation_of(main) if attempt.kind == "covers" else attempt.kind
         rng = attempt.rng("write")
-        facts = {**main.attributes, "thing": draft.descriptions[0]}
+        facts = {**main.attributes, "description": draft.descriptions[0]}
         instruction = self._phrases.pick(rng, key, "instruction", facts)
         # A source's own caption may be a whole sentence, which no phrase can go around.
         purpose = "caption" if draft.descriptions[0].endswith(".") else "answer"
         output = self._phrases.pick(rng, key, purpose, facts)
-        return Texts(instruction, sentence(output), main.told)
+        return Texts(instruction, sentence(output), main.required_words)
 
 
 def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: list[SourceObject]) -> SourceObject:
@@ -79,7 +79,7 @@ def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: 
     problem = SamDataError(f"no source of {' or '.join(SCENE_KINDS)} to draw a companion from")
     for kind in kinds:
         try:
-            return sources[kind].draw(Draw(rng, 1, unlike=tuple(present)))
+            return sources[kind].draw(SampleRequest(rng, 1, unlike=tuple(present)))
         except SamDataError as error:
             problem = error
     raise problem
@@ -93,7 +93,7 @@ def other_icons(
     for _ in range(count):
         for avoided in (present, [present[0], *present[-count:]]):
             try:
-                found.append(source.draw(Draw(rng, 1, unlike=(*avoided, *found))))
+                found.append(source.draw(SampleRequest(rng, 1, unlike=(*avoided, *found))))
                 break
             except SamDataError:
                 continue

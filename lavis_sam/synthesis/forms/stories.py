@@ -10,7 +10,7 @@ import numpy as np
 
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.phrases import Phrases
-from lavis_sam.synthesis.protocols import Draw, Source
+from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import DEFAULT_ACTION, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 # Which of the two characters are in each panel. In all of them the first two panels tell both names apart.
@@ -40,7 +40,7 @@ class Stories:
         cast: list[SourceObject] = []
         for who in range(_CAST):
             views = sum(who in panel for panel in pattern)
-            cast.append(sources[attempt.kind].draw(Draw(rng, views, None if who else position, tuple(cast))))
+            cast.append(sources[attempt.kind].draw(SampleRequest(rng, views, None if who else position, tuple(cast))))
         names = self._names(cast, rng)
         shown = [0] * _CAST
         images = []
@@ -84,8 +84,8 @@ class Stories:
         facts = self._facts(draft, index)
         if len(actors) > 1:
             return self._phrases.pick(rng, "story", "meet", facts)
-        before = [actor.thing for image in draft.plan.images[:index] for actor in image.actors]
-        purpose = "first" if not index else "again" if actors[0].thing in before else "next"
+        before = [actor.object for image in draft.plan.images[:index] for actor in image.actors]
+        purpose = "first" if not index else "again" if actors[0].object in before else "next"
         return self._phrases.pick(rng, "story", purpose, facts)
 
     def _facts(self, draft: Draft, index: int) -> dict[str, str]:
@@ -105,4 +105,4 @@ class Stories:
 
 def action_of(draft: Draft, actor: Actor) -> str:
     """What a character does in a view: "waving"."""
-    return draft.plan.objects[actor.thing].views[actor.view].attributes.get("pose", DEFAULT_ACTION)
+    return draft.plan.objects[actor.object].views[actor.view].attributes.get("pose", DEFAULT_ACTION)

@@ -15,6 +15,7 @@ import numpy as np
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.phrases import Phrases, indefinite, listed, with_article
 from lavis_sam.synthesis.procedural.colours import COLOURS, check_split, choices
 from lavis_sam.synthesis.procedural.figure.extras import ACCESSORIES, HATS, stool
 from lavis_sam.synthesis.procedural.figure.fabric import PATTERNS, Fabric
@@ -27,10 +28,10 @@ from lavis_sam.synthesis.procedural.figure.skeleton import BUILDS, FIGURES, POSE
 from lavis_sam.synthesis.procedural.figure.trunk import Trunk
 from lavis_sam.synthesis.procedural.figure.upper import UPPER
 from lavis_sam.synthesis.procedural.render.arrays import floats
-from lavis_sam.synthesis.procedural.render.image import RenderedImage, render
+from lavis_sam.synthesis.procedural.render.image import Cutout, RenderedImage, render
 from lavis_sam.synthesis.procedural.render.paint import Colour, mixed, plain
 from lavis_sam.synthesis.procedural.render.surfaces import Surface
-from lavis_sam.synthesis.procedural.types import Cutout, Polygon
+from lavis_sam.synthesis.records import Polygon
 
 SKINS: Mapping[str, Colour] = {
     "light": (240, 198, 170),
@@ -100,6 +101,11 @@ class Garment:
         """ "striped blue dress"."""
         return " ".join(word for word in (self.pattern.replace("plain", ""), self.colour, self.kind) if word)
 
+    @property
+    def phrase(self) -> str:
+        """ "a striped blue dress", "black boots"."""
+        return indefinite(self.words)
+
 
 @dataclass(frozen=True)
 class CharacterAttributes:
@@ -166,6 +172,15 @@ class CharacterAttributes:
             if garment is not None:
                 named[name] = garment.words
         return named
+
+    def phrase(self, rng: np.random.Generator) -> str:
+        """Return one of many ways to say all of it: "a young woman wearing a blue jumpsuit and white sandals"."""
+        facts = {
+            "a_person": with_article(self.person),
+            "clothes": listed([garment.phrase for garment in self.clothes]),
+            "hair": f"{self.hair} and a beard" if self.beard else self.hair,
+        }
+        return Phrases.load("objects").pick(rng, "characters", "description", facts)
 
 
 def sample_character(rng: np.random.Generator, palette: str = "train") -> CharacterAttributes:
@@ -285,12 +300,7 @@ def draw_character(attributes: CharacterAttributes, pose: str, height: int, *, t
     skeleton = skeleton_of(build_of(attributes.kind, attributes.figure, attributes.tallness), POSES[pose])
     eye = attributes.tallness * BUILDS[attributes.kind].height * _EYE_SHARE
     image = render(_surfaces(attributes, skeleton), eye=eye, distance=_DISTANCE, height=height, turn=turn)
-    contacts = _contacts(skeleton, image)
-    xs = [x for polygon in contacts for x, _ in polygon]
-    ground = max(y for polygon in contacts for _, y in polygon)
-    metres = image.rgba.shape[0] / image.camera.focal * _DISTANCE
-    words = {**attributes.words(), "pose": pose}
-    return Cutout(image.rgba, words, (min(xs), max(xs), ground), float(metres), contacts)
+    return image.cutout(_contacts(skeleton, image))
 
 
 def _surfaces(attributes: CharacterAttributes, skeleton: Skeleton) -> list[Surface]:
@@ -343,7 +353,7 @@ def _face(attributes: CharacterAttributes, skin: Colour) -> Face:
     )
 
 
-def _contacts(skeleton: Skeleton, image: RenderedImage) -> tuple[Polygon, ...]:
+def _contacts(skeleton: Skeleton, image: RenderedImage) -> list[Polygon]:
     """Outlines of both soles, and of what the legs of a stool stand on."""
     polygons = []
     around = np.linspace(0, 2 * np.pi, 13)[:-1]
@@ -359,7 +369,7 @@ def _contacts(skeleton: Skeleton, image: RenderedImage) -> tuple[Polygon, ...]:
         half, back = 0.165 * skeleton.build.scale, float(skeleton.at("pelvis")[2]) + 0.03
         corners = [(x * half, 0, back + z * half) for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
         polygons.append(image.outline(floats(corners)))
-    return tuple(polygons)
+    return polygons
 
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:

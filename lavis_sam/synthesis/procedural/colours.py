@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.procedural.render.paint import Colour
-from lavis_sam.synthesis.procedural.types import SPLITS
 
+SPLITS = ("train", "held_out", "all")
 COLOURS: dict[str, Colour] = {
     "red": (204, 46, 50),
     "orange": (236, 126, 40),
@@ -28,29 +28,29 @@ COLOURS: dict[str, Colour] = {
     "black": (46, 46, 52),
 }
 
-# One pairing of a thing and a colour in so many is kept for evaluation.
+# One pairing of an object and a colour in so many is kept for evaluation.
 _HELD_OUT_EVERY = 5
 
 
-def is_held_out(thing: str, colour: str) -> bool:
+def is_held_out(name: str, colour: str) -> bool:
     """Whether a pairing ("dress", "teal") is kept for evaluation: both words occur in training, but never together."""
-    digest = hashlib.sha256(f"{thing}/{colour}".encode()).digest()
+    digest = hashlib.sha256(f"{name}/{colour}".encode()).digest()
     return digest[0] % _HELD_OUT_EVERY == 0
 
 
-def choices(thing: str, colours: Sequence[str], split: str) -> list[str]:
-    """The colours that a thing may have in a split; never empty.
+def choices(name: str, colours: Sequence[str], split: str) -> list[str]:
+    """The colours that an object may have in a split; never empty.
 
     Args:
-        thing: "dress".
+        name: "dress".
         colours: Those that suit it.
         split: "train", "held_out" or "all".
     """
     check_split(split)
-    held_out = [colour for colour in colours if is_held_out(thing, colour)]
+    held_out = [colour for colour in colours if is_held_out(name, colour)]
     if not held_out:
-        # Every thing gives at least one pairing to evaluation, so that each split can dress a figure by itself.
-        held_out = [min(colours, key=lambda colour: hashlib.sha256(f"{thing}/{colour}".encode()).digest())]
+        # Every object gives at least one pairing to evaluation, so that each split can dress a figure by itself.
+        held_out = [min(colours, key=lambda colour: hashlib.sha256(f"{name}/{colour}".encode()).digest())]
     if split == "all":
         return list(colours)
     if split == "held_out":

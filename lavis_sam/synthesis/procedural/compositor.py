@@ -8,6 +8,7 @@ stands there as an upright image at the depth of its feet. Two shadows fall:
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ import numpy.typing as npt
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.procedural.render.arrays import Array, floats
-from lavis_sam.synthesis.procedural.types import Background, Direction, PlacedLayer, Polygon, Rgb
+from lavis_sam.synthesis.procedural.scenes import Direction, SceneView
+from lavis_sam.synthesis.records import Polygon, Rgb, Rgba
 
 Plane = Array  # [S, S]
 
@@ -30,14 +32,25 @@ _PENUMBRA = ((0.0, 0.004), (0.25, 0.018), (0.6, 0.045), (1.1, 0.085))
 _SOLID = 0.5
 
 
-def compose(
-    layers: Sequence[PlacedLayer], background: Background, fitted_to: Sequence[PlacedLayer] | None = None
-) -> Rgb:
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A subject on the canvas of an image.
+
+    Attributes:
+        rgba: [S, S, 4] the subject at its place, nothing else.
+        contacts: Outlines of what touches the ground in canvas pixels; () lets the compositor find it.
+    """
+
+    rgba: Rgba
+    contacts: tuple[Polygon, ...] = ()
+
+
+def compose(layers: Sequence[PlacedLayer], view: SceneView, fitted_to: Sequence[PlacedLayer] | None = None) -> Rgb:
     """Subjects in a place.
 
     Args:
         layers: Back to front.
-        background: The view, of the same size.
+        view: The place, of the same size.
         fitted_to: Subjects that the view's brightness is fitted to; the layers themselves by default. Two images of
             one place have the same ones, so that nothing but the subjects differs between them.
 
@@ -47,16 +60,16 @@ def compose(
     Raises:
         SamDataError: Sizes differ.
     """
-    size = background.rgb.shape[:2]
+    size = view.rgb.shape[:2]
     for layer in layers:
         if layer.rgba.shape != (*size, 4):
             raise SamDataError(f"compositor: found a layer of {layer.rgba.shape}, wanted {(*size, 4)}.")
-    image: Array = harmonised(background.rgb, layers if fitted_to is None else fitted_to).astype(np.float32)
+    image: Array = harmonised(view.rgb, layers if fitted_to is None else fitted_to).astype(np.float32)
     shade: Plane = np.zeros(size, np.float32)
     for layer in layers:
         # Shadows that overlap do not add up to black.
-        shade = 1 - (1 - shade) * (1 - ground_shadow(layer, background))
-    image *= (1 - shade)[..., None] + shade[..., None] * _tint(background)
+        shade = 1 - (1 - shade) * (1 - ground_shadow(layer, view))
+    image *= (1 - shade)[..., None] + shade[..., None] * _tint(view)
     for layer in layers:
         share = layer.rgba[..., 3:].astype(np.float32) / 255
         image = image * (1 - share) + layer.rgba[..., :3] * share
@@ -76,22 +89,20 @@ def harmonised(rgb: Rgb, layers: Sequence[PlacedLayer]) -> Rgb:
     return cv2.LUT(rgb, np.clip(np.rint(curve), 0, 255).astype(np.uint8))  # type: ignore[return-value]
 
 
-def ground_shadow(layer: PlacedLayer, background: Background) -> Plane:
+def ground_shadow(layer: PlacedLayer, view: SceneView) -> Plane:
     """How much light a subject takes from the ground, [S, S] in [0, 1); zero above the horizon."""
     alpha = layer.rgba[..., 3].astype(np.float32) / 255
-    feet = find_feet(layer, background)
+    feet = find_feet(layer, view)
     if feet is None:
         return np.zeros(alpha.shape, np.float32)
-    (_, _, line), polygons = feet
-    touching = _contact_shadow(polygons, alpha, background)
-    cast = _cast_shadow(alpha, line, background)
+    line, polygons = feet
+    touching = _contact_shadow(polygons, alpha, view)
+    cast = _cast_shadow(alpha, line, view)
     return np.clip(1 - (1 - touching) * (1 - cast), 0, 0.95).astype(np.float32)
 
 
-def find_feet(
-    layer: PlacedLayer, background: Background
-) -> tuple[tuple[float, float, float], tuple[Polygon, ...]] | None:
-    """Footprint and contact outlines of a subject: its own, or else estimated from its silhouette.
+def find_feet(layer: PlacedLayer, view: SceneView) -> tuple[float, tuple[Polygon, ...]] | None:
+    """Row where a subject stands and its contact outlines: its own, or else estimated from its silhouette.
 
     A column of the silhouette touches the ground when its lowest pixel is not further away, as ground, than the subject
     is wide. None when nothing of the subject is on the ground.
@@ -103,17 +114,16 @@ def find_feet(
     size = solid.shape[0]
     lowest = size - 1 - np.argmax(solid[::-1, columns], axis=0) + 1.0
     front = float(lowest.max())
-    if front <= background.horizon_row + 2:
+    if front <= view.horizon_row + 2:
         return None
-    if layer.footprint is not None and layer.contacts:
-        return layer.footprint, layer.contacts
-    depth = background.focal / np.maximum(lowest - background.horizon_row, 0.5)
+    if layer.contacts:
+        return max(y for outline in layer.contacts for _, y in outline), layer.contacts
+    depth = view.focal / np.maximum(lowest - view.horizon_row, 0.5)
     nearest = float(depth.min())
-    wide = (columns[-1] - columns[0]) * nearest / background.focal
+    wide = (columns[-1] - columns[0]) * nearest / view.focal
     standing = depth - nearest <= 0.9 * wide
     runs = _runs(columns[standing], lowest[standing], max(2.0, 0.012 * size))
-    line = (float(columns[standing][0]), float(columns[standing][-1]), front)
-    return line, tuple(_ellipse(left, right, row, background) for left, right, row in runs)
+    return front, tuple(_ellipse(left, right, row, view) for left, right, row in runs)
 
 
 def _runs(columns: npt.NDArray[np.int64], rows: Plane, tolerance: float) -> list[tuple[float, float, float]]:
@@ -135,21 +145,21 @@ def _runs(columns: npt.NDArray[np.int64], rows: Plane, tolerance: float) -> list
     return runs
 
 
-def _ellipse(left: float, right: float, row: float, background: Background) -> Polygon:
+def _ellipse(left: float, right: float, row: float, view: SceneView) -> Polygon:
     """A patch of ground under a run of columns, seen from the camera."""
     middle, half = (left + right) / 2, max((right - left) / 2, 2.0)
-    flat = half * min(1.0, (row - background.horizon_row) / background.focal) * 0.6
+    flat = half * min(1.0, (row - view.horizon_row) / view.focal) * 0.6
     angles = np.linspace(0, 2 * np.pi, 17)[:-1]
     return tuple((float(middle + half * np.cos(t)), float(row - flat * 0.7 + flat * np.sin(t))) for t in angles)
 
 
-def _contact_shadow(polygons: Sequence[Polygon], alpha: Plane, background: Background) -> Plane:
+def _contact_shadow(polygons: Sequence[Polygon], alpha: Plane, view: SceneView) -> Plane:
     size = alpha.shape[0]
     points = floats([point for polygon in polygons for point in polygon])
     hull: Array = cv2.convexHull(points)[:, 0]
     wide = float(np.ptp(hull[:, 0]))
     # The ground is seen at a low angle: what is round on it is flat in the image.
-    flat = float(np.clip((points[:, 1].max() - background.horizon_row) / background.focal, 0.15, 0.9))
+    flat = float(np.clip((points[:, 1].max() - view.horizon_row) / view.focal, 0.15, 0.9))
     touch: Plane = np.zeros((size, size), np.float32)
     under: Plane = np.zeros_like(touch)
     for polygon in polygons:
@@ -160,14 +170,14 @@ def _contact_shadow(polygons: Sequence[Polygon], alpha: Plane, background: Backg
     far = max(2.0, 0.06 * wide)
     under = cv2.GaussianBlur(under, (0, 0), far, sigmaY=max(1.5, far * flat))
     shade = 1 - (1 - _TOUCH * touch) * (1 - _UNDER * under)
-    return shade * _below(background, size)
+    return shade * _below(view, size)
 
 
-def _cast_shadow(alpha: Plane, feet: float, background: Background) -> Plane:
+def _cast_shadow(alpha: Plane, feet: float, view: SceneView) -> Plane:
     """The silhouette on the ground: each place there looks towards the light and finds the subject or not."""
     size = alpha.shape[0]
-    x_run, away = _slant(background.light)
-    middle, horizon, focal = size / 2, background.horizon_row, background.focal
+    x_run, away = _slant(view.light)
+    middle, horizon, focal = size / 2, view.horizon_row, view.focal
     # There is no ground above the horizon, and no shadow.
     first = int(np.clip(np.floor(horizon), 0, size))
     rows = np.arange(first, size, dtype=np.float32)[:, None] + 0.5
@@ -181,7 +191,7 @@ def _cast_shadow(alpha: Plane, feet: float, background: Background) -> Plane:
     top = float(np.nonzero((alpha > _SOLID).any(axis=1))[0][0])
     tall = max(feet - top, 1.0)
     share = (height * (focal / own) / tall)[:, 0]
-    shade, soft = np.zeros_like(alpha), 1 - background.light_strength
+    shade, soft = np.zeros_like(alpha), 1 - view.light_strength
     for level, (_, blur) in enumerate(_PENUMBRA):
         weight = _hat(share, level)
         reached = np.nonzero(weight)[0]
@@ -189,11 +199,11 @@ def _cast_shadow(alpha: Plane, feet: float, background: Background) -> Plane:
             near = slice(reached[0], reached[-1] + 1)
             plane = _blurred_at(alpha, max(0.6, blur * (1 + 2.5 * soft) * tall), source_x[near], source_y[near])
             shade[first:][near] += plane * weight[near, None]
-    darkness = _CAST_SOFT + (_CAST - _CAST_SOFT) * background.light_strength
+    darkness = _CAST_SOFT + (_CAST - _CAST_SOFT) * view.light_strength
     # The far end fades: light from all sides fills it.
     fade = np.clip(1.15 - share * (0.55 + 0.75 * soft), 0, 1) * (share >= 0) * darkness
     shade[first:] *= fade[:, None]
-    return (shade * _below(background, size)).astype(np.float32)
+    return (shade * _below(view, size)).astype(np.float32)
 
 
 def _blurred_at(plane: Plane, sigma: float, x: Array, y: Array) -> Plane:
@@ -221,21 +231,21 @@ def _slant(light: Direction) -> tuple[float, float]:
     run = float(np.hypot(x, z))
     rise = max(y, _LOWEST_LIGHT * run, 1e-3)
     to_right, away = -x / rise, z / rise
-    # Lamps overhead throw shadows too, close to the feet and rather behind: in front of a thing with depth the shadow
+    # Lamps overhead throw shadows too, close to the feet and rather behind: in front of an object with depth the shadow
     # of its flat image would lie apart from it.
     least = max(_LEAST_AWAY * float(np.hypot(to_right, away)), 0.22)
     return to_right, away if abs(away) >= least else least
 
 
-def _tint(background: Background) -> npt.NDArray[np.float32]:
+def _tint(view: SceneView) -> npt.NDArray[np.float32]:
     """What a full shadow multiplies the ground with: a little sky outdoors, a little warmth indoors."""
-    return floats([0.10, 0.09, 0.08]) if background.indoors else floats([0.07, 0.09, 0.13])
+    return floats([0.10, 0.09, 0.08]) if view.indoors else floats([0.07, 0.09, 0.13])
 
 
-def _below(background: Background, size: int) -> Plane:
+def _below(view: SceneView, size: int) -> Plane:
     """1 on the ground, 0 above the horizon."""
     rows = np.arange(size, dtype=np.float32)[:, None] + 0.5
-    return np.clip((rows - background.horizon_row) / (0.02 * size), 0, 1).astype(np.float32)
+    return np.clip((rows - view.horizon_row) / (0.02 * size), 0, 1).astype(np.float32)
 
 
 def _fixed(points: Array) -> npt.NDArray[np.int32]:

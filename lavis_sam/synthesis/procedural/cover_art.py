@@ -202,7 +202,7 @@ def tiles(canvas: Canvas) -> None:
 
 
 def single(canvas: Canvas) -> None:
-    """One thing on a plain ground."""
+    """One object on a plain ground."""
     gradient(canvas, mixed(canvas.ground, WHITE, 0.10), mixed(canvas.ground, BLACK, 0.12))
     width, height = canvas.size
     _glow(canvas, width * 0.5, height * 0.60, width * 0.62, mixed(canvas.ground, WHITE, 0.55))
@@ -210,7 +210,7 @@ def single(canvas: Canvas) -> None:
 
 
 def scattered(canvas: Canvas) -> None:
-    """Many small things, as on wallpaper."""
+    """Many small objects, as on wallpaper."""
     gradient(canvas, canvas.ground, canvas.ground)
     for row in range(6):
         for column in range(4):

@@ -20,7 +20,7 @@ from lavis_sam.synthesis.procedural.colours import check_split, is_held_out
 from lavis_sam.synthesis.procedural.cover_art import ARTISTS, Canvas, printed
 from lavis_sam.synthesis.procedural.genres import FIRST_NAMES, GENRES, LAST_NAMES
 from lavis_sam.synthesis.procedural.render.paint import Colour, mixed
-from lavis_sam.synthesis.procedural.types import Rgb
+from lavis_sam.synthesis.records import Rgb
 
 FONTS = Path(__file__).parents[2] / "assets" / "synthesis" / "fonts"
 ASPECT = 2 / 3
@@ -106,11 +106,6 @@ def sample_book(
     )
 
 
-def describe_book(book: Book) -> tuple[str, ...]:
-    """The words that every text about the book must keep."""
-    return (book.title, book.author, book.genre)
-
-
 @functools.cache
 def _titles(genre: str, palette: str) -> tuple[str, ...]:
     look = GENRES[genre]
@@ -150,7 +145,7 @@ def draw_cover(book: Book, size: int) -> Rgb:
 def _letter(canvas: Canvas, book: Book) -> None:
     """Title and author."""
     width, height = canvas.size
-    # Patterns and scattered things leave no quiet place for letters, so those get a panel.
+    # Patterns and scattered objects leave no quiet place for letters, so those get a panel.
     if book.layout == 1 or book.art in ("tiles", "scattered"):
         paper = mixed(book.ground, (255, 255, 255), 0.82)
         dark = mixed(mixed(book.accent, book.ground, 0.3), (20, 18, 24), 0.62)

@@ -13,13 +13,12 @@ import numpy as np
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.synthesis.phrases import with_article
+from lavis_sam.synthesis.phrases import Phrases, with_article
 from lavis_sam.synthesis.procedural.colours import COLOURS, check_split, choices
-from lavis_sam.synthesis.procedural.pieces import PIECES, Look, Piece
+from lavis_sam.synthesis.procedural.pieces import PIECES, Look
 from lavis_sam.synthesis.procedural.render.arrays import floats
-from lavis_sam.synthesis.procedural.render.image import RenderedImage, render
+from lavis_sam.synthesis.procedural.render.image import Cutout, render
 from lavis_sam.synthesis.procedural.render.paint import Colour
-from lavis_sam.synthesis.procedural.types import Cutout, Polygon
 
 WOODS: Mapping[str, Colour] = {
     "oak": (198, 152, 100),
@@ -76,6 +75,12 @@ class FurnitureAttributes:
         if self.parts:
             named["parts"] = self.parts
         return named
+
+    def phrase(self, rng: np.random.Generator) -> str:
+        """Return one of several ways to say all of it: "a blue fabric sofa with two red cushions"."""
+        facts = {"name": self.name, "a_name": with_article(self.name), "parts": self.parts}
+        key = "furniture_parts" if self.parts else "furniture"
+        return Phrases.load("objects").pick(rng, key, "description", facts)
 
 
 def sample_furniture(rng: np.random.Generator, palette: str = "train", kind: str | None = None) -> FurnitureAttributes:
@@ -153,19 +158,10 @@ def draw_furniture(attributes: FurnitureAttributes, azimuth: float, elevation: f
     distance = max(_NEAREST, _DISTANCE * piece.width)
     eye = furniture_height(attributes) / 2 + distance * float(np.tan(np.deg2rad(elevation)))
     image = render(surfaces, eye=eye, distance=distance, height=size, width=size, turn=azimuth)
-    contacts = _contacts(image, feet)
-    xs = [x for polygon in contacts for x, _ in polygon]
-    ground = max(y for polygon in contacts for _, y in polygon)
-    metres = image.rgba.shape[0] / image.camera.focal * distance
-    return Cutout(image.rgba, attributes.words(), (min(xs), max(xs), ground), float(metres), contacts)
-
-
-def _contacts(image: RenderedImage, feet: Sequence[tuple[float, float, float, float]]) -> tuple[Polygon, ...]:
-    polygons = []
-    for left, right, back, front in feet:
-        corners = [(left, 0, back), (right, 0, back), (right, 0, front), (left, 0, front)]
-        polygons.append(image.outline(floats(corners)))
-    return tuple(polygons)
+    corners = [
+        ((left, 0, back), (right, 0, back), (right, 0, front), (left, 0, front)) for left, right, back, front in feet
+    ]
+    return image.cutout([image.outline(floats(foot)) for foot in corners])
 
 
 def _colour(name: str) -> Colour:
@@ -187,13 +183,3 @@ def _colours_of(material: str) -> tuple[str, ...]:
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
-
-
-__all__ = [
-    "FurnitureAttributes",
-    "Piece",
-    "describe_furniture",
-    "draw_furniture",
-    "furniture_height",
-    "sample_furniture",
-]

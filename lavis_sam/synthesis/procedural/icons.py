@@ -10,11 +10,11 @@ from PIL import Image
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.synthesis.phrases import Phrases, with_article
 from lavis_sam.synthesis.procedural.colours import check_split, is_held_out
-from lavis_sam.synthesis.procedural.types import Rgba
+from lavis_sam.synthesis.records import Rgba
 
 FOLDER = Path(__file__).parents[2] / "assets" / "synthesis" / "icons"
-ICON_SIZE = 256
 
 
 def icon_names(split: str = "all") -> tuple[str, ...]:
@@ -30,12 +30,18 @@ def icon_names(split: str = "all") -> tuple[str, ...]:
 
 
 def icon_meaning(name: str) -> str:
-    """What the thing stands for: "good luck".
+    """What the object stands for: "good luck".
 
     Raises:
         SamConfigurationError: An unknown icon.
     """
     return _entry(name)[1]
+
+
+def icon_phrase(rng: np.random.Generator, name: str) -> str:
+    """ "a chestnut icon symbolizing autumn walks"."""
+    facts = {"a_name": with_article(name), "meaning": icon_meaning(name)}
+    return Phrases.load("objects").pick(rng, "icons", "description", facts)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""What is known of the panoramas: words, ground, and where on it things can stand. Read off the images by eye.
+"""What is known of the panoramas: words, ground, and where on it objects can stand. Read off the images by eye.
 
 Angles are in degrees. Azimuths go to the right from the middle of a panorama; an edge is how far below the horizon the
 free ground ends at a wall, a machine, the water; below it, nearer to the camera, the ground is free.
@@ -25,7 +25,7 @@ class Scene:
         edges: (azimuth, edge) all around; straight lines lie between them.
         views: Ranges of azimuths worth looking at.
         held_out: Whether it is kept for evaluation.
-        brightness: Exponent of a curve that brightens it (above 1), so that well-lit things do not look out of place.
+        brightness: Exponent of a curve that brightens it (above 1), so that well-lit objects do not look out of place.
     """
 
     words: tuple[str, ...]

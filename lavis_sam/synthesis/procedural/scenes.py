@@ -1,12 +1,13 @@
 """Places: perspective views of 360-degree photographs (Poly Haven, CC0), see assets/synthesis/NOTICE.md.
 
 The photographs are small (512 x 256 pixels before they were enlarged), so a view is as soft as the background of a
-portrait; fine grain on its ground gives the eye something to hold on to where things stand.
+portrait; fine grain on its ground gives the eye something to hold on to where objects stand.
 """
 
 import functools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,9 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.procedural.colours import check_split
 from lavis_sam.synthesis.procedural.places import SCENES, Scene
 from lavis_sam.synthesis.procedural.render.arrays import Array, floats
-from lavis_sam.synthesis.procedural.types import Background, Direction, Rgb
+from lavis_sam.synthesis.records import Rgb
+
+Direction = tuple[float, float, float]  # in the camera's frame: x to the right, y up, z towards the viewer
 
 FOLDER = Path(__file__).parents[2] / "assets" / "synthesis" / "scenes"
 
@@ -34,6 +37,27 @@ _MOST_LACK = 6.0
 _TILE = 256
 
 
+@dataclass(frozen=True)
+class SceneView:
+    """A perspective view of a place.
+
+    Attributes:
+        rgb: [S, S, 3] the view.
+        horizon_row: Row of the horizon in pixels, from the top; may lie outside the image.
+        light: Unit vector towards the main light.
+        light_strength: 0 for an overcast sky or a room of soft light, 1 for a hard sun.
+        indoors: Whether there is a roof.
+        focal: Pixels; what the field of view is for S.
+    """
+
+    rgb: Rgb
+    horizon_row: float
+    light: Direction
+    light_strength: float
+    indoors: bool
+    focal: float
+
+
 def scene_names(split: str = "all") -> tuple[str, ...]:
     """The scenes of a split: "train", "held_out" or "all".
 
@@ -45,12 +69,12 @@ def scene_names(split: str = "all") -> tuple[str, ...]:
 
 
 def sample_view(rng: np.random.Generator, name: str, feet: Sequence[tuple[float, float]] = ()) -> tuple[float, float]:
-    """A direction and a field of view, both in degrees, that has free ground where things stand.
+    """A direction and a field of view, both in degrees, that has free ground where objects stand.
 
     Args:
         rng: Decides.
         name: The scene.
-        feet: Where things stand: to the right of the middle and below the horizon, in shares of the image's side.
+        feet: Where objects stand: to the right of the middle and below the horizon, in shares of the image's side.
 
     Raises:
         SamConfigurationError: An unknown scene.
@@ -95,7 +119,7 @@ def _best_view(
 
 def render_background(
     name: str, yaw: float, pitch: float, fov: float, size: int = 512, *, horizon: float | None = None
-) -> Background:
+) -> SceneView:
     """A perspective view of a scene.
 
     Args:
@@ -130,16 +154,8 @@ def render_background(
     image = _look_up(panorama, right, ahead, low, yaw)
     edge = scene.edge(yaw + np.rad2deg(np.arctan2(right, ahead)))
     image = _with_grain(image, right, ahead, low, yaw, focal, scene.grain, edge)
-    return Background(
-        rgb=np.clip(np.rint(image), 0, 255).astype(np.uint8),
-        horizon_row=row,
-        light=_turned(light, yaw),
-        light_strength=strength,
-        name=name,
-        words=scene.words,
-        indoors=scene.indoors,
-        focal=focal,
-    )
+    rgb = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return SceneView(rgb, row, _turned(light, yaw), strength, scene.indoors, focal)
 
 
 def _scene(name: str) -> Scene:

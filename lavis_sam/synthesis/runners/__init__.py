@@ -16,7 +16,7 @@ class PartTask:
         round: 0 for the first pass, then one for each replacement of near duplicates.
         number: The part's number within its round.
         slots: (place, number of the first try, kind) of each.
-        careful: Make one sample at a time and announce each try, so that a crash can be traced to it.
+        isolate: Make one sample at a time and announce each try, so that a crash can be traced to it.
         suspected: (place, try) of tries during which a worker died once.
         crashed: (place, try) of tries during which two workers died; they are rejected unseen.
     """
@@ -24,7 +24,7 @@ class PartTask:
     round: int
     number: int
     slots: tuple[tuple[int, int, str], ...]
-    careful: bool = False
+    isolate: bool = False
     suspected: frozenset[tuple[int, int]] = frozenset()
     crashed: frozenset[tuple[int, int]] = frozenset()
 
@@ -40,10 +40,10 @@ class PartTask:
             trying: The try that was announced last, if any was.
         """
         if trying is None:
-            return replace(self, careful=True)
+            return replace(self, isolate=True)
         if trying in self.suspected:
-            return replace(self, careful=True, crashed=self.crashed | {trying})
-        return replace(self, careful=True, suspected=self.suspected | {trying})
+            return replace(self, isolate=True, crashed=self.crashed | {trying})
+        return replace(self, isolate=True, suspected=self.suspected | {trying})
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,21 @@ class Progress:
     rejected: int
 
 
-Tell = Callable[[Progress | tuple[int, int]], None]
+EventSink = Callable[[Progress | tuple[int, int]], None]
 
 
-class Maker(Protocol):
+class PartFunction(Protocol):
     """Makes one part and leaves it in the work folder."""
 
-    def __call__(self, task: PartTask, tell: Tell) -> None:
-        """Make it; `tell` takes progress, and announcements of tries as (slot, number)."""
+    def __call__(self, task: PartTask, emit: EventSink) -> None:
+        """Make it; `emit` takes progress, and announcements of tries as (slot, number)."""
         ...
 
 
 class Job(Protocol):
     """What is sent to a worker once: everything that it needs to make parts. Has to survive pickling."""
 
-    def prepare(self) -> Maker:
+    def prepare(self) -> PartFunction:
         """Build the backends."""
         ...
 
@@ -83,7 +83,7 @@ class Job(Protocol):
 class Runner(Protocol):
     """Has all parts made."""
 
-    def run(self, job: Job, tasks: Iterable[PartTask], watch: Callable[[Progress], None]) -> None:
+    def run(self, job: Job, tasks: Iterable[PartTask], on_event: Callable[[Progress], None]) -> None:
         """Return when every part is there.
 
         Raises:

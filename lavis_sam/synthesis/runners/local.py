@@ -42,12 +42,12 @@ class LocalRunner:
         self._workers = workers
         self._context = multiprocessing.get_context("spawn")
 
-    def run(self, job: Job, tasks: Iterable[PartTask], watch: Callable[[Progress], None]) -> None:
+    def run(self, job: Job, tasks: Iterable[PartTask], on_event: Callable[[Progress], None]) -> None:
         """See `Runner.run`."""
         pool = _Pool(self._context, job, self._workers)
         try:
             for event in pool.make_all(iter(tasks)):
-                watch(event)
+                on_event(event)
         except BaseException:
             pool.kill()
             raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.synthesis.protocols import LeftOut
+from lavis_sam.synthesis.protocols import Skipped
 from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile
 
@@ -58,7 +58,7 @@ def abo_spins(root: str, split: str = "train", language: str = "en") -> GroupedS
     images = _image_folder(folder)
     spins = _spins(existing_file(folder / "spins" / "metadata" / "spins.csv.gz", "the list of spin images"), images)
     groups: dict[str, Group] = {}
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     listings = sorted((folder / "listings" / "metadata").glob("listings_*.json.gz"))
     if not listings:
         raise SamConfigurationError(
@@ -70,7 +70,7 @@ def abo_spins(root: str, split: str = "train", language: str = "en") -> GroupedS
             if not isinstance(spin, str) or spin not in spins:
                 continue
             if product not in FURNITURE:
-                left_out.append(LeftOut(spin, "no furniture"))
+                skipped.append(Skipped(spin, "no furniture"))
             elif spin not in groups:  # several shops list the same object
                 groups[spin] = _group(spin, spins[spin], product, listing, language)
     return GroupedSource(
@@ -81,7 +81,7 @@ def abo_spins(root: str, split: str = "train", language: str = "en") -> GroupedS
         licence=LICENCE,
         height=_DEFAULT_HEIGHT,
         split=split,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
@@ -149,10 +149,10 @@ def _group(spin: str, views: list[ViewFile], product: str, listing: dict[str, An
         # Shops write essays into these fields; an attribute is a word or two.
         if text and len(text.split()) <= 3:
             attributes[name] = text.lower()
-    told = tuple(attributes[name] for name in ("colour", "material", "furniture") if name in attributes)
+    required_words = tuple(attributes[name] for name in ("colour", "material", "furniture") if name in attributes)
     # A shop's item name is an advertisement, not a caption; it goes into the manifest as an attribute.
     named = {**attributes, "item name": _text(listing.get("item_name"), language)}
-    return Group(spin, tuple(views), named, told, " ".join(told), height=height)
+    return Group(spin, tuple(views), named, required_words, " ".join(required_words), height=height)
 
 
 def _text(values: Any, language: str) -> str:

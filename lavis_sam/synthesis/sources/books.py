@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.synthesis.protocols import Draw, LeftOut
+from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import SourceObject, View
 from lavis_sam.synthesis.sources.files import existing_file, existing_folder, read_image
 from lavis_sam.synthesis.sources.groups import is_held_out
@@ -56,7 +56,7 @@ class BookSource:
             SamConfigurationError: The list is missing or malformed, or nothing in it can be used.
         """
         self._root = existing_folder(root, "sources.covers.root")
-        books, self._left_out = _read_table(existing_file(self._root / table, "the list of books"))
+        books, self._skipped = _read_table(existing_file(self._root / table, "the list of books"))
         authors, genres = defaultdict(list), defaultdict(list)
         for book in books:
             if book.author:
@@ -71,11 +71,11 @@ class BookSource:
                 f"in the split {split!r}."
             )
 
-    def left_out(self) -> Iterator[LeftOut]:
-        """See `Source.left_out`."""
-        return iter(self._left_out)
+    def skipped(self) -> Iterator[Skipped]:
+        """See `Source.skipped`."""
+        return iter(self._skipped)
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`; the views are covers of different books."""
         by_author = bool(self._authors) and (not self._genres or request.rng.random() < _AUTHOR_SHARE)
         groups = self._authors if by_author else self._genres
@@ -91,7 +91,7 @@ class BookSource:
             source=self.name,
             licence=self.licence,
             attributes=attributes,
-            told=tuple(attributes.values()),
+            required_words=tuple(attributes.values()),
             height=_COVER_HEIGHT,
             views=tuple(self._view(book) for book in books),
         )
@@ -126,23 +126,23 @@ def _pick(books: list[Book], count: int, rng: np.random.Generator) -> list[Book]
     return [books[int(index)] for index in rng.choice(len(books), count, replace=False)]
 
 
-def _read_table(path: Path) -> tuple[list[Book], list[LeftOut]]:
+def _read_table(path: Path) -> tuple[list[Book], list[Skipped]]:
     books: list[Book] = []
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     seen: set[str] = set()
     csv.field_size_limit(_LONGEST_FIELD)
     try:
         with path.open(encoding="latin-1", newline="") as file:
             for number, row in enumerate(csv.reader(file), start=1):
                 if len(row) != _COLUMNS:
-                    left_out.append(LeftOut(f"line {number}", f"{len(row)} columns"))
+                    skipped.append(Skipped(f"line {number}", f"{len(row)} columns"))
                     continue
                 _, name, _, title, author, _, genre = (field.strip() for field in row)
                 if name in seen or not name or not genre:
-                    left_out.append(LeftOut(f"line {number}", "named before" if name in seen else "no name or genre"))
+                    skipped.append(Skipped(f"line {number}", "named before" if name in seen else "no name or genre"))
                     continue
                 seen.add(name)
                 books.append(Book(name, title, author, genre))
     except (OSError, csv.Error) as error:
         raise SamConfigurationError(f"{path}: cannot be read as a table ({error}).") from error
-    return books, left_out
+    return books, skipped

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import walk_folder
-from lavis_sam.synthesis.protocols import LeftOut
+from lavis_sam.synthesis.protocols import Skipped
 from lavis_sam.synthesis.records import Alpha
 from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of, read_mask, read_table
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile
@@ -59,15 +59,15 @@ def in_shop(root: str, split: str = "train", partition: str = "Eval/list_eval_pa
     folder = existing_folder(root, "sources.characters.root")
     views: dict[str, list[ViewFile]] = defaultdict(list)
     facts: dict[str, dict[str, str]] = {}
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     for name in _in_shop_names(folder, partition):
         match = _IN_SHOP.fullmatch(name)
         if match is None:
-            left_out.append(LeftOut(name, "unknown file name"))
+            skipped.append(Skipped(name, "unknown file name"))
             continue
         gender, category, item, variant, _, view = match.groups()
         if view in _USELESS_VIEWS:
-            left_out.append(LeftOut(name, f"{view} view"))
+            skipped.append(Skipped(name, f"{view} view"))
             continue
         key = f"{item}-{variant}"
         views[key].append(ViewFile(name, view))
@@ -81,7 +81,7 @@ def in_shop(root: str, split: str = "train", partition: str = "Eval/list_eval_pa
         licence=LICENCE,
         height=_DEFAULT_HEIGHT,
         split=split,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 
@@ -112,11 +112,11 @@ def multimodal(
     views: dict[str, list[ViewFile]] = defaultdict(list)
     facts: dict[str, dict[str, str]] = {}
     text_of: dict[str, str] = {}
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     for path in sorted((folder / images).iterdir()):
         match = _MULTIMODAL.fullmatch(path.name)
         if match is None or match[7] in _USELESS_VIEWS:
-            left_out.append(LeftOut(path.name, f"{match[7]} view" if match else "unknown file name"))
+            skipped.append(Skipped(path.name, f"{match[7]} view" if match else "unknown file name"))
             continue
         key, gender, category = match[1], match[2], match[3]
         mask = f"{segmentations}/{path.stem}_segm.png"
@@ -135,7 +135,7 @@ def multimodal(
         licence=LICENCE,
         height=_DEFAULT_HEIGHT,
         split=split,
-        left_out=left_out,
+        skipped=skipped,
         read_mask=_person_mask,
     )
 
@@ -174,5 +174,5 @@ def _group(key: str, views: list[ViewFile], facts: dict[str, str], caption: str)
     ordered = tuple(sorted(views, key=lambda view: view.path))
     label = f"{facts['person']} in {facts['wears']}"
     # Captions have their own words for the person and the clothes.
-    told = () if caption else tuple(facts.values())
-    return Group(key, ordered, facts, told, label, caption, _HEIGHTS[facts["person"]])
+    required_words = () if caption else tuple(facts.values())
+    return Group(key, ordered, facts, required_words, label, caption, _HEIGHTS[facts["person"]])

@@ -1,6 +1,6 @@
 """Sources without files: people, furniture, icons and book covers from the embedded backends.
 
-The split "held_out" has its own icons, its own pairings of things and colours, and its own titles and authors; none of
+The split "held_out" has its own icons, its own pairings of objects and colours, and its own titles and authors; none of
 them occurs in "train".
 """
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import to_json
-from lavis_sam.synthesis.phrases import with_article
 from lavis_sam.synthesis.procedural.characters import (
     CharacterAttributes,
     Garment,
@@ -33,7 +32,7 @@ from lavis_sam.synthesis.procedural.furniture import (
     sample_furniture,
 )
 from lavis_sam.synthesis.procedural.icons import icon_meaning, icon_names, load_icon
-from lavis_sam.synthesis.protocols import Draw, LeftOut
+from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import SourceObject, View
 from lavis_sam.synthesis.sources.books import shared_facts
 from lavis_sam.synthesis.sources.studio import photograph
@@ -65,7 +64,6 @@ _ALIKE = (
     {"olive", "green"},
     {"teal", "green"},
 )
-_PLURALS = ("overalls",)
 # Furniture is seen from the front, from the sides in between, and from a little above.
 _AZIMUTHS, _ELEVATIONS = (-66.0, 66.0), (8.0, 17.0)
 
@@ -81,7 +79,7 @@ class _Embedded:
         """Set the half of the world: "train" or "held_out"."""
         self._split = split
 
-    def left_out(self) -> Iterator[LeftOut]:
+    def skipped(self) -> Iterator[Skipped]:
         """Nothing."""
         return iter(())
 
@@ -92,7 +90,7 @@ class ProceduralCharacters(_Embedded):
     name = "procedural characters"
     version = "2"
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`."""
         person = _unlike(lambda: sample_character(request.rng, self._split), request, _clothing, _person_label)
         poses: list[tuple[str, float]] = []
@@ -100,9 +98,9 @@ class ProceduralCharacters(_Embedded):
             poses.append(sample_pose(request.rng, [pose for pose, _ in poses]))
         return self._object(person, poses, request.rng)
 
-    def changed(self, thing: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
+    def changed(self, obj: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
         """See `Changing.changed`: another colour of a main garment."""
-        person: CharacterAttributes = thing.recipe
+        person: CharacterAttributes = obj.recipe
         names = [name for name in ("whole", "upper", "lower") if getattr(person, name) is not None]
         name = names[int(rng.integers(len(names)))]
         before: Garment = getattr(person, name)
@@ -110,7 +108,7 @@ class ProceduralCharacters(_Embedded):
         after = sample_garment(rng, before.kind, "all", unlike=(before, *worn))
         changes: dict[str, Any] = {name: dataclasses.replace(after, pattern=before.pattern)}
         person = dataclasses.replace(person, **changes)
-        poses = [(view.attributes["pose name"], float(view.attributes["turn"])) for view in thing.views]
+        poses = [(view.attributes["pose name"], float(view.attributes["turn"])) for view in obj.views]
         return self._object(person, poses, rng), f"{before.kind} colour"
 
     def _object(
@@ -120,14 +118,14 @@ class ProceduralCharacters(_Embedded):
         colours = {f"{garment.kind} colour": garment.colour for garment in person.clothes}
         attributes = {**person.words(), **colours, "person": person.kind, "age": person.age}
         return SourceObject(
-            id=_identity(person),
+            id=_content_hash(person),
             kind="characters",
             source=self.name,
             licence=self.licence,
             attributes={name: value for name, value in attributes.items() if value},
             height=views[0].height or 1.7,
             views=views,
-            told=describe_character(person),
+            required_words=describe_character(person),
             noun=person.kind,
             label=_person_label(person),
             recipe=person,
@@ -146,7 +144,7 @@ class ProceduralFurniture(_Embedded):
     name = "procedural furniture"
     version = "2"
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`."""
         piece = _unlike(
             lambda: sample_furniture(request.rng, self._split), request, describe_furniture, lambda piece: piece.name
@@ -155,13 +153,13 @@ class ProceduralFurniture(_Embedded):
         sides = [(azimuth, elevation) for azimuth in far_apart(request.views, request.rng)]
         return self._object(piece, sides, request.rng)
 
-    def changed(self, thing: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
+    def changed(self, obj: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
         """See `Changing.changed`: another colour.
 
         Raises:
             SamDataError: It is made of wood or metal, which nobody calls a colour.
         """
-        piece: FurnitureAttributes = thing.recipe
+        piece: FurnitureAttributes = obj.recipe
         if piece.material in ("wood", "metal"):
             raise SamDataError(f"a {piece.name} has no colour to change")
         colours = []
@@ -173,7 +171,7 @@ class ProceduralFurniture(_Embedded):
         if not colours:
             raise SamDataError(f"found no other colour for a {piece.name}")
         piece = dataclasses.replace(piece, colour=colours[0])
-        sides = [(float(view.attributes["azimuth"]), float(view.attributes["elevation"])) for view in thing.views]
+        sides = [(float(view.attributes["azimuth"]), float(view.attributes["elevation"])) for view in obj.views]
         return self._object(piece, sides, rng), "colour"
 
     def _object(
@@ -181,14 +179,14 @@ class ProceduralFurniture(_Embedded):
     ) -> SourceObject:
         views = tuple(self._view(piece, azimuth, elevation, rng) for azimuth, elevation in sides)
         return SourceObject(
-            id=_identity(piece),
+            id=_content_hash(piece),
             kind="furniture",
             source=self.name,
             licence=self.licence,
             attributes=piece.words(),
             height=furniture_height(piece),
             views=views,
-            told=describe_furniture(piece),
+            required_words=describe_furniture(piece),
             noun=piece.kind,
             label=piece.name,
             recipe=piece,
@@ -210,15 +208,15 @@ def far_apart(count: int, rng: np.random.Generator) -> list[float]:
 
 
 def _unlike(
-    sample: Callable[[], T], request: Draw, words: Callable[[T], Sequence[str]], label: Callable[[T], str]
+    sample: Callable[[], T], request: SampleRequest, words: Callable[[T], Sequence[str]], label: Callable[[T], str]
 ) -> T:
     """Something whose description has nothing in common with those of the objects that are there.
 
     Raises:
         SamDataError: Nothing of that kind was drawn.
     """
-    taken = {word for thing in request.unlike for word in thing.told}
-    labels = {thing.label for thing in request.unlike}
+    taken = {word for obj in request.unlike for word in obj.required_words}
+    labels = {obj.label for obj in request.unlike}
     for _ in range(_DRAWS):
         found = sample()
         if label(found) not in labels and not taken.intersection(words(found)):
@@ -233,8 +231,7 @@ def _clothing(person: CharacterAttributes) -> tuple[str, ...]:
 
 def _person_label(person: CharacterAttributes) -> str:
     garment = person.whole or person.upper
-    worn = garment.words if garment is not None else "clothes"
-    return f"{person.kind} in {worn if worn.endswith(_PLURALS) else with_article(worn)}"
+    return f"{person.kind} in {garment.phrase if garment is not None else 'a clothes'}"
 
 
 def _nearly(first: str, second: str) -> bool:
@@ -242,7 +239,7 @@ def _nearly(first: str, second: str) -> bool:
     return first == second or {first, second} in _ALIKE
 
 
-def _identity(attributes: object) -> str:
+def _content_hash(attributes: object) -> str:
     text = to_json(attributes, indent=None)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
@@ -258,9 +255,9 @@ class EmbeddedIcons(_Embedded):
         super().__init__(split)
         self._names = icon_names(split)
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`; an icon has one view, as often as wanted."""
-        taken = {thing.label for thing in request.unlike}
+        taken = {obj.label for obj in request.unlike}
         free = [name for name in self._names if name not in taken]
         if not free:
             raise SamDataError(f"{self.name}: all {len(self._names)} icons of the split {self._split} are in use")
@@ -271,7 +268,16 @@ class EmbeddedIcons(_Embedded):
         attributes = {"icon": name, "meaning": icon_meaning(name)}
         views = (view,) * request.views
         return SourceObject(
-            name, "icons", self.name, self.licence, attributes, 0.1, views, told=(name,), noun="icon", label=name
+            name,
+            "icons",
+            self.name,
+            self.licence,
+            attributes,
+            0.1,
+            views,
+            required_words=(name,),
+            noun="icon",
+            label=name,
         )
 
 
@@ -280,7 +286,7 @@ class DrawnCovers(_Embedded):
 
     name = "drawn covers"
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`; the views are covers of different books."""
         shared = _RELATIONS[int(request.rng.integers(len(_RELATIONS)))] if request.views > 1 else ()
         for _ in range(_DRAWS):
@@ -291,14 +297,14 @@ class DrawnCovers(_Embedded):
         else:
             raise SamDataError(f"{self.name}: found no {request.views} books with {' and '.join(shared)} in common")
         return SourceObject(
-            id="+".join(_identity(book) for book in books),
+            id="+".join(_content_hash(book) for book in books),
             kind="covers",
             source=self.name,
             licence=self.licence,
             attributes=attributes,
             height=0.24,
             views=tuple(self._view(book) for book in books),
-            told=tuple(attributes.values()),
+            required_words=tuple(attributes.values()),
             noun="book",
             recipe=books,
         )

@@ -10,7 +10,7 @@ from typing import Any
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import walk_folder
-from lavis_sam.synthesis.protocols import Draw, LeftOut
+from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import Alpha, SourceObject, View
 from lavis_sam.synthesis.sources.files import (
     IMAGE_SUFFIXES,
@@ -87,16 +87,16 @@ class IconFolder:
         self.name, self.licence = f"icons {self._root.name}", licence
         table = read_table(self._root / names) if (self._root / names).is_file() else {}
         named: dict[str, str] = {}
-        self._left_out: list[LeftOut] = []
+        self._skipped: list[Skipped] = []
         for path in sorted(self._root.iterdir()):
             if path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             name = table.get(path.name) if isinstance(table, dict) else None
             name = name if isinstance(name, str) else icon_name(path.stem)
             if not name:
-                self._left_out.append(LeftOut(path.name, "no name"))
+                self._skipped.append(Skipped(path.name, "no name"))
             elif name in named:
-                self._left_out.append(LeftOut(path.name, "name used before"))
+                self._skipped.append(Skipped(path.name, "name used before"))
             else:
                 named[name] = path.name
         held_out = split == "held_out"
@@ -106,13 +106,13 @@ class IconFolder:
                 f"sources.icons: {len(self._icons)} named icons under {self._root} in the split {split!r}, wanted more."
             )
 
-    def left_out(self) -> Iterator[LeftOut]:
-        """See `Source.left_out`."""
-        return iter(self._left_out)
+    def skipped(self) -> Iterator[Skipped]:
+        """See `Source.skipped`."""
+        return iter(self._skipped)
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`; an icon has one view, as often as wanted."""
-        taken = {thing.attributes.get("icon") for thing in request.unlike}
+        taken = {obj.attributes.get("icon") for obj in request.unlike}
         for turn in range(_DRAWS):
             fixed = request.position is not None and turn == 0
             place = request.position if fixed else int(request.rng.integers(len(self._icons)))
@@ -124,7 +124,15 @@ class IconFolder:
             attributes = {"icon": name}
             views = (view,) * request.views
             return SourceObject(
-                name, "icons", self.name, self.licence, attributes, _ICON_HEIGHT, views, told=(name,), label=name
+                name,
+                "icons",
+                self.name,
+                self.licence,
+                attributes,
+                _ICON_HEIGHT,
+                views,
+                required_words=(name,),
+                label=name,
             )
         raise SamDataError(f"{self.name}: found no icon besides {sorted(map(str, taken))} in {_DRAWS} draws")
 

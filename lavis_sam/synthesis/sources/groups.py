@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.synthesis.protocols import Draw, LeftOut
+from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import Alpha, Rgb, SourceObject, View
 from lavis_sam.synthesis.sources.files import read_image
 
@@ -45,7 +45,7 @@ class Group:
         id: Unique in the source.
         views: Its images.
         attributes: What is known of it.
-        told: The words that a right description mentions.
+        required_words: The words that a right description mentions.
         label: A few words that tell it from others: "man in denim".
         caption: The source's own text, or "".
         height: Metres; None takes the source's default.
@@ -55,7 +55,7 @@ class Group:
     id: str
     views: tuple[ViewFile, ...]
     attributes: Mapping[str, str] = field(default_factory=dict)
-    told: tuple[str, ...] = ()
+    required_words: tuple[str, ...] = ()
     label: str = ""
     caption: str = ""
     height: float | None = None
@@ -82,7 +82,7 @@ class GroupedSource:
         height: float,
         split: str = "train",
         fewest_views: int = 2,
-        left_out: Sequence[LeftOut] = (),
+        skipped: Sequence[Skipped] = (),
         read_mask: MaskReader | None = None,
     ) -> None:
         """Sort the groups, set aside those with too few images, and keep those of the split.
@@ -96,7 +96,7 @@ class GroupedSource:
             height: Metres of an object of which nothing is known.
             split: "train" or "held_out".
             fewest_views: Images that a group must have.
-            left_out: What the listing itself set aside.
+            skipped: What the listing itself set aside.
             read_mask: Reads a view's mask.
 
         Raises:
@@ -106,7 +106,7 @@ class GroupedSource:
         self._kind, self._root, self._height, self._read_mask = kind, root, height, read_mask
         everything = sorted(groups, key=lambda group: group.id)
         lonely = [group for group in everything if len(group.views) < fewest_views]
-        self._left_out = [*left_out, *(LeftOut(group.id, "too few images") for group in lonely)]
+        self._skipped = [*skipped, *(Skipped(group.id, "too few images") for group in lonely)]
         usable = [group for group in everything if len(group.views) >= fewest_views]
         self._groups = [group for group in usable if is_held_out(group.id) == (split == "held_out")]
         if not self._groups:
@@ -119,11 +119,11 @@ class GroupedSource:
         """Usable groups."""
         return len(self._groups)
 
-    def left_out(self) -> Iterator[LeftOut]:
-        """See `Source.left_out`."""
-        return iter(self._left_out)
+    def skipped(self) -> Iterator[Skipped]:
+        """See `Source.skipped`."""
+        return iter(self._skipped)
 
-    def draw(self, request: Draw) -> SourceObject:
+    def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`."""
         group = self._choose(request)
         files = choose_views(group.views, request.views, request.rng)
@@ -136,16 +136,16 @@ class GroupedSource:
             attributes=dict(group.attributes),
             height=group.height or self._height,
             views=views,
-            told=group.told,
+            required_words=group.required_words,
             label=group.label,
             caption=group.caption,
         )
 
-    def _choose(self, request: Draw) -> Group:
+    def _choose(self, request: SampleRequest) -> Group:
         if request.position is not None:
             return self._groups[request.position % len(self._groups)]
-        taken = {thing.id for thing in request.unlike if thing.source == self.name}
-        known = [dict(thing.attributes) for thing in request.unlike if thing.kind == self._kind]
+        taken = {obj.id for obj in request.unlike if obj.source == self.name}
+        known = [dict(obj.attributes) for obj in request.unlike if obj.kind == self._kind]
         for _ in range(_DRAWS):
             group = self._groups[int(request.rng.integers(len(self._groups)))]
             # Without attributes nobody can tell two objects apart by a description, so the id has to do.

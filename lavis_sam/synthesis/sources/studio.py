@@ -6,7 +6,7 @@ So drawn objects go the way of photographs: they are segmented, and the segmente
 import cv2
 import numpy as np
 
-from lavis_sam.synthesis.procedural.types import Cutout
+from lavis_sam.synthesis.procedural.render.image import Cutout
 from lavis_sam.synthesis.records import View
 
 # Room around the object, as a share of its longer side.

@@ -1,4 +1,4 @@
-"""Background descriptions: a different place for every image, the same one for twins."""
+"""Background descriptions: a different place for every image, the same one for paired images."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,32 +39,32 @@ def _needs(draft: Draft, index: int) -> bool:
     if index >= len(draft.plan.images):
         return False
     image = draft.plan.images[index]
-    return image.layout == "scene" and image.twin_of is None
+    return image.layout == "scene" and image.paired_with is None
 
 
 def _request(draft: Draft, index: int) -> BackgroundRequest:
     image = draft.plan.images[index]
     first = image.actors[0]
-    main = draft.plan.objects[first.thing]
+    main = draft.plan.objects[first.object]
     return BackgroundRequest(
         rng=draft.plan.attempt.rng("background", index),
-        objects=tuple(draft.plan.objects[actor.thing] for actor in image.actors),
+        objects=tuple(draft.plan.objects[actor.object] for actor in image.actors),
         scene=image.scene,
         avoid=tuple(background.scene for background in draft.backgrounds if background.scene),
         pose=main.views[first.view].attributes.get("pose", DEFAULT_ACTION) if main.kind == "characters" else "",
-        company=company(draft, index),
+        same_scene=same_scene(draft, index),
     )
 
 
-def company(draft: Draft, index: int) -> tuple[Composite, ...]:
-    """The composites of an image and of its twins, which are in one place."""
+def same_scene(draft: Draft, index: int) -> tuple[Composite, ...]:
+    """The composites of an image and of those paired with it, which are in one place."""
     images = zip(draft.plan.images, draft.composites, strict=True)
-    return tuple(composite for other, (image, composite) in enumerate(images) if index in (other, image.twin_of))
+    return tuple(composite for other, (image, composite) in enumerate(images) if index in (other, image.paired_with))
 
 
 def _with_background(draft: Draft, index: int, found: Background | Failure | None) -> Draft | Failure:
     if isinstance(found, Failure):
         return found
-    twin = draft.plan.images[index].twin_of
-    background = found or (NO_BACKGROUND if twin is None else draft.backgrounds[twin])
+    paired = draft.plan.images[index].paired_with
+    background = found or (NO_BACKGROUND if paired is None else draft.backgrounds[paired])
     return replace(draft, backgrounds=(*draft.backgrounds, background))

@@ -67,17 +67,17 @@ class CompositeStage:
     def _compose(self, draft: Draft) -> Draft:
         composites: list[Composite] = []
         for index, image in enumerate(draft.plan.images):
-            heights = [_height(draft.plan.objects[actor.thing], actor.view) for actor in image.actors]
-            cutouts = [draft.segments[actor.thing, actor.view] for actor in image.actors]
+            heights = [_height(draft.plan.objects[actor.object], actor.view) for actor in image.actors]
+            cutouts = [draft.segments[actor.object, actor.view] for actor in image.actors]
             rng = draft.plan.attempt.rng("composite", index)
             if image.layout == "flat":
                 made = flat(image.actors[0], cutouts[0], self.size)
             elif image.layout == "grid":
-                before = None if image.twin_of is None else composites[image.twin_of]
+                before = None if image.paired_with is None else composites[image.paired_with]
                 made = grid(image, cutouts, rng, self.size, before)
             else:
-                twin = None if image.twin_of is None else composites[image.twin_of]
-                made = scene(image, cutouts, heights, rng, self.size, self.fill, twin)
+                paired = None if image.paired_with is None else composites[image.paired_with]
+                made = scene(image, cutouts, heights, rng, self.size, self.fill, paired)
             composites.append(made)
             draft = with_scores(draft, composite_scores(made.layers))
         return replace(draft, composites=tuple(composites))
@@ -90,7 +90,7 @@ def scene(
     rng: np.random.Generator,
     size: int,
     fill: int,
-    twin: Composite | None = None,
+    paired: Composite | None = None,
 ) -> Composite:
     """Objects standing in a place.
 
@@ -101,16 +101,16 @@ def scene(
         rng: Decides camera and places.
         size: Side S of the canvas.
         fill: Grey of the canvas.
-        twin: The image whose camera and places this one keeps.
+        paired: The image whose camera and places this one keeps.
     """
     best: list[_Spot] = []
     least = math.inf
     # One camera for all layouts that are tried, so that the best one has its own.
-    camera = _Camera(twin.horizon, twin.camera_height) if twin else _Camera.draw(rng, heights[0])
+    camera = _Camera(paired.horizon, paired.camera_height) if paired else _Camera.draw(rng, heights[0])
     for _ in range(_TRIALS):
         spots = []
         for actor, cutout, height in zip(image.actors, cutouts, heights, strict=True):
-            kept = _kept_layer(actor, twin)
+            kept = _kept_layer(actor, paired)
             if kept and _is_same(kept.actor, actor):
                 spots.append(_Spot(actor, cutout, kept.box, kept))
             elif kept:
@@ -119,7 +119,7 @@ def scene(
                 spots.append(_Spot(actor, cutout, _stand(cutout.rgba, height, actor, camera, rng, size)))
         # Who stands nearer hides who stands further away; feet lower in the image are nearer.
         spots.sort(key=lambda spot: spot.box[1] + spot.box[3])
-        fault = _most_hidden(spots, size) + (0.0 if _moved_enough(spots, twin, size) else 1.0)
+        fault = _most_hidden(spots, size) + (0.0 if _moved_enough(spots, paired, size) else 1.0)
         if fault < least:
             best, least = spots, fault
         if least <= _ENOUGH_OVERLAP:
@@ -128,7 +128,7 @@ def scene(
 
 
 def grid(
-    image: ImagePlan, cutouts: Sequence[Segment], rng: np.random.Generator, size: int, twin: Composite | None = None
+    image: ImagePlan, cutouts: Sequence[Segment], rng: np.random.Generator, size: int, paired: Composite | None = None
 ) -> Composite:
     """Icons on white, in a jittered grid; each has its own size and angle.
 
@@ -137,15 +137,15 @@ def grid(
         cutouts: The segment of each.
         rng: Decides cells, sizes and angles.
         size: Side S of the canvas.
-        twin: The image whose places this one keeps, where its actors say so.
+        paired: The image whose places this one keeps, where its actors say so.
     """
     columns, rows = _GRID
     cell_width, cell_height = size / columns, size / rows
     side = min(cell_width, cell_height)
     # A cell that was left stays empty, or what moved could move to where it was.
-    taken = {_cell(layer, size) for layer in twin.layers} if twin else set()
+    taken = {_cell(layer, size) for layer in paired.layers} if paired else set()
     free = [int(cell) for cell in rng.permutation(columns * rows) if int(cell) not in taken]
-    new = sum(_kept_layer(actor, twin) is None for actor in image.actors)
+    new = sum(_kept_layer(actor, paired) is None for actor in image.actors)
     if new > len(free):
         raise SamDataError(f"{new} icons for {len(free)} free cells of a grid of {columns * rows}")
     layers = []
@@ -153,7 +153,7 @@ def grid(
         longest = float(rng.uniform(*_ICON_SIZE)) * side
         angle = float(rng.uniform(-_ICON_ANGLE, _ICON_ANGLE))
         shift = rng.uniform(-0.5, 0.5, 2)
-        kept = _kept_layer(actor, twin)
+        kept = _kept_layer(actor, paired)
         if kept and _is_same(kept.actor, actor):
             layers.append(replace(kept, actor=actor))
             continue
@@ -320,13 +320,13 @@ def _stand(
     return round(left), round(feet * size) - height, width, height
 
 
-def _moved_enough(spots: Sequence[_Spot], twin: Composite | None, size: int) -> bool:
-    """Whether everything that was in the twin and has a new place is well away from its old one."""
-    if twin is None:
+def _moved_enough(spots: Sequence[_Spot], paired: Composite | None, size: int) -> bool:
+    """Whether everything that was in the paired image and has a new place is well away from its old one."""
+    if paired is None:
         return True
-    before = {layer.actor.thing: layer.box for layer in twin.layers}
+    before = {layer.actor.object: layer.box for layer in paired.layers}
     for spot in spots:
-        old = before.get(spot.actor.thing)
+        old = before.get(spot.actor.object)
         if spot.actor.place_of is not None or old is None:
             continue
         if abs(spot.box[0] + spot.box[2] / 2 - old[0] - old[2] / 2) < LEAST_MOVE * size:
@@ -335,19 +335,19 @@ def _moved_enough(spots: Sequence[_Spot], twin: Composite | None, size: int) -> 
 
 
 def _is_same(before: Actor, after: Actor) -> bool:
-    return (before.thing, before.view) == (after.thing, after.view)
+    return (before.object, before.view) == (after.object, after.view)
 
 
-def _kept_layer(actor: Actor, twin: Composite | None) -> Layer | None:
+def _kept_layer(actor: Actor, paired: Composite | None) -> Layer | None:
     """The twin's layer whose place the actor has."""
-    if twin is None or actor.place_of is None:
+    if paired is None or actor.place_of is None:
         return None
-    return next((layer for layer in twin.layers if layer.actor.thing == actor.place_of), None)
+    return next((layer for layer in paired.layers if layer.actor.object == actor.place_of), None)
 
 
-def _height(thing: SourceObject, view: int) -> float:
+def _height(obj: SourceObject, view: int) -> float:
     """Metres of an object as a view shows it."""
-    return thing.views[view].height or thing.height
+    return obj.views[view].height or obj.height
 
 
 def _replacing(kept: Layer, cutout: Rgba, metres: float, camera: _Camera, size: int) -> tuple[int, int, int, int]:

@@ -34,6 +34,6 @@ class DescribeStage:
 
 
 def _request(draft: Draft, index: int) -> DescribeRequest:
-    thing = draft.plan.objects[index]
-    views = tuple(thing.views[view] for owner, view in used_views(draft) if owner == index)
-    return DescribeRequest(draft.plan.attempt.rng("describe", index), thing, views)
+    obj = draft.plan.objects[index]
+    views = tuple(obj.views[view] for owner, view in used_views(draft) if owner == index)
+    return DescribeRequest(draft.plan.attempt.rng("describe", index), obj, views)

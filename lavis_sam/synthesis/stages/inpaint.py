@@ -9,7 +9,7 @@ from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.protocols import Inpainter, InpaintRequest, Scorer, ScoreRequest, Segmenter
 from lavis_sam.synthesis.quality import background_scores, extra_salient, subject_difference
 from lavis_sam.synthesis.records import Draft, Rgb
-from lavis_sam.synthesis.stages.background import company
+from lavis_sam.synthesis.stages.background import same_scene
 from lavis_sam.synthesis.stages.base import Failure, answer_all, with_scores
 from lavis_sam.synthesis.stages.composite import over
 
@@ -81,11 +81,11 @@ class InpaintStage:
 
 
 def _request(draft: Draft, index: int) -> InpaintRequest:
-    twin = draft.plan.images[index].twin_of
-    first = index if twin is None else twin
-    # Twins are painted with equal randomness: the same camera in the same place.
+    paired = draft.plan.images[index].paired_with
+    first = index if paired is None else paired
+    # Paired images are painted with equal randomness: the same camera in the same place.
     rng = draft.plan.attempt.rng("inpaint", first)
-    return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], company(draft, first))
+    return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], same_scene(draft, first))
 
 
 def _with_images(draft: Draft, place: int, painted: dict[tuple[int, int], Rgb | Failure], fill: int) -> Draft | Failure:

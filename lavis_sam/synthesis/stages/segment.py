@@ -55,8 +55,8 @@ class SegmentStage:
         return results
 
     def _is_known(self, draft: Draft, key: tuple[int, int]) -> bool:
-        thing = draft.plan.objects[key[0]]
-        return thing.kind not in SCENE_KINDS or (self._use_source_masks and thing.views[key[1]].alpha is not None)
+        obj = draft.plan.objects[key[0]]
+        return obj.kind not in SCENE_KINDS or (self._use_source_masks and obj.views[key[1]].alpha is not None)
 
 
 class ExactSegmenter:
@@ -77,7 +77,7 @@ class ExactSegmenter:
 def used_views(draft: Draft) -> list[tuple[int, int]]:
     """(object, view) of every appearance, each once, in order of appearance."""
     actors = (actor for image in draft.plan.images for actor in image.actors)
-    return list(dict.fromkeys((actor.thing, actor.view) for actor in actors))
+    return list(dict.fromkeys((actor.object, actor.view) for actor in actors))
 
 
 def cut_out(image: Rgb, alpha: Alpha, contacts: tuple[Polygon, ...] = (), *, exact: bool) -> Segment:

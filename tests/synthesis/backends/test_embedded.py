@@ -13,8 +13,9 @@ from lavis_sam.synthesis.backends.embedded import (
     TemplateDescriber,
     U2NetpSegmenter,
 )
+from lavis_sam.synthesis.procedural.places import SCENES
 from lavis_sam.synthesis.procedural.scenes import has_room, scene_names
-from lavis_sam.synthesis.protocols import BackgroundRequest, DescribeRequest, Draw, InpaintRequest
+from lavis_sam.synthesis.protocols import BackgroundRequest, DescribeRequest, InpaintRequest, SampleRequest
 from lavis_sam.synthesis.quality import mask_scores, mentions
 from lavis_sam.synthesis.records import Actor, Composite, ImagePlan, Layer, SourceObject, View
 from lavis_sam.synthesis.sources import embedded
@@ -34,7 +35,7 @@ def rng(seed=0):
 
 
 def draw(source, seed=0, views=1, unlike=(), position=None):
-    return source.draw(Draw(rng(seed), views, position, tuple(unlike)))
+    return source.draw(SampleRequest(rng(seed), views, position, tuple(unlike)))
 
 
 @pytest.fixture
@@ -92,8 +93,10 @@ def test_companions_cannot_be_mistaken_for_what_is_there(kind):
     for seed in range(1, 4):
         other = draw(source, seed, unlike=[main])
         assert other.label != main.label
-        clothes = {word for word in main.told if word not in ("man", "woman", "girl", "boy", main.told[0])}
-        assert not clothes & set(other.told) or kind == "characters"
+        clothes = {
+            word for word in main.required_words if word not in ("man", "woman", "girl", "boy", main.required_words[0])
+        }
+        assert not clothes & set(other.required_words) or kind == "characters"
 
 
 @pytest.mark.usefixtures("small")
@@ -101,17 +104,17 @@ def test_companions_cannot_be_mistaken_for_what_is_there(kind):
 def test_a_changed_object_differs_in_one_attribute(kind):
     source = SOURCES[kind]()
     for seed in range(12):
-        thing = draw(source, seed)
+        obj = draw(source, seed)
         try:
-            changed, attribute = source.changed(thing, rng(seed))
+            changed, attribute = source.changed(obj, rng(seed))
         except SamDataError:
-            assert thing.attributes["material"] in ("wood", "metal")
+            assert obj.attributes["material"] in ("wood", "metal")
             continue
-        assert changed.attributes[attribute] != thing.attributes[attribute]
-        same = {name for name in thing.attributes if name.endswith("colour") and name != attribute}
-        assert all(changed.attributes[name] == thing.attributes[name] for name in same)
-        assert [view.description for view in changed.views] == [view.description for view in thing.views]
-        assert changed.id != thing.id
+        assert changed.attributes[attribute] != obj.attributes[attribute]
+        same = {name for name in obj.attributes if name.endswith("colour") and name != attribute}
+        assert all(changed.attributes[name] == obj.attributes[name] for name in same)
+        assert [view.description for view in changed.views] == [view.description for view in obj.views]
+        assert changed.id != obj.id
         return
     pytest.fail("nothing could be changed")
 
@@ -178,15 +181,15 @@ def test_nothing_of_training_is_in_the_evaluation_sets(kind):
         assert not (names[0] & names[1]) - genres
         return
     sample = [SOURCES[kind](split) for split in ("train", "held_out")]
-    told = [{pair for seed in range(4) for pair in _pairings(draw(source, seed))} for source in sample]
-    assert not told[0] & told[1]
+    required_words = [{pair for seed in range(4) for pair in _pairings(draw(source, seed))} for source in sample]
+    assert not required_words[0] & required_words[1]
 
 
-def _pairings(thing):
+def _pairings(obj):
     """("dress", "blue"): what a description says together."""
-    if thing.kind == "furniture":
-        return [(thing.attributes["kind"], thing.attributes["colour"])]
-    return [(garment.kind, garment.colour) for garment in thing.recipe.clothes]
+    if obj.kind == "furniture":
+        return [(obj.attributes["kind"], obj.attributes["colour"])]
+    return [(garment.kind, garment.colour) for garment in obj.recipe.clothes]
 
 
 def test_scenes_of_the_splits_are_apart():
@@ -200,8 +203,8 @@ def test_scenes_of_the_splits_are_apart():
 
 
 def request(seed=0, **changes):
-    thing = SourceObject("x", "furniture", "s", "l", {}, 1.0, ())
-    return BackgroundRequest(rng(seed), (thing,), **changes)
+    obj = SourceObject("x", "furniture", "s", "l", {}, 1.0, ())
+    return BackgroundRequest(rng(seed), (obj,), **changes)
 
 
 def test_backgrounds_avoid_and_obey():
@@ -216,6 +219,17 @@ def test_backgrounds_avoid_and_obey():
     assert mentions(place.text, "walking") or mentions(place.text, "forest")
 
 
+@pytest.mark.parametrize("scene", SCENES)
+def test_template_backgrounds_have_several_words_for_every_scene(scene):
+    writer = TemplateBackgrounds()
+    moving, still = (
+        [writer.write([request(seed, scene=scene, pose=pose)])[0] for seed in range(30)] for pose in ("walking", "")
+    )
+    assert len({place.place for place in moving}) >= 3
+    for background in moving + still:
+        assert mentions(background.text, background.place)
+
+
 def test_a_place_is_chosen_with_room_for_what_stands_there():
     """Feet close below the horizon would be in a wall of most rooms."""
     canvas, alpha = np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.float32)
@@ -223,7 +237,7 @@ def test_a_place_is_chosen_with_room_for_what_stands_there():
     far = Composite(canvas, alpha, canvas, (layer,), horizon=0.4, camera_height=1.6)
     roomy = [name for name in scene_names("train") if has_room(rng(1), name, [(-0.05, 0.1), (0.05, 0.1)])]
     assert 0 < len(roomy) < len(scene_names("train"))
-    places = {TemplateBackgrounds().write([request(seed, company=(far,))])[0].scene for seed in range(40)}
+    places = {TemplateBackgrounds().write([request(seed, same_scene=(far,))])[0].scene for seed in range(40)}
     assert len(places) > 2
     assert places <= set(roomy)
 
@@ -233,34 +247,34 @@ def test_a_place_is_chosen_with_room_for_what_stands_there():
 def test_descriptions_mention_every_attribute_in_many_words(kind):
     texts = set()
     for seed in range(12):
-        thing = draw(SOURCES[kind](), seed % 3)
-        (text,) = TemplateDescriber().describe([DescribeRequest(rng(seed), thing, thing.views)])
-        assert all(mentions(text, word) for word in thing.told), (text, thing.told)
+        obj = draw(SOURCES[kind](), seed % 3)
+        (text,) = TemplateDescriber().describe([DescribeRequest(rng(seed), obj, obj.views)])
+        assert all(mentions(text, word) for word in obj.required_words), (text, obj.required_words)
         texts.add(text)
     assert len(texts) >= 6
 
 
 def test_sources_with_captions_and_labels_are_described_by_them():
     bare = SourceObject("x", "furniture", "s", "l", {}, 1.0, ())
-    for thing, text in (
+    for obj, text in (
         (dataclasses.replace(bare, caption="A chair."), "A chair."),
         (dataclasses.replace(bare, label="oak chair"), "an oak chair"),
     ):
-        assert TemplateDescriber().describe([DescribeRequest(rng(), thing, ())]) == [text]
+        assert TemplateDescriber().describe([DescribeRequest(rng(), obj, ())]) == [text]
     with pytest.raises(SamDataError, match=r"use a backend for stages\.describe"):
         TemplateDescriber().describe([DescribeRequest(rng(), bare, ())])
 
 
-def composite(seed=0, size=128, twin=None):
+def composite(seed=0, size=128, paired=None):
     view = draw(ProceduralCharacters(), seed).views[0]
     segment = cut_out(view.image, view.alpha, view.contacts, exact=True)
     plan = ImagePlan("scene", (Actor(0, 0, "main"),))
-    return scene(plan, [segment], [view.height], rng(seed), size, 127, twin)
+    return scene(plan, [segment], [view.height], rng(seed), size, 127, paired)
 
 
-def paint(made, company, seed=5):
+def paint(made, same_scene, seed=5):
     (place,) = TemplateBackgrounds().write([request(scene="park")])
-    (image,) = PanoramaInpainter().inpaint([InpaintRequest(rng(seed), made, place, company)])
+    (image,) = PanoramaInpainter().inpaint([InpaintRequest(rng(seed), made, place, same_scene)])
     return image
 
 
@@ -279,7 +293,7 @@ def test_the_place_is_painted_around_an_untouched_object_with_a_shadow_at_its_fe
 
 def test_two_images_of_one_place_differ_near_the_objects_only():
     first = composite(0)
-    second = composite(1, twin=first)
+    second = composite(1, paired=first)
     images = [paint(made, (first, second)) for made in (first, second)]
     sky = slice(0, 8)
     assert (images[0][sky][first.alpha[sky] + second.alpha[sky] == 0]).shape[0] > 0

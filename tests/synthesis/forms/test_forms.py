@@ -10,7 +10,7 @@ from helpers.synthesis import config
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.quality import mentions
 from lavis_sam.synthesis.records import Attempt, Draft, Rejection
-from lavis_sam.synthesis.registry import Assembly
+from lavis_sam.synthesis.registry import PipelineBuilder
 
 TRIES = 60
 
@@ -19,7 +19,7 @@ def drafts(form, kind, count=TRIES, **changes):
     """Finished drafts of one form and kind."""
     sources = {"characters": {"backend": "helpers.synthesis:FakeChanging"}}
     plain = config(form=form, kinds={kind: 1}, sources=sources, **changes)
-    pipeline = Assembly(SynthesisSettings.from_config(plain)).pipeline()
+    pipeline = PipelineBuilder(SynthesisSettings.from_config(plain)).pipeline()
     made = pipeline.run([Attempt(0, slot, 0, kind) for slot in range(count)])
     finished = [draft for draft in made if isinstance(draft, Draft)]
     assert len(finished) >= 0.7 * count, Counter(m.limit for m in made if isinstance(m, Rejection)).most_common(3)
@@ -27,11 +27,11 @@ def drafts(form, kind, count=TRIES, **changes):
 
 
 def shown(draft, image):
-    return {draft.plan.objects[actor.thing].id for actor in draft.plan.images[image].actors}
+    return {draft.plan.objects[actor.object].id for actor in draft.plan.images[image].actors}
 
 
 def looks(draft, image):
-    return [draft.plan.objects[layer.actor.thing].label for layer in draft.composites[image].layers]
+    return [draft.plan.objects[layer.actor.object].label for layer in draft.composites[image].layers]
 
 
 @pytest.mark.parametrize(("form", "count"), [("pairs", 2), ("groups", 5)])
@@ -44,7 +44,7 @@ def test_one_object_is_shared_and_every_other_one_is_not(form, count, kind):
         assert everywhere == {main.label}
         if form == "pairs":
             assert set(looks(draft, 0)) & set(looks(draft, 1)) == {main.label}
-        for word in main.told:
+        for word in main.required_words:
             assert mentions(draft.output, word)
         assert draft.output.endswith(".")
 
@@ -101,7 +101,7 @@ def test_a_name_keeps_its_looks():
         by_name = {}
         for image in draft.plan.images:
             for actor in image.actors:
-                assert by_name.setdefault(actor.name, actor.thing) == actor.thing
+                assert by_name.setdefault(actor.name, actor.object) == actor.object
         assert len(set(by_name)) == 2
         assert draft.plan.objects[0].label != draft.plan.objects[1].label
 
@@ -125,12 +125,12 @@ def test_exactly_what_is_told_has_changed(kind):
     seen = Counter()
     for draft in drafts("changes", kind, 90):
         change, facts = draft.plan.facts["change"], draft.plan.facts
-        before, after = ({layer.actor.thing: layer for layer in composite.layers} for composite in draft.composites)
+        before, after = ({layer.actor.object: layer for layer in composite.layers} for composite in draft.composites)
         seen[change, facts["style"]] += 1
         label = draft.plan.objects[int(facts.get("object", 0))].label
         gone, new = set(before) - set(after), set(after) - set(before)
-        moved = {thing for thing in set(before) & set(after) if before[thing].box != after[thing].box}
-        posed = {thing for thing in set(before) & set(after) if before[thing].actor.view != after[thing].actor.view}
+        moved = {obj for obj in set(before) & set(after) if before[obj].box != after[obj].box}
+        posed = {obj for obj in set(before) & set(after) if before[obj].actor.view != after[obj].actor.view}
         one = {int(facts.get("object", 0))}
         expected = {
             "unchanged": (set(), set(), set()),
@@ -179,7 +179,7 @@ def test_directions_are_right():
     for draft in drafts("changes", "characters", 90):
         if draft.plan.facts["change"] == "moved":
             which = int(draft.plan.facts["object"])
-            places = [next(x.box for x in c.layers if x.actor.thing == which)[0] for c in draft.composites]
+            places = [next(x.box for x in c.layers if x.actor.object == which)[0] for c in draft.composites]
             assert mentions(draft.output, "right" if places[1] > places[0] else "left")
             checked += 1
     assert checked > 3
@@ -193,25 +193,25 @@ def test_answers_are_true_of_the_image(kind):
     asked = Counter()
     for draft in drafts("captions", kind, 90, quality={"text.words": {"min": 1}}):
         assert len(draft.images) == 1
-        things = [draft.plan.objects[actor.thing] for actor in draft.plan.images[0].actors]
+        objects = [draft.plan.objects[actor.object] for actor in draft.plan.images[0].actors]
         text = draft.instruction
         if draft.output.startswith(("Yes", "No")):
-            present = any(mentions(text, thing.label) for thing in things)
+            present = any(mentions(text, obj.label) for obj in objects)
             assert draft.output.startswith("Yes") is present
             asked["presence"] += 1
         elif re.search(r"[Hh]ow many|Count", text):
-            assert mentions(draft.output, ("one", "two", "three", "four", "five", "six")[len(things) - 1])
+            assert mentions(draft.output, ("one", "two", "three", "four", "five", "six")[len(objects) - 1])
             asked["count"] += 1
         elif mentions(text, "left") or mentions(text, "right"):
             ordered = sorted(draft.composites[0].layers, key=lambda layer: layer.box[0])
             layer = ordered[0] if mentions(text, "left") else ordered[-1]
-            assert mentions(draft.output, draft.plan.objects[layer.actor.thing].label)
+            assert mentions(draft.output, draft.plan.objects[layer.actor.object].label)
             asked["side"] += 1
         elif kind == "icons":
-            assert all(mentions(draft.output, thing.label) for thing in things)
+            assert all(mentions(draft.output, obj.label) for obj in objects)
             asked["list"] += 1
         elif kind == "covers":
-            assert any(mentions(draft.output, value) for value in things[0].views[0].attributes.values())
+            assert any(mentions(draft.output, value) for value in objects[0].views[0].attributes.values())
             asked["cover"] += 1
         else:
             asked["other"] += 1

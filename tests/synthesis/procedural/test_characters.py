@@ -14,6 +14,7 @@ from lavis_sam.synthesis.procedural.characters import (
 )
 from lavis_sam.synthesis.procedural.colours import COLOURS
 from lavis_sam.synthesis.procedural.figure.skeleton import POSES
+from lavis_sam.synthesis.quality import mentions
 
 PERSON = CharacterAttributes(
     kind="woman",
@@ -43,10 +44,14 @@ def share_of(cutout, colour):
 
 def test_the_dress_has_the_colour_that_the_record_says():
     drawn = draw_character(PERSON, "standing", 160)
-    assert drawn.attributes["whole"] == "blue dress"
+    assert PERSON.words()["whole"] == "blue dress"
     assert share_of(drawn, "blue") > 0.2
     red = draw_character(CharacterAttributes(**{**PERSON.__dict__, "whole": Garment("dress", "red")}), "standing", 160)
     assert share_of(red, "blue") < 0.05 < 0.2 < share_of(red, "red")
+
+
+def _ground(drawn):
+    return max(y for outline in drawn.contacts for _, y in outline)
 
 
 @pytest.mark.parametrize("pose", POSES)
@@ -54,16 +59,13 @@ def test_every_pose_is_drawn_and_stands_on_the_ground(pose):
     drawn = draw_character(PERSON, pose, 128, turn=10)
     rows = np.nonzero((drawn.rgba[..., 3] > 128).any(axis=1))[0]
     assert drawn.rgba.shape[0] == pytest.approx(128, abs=4)
-    assert abs(drawn.footprint[2] - rows.max()) < 0.06 * np.ptp(rows), "the feet are where the image ends"
+    assert abs(_ground(drawn) - rows.max()) < 0.06 * np.ptp(rows), "the feet are where the image ends"
     assert 1.0 < drawn.metres < 2.3
-    assert drawn.attributes["pose"] == pose
 
 
 def test_poses_and_turns_change_the_image_but_not_the_person():
     first, second = draw_character(PERSON, "waving", 128), draw_character(PERSON, "walking", 128, turn=35)
     assert first.rgba.shape != second.rgba.shape or (first.rgba != second.rgba).any()
-    words = [{name: word for name, word in drawn.attributes.items() if name != "pose"} for drawn in (first, second)]
-    assert words[0] == words[1]
     assert abs(share_of(first, "blue") - share_of(second, "blue")) < 0.15
 
 
@@ -103,3 +105,18 @@ def test_poses_do_not_repeat():
 def test_bad_requests_are_told(pose, height, wrong):
     with pytest.raises(SamConfigurationError, match=wrong):
         draw_character(PERSON, pose, height)
+
+
+def test_garments_have_articles_unless_they_are_pairs():
+    assert Garment("dress", "orange").phrase == "an orange dress"
+    assert Garment("boots", "black").phrase == "black boots"
+
+
+def test_people_are_described_in_many_words_that_keep_everything():
+    rng = np.random.default_rng(0)
+    person = sample_character(rng)
+    texts = {person.phrase(rng) for _ in range(30)}
+    assert len(texts) >= 4
+    for text in texts:
+        assert all(mentions(text, garment.words) for garment in person.clothes)
+        assert mentions(text, person.person)

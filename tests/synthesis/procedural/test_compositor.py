@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.procedural.compositor import compose, find_feet, ground_shadow
-from lavis_sam.synthesis.procedural.types import Background, PlacedLayer
+from lavis_sam.synthesis.procedural.compositor import PlacedLayer, compose, find_feet, ground_shadow
+from lavis_sam.synthesis.procedural.scenes import SceneView
 
 SIZE = 96
 
 
 def place(light=(0.4, 0.8, 0.45), strength=0.8):
     rgb = np.full((SIZE, SIZE, 3), 180, np.uint8)
-    return Background(rgb, 0.35 * SIZE, light, strength, "test", focal=90.0)
+    return SceneView(rgb, 0.35 * SIZE, light, strength, indoors=False, focal=90.0)
 
 
 def pillar(left=40, right=56, top=30, bottom=70, contacts=True):
@@ -21,7 +21,7 @@ def pillar(left=40, right=56, top=30, bottom=70, contacts=True):
     if not contacts:
         return PlacedLayer(rgba)
     outline = ((left, bottom - 4.0), (right, bottom - 4.0), (right, float(bottom)), (left, float(bottom)))
-    return PlacedLayer(rgba, (float(left), float(right), float(bottom)), (outline,))
+    return PlacedLayer(rgba, (outline,))
 
 
 def test_opaque_pixels_keep_their_colours():
@@ -49,7 +49,7 @@ def test_the_shadow_falls_away_from_the_light(sideways, darker):
 
 @pytest.mark.parametrize("ahead", [0.03, -0.03])
 def test_a_lamp_overhead_throws_no_shadow_to_the_front(ahead):
-    """There the shadow of a flat image would lie apart from a thing with depth."""
+    """There the shadow of a flat image would lie apart from an object with depth."""
     shade = ground_shadow(pillar(), place(light=(0.0, 0.99, ahead)))
     assert shade[66:70, 44:52].min() > 0.8, "dark under it"
     assert shade[72:].max() < 0.2
@@ -63,10 +63,9 @@ def test_soft_light_throws_softer_shadows():
 
 
 def test_feet_are_found_where_nobody_knows_them():
-    line, outlines = find_feet(pillar(contacts=False), place())
-    assert line[2] == pytest.approx(70, abs=1)
-    assert line[0] == pytest.approx(40, abs=2)
-    assert outlines
+    row, (outline,) = find_feet(pillar(contacts=False), place())
+    assert row == pytest.approx(70, abs=1)
+    assert min(x for x, _ in outline) == pytest.approx(40, abs=2)
     assert find_feet(pillar(top=2, bottom=20, contacts=False), place()) is None, "it hangs above the horizon"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.synthesis.procedural.covers import describe_book, draw_cover, sample_book
+from lavis_sam.synthesis.procedural.covers import draw_cover, sample_book
 from lavis_sam.synthesis.procedural.genres import GENRES
 from lavis_sam.synthesis.procedural.icons import icon_names
 
@@ -27,7 +27,7 @@ def test_a_cover_is_a_function_of_the_book():
 def test_every_genre_has_covers_with_letters(genre):
     book = sample_book(rng(3), genre=genre)
     assert book.genre == genre
-    assert describe_book(book) == (book.title, book.author, genre)
+    assert book.words() == {"title": book.title, "author": book.author, "genre": genre}
     assert draw_cover(book, 96).std() > 8
     assert set(GENRES[genre].subjects) <= set(icon_names("all"))
 

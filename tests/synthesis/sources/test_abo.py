@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.synthesis.protocols import Draw
+from lavis_sam.synthesis.protocols import SampleRequest
 from lavis_sam.synthesis.sources import groups
 from lavis_sam.synthesis.sources.abo import abo_spins
 
@@ -55,7 +55,7 @@ def root(tmp_path, monkeypatch):
 
 
 def draw(source, position, views=2, seed=0):
-    return source.draw(Draw(np.random.default_rng(seed), views, position))
+    return source.draw(SampleRequest(np.random.default_rng(seed), views, position))
 
 
 def test_listings_and_spins_come_together(root):
@@ -64,18 +64,18 @@ def test_listings_and_spins_come_together(root):
     sofa = draw(source, 0)
     assert sofa.id == "s1"
     assert sofa.attributes == {"furniture": "sofa", "colour": "light gray", "item name": "Rivet Sofa, 81 inch"}
-    assert sofa.told == ("light gray", "sofa")
+    assert sofa.required_words == ("light gray", "sofa")
     assert sofa.label == "light gray sofa"
     assert draw(source, 1).label == "red chair"
-    assert [(entry.id, entry.reason) for entry in source.left_out()] == [("s3", "no furniture")]
+    assert [(entry.id, entry.reason) for entry in source.skipped()] == [("s3", "no furniture")]
 
 
 def test_views_are_far_apart(root):
     source = abo_spins(str(root))
     for position, views in ((0, 2), (0, 5), (1, 2), (1, 4)):
         for seed in range(8):
-            thing = draw(source, position, views, seed)
-            angles = [float(view.description.removeprefix("azimuth ")) for view in thing.views]
+            obj = draw(source, position, views, seed)
+            angles = [float(view.description.removeprefix("azimuth ")) for view in obj.views]
             assert len(set(angles)) == views
             for index, angle in enumerate(angles[:2]):
                 for other in angles[:index]:

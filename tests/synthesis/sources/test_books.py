@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.synthesis.protocols import Draw
+from lavis_sam.synthesis.protocols import SampleRequest
 from lavis_sam.synthesis.sources import books, groups
 from lavis_sam.synthesis.sources.books import BookSource
 
@@ -36,7 +36,7 @@ def root(tmp_path, monkeypatch):
 
 
 def drawn(source, count=60, views=2):
-    return [source.draw(Draw(np.random.default_rng(seed), views)) for seed in range(count)]
+    return [source.draw(SampleRequest(np.random.default_rng(seed), views)) for seed in range(count)]
 
 
 def test_books_share_what_is_said_of_them(root):
@@ -48,7 +48,7 @@ def test_books_share_what_is_said_of_them(root):
         for name in ("author", "genre"):
             equal = facts[0][name] == facts[1][name] != ""
             assert (pair.attributes.get(name) == facts[0][name]) is equal
-        assert pair.told == tuple(pair.attributes.values())
+        assert pair.required_words == tuple(pair.attributes.values())
         relations.add(tuple(pair.attributes))
     assert relations == {("author",), ("genre",), ("author", "genre")}
 
@@ -67,7 +67,7 @@ def test_the_file_name_identifies_a_book(root):
 
 
 def test_rows_that_cannot_be_used_are_named(root):
-    assert [(entry.id, entry.reason) for entry in BookSource(str(root)).left_out()] == [
+    assert [(entry.id, entry.reason) for entry in BookSource(str(root)).skipped()] == [
         ("line 7", "2 columns"),
         ("line 8", "named before"),
     ]

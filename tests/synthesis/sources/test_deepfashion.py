@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.synthesis.protocols import Draw
+from lavis_sam.synthesis.protocols import SampleRequest
 from lavis_sam.synthesis.sources import groups
 from lavis_sam.synthesis.sources.deepfashion import in_shop, multimodal
 
@@ -24,7 +24,7 @@ def image(path, colour=(90, 60, 30), size=(96, 144)):
 
 
 def draw(source, position=0, views=2, unlike=()):
-    return source.draw(Draw(np.random.default_rng(0), views, position, unlike))
+    return source.draw(SampleRequest(np.random.default_rng(0), views, position, unlike))
 
 
 IN_SHOP = [
@@ -60,14 +60,14 @@ def test_in_shop_groups_are_an_item_and_its_variant(shop):
     assert draw(source, 1).id == "id_00000002-03"
     assert first.attributes == {"person": "woman", "wears": "a dress"}
     assert first.label == "woman in a dress"
-    assert first.told == ("woman", "a dress")
+    assert first.required_words == ("woman", "a dress")
     assert first.height == pytest.approx(1.68)
     assert "non-commercial" in first.licence
 
 
 def test_in_shop_leaves_out_what_shows_no_person_and_what_is_alone(shop):
-    left_out = sorted((entry.id, entry.reason) for entry in in_shop(str(shop)).left_out())
-    assert left_out == [
+    skipped = sorted((entry.id, entry.reason) for entry in in_shop(str(shop)).skipped())
+    assert skipped == [
         ("id_00000080-01", "too few images"),
         ("img/MEN/Denim/id_00000080/01_7_additional.jpg", "additional view"),
         ("img/WOMEN/Dresses/id_00000002/02_6_flat.jpg", "flat view"),
@@ -124,12 +124,12 @@ def test_multimodal_names_masks_and_captions(modal):
     woman = draw(source)
     assert woman.id == "WOMEN-Dresses-id_00000002-02"
     assert woman.caption == "The lady wears a long dress with floral patterns."
-    assert woman.told == (), "a caption has its own words"
+    assert woman.required_words == (), "a caption has its own words"
     for view in woman.views:
         assert view.alpha.sum() == 110 * 30
         assert view.alpha.shape == view.image.shape[:2]
     other = draw(source, 1)
-    assert other.told == ("woman", "a romper or jumpsuit")
+    assert other.required_words == ("woman", "a romper or jumpsuit")
     assert sorted(view.alpha is None for view in other.views) == [False, True]
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.synthesis.protocols import Draw
+from lavis_sam.synthesis.protocols import SampleRequest
 from lavis_sam.synthesis.sources import folders, groups
 from lavis_sam.synthesis.sources.files import inside, read_cutout, read_image, read_mask
 from lavis_sam.synthesis.sources.folders import IconFolder, folder, icon_name
@@ -26,7 +26,7 @@ def save(path, mode="RGB", size=(80, 100), colour=120, **options):
 
 
 def draw(source, position=0, views=2, unlike=()):
-    return source.draw(Draw(np.random.default_rng(0), views, position, unlike))
+    return source.draw(SampleRequest(np.random.default_rng(0), views, position, unlike))
 
 
 RECORDS = [
@@ -63,13 +63,13 @@ def test_a_manifest_says_everything(own):
     source = folder(str(own), "furniture", licence="mine")
     chair = next(draw(source, k) for k in range(2) if draw(source, k).id == "chair 1")
     assert (chair.label, chair.caption, chair.licence, chair.height) == ("green chair", "A green chair.", "CC0", 0.8)
-    assert chair.told == ("green",)
+    assert chair.required_words == ("green",)
     masks = {view.reference: view.alpha for view in chair.views}
     assert masks["a/1.png"].sum() == 40 * 60
     assert masks["a/2 ü.PNG"] is None
     other = next(draw(source, k) for k in range(2) if draw(source, k).id == "7")
     assert (other.licence, other.height, other.label) == ("mine", 0.9, "")
-    assert [(entry.id, entry.reason) for entry in source.left_out()] == [("alone", "too few images")]
+    assert [(entry.id, entry.reason) for entry in source.skipped()] == [("alone", "too few images")]
 
 
 def test_a_json_list_is_a_manifest_too(own):
@@ -244,7 +244,7 @@ def test_an_icon_folder(tmp_path):
     assert draw(source, None, 1, unlike=tuple(drawn[:2])).label == "rocket"
     with pytest.raises(SamDataError, match="found no icon besides"):
         draw(source, None, 1, unlike=tuple(drawn))
-    assert {(entry.id, entry.reason) for entry in source.left_out()} == {
+    assert {(entry.id, entry.reason) for entry in source.skipped()} == {
         ("acorn.png", "name used before"),
         ("1fffff.png", "no name"),
     }

@@ -19,17 +19,17 @@ def cutout(colour=(200, 30, 30), shape="disc", width=60, height=90):
     return Segment(rgba[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], (((30.0, 80.0),),))
 
 
-def two(twin_of=None, places=(None, None)):
+def two(paired_with=None, places=(None, None)):
     actors = (Actor(0, 0, "main", place_of=places[0]), Actor(1, 0, "companion", place_of=places[1]))
-    return ImagePlan("scene", actors, twin_of)
+    return ImagePlan("scene", actors, paired_with)
 
 
-def make(seed, image=None, twin=None, heights=(1.7, 0.8), cutouts=None):
+def make(seed, image=None, paired=None, heights=(1.7, 0.8), cutouts=None):
     shapes = cutouts or [cutout(), cutout((20, 90, 200), "box", 90, 60)]
     image = image or two()
-    used = [shapes[actor.thing] for actor in image.actors]
-    metres = [heights[actor.thing] for actor in image.actors]
-    return scene(image, used, metres, np.random.default_rng(seed), SIZE, FILL, twin)
+    used = [shapes[actor.object] for actor in image.actors]
+    metres = [heights[actor.object] for actor in image.actors]
+    return scene(image, used, metres, np.random.default_rng(seed), SIZE, FILL, paired)
 
 
 def test_scenes_meet_their_own_quality_checks():
@@ -42,7 +42,7 @@ def test_scenes_meet_their_own_quality_checks():
 
 
 def test_positions_and_sizes_are_diverse():
-    mains = [next(layer for layer in make(seed).layers if layer.actor.thing == 0) for seed in range(80)]
+    mains = [next(layer for layer in make(seed).layers if layer.actor.object == 0) for seed in range(80)]
     heights = np.array([layer.box[3] for layer in mains]) / SIZE
     middles = np.array([layer.box[0] + layer.box[2] / 2 for layer in mains]) / SIZE
     assert np.ptp(heights) > 0.3
@@ -57,7 +57,7 @@ def test_sizes_follow_from_one_ground():
         for layer in made.layers:
             feet = (layer.box[1] + layer.box[3]) / SIZE
             metre = (feet - made.horizon) / made.camera_height
-            assert layer.box[3] / SIZE == pytest.approx((1.7, 0.8)[layer.actor.thing] * metre, abs=0.02)
+            assert layer.box[3] / SIZE == pytest.approx((1.7, 0.8)[layer.actor.object] * metre, abs=0.02)
 
 
 def test_the_nearer_one_is_in_front():
@@ -78,10 +78,10 @@ def test_the_same_seed_gives_the_same_image():
     assert (make(5).canvas != make(6).canvas).any()
 
 
-def test_twins_keep_camera_and_places_and_what_is_new_gets_its_own():
+def test_paired_images_keep_camera_and_places_and_what_is_new_gets_its_own():
     first = make(1)
-    second = make(2, two(0, (0, None)), twin=first)
-    boxes = [{layer.actor.thing: layer.box for layer in made.layers} for made in (first, second)]
+    second = make(2, two(0, (0, None)), paired=first)
+    boxes = [{layer.actor.object: layer.box for layer in made.layers} for made in (first, second)]
     assert boxes[0][0] == boxes[1][0]
     assert boxes[0][1] != boxes[1][1]
     assert (first.horizon, first.camera_height) == (second.horizon, second.camera_height)
@@ -93,8 +93,8 @@ def test_a_changed_object_stands_where_the_old_one_stood():
     narrow = cutout((0, 200, 0), "box", 70, 90)
     shapes = [cutout(), cutout((20, 90, 200), "box", 90, 60), narrow]
     second = make(2, plan, first, (1.7, 0.8, 1.7), shapes)
-    old = next(layer for layer in first.layers if layer.actor.thing == 0).box
-    new = next(layer for layer in second.layers if layer.actor.thing == 2).box
+    old = next(layer for layer in first.layers if layer.actor.object == 0).box
+    new = next(layer for layer in second.layers if layer.actor.object == 2).box
     assert abs(new[3] - old[3]) <= 1
     assert new[1] + new[3] == old[1] + old[3]
     assert abs((new[0] + new[2] / 2) - (old[0] + old[2] / 2)) <= 1
@@ -106,8 +106,8 @@ def test_what_replaces_an_object_has_the_size_that_the_camera_sees_there():
     for metres in (0.85, 1.7):
         wide = cutout((0, 200, 0), "box", 90, 40)
         second = make(2, plan, first, (1.7, 0.8, metres), [cutout(), cutout((20, 90, 200), "box", 90, 60), wide])
-        old = next(layer for layer in first.layers if layer.actor.thing == 0).box
-        new = next(layer for layer in second.layers if layer.actor.thing == 2).box
+        old = next(layer for layer in first.layers if layer.actor.object == 0).box
+        new = next(layer for layer in second.layers if layer.actor.object == 2).box
         assert abs(new[3] - old[3] * metres / 1.7) <= 1
         assert new[1] + new[3] == old[1] + old[3]
 
@@ -148,9 +148,9 @@ def icons(count=6):
     return [cutout((40 * k, 200 - 30 * k, 90), ("disc", "box", "ring", "drop")[k % 4], 80, 80) for k in range(count)]
 
 
-def grid_plan(count=6, places=None, twin_of=None):
+def grid_plan(count=6, places=None, paired_with=None):
     actors = tuple(Actor(k, 0, "main", place_of=None if places is None else places[k]) for k in range(count))
-    return ImagePlan("grid", actors, twin_of)
+    return ImagePlan("grid", actors, paired_with)
 
 
 def test_icons_stand_apart_on_white():
@@ -168,7 +168,7 @@ def test_an_icon_has_another_cell_size_and_angle_in_each_image():
     assert len({max(box[2:]) for box in boxes}) > 4
 
 
-def test_twins_of_grids_keep_their_icons():
+def test_paired_images_of_grids_keep_their_icons():
     first = grid(grid_plan(5), icons(5), np.random.default_rng(0), SIZE)
     second = grid(grid_plan(5, range(5), 0), icons(5), np.random.default_rng(9), SIZE, first)
     assert [layer.box for layer in second.layers] == [layer.box for layer in first.layers[:5]]
@@ -193,8 +193,8 @@ def test_a_flat_image_keeps_its_shape():
 
 
 def test_turning_keeps_the_object_whole():
-    thing = cutout(shape="box")
-    turned = turn(thing.rgba, 15)
-    assert turned[..., 3].sum() == pytest.approx(thing.rgba[..., 3].sum(), rel=0.05)
+    obj = cutout(shape="box")
+    turned = turn(obj.rgba, 15)
+    assert turned[..., 3].sum() == pytest.approx(obj.rgba[..., 3].sum(), rel=0.05)
     assert (turned[..., 3] > 1)[0].any()
     assert (turned[..., 3] > 1)[:, -1].any()

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.synthesis import FakeBackgrounds, FakeDescriber, FakeInpainter, FakeSegmenter, FakeShapes
 from lavis_sam.synthesis.forms import Texts
-from lavis_sam.synthesis.protocols import Draw
+from lavis_sam.synthesis.protocols import SampleRequest
 from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan
 from lavis_sam.synthesis.stages.background import BackgroundStage
 from lavis_sam.synthesis.stages.base import Failure
@@ -18,30 +18,30 @@ from lavis_sam.synthesis.stages.segment import SegmentStage
 from lavis_sam.synthesis.stages.write import KeepRefiner, WriteStage
 
 
-def planned(*twins, layout="scene", slot=0):
-    thing = FakeShapes().draw(Draw(np.random.default_rng(slot), 1))
-    images = tuple(ImagePlan(layout, (Actor(0, 0, "main"),), twin_of=twin) for twin in twins)
-    return Draft(Plan(Attempt(0, slot, 0, "characters"), "pairs", (thing,), images))
+def planned(*paired, layout="scene", slot=0):
+    obj = FakeShapes().draw(SampleRequest(np.random.default_rng(slot), 1))
+    images = tuple(ImagePlan(layout, (Actor(0, 0, "main"),), paired_with=paired) for paired in paired)
+    return Draft(Plan(Attempt(0, slot, 0, "characters"), "pairs", (obj,), images))
 
 
-def laid_out(*twins, layout="scene", slot=0):
-    draft = planned(*twins, layout=layout, slot=slot)
+def laid_out(*paired, layout="scene", slot=0):
+    draft = planned(*paired, layout=layout, slot=slot)
     for stage in (SegmentStage(FakeSegmenter()), CompositeStage(96, 127)):
         (draft,) = stage([draft])
     return draft
 
 
-def composed(*twins, layout="scene", slot=0):
-    (draft,) = BackgroundStage(FakeBackgrounds())([laid_out(*twins, layout=layout, slot=slot)])
+def composed(*paired, layout="scene", slot=0):
+    (draft,) = BackgroundStage(FakeBackgrounds())([laid_out(*paired, layout=layout, slot=slot)])
     return draft
 
 
-def test_every_image_has_another_place_and_twins_have_the_same():
+def test_every_image_has_another_place_and_paired_images_have_the_same():
     for slot in range(10):
         (draft,) = BackgroundStage(FakeBackgrounds())([laid_out(None, None, 0, slot=slot)])
-        first, second, twin = (background.scene for background in draft.backgrounds)
+        first, second, paired = (background.scene for background in draft.backgrounds)
         assert first != second
-        assert twin == first
+        assert paired == first
 
 
 def test_the_writer_is_told_what_stands_in_a_place():
@@ -54,8 +54,8 @@ def test_the_writer_is_told_what_stands_in_a_place():
 
     draft = laid_out(None, None, 0)
     BackgroundStage(Listening())([draft])
-    first, second, twin = draft.composites
-    assert [request.company for request in asked] == [(first, twin), (second,)]
+    first, second, paired = draft.composites
+    assert [request.same_scene for request in asked] == [(first, paired), (second,)]
 
 
 def test_grids_have_no_place():
@@ -87,7 +87,7 @@ def test_objects_are_pasted_back_unharmed_and_the_harm_is_measured():
     assert draft.scores["background.fill"][0] < 0.05
 
 
-def test_twins_are_painted_alike():
+def test_paired_images_are_painted_alike():
     (draft,) = InpaintStage(FakeInpainter(), fill=127)([composed(None, 0)])
     outside = (draft.composites[0].alpha == 0) & (draft.composites[1].alpha == 0)
     assert (draft.images[0][outside] == draft.images[1][outside]).all()

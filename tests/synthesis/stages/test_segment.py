@@ -3,7 +3,7 @@ import pytest
 
 from helpers.synthesis import SIDE, FakeShapes, shape_mask
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.synthesis.protocols import Draw
+from lavis_sam.synthesis.protocols import SampleRequest
 from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SoftMask
 from lavis_sam.synthesis.stages.base import Failure, answer_all
 from lavis_sam.synthesis.stages.segment import ExactSegmenter, SegmentStage, cut_out, used_views
@@ -11,9 +11,9 @@ from lavis_sam.synthesis.stages.segment import ExactSegmenter, SegmentStage, cut
 
 def draft(kind="characters", slot=0, views=2):
     source = FakeShapes(kind)
-    thing = source.draw(Draw(np.random.default_rng(slot), views))
+    obj = source.draw(SampleRequest(np.random.default_rng(slot), views))
     images = tuple(ImagePlan("scene", (Actor(0, view, "main"),)) for view in range(views))
-    return Draft(Plan(Attempt(0, slot, 0, kind), "pairs", (thing,), images))
+    return Draft(Plan(Attempt(0, slot, 0, kind), "pairs", (obj,), images))
 
 
 class Segmenter:

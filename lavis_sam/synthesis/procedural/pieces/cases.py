@@ -1,4 +1,4 @@
-"""Furniture to put things into."""
+"""Furniture to put objects into."""
 
 import numpy as np
 

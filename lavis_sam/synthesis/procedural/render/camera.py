@@ -1,6 +1,6 @@
 """A camera that looks straight ahead: upright lines stay upright, and the horizon may lie anywhere in the image.
 
-It is the camera of `stages/composite.py`, so a thing rendered here stands right on that stage's ground.
+It is the camera of `stages/composite.py`, so an object rendered here stands right on that stage's ground.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _FAR = np.float32(100)
 
 @dataclass(frozen=True)
 class Camera:
-    """Where things appear.
+    """Where objects appear.
 
     Attributes:
         eye: Height above the ground in metres.

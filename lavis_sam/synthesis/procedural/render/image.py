@@ -14,7 +14,7 @@ from lavis_sam.synthesis.procedural.render.paint import srgb
 from lavis_sam.synthesis.procedural.render.raster import Frame, bounds, rasterise
 from lavis_sam.synthesis.procedural.render.shading import Lighting, shade
 from lavis_sam.synthesis.procedural.render.surfaces import Surface
-from lavis_sam.synthesis.procedural.types import Polygon, Rgba
+from lavis_sam.synthesis.records import Polygon, Rgba
 
 # Pixels of the working image to one of the finished one.
 _OVERSAMPLING = 2
@@ -25,6 +25,21 @@ _MARGIN = 4
 _KNEE = np.float32(0.75)
 # The table of developed light: its steps, and the light at its end.
 _LIGHT_STEPS, _BRIGHTEST = 1 << 16, 4.0
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """An object cut out exactly: its alpha channel is its mask.
+
+    Attributes:
+        rgba: [H, W, 4] the object, cropped to what is visible of it.
+        metres: The real height of the whole cut-out, so that objects in one scene have the right size beside each other.
+        contacts: Outlines of the areas that touch the ground, in pixels of `rgba`.
+    """
+
+    rgba: Rgba
+    metres: float
+    contacts: tuple[Polygon, ...]
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,10 @@ class RenderedImage:
         """Points [n, 3] in metres as (x, y) pixels."""
         column, row, _ = self.camera.project(np.asarray(points, np.float32))
         return tuple((float(x), float(y)) for x, y in zip(column, row, strict=True))
+
+    def cutout(self, contacts: Sequence[Polygon]) -> Cutout:
+        """Return the image with what is known of its size and of the ground."""
+        return Cutout(self.rgba, float(self.rgba.shape[0] / self.camera.focal * self.camera.distance), tuple(contacts))
 
 
 def render(

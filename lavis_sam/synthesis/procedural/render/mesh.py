@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lavis_sam.synthesis.procedural.render.arrays import Array
 from lavis_sam.synthesis.procedural.render.surfaces import COARSE, Shape, Surface
 
-# Pixels along a cell, and the least number of cells along a shape: round things must stay round.
+# Pixels along a cell, and the least number of cells along a shape: round objects must stay round.
 _CELL = 5.6
 _LEAST_CELLS = 10
 _MOST_CELLS = 80_000

@@ -45,15 +45,6 @@ def smooth_noise(points: Array, scale: float | tuple[float, float, float], seed:
     return total * 2 - 1
 
 
-def layered_noise(points: Array, scale: float | tuple[float, float, float], layers: int = 3, seed: int = 0) -> Array:
-    """Several octaves of `smooth_noise`, each half the size and strength of the one before; about [-1, 1]."""
-    size = np.asarray(scale, np.float32)
-    total = np.zeros(np.shape(points)[:-1], np.float32)
-    for layer in range(layers):
-        total += smooth_noise(points, tuple(np.broadcast_to(size / 2**layer, 3)), seed + layer) / 2**layer
-    return total / (2 - 2.0 ** (1 - layers))
-
-
 def ripples(points: Array, scale: float | tuple[float, float, float], seed: int = 0) -> Array:
     """Soft irregular waves in about [-1, 1]: much cheaper than noise, good enough for folds and blotches.
 

@@ -50,16 +50,6 @@ def cloth(colour: Colour, *, seed: int = 0, depth: float = 0.10) -> Paint:
     return paint
 
 
-def two_tone(first: Paint, second: Paint, where: Callable[[Array, Array, Array], Array]) -> Paint:
-    """The second paint where `where` is 1, the first where it is 0."""
-
-    def paint(u: Array, v: Array, points: Array) -> Array:
-        share = np.asarray(where(u, v, points), np.float32)[:, None]
-        return first(u, v, points) * (1 - share) + second(u, v, points) * share
-
-    return paint
-
-
 def soft_step(values: Array, edge: Array | float, width: float) -> Array:
     """0 below the edge, 1 above it, with a ramp of `width`."""
     share = np.clip((values - edge) / width + 0.5, 0, 1)
