@@ -13,8 +13,8 @@ from lavis_sam.errors import SamConfigurationError
 
 # Objects that have no singular, or that are counted in pairs and heaps.
 _PLURALS = (
-    "cherries", "glasses", "grapes", "fries", "pancakes", "socks", "jeans", "trousers", "shorts", "overalls", "sneakers",
-    "shoes", "boots", "sandals",
+    "cherries", "glasses", "grapes", "fries", "pancakes", "socks", "jeans", "trousers", "shorts", "overalls",
+    "sneakers", "shoes", "boots", "sandals",
 )  # fmt: skip
 FOLDER = Path(__file__).parents[1] / "assets" / "phrases"
 

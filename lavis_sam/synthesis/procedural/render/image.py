@@ -33,7 +33,7 @@ class Cutout:
 
     Attributes:
         rgba: [H, W, 4] the object, cropped to what is visible of it.
-        metres: The real height of the whole cut-out, so that objects in one scene have the right size beside each other.
+        metres: The real height of the cut-out; objects in one scene then have the right size beside each other.
         contacts: Outlines of the areas that touch the ground, in pixels of `rgba`.
     """
 
