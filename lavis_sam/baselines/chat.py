@@ -5,17 +5,17 @@ from typing import Any
 
 import torch
 
-from lavis_sam.baselines.local import LocalAnswerer
+from lavis_sam.baselines.local import LocalModel
 from lavis_sam.baselines.search import search_arguments
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation.evaluate import Question
+from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.models.decoding import Decoding
 
 
-class ChatAnswerer(LocalAnswerer):
-    """Asks one question a conversation: all images in order, then the instruction as it is.
+class ChatModel(LocalModel):
+    """One conversation for each sample: all images in order, then the instruction as it is.
 
-    Batches are padded on the left, so that an answer does not depend on the other questions of a batch.
+    Batches are padded on the left, so that an answer does not depend on the other samples of a batch.
     """
 
     prompt = "one user turn of the model's chat template: all images, then the instruction"
@@ -48,58 +48,58 @@ class ChatAnswerer(LocalAnswerer):
         self._image_mark = str(getattr(processor, "image_token", None) or "")
 
     def describe(self) -> Mapping[str, Any]:
-        """See `LocalAnswerer.describe`; the template is part of what the model was asked."""
+        """See `LocalModel.describe`; the template is part of what the model was asked."""
         return {**super().describe(), "chat_template": self._processor.chat_template}
 
     @torch.no_grad()
-    def answer(self, questions: Sequence[Question]) -> list[str]:
-        """One text for each question.
+    def answer(self, samples: Sequence[EvaluationSample]) -> list[str]:
+        """One text for each sample.
 
         Raises:
-            SamDataError: Processor or model cannot take a question.
+            SamDataError: Processor or model cannot take a sample.
         """
-        inputs = self._inputs(questions).to(self._model.device, self._model.dtype)
+        inputs = self._inputs(samples).to(self._model.device, self._model.dtype)
         length = 0 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         arguments = search_arguments(self._decoding, prompt_length=length)
         try:
             written = self._model.generate(**inputs, pad_token_id=self._pad, **arguments)
         except ValueError as error:  # some models count the marks of images only here
-            raise self._refusal(questions, "model", error) from error
+            raise self._refusal(samples, "model", error) from error
         texts = self._processor.batch_decode(written[:, length:], skip_special_tokens=True)
         return [text.strip() for text in texts]
 
-    def _inputs(self, questions: Sequence[Question]) -> Any:
+    def _inputs(self, samples: Sequence[EvaluationSample]) -> Any:
         """The batch as the model takes it."""
-        prompts = [self._prompt(question) for question in questions]
+        prompts = [self._prompt(sample) for sample in samples]
         # Most templates write the start token themselves; the tokenizer would write a second one.
         written_already = bool(self._start) and all(prompt.startswith(self._start) for prompt in prompts)
         try:
             return self._processor(
                 text=prompts,
-                images=[list(question.images) for question in questions],
+                images=[list(sample.images) for sample in samples],
                 padding=True,
                 add_special_tokens=not written_already,
                 return_tensors="pt",
             )
         # Every processor has its own way to say no to several images.
         except Exception as error:
-            raise self._refusal(questions, "processor", error) from error
+            raise self._refusal(samples, "processor", error) from error
 
-    def _refusal(self, questions: Sequence[Question], part: str, error: Exception) -> SamDataError:
-        asked = ", ".join(f"{question.id!r} ({len(question.images)} images)" for question in questions)
+    def _refusal(self, samples: Sequence[EvaluationSample], part: str, error: Exception) -> SamDataError:
+        asked = ", ".join(f"{sample.id!r} ({len(sample.images)} images)" for sample in samples)
         return SamDataError(
             f"sample(s) {asked}: the {part} of {self._name} refuses ({type(error).__name__}: {error}). Wanted a model "
             "that takes several images in one turn."
         )
 
-    def _prompt(self, question: Question) -> str:
-        if self._image_mark and self._image_mark in question.instruction:
+    def _prompt(self, sample: EvaluationSample) -> str:
+        if self._image_mark and self._image_mark in sample.instruction:
             raise SamDataError(
-                f"sample {question.id!r}: the instruction holds {self._image_mark!r}, which {self._name} would take "
+                f"sample {sample.id!r}: the instruction holds {self._image_mark!r}, which {self._name} would take "
                 "for an image. Reword it."
             )
-        content = [{"type": "image"} for _ in question.images]
-        turn = {"role": "user", "content": [*content, {"type": "text", "text": question.instruction}]}
+        content = [{"type": "image"} for _ in sample.images]
+        turn = {"role": "user", "content": [*content, {"type": "text", "text": sample.instruction}]}
         try:
             return str(self._processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False))
         # A template is a program, and fails like one.

@@ -11,11 +11,11 @@ from typing import Any
 from lavis_sam.baselines.budget import Budget, Cost, Limits, image_tokens, text_tokens
 from lavis_sam.baselines.cache import AnswerCache, key_of
 from lavis_sam.baselines.jpeg import ImageBounds, jpeg_within
-from lavis_sam.baselines.retry import Patience, RequestRate, keep_trying
+from lavis_sam.baselines.retry import RequestRate, RetryPolicy, keep_trying
 from lavis_sam.baselines.transport import FailedError, RefusedError, Transport
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation.evaluate import Question
+from lavis_sam.evaluation.model import EvaluationSample, ImageTextModel
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ FIXED_KEYS = ("", "model", "messages", "n", "stream")
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How a question is put; an answer depends on all of it.
+class RequestConfig:
+    """How a sample is put; an answer depends on all of it.
 
     Attributes:
         model: The model's name at the service.
@@ -69,7 +69,7 @@ class Asking:
         return {name: value for name, value in body.items() if value is not None}
 
     def cost(self, instruction: str, images: int) -> Cost:
-        """What a question costs at most."""
+        """What a sample costs at most."""
         of_image = self.image_tokens if self.image_tokens is not None else image_tokens(self.images.side)
         return Cost(1, text_tokens(instruction) + images * of_image, self._longest_answer())
 
@@ -79,11 +79,11 @@ class Asking:
 
 
 class _GivenUpError(Exception):
-    """Another question of the batch failed, so this one is not sent."""
+    """Another sample of the batch failed, so this one is not sent."""
 
 
-class EndpointAnswerer:
-    """Asks a service: every question once, within a budget, at a bearable rate, and never again what it knows.
+class EndpointModel(ImageTextModel):
+    """Asks a service: every sample once, within a budget, at a bearable rate, and never again what it knows.
 
     Attributes:
         budget: What the run may use, and has used.
@@ -92,11 +92,11 @@ class EndpointAnswerer:
     def __init__(
         self,
         transport: Transport,
-        asking: Asking,
+        config: RequestConfig,
         cache: AnswerCache,
         *,
         limits: Limits | None = None,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         requests_per_minute: float | None = None,
         concurrency: int = 4,
         sleep: Callable[[float], object] | None = None,
@@ -105,33 +105,33 @@ class EndpointAnswerer:
 
         Args:
             transport: Where to ask.
-            asking: How to ask.
+            config: How to ask.
             cache: Where answers are kept.
             limits: What the run may use.
             patience: How often to try.
             requests_per_minute: The most requests that start within a minute; None for no limit.
             concurrency: The most requests at a time.
-            sleep: Waits so many seconds; by default until then, or until another question has failed.
+            sleep: Waits so many seconds; by default until then, or until another sample has failed.
 
         Raises:
             SamConfigurationError: An impossible setting.
         """
         if concurrency < 1:
             raise SamConfigurationError(f"concurrency: found {concurrency}, wanted at least 1.")
-        self._transport, self._asking, self._cache = transport, asking, cache
+        self._transport, self._config, self._cache = transport, config, cache
         self.budget = Budget(limits or Limits())
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._rate = RequestRate(requests_per_minute)
         self._concurrency, self._sleep = concurrency, sleep
 
     def describe(self) -> Mapping[str, Any]:
-        """Model, address, and how the question is put."""
+        """Model, address, and how the sample is put."""
         settings = self._settings()
         del settings["model"]
         return {
-            "model": self._asking.model,
+            "model": self._config.model,
             # Nobody outside can fingerprint them; two services under one name are two models all the same.
-            "weights": f"{self._asking.model}, as {self._transport.shown_url} serves it",
+            "weights": f"{self._config.model}, as {self._transport.shown_url} serves it",
             "prompt": "one user turn: all images, then the instruction",
             "decoding": {name: settings.pop(name) for name in ("max_tokens", "temperature")},
             **settings,
@@ -152,24 +152,24 @@ class EndpointAnswerer:
                 images = tuple(dataset.images(index))
                 if self._cache.get(key_of(self._settings(), sample.instruction, images)) is not None:
                     continue
-            total += self._asking.cost(sample.instruction, len(sample.images))
+            total += self._config.cost(sample.instruction, len(sample.images))
         return total
 
-    def answer(self, questions: Sequence[Question]) -> list[str]:
-        """One text for each question.
+    def answer(self, samples: Sequence[EvaluationSample]) -> list[str]:
+        """One text for each sample.
 
         Raises:
             SamConfigurationError: The budget does not allow it, or the service refuses; the rest is not asked.
             SamDataError: The service failed for longer than patience lasts, or said something else than an answer.
         """
-        for question in questions:
-            self._check_images(question.id, len(question.images))
-        if self._concurrency == 1 or len(questions) == 1:
+        for sample in samples:
+            self._check_images(sample.id, len(sample.images))
+        if self._concurrency == 1 or len(samples) == 1:
             never = threading.Event()
-            return [self._answer(question, never) for question in questions]
+            return [self._answer(sample, never) for sample in samples]
         given_up = threading.Event()
         with ThreadPoolExecutor(self._concurrency) as pool:
-            asked = [pool.submit(self._answer, question, given_up) for question in questions]
+            asked = [pool.submit(self._answer, sample, given_up) for sample in samples]
             try:
                 wait(asked, return_when=FIRST_EXCEPTION)
             finally:
@@ -186,11 +186,11 @@ class EndpointAnswerer:
 
     def _settings(self) -> dict[str, Any]:
         """What an answer depends on beside instruction and images."""
-        settings = asdict(self._asking)
+        settings = asdict(self._config)
         del settings["image_tokens"]
         # Earlier caches have the bounds of images under this name.
         settings["pictures"] = settings.pop("images")
-        return {**settings, "extra": dict(self._asking.extra), "endpoint": self._transport.shown_url}
+        return {**settings, "extra": dict(self._config.extra), "endpoint": self._transport.shown_url}
 
     def _check_images(self, sample_id: int | str, count: int) -> None:
         most = self.budget.limits.images
@@ -200,15 +200,15 @@ class EndpointAnswerer:
                 "more with --max-images, or leave the sample out."
             )
 
-    def _answer(self, question: Question, given_up: threading.Event) -> str:
+    def _answer(self, sample: EvaluationSample, given_up: threading.Event) -> str:
         """The answer from the cache or from the service; any failure sets `given_up`, and one that is set ends this."""
-        key = key_of(self._settings(), question.instruction, question.images)
+        key = key_of(self._settings(), sample.instruction, sample.images)
         known = self._cache.get(key)
         if known is not None:
             return known
-        place = f"sample {question.id!r} at {self._transport.shown_url}"
+        place = f"sample {sample.id!r} at {self._transport.shown_url}"
         try:
-            text, facts = self._paid_answer(question, place, given_up)
+            text, facts = self._paid_answer(sample, place, given_up)
         except RefusedError as error:
             given_up.set()
             said = self._transport.clean(str(error))
@@ -226,13 +226,15 @@ class EndpointAnswerer:
         self._cache.put(key, text, facts)
         return text
 
-    def _paid_answer(self, question: Question, place: str, given_up: threading.Event) -> tuple[str, dict[str, Any]]:
+    def _paid_answer(
+        self, sample: EvaluationSample, place: str, given_up: threading.Event
+    ) -> tuple[str, dict[str, Any]]:
         """Ask until there is an answer, within the budget.
 
         An attempt that surely was for nothing costs nothing; one that may be on the bill stays on ours.
         """
-        body = self._asking.request(self._parts(question))
-        most = self._asking.cost(question.instruction, len(question.images))
+        body = self._config.request(self._parts(sample))
+        most = self._config.cost(sample.instruction, len(sample.images))
         sleep = self._sleep or given_up.wait
 
         def attempt() -> tuple[str, dict[str, Any]]:
@@ -257,13 +259,13 @@ class EndpointAnswerer:
 
         return keep_trying(attempt, self._patience, sleep)
 
-    def _parts(self, question: Question) -> list[dict[str, Any]]:
-        images = [jpeg_within(image, self._asking.images) for image in question.images]
+    def _parts(self, sample: EvaluationSample) -> list[dict[str, Any]]:
+        images = [jpeg_within(image, self._config.images) for image in sample.images]
         parts: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"}}
             for data in images
         ]
-        return [*parts, {"type": "text", "text": question.instruction}]
+        return [*parts, {"type": "text", "text": sample.instruction}]
 
 
 def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

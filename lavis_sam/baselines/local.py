@@ -1,4 +1,4 @@
-"""What the local answerers share: one of transformers' models, a name, and the published decoding."""
+"""What the local models share: one of transformers' models, a name, and the published decoding."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,14 +8,15 @@ import torch
 
 from lavis_sam.baselines.search import check_comparable
 from lavis_sam.evaluation.fingerprint import weights_fingerprint
+from lavis_sam.evaluation.model import ImageTextModel
 from lavis_sam.models.decoding import Decoding
 
 
-class LocalAnswerer:
+class LocalModel(ImageTextModel):
     """A model on this machine.
 
     Attributes:
-        prompt: How a question is put to it, in words, for reports.
+        prompt: How it is prompted, in words, for reports.
     """
 
     prompt: str
@@ -37,7 +38,7 @@ class LocalAnswerer:
         self._model, self._processor, self._name = model, processor, name
 
     def describe(self) -> Mapping[str, Any]:
-        """Name, weights, precision, decoding, and how the question is put."""
+        """Name, weights, precision, decoding, and how it is prompted."""
         return {
             "model": self._name,
             "weights": weights_fingerprint(self._model),

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lavis_sam.baselines.local import LocalAnswerer
+from lavis_sam.baselines.local import LocalModel
 from lavis_sam.baselines.search import search_arguments
-from lavis_sam.evaluation.evaluate import Question
+from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.models.decoding import Decoding
 
 # The released code cuts what the Q-Former reads, on its left; what the language model reads is never cut.
 Q_FORMER_TOKENS = 128
 
 
-class QFormerAnswerer(LocalAnswerer):
+class QFormerModel(LocalModel):
     """A `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration`, asked about several images."""
 
     prompt = "the visual tokens of each image one after the other, then the instruction"
@@ -43,14 +43,14 @@ class QFormerAnswerer(LocalAnswerer):
             self._q_former_tokenizer.truncation_side = "left"
 
     @torch.no_grad()
-    def answer(self, questions: Sequence[Question]) -> list[str]:
-        """One text for each question."""
+    def answer(self, samples: Sequence[EvaluationSample]) -> list[str]:
+        """One text for each sample."""
         language_model = self._model.language_model
         tokenizer = self._processor.tokenizer
         embed = language_model.get_input_embeddings()
         prompts = [
-            torch.cat([visual, embed(self._ids(question.instruction)).to(visual.dtype)])
-            for visual, question in zip(self._visual_tokens(questions), questions, strict=True)
+            torch.cat([visual, embed(self._ids(sample.instruction)).to(visual.dtype)])
+            for visual, sample in zip(self._visual_tokens(samples), samples, strict=True)
         ]
         embeddings, mask = pad_left(prompts)
         written = language_model.generate(
@@ -65,11 +65,11 @@ class QFormerAnswerer(LocalAnswerer):
         """[T] the language model's tokens."""
         return torch.tensor(self._processor.tokenizer(text).input_ids, device=self._model.device, dtype=torch.long)
 
-    def _visual_tokens(self, questions: Sequence[Question]) -> list[Tensor]:
-        """For each of B questions [N * Q, D_llm], N being its own number of images."""
+    def _visual_tokens(self, samples: Sequence[EvaluationSample]) -> list[Tensor]:
+        """For each of B samples [N * Q, D_llm], N being its own number of images."""
         model = self._model
-        counts = [len(question.images) for question in questions]
-        images = [image for question in questions for image in question.images]
+        counts = [len(sample.images) for sample in samples]
+        images = [image for sample in samples for image in sample.images]
         pixels = self._processor.image_processor(images, return_tensors="pt")["pixel_values"]
         features = model.vision_model(pixels.to(model.device, model.vision_model.dtype)).last_hidden_state
         queries = model.query_tokens.expand(len(images), -1, -1)
@@ -78,17 +78,17 @@ class QFormerAnswerer(LocalAnswerer):
             # transformers keeps the Q-Former in fp32, whatever the precision of the rest.
             encoder_hidden_states=features.to(queries.dtype),
             encoder_attention_mask=torch.ones(features.shape[:2], dtype=torch.long, device=features.device),
-            **self._instructions(questions, queries),
+            **self._instructions(samples, queries),
         ).last_hidden_state[:, : queries.shape[1]]  # [ΣN, Q, D_q]
         projection = model.language_projection
         tokens = projection(guided.to(projection.weight.dtype))  # [ΣN, Q, D_llm]
         return [of_one.flatten(0, 1) for of_one in tokens.split(counts)]
 
-    def _instructions(self, questions: Sequence[Question], queries: Tensor) -> dict[str, Tensor]:
+    def _instructions(self, samples: Sequence[EvaluationSample], queries: Tensor) -> dict[str, Tensor]:
         """What InstructBLIP's Q-Former reads beside each image; nothing for BLIP-2."""
         if self._q_former_tokenizer is None:
             return {}
-        texts = [question.instruction for question in questions for _ in question.images]
+        texts = [sample.instruction for sample in samples for _ in sample.images]
         encoded = self._q_former_tokenizer(
             texts, padding=True, truncation=True, max_length=Q_FORMER_TOKENS, return_tensors="pt"
         ).to(queries.device)

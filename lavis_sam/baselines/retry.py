@@ -17,7 +17,7 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often to try and how long to wait.
 
     Attributes:
@@ -51,7 +51,7 @@ class Patience:
         return max(backoff * random.uniform(0.5, 1.0), asked or 0.0)
 
 
-def keep_trying(attempt: Callable[[], _Answer], patience: Patience, sleep: Callable[[float], object]) -> _Answer:
+def keep_trying(attempt: Callable[[], _Answer], patience: RetryPolicy, sleep: Callable[[float], object]) -> _Answer:
     """Call until it works or patience ends.
 
     Args:

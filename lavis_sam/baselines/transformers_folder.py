@@ -1,4 +1,4 @@
-"""From a folder in transformers' format to an answerer; offline, without pickles and without foreign code."""
+"""From a folder in transformers' format to an `EvaluationModel`; offline, without pickles and without foreign code."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-from lavis_sam.baselines.chat import ChatAnswerer
-from lavis_sam.baselines.q_former import QFormerAnswerer
+from lavis_sam.baselines.chat import ChatModel
+from lavis_sam.baselines.q_former import QFormerModel
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.models.decoding import Decoding
@@ -20,13 +20,13 @@ Q_FORMER_TYPES = ("blip-2", "instructblip")
 _SAFE = {"local_files_only": True, "trust_remote_code": False}
 
 
-def load_answerer(
+def load_model(
     name: str,
     *,
     device: str | torch.device | None = None,
     precision: str | None = None,
     decoding: Decoding | None = None,
-) -> ChatAnswerer | QFormerAnswerer:
+) -> ChatModel | QFormerModel:
     """Load a model that is on this machine.
 
     Args:
@@ -47,7 +47,7 @@ def load_answerer(
     dtype = PRECISIONS[precision] if precision else "auto"
     model = _read(AutoModelForImageTextToText, name, dtype=dtype, use_safetensors=True)
     model = model.to(target).eval().requires_grad_(False)
-    kind = QFormerAnswerer if config.model_type in Q_FORMER_TYPES else ChatAnswerer
+    kind = QFormerModel if config.model_type in Q_FORMER_TYPES else ChatModel
     # The manifest holds no paths: a folder goes by its own name.
     shown = Path(name).resolve().name if Path(name).is_dir() else name
     return kind(model, processor, name=shown, decoding=decoding)

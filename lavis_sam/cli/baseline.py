@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +14,37 @@ import typer
 
 from lavis_sam.cli import baseline_options as opt
 from lavis_sam.cli.model_options import Device, Json, Precision
-from lavis_sam.errors import SamConfigurationError
+from lavis_sam.errors import SamConfigurationError, SamDataError
 
 if TYPE_CHECKING:
-    from lavis_sam.baselines.chat import ChatAnswerer
-    from lavis_sam.baselines.data_sets import AskedSet
-    from lavis_sam.baselines.endpoint import EndpointAnswerer
-    from lavis_sam.baselines.q_former import QFormerAnswerer
-    from lavis_sam.evaluation.evaluate import Answerer
+    from lavis_sam.baselines.chat import ChatModel
+    from lavis_sam.baselines.endpoint import EndpointModel
+    from lavis_sam.baselines.q_former import QFormerModel
+    from lavis_sam.datasets.multi_image import MultiImageDataset
+    from lavis_sam.evaluation.model import ImageTextModel
     from lavis_sam.evaluation.run_folder import Results
 
 CACHE_FOLDER = "answers-of-endpoint"
 _BATCHES_A_THREAD = 4
 _REPORT_WIDTH = 120
+_SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class AskedSet:
+    """A data set that a model is to be asked about.
+
+    Attributes:
+        name: Its name, in the manifest.
+        title: The name of its folder in a run.
+        prompts: Its prompt set; None where the annotation's own instructions are asked.
+        open: Reads its samples.
+    """
+
+    name: str
+    title: str
+    prompts: Any
+    open: "Callable[[], MultiImageDataset]"
 
 
 def baseline(
@@ -102,7 +122,6 @@ def _check(options: dict[str, Any]) -> None:
 def _run(options: dict[str, Any]) -> "list[Results] | dict[str, Any]":
     """Evaluate; or, for a dry run, what it would cost."""
     from lavis_sam import distributed
-    from lavis_sam.baselines.data_sets import asked_sets
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     launch = distributed.Launch.from_environment()
@@ -111,37 +130,75 @@ def _run(options: dict[str, Any]) -> "list[Results] | dict[str, Any]":
             f"found {launch.world_size} processes and an endpoint, wanted one process, which keeps rate and budget; "
             "--concurrency asks several questions at a time."
         )
-    sets = asked_sets(options["data"], options["dataset"] or (), configs=options["configs"])
+    sets = _asked_sets(options["data"], options["dataset"] or (), configs=options["configs"])
     if options["endpoint"] is None:
         # Alone, a process may have any device; several share the machine's.
         device = options["device"] if launch.world_size == 1 else distributed.choose_device(options["device"] or "auto")
-        answerer: Any = _local_answerer(options, device)
-        with distributed.process_group(launch, answerer.device):
-            return _evaluate(sets, answerer, options, options["batch_size"])
-    answerer = _endpoint_answerer(options)
-    forecast = _forecast(sets, answerer, is_plan=options["dry_run"])
+        model: Any = _local_model(options, device)
+        with distributed.process_group(launch, model.device):
+            return _evaluate(sets, model, options, options["batch_size"])
+    model = _endpoint_model(options)
+    forecast = _forecast(sets, model, is_plan=options["dry_run"])
     if options["dry_run"]:
         return forecast
-    return _evaluate(sets, answerer, options, options["concurrency"] * _BATCHES_A_THREAD)
+    return _evaluate(sets, model, options, options["concurrency"] * _BATCHES_A_THREAD)
 
 
-def _local_answerer(options: dict[str, Any], device: Any) -> "ChatAnswerer | QFormerAnswerer":
-    from lavis_sam.baselines.transformers_folder import load_answerer
+def _asked_sets(data: Path | None, names: Sequence[str], *, configs: Path) -> list[AskedSet]:
+    """Return the data sets to ask about.
+
+    Args:
+        data: The folder of all data sets (None: `LAVIS_SAM_DATA`, else ./data), or one data set in the unified format.
+        names: Data sets, tasks or tables of the paper, none for all that are there; or the name of the one data set.
+        configs: The evaluation configurations of the paper's data sets.
+
+    Raises:
+        SamConfigurationError: An unknown name, or not one name for one data set.
+        SamDataError: A data set that was named is not there, or none is.
+    """
+    from lavis_sam.datasets.folder import open_folder
+    from lavis_sam.datasets.formats.reading import UNIFIED_FILES
+    from lavis_sam.evaluation.run_folder import folder_name
+
+    if data is not None and (data.is_file() or any((data / file).is_file() for file in UNIFIED_FILES)):
+        if len(names) != 1 or Path(names[0]).name != names[0]:
+            raise SamConfigurationError(
+                f"{data} is one data set; found --dataset {', '.join(names) or 'nowhere'}, wanted one name for it."
+            )
+        return [AskedSet(names[0], folder_name(names[0]), None, lambda: open_folder(data))]
+    return _of_the_paper(data, names, configs)
+
+
+def _of_the_paper(data: Path | None, names: Sequence[str], configs: Path) -> list[AskedSet]:
+    from lavis_sam.plugin import benchmark  # imports LAVIS, which the other way does not need
+
+    if data is not None:
+        os.environ[benchmark.DATA_VARIABLE] = str(data)
+    found = benchmark.find_sets(names, configs=configs)
+    present = [one for one in found if not one.missing]
+    absent = [f"  {one.entry.title} is {one.how_to_get}" for one in found if one.missing]
+    if not present or (names and absent):
+        raise SamDataError("\n".join(["wanted data sets that are not there:", *absent, "--data names their folder."]))
+    return [AskedSet(one.entry.name, one.entry.title, one.prompt_set, one.dataset) for one in present]
+
+
+def _local_model(options: dict[str, Any], device: Any) -> "ChatModel | QFormerModel":
+    from lavis_sam.baselines.transformers_folder import load_model
     from lavis_sam.models.decoding import Decoding
 
     decoding = Decoding(**{name: options[name] for name in ("num_beams", "max_length", "repetition_penalty")})
-    return load_answerer(options["local"], device=device, precision=options["precision"], decoding=decoding)
+    return load_model(options["local"], device=device, precision=options["precision"], decoding=decoding)
 
 
-def _endpoint_answerer(options: dict[str, Any]) -> "EndpointAnswerer":
+def _endpoint_model(options: dict[str, Any]) -> "EndpointModel":
     from lavis_sam.baselines.budget import Limits
     from lavis_sam.baselines.cache import AnswerCache
-    from lavis_sam.baselines.endpoint import Asking, EndpointAnswerer
+    from lavis_sam.baselines.endpoint import EndpointModel, RequestConfig
     from lavis_sam.baselines.jpeg import ImageBounds
-    from lavis_sam.baselines.retry import Patience
+    from lavis_sam.baselines.retry import RetryPolicy
     from lavis_sam.baselines.transport import Transport
 
-    asking = Asking(
+    config = RequestConfig(
         options["model"],
         max_tokens=options["max_length"] - 1,
         images=ImageBounds(options["image_side"], options["image_bytes"]),
@@ -156,12 +213,12 @@ def _endpoint_answerer(options: dict[str, Any]) -> "EndpointAnswerer":
         output_price=options["output_price"],
         images=options["max_images"],
     )
-    return EndpointAnswerer(
+    return EndpointModel(
         Transport(options["endpoint"], key=_key(options["key_variable"]), timeout=options["timeout"]),
-        asking,
+        config,
         AnswerCache(options["cache"] or options["out"] / CACHE_FOLDER),
         limits=limits,
-        patience=Patience(attempts=options["attempts"]),
+        patience=RetryPolicy(attempts=options["attempts"]),
         requests_per_minute=options["requests_per_minute"],
         concurrency=options["concurrency"],
     )
@@ -187,12 +244,12 @@ def _key(variable: str | None) -> str | None:
     return key or None
 
 
-def _forecast(sets: "list[AskedSet]", answerer: "EndpointAnswerer", *, is_plan: bool) -> dict[str, Any]:
+def _forecast(sets: "list[AskedSet]", model: "EndpointModel", *, is_plan: bool) -> dict[str, Any]:
     """Say what it costs at most, and refuse what is over a limit unless it is only planned."""
     from lavis_sam.baselines.budget import Cost
 
-    cost = sum((answerer.forecast(one.open()) for one in sets), Cost())
-    price = answerer.budget.limits.price(cost)
+    cost = sum((model.forecast(one.open()) for one in sets), Cost())
+    price = model.budget.limits.price(cost)
     money = f", {price:,.2f} of money" if price is not None else ""
     typer.echo(
         f"at most {cost.requests:,} requests, {cost.input_tokens:,} input tokens and {cost.output_tokens:,} output "
@@ -200,20 +257,19 @@ def _forecast(sets: "list[AskedSet]", answerer: "EndpointAnswerer", *, is_plan: 
         err=True,
     )
     if not is_plan:
-        answerer.budget.check(cost, "Asking about all samples")
+        model.budget.check(cost, "Asking about all samples")
     return {**vars(cost), "price": price}
 
 
 def _evaluate(
-    sets: "list[AskedSet]", answerer: "Answerer", options: dict[str, Any], batch_size: int
+    sets: "list[AskedSet]", model: "ImageTextModel", options: dict[str, Any], batch_size: int
 ) -> "list[Results]":
-    from lavis_sam.baselines.data_sets import SPLIT
-    from lavis_sam.evaluation.benchmark import check_one_model
     from lavis_sam.evaluation.evaluate import evaluate
+    from lavis_sam.evaluation.run_folder import check_one_model
     from lavis_sam.signals import RunStopped, StopRequest
 
     out, protocol = options["out"], options["protocol"]
-    described = answerer.describe()
+    described = model.describe()
     check_one_model(out, described["weights"], described["decoding"], protocol)
     found = []
     with StopRequest() as stop:
@@ -221,10 +277,10 @@ def _evaluate(
             for one in sets:
                 results = evaluate(
                     one.open(),
-                    answerer,
+                    model,
                     out / one.title,
                     name=one.name,
-                    split=SPLIT,
+                    split=_SPLIT,
                     prompts=one.prompts,
                     batch_size=batch_size,
                     protocol=protocol,

@@ -14,7 +14,7 @@ from lavis_sam.cli.model_options import Base, Checkpoint, Json, Model, Precision
 from lavis_sam.cli.run_options import Option, Words
 
 if TYPE_CHECKING:
-    from lavis_sam.evaluation.benchmark import BenchmarkSet, Outcome
+    from lavis_sam.plugin.benchmark import BenchmarkSet, Outcome
 
 _REPORT_WIDTH = 120
 
@@ -64,7 +64,7 @@ def benchmark(
       lavis-sam table runs/sam
     """
     from lavis_sam.errors import SamConfigurationError
-    from lavis_sam.evaluation.benchmark import DATA_VARIABLE
+    from lavis_sam.plugin.benchmark import DATA_VARIABLE
 
     if data is not None:
         os.environ[DATA_VARIABLE] = str(data)
@@ -89,10 +89,9 @@ def _sets(
     configs: Path,
     options: list[str],
 ) -> "list[BenchmarkSet]":
-    import lavis  # noqa: F401 - registers everything
     from omegaconf import OmegaConf
 
-    from lavis_sam.evaluation.benchmark import find_sets
+    from lavis_sam.plugin.benchmark import find_sets
     from lavis_sam.predictor.load_model import model_config
 
     config = model_config(source, base=base, checkpoint=checkpoint, precision=precision)
@@ -107,9 +106,8 @@ def _run(sets: "list[BenchmarkSet]", out: Path, protocol: str, as_json: bool) ->
     from lavis_sam import distributed
     from lavis_sam.config.run_settings import RunSettings
     from lavis_sam.errors import SamDataError
-    from lavis_sam.evaluation.benchmark import DONE, FAILED, run_sets
-    from lavis_sam.evaluation.sam_model import SamEvaluator
     from lavis_sam.files import write_json
+    from lavis_sam.plugin.benchmark import DONE, FAILED, SamEvaluator, run_sets
     from lavis_sam.signals import RunStopped, StopRequest
 
     present = [one for one in sets if not one.missing]
@@ -138,7 +136,8 @@ def _run(sets: "list[BenchmarkSet]", out: Path, protocol: str, as_json: bool) ->
 
 
 def _report(out: Path, protocol: str, outcomes: "list[Outcome]") -> dict[str, Any]:
-    from lavis_sam.evaluation.benchmark import DONE, averages
+    from lavis_sam.plugin.benchmark import DONE
+    from lavis_sam.reports.tables import averages
 
     return {
         "run": str(out),

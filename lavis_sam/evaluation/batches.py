@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import DataLoader, default_collate
 
+from lavis_sam import distributed
 from lavis_sam.datasets.guarded import GuardedDataset, Unusable
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamError
 from lavis_sam.signals import ignore_signals_in_worker
 
@@ -40,7 +42,6 @@ class EvaluationLoader:
         dataset: A map-style data set. With an `annotation`, a list of `MultiImageSample`, samples have names and sizes;
             without one they are taken in the data set's order.
         batch_size: The most samples in a batch.
-        options: Of `torch.utils.data.DataLoader`.
     """
 
     def __init__(
@@ -48,27 +49,40 @@ class EvaluationLoader:
         dataset: Any,
         batch_size: int,
         *,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
         item: Item | None = None,
         collate: Collate | None = None,
         **options: Any,
     ) -> None:
-        """Look at nothing yet.
+        """Keep the settings. No I/O happens here.
 
         Args:
             dataset: See the class.
             batch_size: The most samples in a batch of one process.
-            rank: This process.
-            world_size: How many processes share the samples.
+            rank: This process; by default the one that it is.
+            world_size: How many processes share the samples; by default all.
             item: (data set, index) -> what `collate` gets; by default the data set's own item.
             collate: Makes a batch's content; by default the data set's `collater`, else PyTorch's.
             options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
         """
         self.dataset, self.batch_size = dataset, batch_size
-        self._rank, self._world_size, self.options = rank, world_size, options
+        self._rank = distributed.rank() if rank is None else rank
+        self._world_size = distributed.world_size() if world_size is None else world_size
+        self._options = options
         self._item = item or operator.getitem
         self._collate = collate or getattr(dataset, "collater", None) or default_collate
+
+    @classmethod
+    def like(cls, loader: DataLoader[Any]) -> "EvaluationLoader":
+        """Return a loader of what another one loads; it gives every sample once, whatever that one's sampler does."""
+        return cls(
+            loader.dataset,
+            loader.batch_size or 1,
+            collate=loader.collate_fn,
+            num_workers=loader.num_workers,
+            pin_memory=loader.pin_memory,
+        )
 
     def __len__(self) -> int:
         """Batches of this process."""
@@ -111,53 +125,33 @@ class EvaluationLoader:
             worker_init_fn=ignore_signals_in_worker,
             # Otherwise making an iterator would draw from the run's own generator.
             generator=torch.Generator().manual_seed(0),
-            **self.options,
+            **self._options,
         )
 
     def name(self, index: int) -> str:
         """What messages call a sample: its id, or its place where the data set does not say."""
-        samples = self._samples
+        samples = self.samples
         return f"sample {samples[index].id!r}" if samples else f"sample {index} of the data set"
 
     def describe(self, indices: Sequence[int]) -> str:
         """The samples of a batch by name, and how many images the largest has."""
         names = ", ".join(self.name(index) for index in indices[:8]) + (", …" if len(indices) > 8 else "")
-        samples = self._samples
+        samples = self.samples
         if not samples:
             return names
         return f"{names} (at most {max(len(samples[index].images) for index in indices)} images each)"
 
     @property
-    def _samples(self) -> Sequence[Any] | None:
+    def samples(self) -> Sequence[MultiImageSample]:
+        """The samples of a data set that has them at hand; none of one that has not."""
         samples = getattr(self.dataset, "annotation", None)
-        return samples if samples and hasattr(samples[0], "instruction") else None
+        return samples if isinstance(samples, list) and samples and isinstance(samples[0], MultiImageSample) else []
 
     def _size(self, index: int) -> tuple[int, int, int]:
-        samples = self._samples
+        samples = self.samples
         if not samples:
             return 0, 0, -index
         return len(samples[index].images), len(samples[index].instruction), -index
-
-
-def as_evaluation_loader(loader: Any, *, rank: int, world_size: int) -> EvaluationLoader:
-    """Any loader with a map-style `dataset` as one that gives every sample once, whatever its sampler does.
-
-    Args:
-        loader: An `EvaluationLoader`, which stays as it is, or a PyTorch `DataLoader`.
-        rank: This process.
-        world_size: How many processes share the samples.
-    """
-    if isinstance(loader, EvaluationLoader):
-        return loader
-    return EvaluationLoader(
-        loader.dataset,
-        loader.batch_size or 1,
-        rank=rank,
-        world_size=world_size,
-        collate=loader.collate_fn,
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory,
-    )
 
 
 class _Together:
@@ -167,11 +161,11 @@ class _Together:
         self._collate = collate
 
     def __call__(self, pairs: list[tuple[int, Any]]) -> Batch:
-        indices = tuple(index for index, _ in pairs)
-        for _, item in pairs:
+        indices, items = tuple(index for index, _ in pairs), [item for _, item in pairs]
+        for item in items:
             if isinstance(item, Unusable):
                 return Batch(indices, None, item.error)
         try:
-            return Batch(indices, self._collate([item for _, item in pairs]), None)
+            return Batch(indices, self._collate(items), None)
         except SamError as error:
             return Batch(indices, None, error)

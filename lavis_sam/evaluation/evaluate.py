@@ -1,70 +1,26 @@
-"""Any model that can answer questions about images, under the same data, prompts and protocol as SAM."""
+"""The one way to evaluate: any model answers a data set, its answers are scored, and a run folder keeps both."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-from PIL import Image
+from typing import Any
 
 from lavis_sam import distributed
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.fingerprint import samples_fingerprint
-from lavis_sam.evaluation.generation_loop import answer_all
+from lavis_sam.evaluation.generation_loop import generate_records
+from lavis_sam.evaluation.model import EvaluationModel
 from lavis_sam.evaluation.prediction_log import Record
-from lavis_sam.evaluation.results import DEFAULT_PROTOCOL, check_scorable, write_scored
-from lavis_sam.evaluation.run_folder import Provenance, Results
+from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Provenance, Results, write_results
+from lavis_sam.metrics.predictions import Prediction
+from lavis_sam.metrics.protocols import score
 from lavis_sam.signals import StopRequest
-
-
-@dataclass(frozen=True)
-class Question:
-    """A sample with its images.
-
-    Attributes:
-        sample: Names, instruction, references.
-        images: The N images, RGB, in the size that they have, in order.
-    """
-
-    sample: MultiImageSample
-    images: tuple[Image.Image, ...]
-
-    @property
-    def id(self) -> int | str:
-        """The sample's name."""
-        return self.sample.id
-
-    @property
-    def instruction(self) -> str:
-        """The prompt, which goes to the model as it is; `{image#k}` in it is text."""
-        return self.sample.instruction
-
-
-class Answerer(Protocol):
-    """A model, as the evaluation sees it."""
-
-    def describe(self) -> Mapping[str, Any]:
-        """What decides the answers, as plain data: no paths, batch sizes or secrets.
-
-        "model", "weights" and "decoding" go into the manifest under these names. A continued evaluation whose answerer
-        describes itself otherwise is refused.
-        """
-
-    def answer(self, questions: Sequence[Question]) -> list[str]:
-        """One text for each question, in order; "" is an answer, and scores 0.
-
-        Raises:
-            SamError: A question cannot be answered; the message names the sample. Nothing answered before is lost.
-        """
 
 
 def evaluate(
     dataset: MultiImageDataset,
-    answerer: Answerer,
+    model: EvaluationModel,
     folder: str | Path,
     *,
     name: str,
@@ -72,22 +28,22 @@ def evaluate(
     prompts: Any = None,
     batch_size: int = 1,
     protocol: str = DEFAULT_PROTOCOL,
-    num_workers: int = 0,
     stop: StopRequest | None = None,
+    **options: Any,
 ) -> Results | None:
     """Have a data set answered and scored; what was answered before, in the same folder, is not asked again.
 
     Args:
         dataset: The samples; its `annotation` and `images(index)` are used.
-        answerer: The model.
+        model: The model.
         folder: The data set's folder of a run.
         name: The data set's name.
         split: Its split, for the manifest.
         prompts: Its prompt set, for the manifest.
-        batch_size: The most questions at a time.
+        batch_size: The most samples at a time.
         protocol: "sam" or "coco".
-        num_workers: Processes that read images ahead.
         stop: Is asked after every batch.
+        options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
 
     Returns:
         The results on rank 0, None on other processes.
@@ -96,52 +52,107 @@ def evaluate(
         SamError: Data that cannot be scored, a sample that cannot be answered, or earlier answers of something else.
         RunStopped: `stop` said so; starting again continues.
     """
-    check_scorable(dataset.annotation, protocol)
-    described = dict(answerer.describe())
-    data = samples_fingerprint(dataset.annotation, getattr(dataset, "vis_root", None))
-    loader = EvaluationLoader(
-        dataset,
-        batch_size,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-        item=_question,
-        collate=list,
-        num_workers=num_workers,
-    )
-
-    folder = Path(folder)
-    identity = {**described, "data": data}
-    records = answer_all(loader, partial(_answered, answerer), folder=folder, identity=identity, stop=stop, title=name)
+    loader = EvaluationLoader(dataset, batch_size, item=model.read, collate=model.collate, **options)
+    records, described = answer_samples(loader, model, folder, name=name, protocol=protocol, stop=stop)
     if not distributed.is_main_process():
         return None
-    provenance = Provenance(
-        **{key: described.get(key) for key in ("model", "weights", "decoding")},
-        split=split,
-        prompts=prompts,
-        config=described,
+    provenance = model.provenance(described, split=split, prompts=prompts)
+    return write_scored(Path(folder), records, dataset=name, protocol=protocol, provenance=provenance)
+
+
+def answer_samples(
+    loader: EvaluationLoader,
+    model: EvaluationModel,
+    folder: str | Path | None,
+    *,
+    name: str,
+    protocol: str = DEFAULT_PROTOCOL,
+    restart: bool = False,
+    stop: StopRequest | None = None,
+) -> tuple[list[Record], Mapping[str, Any]]:
+    """Have every sample of a data set answered once; all processes together.
+
+    Args:
+        loader: The batches that `model` takes.
+        model: The model.
+        folder: The data set's folder of a run, where answers are kept as they come, and where an interrupted evaluation
+            is continued; None keeps nothing.
+        name: The data set's name, for messages.
+        protocol: How the answers are to be scored; data that it cannot score are refused before anything is answered.
+        restart: Throw earlier answers of something else away instead of refusing them.
+        stop: Is asked after every batch.
+
+    Returns:
+        On rank 0 the records of all samples, in the data set's order (elsewhere none); and what the answers depend on.
+
+    Raises:
+        SamError: See `evaluate`.
+        RunStopped: See `evaluate`.
+    """
+    samples = loader.samples
+    if samples:
+        check_scorable(samples, protocol)
+    fingerprint = None
+    if folder is not None and distributed.is_main_process():
+        root = getattr(loader.dataset, "vis_root", None)
+        data = samples_fingerprint(samples, root) if samples else len(loader.dataset)
+        fingerprint = {**model.describe(), "data": data}
+    fingerprint = distributed.from_main(fingerprint) or {}
+    records = generate_records(
+        loader,
+        model.records,
+        folder=Path(folder) if folder is not None else None,
+        fingerprint=fingerprint,
+        restart=restart,
+        stop=stop,
+        title=name,
     )
-    results, _ = write_scored(folder, records, dataset=name, protocol=protocol, provenance=provenance)
-    return results
+    return records, fingerprint
 
 
-def _answered(answerer: Answerer, questions: list[Question]) -> list[Record]:
-    texts = answerer.answer(questions)
-    if len(texts) != len(questions):
-        raise SamConfigurationError(
-            f"{type(answerer).__name__} gave {len(texts)} answers to {len(questions)} questions, wanted one for each "
-            f"(sample {questions[0].id!r} and following)."
-        )
-    return [_record(question.sample, text) for question, text in zip(questions, texts, strict=True)]
+def prediction_of(record: Mapping[str, Any]) -> Prediction:
+    """Return the prediction that a record is, with `sample_id`, `pred_response`, `gt_response`, `references`.
+
+    Half characters (lone surrogates), which no file can hold, become question marks.
+    """
+    text = record["pred_response"].encode(errors="replace").decode()
+    truth = record["gt_response"]
+    return Prediction(record["sample_id"], text, truth, tuple(record.get("references") or (truth,)))
 
 
-def _question(dataset: MultiImageDataset, index: int) -> Question:
-    return Question(dataset.annotation[index], tuple(dataset.images(index)))
+def check_scorable(samples: Iterable[MultiImageSample], protocol: str = DEFAULT_PROTOCOL) -> None:
+    """Find out before anything is answered whether the answers can be scored.
+
+    Args:
+        samples: At least one.
+        protocol: "sam" or "coco".
+
+    Raises:
+        SamConfigurationError: No such protocol.
+        SamDataError: No sample, two of one id, or a reference of which the protocol leaves nothing; by name.
+    """
+    score([Prediction(sample.id, "", sample.output, sample.references) for sample in samples], protocol)
 
 
-def _record(sample: MultiImageSample, text: str) -> Record:
-    return {
-        "sample_id": sample.id,
-        "pred_response": text,
-        "gt_response": sample.output,
-        "references": list(sample.references),
-    }
+def write_scored(
+    folder: Path,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    dataset: str,
+    protocol: str = DEFAULT_PROTOCOL,
+    provenance: Provenance | None = None,
+) -> Results:
+    """Score the answers to a data set and write its four files; see `lavis_sam.evaluation.run_folder`.
+
+    Args:
+        folder: The data set's folder.
+        records: One for each sample; see `prediction_of`.
+        dataset: The data set's name.
+        protocol: "sam" or "coco".
+        provenance: How the answers were made.
+
+    Raises:
+        SamDataError: No answer, two of one sample, or a reference of which the protocol leaves nothing.
+    """
+    predictions = [prediction_of(record) for record in records]
+    return write_results(folder, predictions, score(predictions, protocol), dataset=dataset, provenance=provenance)

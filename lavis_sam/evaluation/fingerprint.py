@@ -1,4 +1,4 @@
-"""What an answer depends on, as plain data: two evaluations of one identity give the same answers."""
+"""What an answer depends on, as plain data: two evaluations of one fingerprint give the same answers."""
 
 import hashlib
 import json
@@ -71,10 +71,10 @@ def _size(path: Path) -> int | None:
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Where two identities differ, as "key: earlier …, now …".
+    """Where two run fingerprints differ, as "key: earlier …, now …".
 
     Args:
-        earlier: What a journal says.
+        earlier: What a prediction log says.
         now: What is to be evaluated.
     """
     return [

@@ -12,7 +12,7 @@ from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError, SamError
 from lavis_sam.evaluation.batches import Batch, EvaluationLoader
 from lavis_sam.evaluation.display import EvaluationProgress
-from lavis_sam.evaluation.prediction_log import AnswerJournal, Record, open_journal
+from lavis_sam.evaluation.prediction_log import PredictionLog, Record, open_prediction_log
 from lavis_sam.memory import naming_samples
 from lavis_sam.signals import RunStopped, StopRequest
 
@@ -27,12 +27,12 @@ REMEDY = (
 Answer = Callable[[Any], list[Record]]
 
 
-def answer_all(
+def generate_records(
     loader: EvaluationLoader,
     answer: Answer,
     *,
     folder: Path | None = None,
-    identity: Mapping[str, Any] | None = None,
+    fingerprint: Mapping[str, Any] | None = None,
     restart: bool = False,
     stop: StopRequest | None = None,
     title: str = "evaluation",
@@ -44,7 +44,7 @@ def answer_all(
         loader: The batches.
         answer: A batch's content -> one record for each of its samples, in order.
         folder: Where the answers are kept as they come, and where earlier ones are; None keeps nothing.
-        identity: What the answers depend on; goes with `folder`.
+        fingerprint: What the answers depend on; goes with `folder`.
         restart: Throw away earlier answers that depend on something else; otherwise they are refused.
         stop: Is asked after every batch.
         title: The data set's name, for messages.
@@ -57,20 +57,20 @@ def answer_all(
         RunStopped: On every process, when one of them was asked to stop.
         SamError: On every process, when one of them met a sample that cannot be used, or ran out of memory; the message
             names the sample. What was answered before stays in the folder.
-        OtherAnswersError: See `open_journal`.
+        OtherAnswersError: See `open_prediction_log`.
     """
     count = len(loader.dataset)
-    journal: AnswerJournal | None = None
+    log: PredictionLog | None = None
     earlier: dict[int, Record] = {}
     if folder is not None:
-        journal, earlier = open_journal(folder, identity or {}, count=count, restart=restart)
+        log, earlier = open_prediction_log(folder, fingerprint or {}, count=count, restart=restart)
     own: list[Record] = []
     try:
         with EvaluationProgress(title, count, done=len(earlier), console=console) as progress:
-            _answer_share(loader, answer, own, set(earlier), journal, stop, progress)
+            _answer_share(loader, answer, own, set(earlier), log, stop, progress)
     finally:
-        if journal is not None:
-            journal.close()
+        if log is not None:
+            log.close()
     by_process = distributed.gather_on_main(own)
     if by_process is None:
         return []
@@ -83,7 +83,7 @@ def _answer_share(
     answer: Answer,
     own: list[Record],
     done: set[int],
-    journal: AnswerJournal | None,
+    log: PredictionLog | None,
     stop: StopRequest | None,
     progress: EvaluationProgress,
 ) -> None:
@@ -97,8 +97,8 @@ def _answer_share(
                 try:
                     records = _answered(loader, answer, batch)
                     own += records
-                    if journal is not None:
-                        journal.append(records)
+                    if log is not None:
+                        log.append(records)
                 except SamError as error:
                     problem = error
                 if problem is not None or _is_asked(stop):

@@ -32,23 +32,23 @@ class OtherAnswersError(SamDataError):
     """The answers in a folder were made by something else than what is to be evaluated now."""
 
 
-class AnswerJournal:
+class PredictionLog:
     """Appends this process's answers to its file in a folder.
 
     Attributes:
         path: The file; it is made with the first answer.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], rank: int) -> None:
-        """Name the file; see `open_journal` for how to get one.
+    def __init__(self, folder: Path, fingerprint: Mapping[str, Any], rank: int) -> None:
+        """Name the file; see `open_prediction_log` for how to get one.
 
         Args:
             folder: The data set's folder of a run.
-            identity: What the answers depend on.
+            fingerprint: What the answers depend on.
             rank: This process.
         """
         self.path = folder / f"answers-{rank}.jsonl"
-        self._identity = identity
+        self._fingerprint = fingerprint
         self._file: Any = None
         self._flushed = 0.0
 
@@ -87,34 +87,34 @@ class AnswerJournal:
             file.seek(0)
             file.truncate(_whole_lines(file, size))
         if not file.seek(0, os.SEEK_END):
-            file.write(_line({"format": _FORMAT, "identity": self._identity}))
+            file.write(_line({"format": _FORMAT, "identity": self._fingerprint}))
         return file
 
 
-def open_journal(
-    folder: Path, identity: Mapping[str, Any], *, count: int, restart: bool = False
-) -> tuple[AnswerJournal, dict[int, Record]]:
-    """This process's journal, and all answers that are there already; all processes together.
+def open_prediction_log(
+    folder: Path, fingerprint: Mapping[str, Any], *, count: int, restart: bool = False
+) -> tuple[PredictionLog, dict[int, Record]]:
+    """This process's prediction log, and all answers that are there already; all processes together.
 
     Args:
         folder: The data set's folder of a run.
-        identity: What answers depend on, as plain data.
+        fingerprint: What answers depend on, as plain data.
         count: How many samples the data set has.
         restart: Throw answers away that were made by something else, instead of refusing them.
 
     Returns:
-        The journal, and index -> record of every process's earlier answers.
+        The prediction log, and index -> record of every process's earlier answers.
 
     Raises:
         OtherAnswersError: The answers there were made by something else; the message names both sides.
         SamDataError: A file is damaged otherwise than by a process that was killed.
     """
-    identity = json.loads(json.dumps(identity))
+    fingerprint = json.loads(json.dumps(fingerprint))
     own: dict[int, Record] = {}
     problem: SamDataError | None = None
     try:
         for path in sorted(folder.glob(_PATTERN)):
-            own |= read_answers(path, identity, count=count)
+            own |= read_answers(path, fingerprint, count=count)
     except SamDataError as error:
         problem = error
     found = distributed.gather_on_all((own, problem))
@@ -130,15 +130,15 @@ def open_journal(
     answers = {index: record for records, _ in found for index, record in records.items()}
     # No process may write before all have read.
     distributed.barrier()
-    return AnswerJournal(folder, identity, distributed.rank()), answers
+    return PredictionLog(folder, fingerprint, distributed.rank()), answers
 
 
-def read_answers(path: Path, identity: Mapping[str, Any], *, count: int) -> dict[int, Record]:
+def read_answers(path: Path, fingerprint: Mapping[str, Any], *, count: int) -> dict[int, Record]:
     """The whole answers of one file: index -> record.
 
     Args:
         path: The file.
-        identity: What wanted answers depend on.
+        fingerprint: What wanted answers depend on.
         count: How many samples the data set has.
 
     Raises:
@@ -152,7 +152,7 @@ def read_answers(path: Path, identity: Mapping[str, Any], *, count: int) -> dict
         except ValueError:
             record = None
         if number == 1:
-            _check_header(path, record, identity)
+            _check_header(path, record, fingerprint)
             continue
         index = record.get("index") if isinstance(record, dict) else None
         texts = [record.get(key) for key in ("pred_response", "gt_response")] if isinstance(record, dict) else [None]
@@ -165,12 +165,12 @@ def read_answers(path: Path, identity: Mapping[str, Any], *, count: int) -> dict
     return answers
 
 
-def _check_header(path: Path, header: Any, identity: Mapping[str, Any]) -> None:
+def _check_header(path: Path, header: Any, fingerprint: Mapping[str, Any]) -> None:
     if not isinstance(header, dict) or header.get("format") != _FORMAT or not isinstance(header.get("identity"), dict):
         raise SamDataError(
             f"{path}:1: no header of answers in format {_FORMAT}. Remove the file, or take another folder."
         )
-    changed = differences(header["identity"], identity)
+    changed = differences(header["identity"], fingerprint)
     if changed:
         listing = "\n".join(f"  {change}" for change in changed)
         raise OtherAnswersError(

@@ -31,6 +31,7 @@ PREDICTIONS_FILE = "pred.json"
 SCORES_FILE = "eval.json"
 SAMPLE_SCORES_FILE = "eval_score.json"
 MANIFEST_FILE = "manifest.json"
+DEFAULT_PROTOCOL = "sam"
 REMEDY = "Evaluate or score again."
 _FORMAT = 1
 _DECIMALS = 2
@@ -84,8 +85,7 @@ class Results:
     @property
     def title(self) -> str:
         """The data set's name in the paper's tables, or the one it has here if the paper has none."""
-        known = evaluation_set(self.dataset)
-        return known.title if known else self.dataset
+        return folder_name(self.dataset)
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,12 @@ class Run:
 
     folder: Path
     results: tuple[Results, ...]
+
+
+def folder_name(dataset: str) -> str:
+    """Return what a data set's folder in a run is called: its title in the paper's tables, else its name."""
+    known = evaluation_set(dataset)
+    return known.title if known else dataset
 
 
 def write_results(
@@ -208,6 +214,33 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
                 "Move one of them away."
             )
     return run
+
+
+def check_one_model(run: Path, weights: str, decoding: Mapping[str, Any], protocol: str) -> None:
+    """Refuse a run folder with another model's results: a run is one model.
+
+    Args:
+        run: The folder; it need not exist.
+        weights: Fingerprint of the weights that are to be evaluated.
+        decoding: How they are to be decoded.
+        protocol: How the answers are to be scored.
+
+    Raises:
+        SamDataError: There are results of other weights, another decoding or another protocol; both sides are named.
+    """
+    for manifest in sorted(run.glob(f"*/{MANIFEST_FILE}")):
+        results = read_results(manifest.parent)
+        sides = {
+            "weights": (results.made_by.get("weights"), weights),
+            "decoding": (results.made_by.get("decoding"), dict(decoding)),
+            "protocol": (results.protocol, protocol),
+        }
+        for what, (then, now) in sides.items():
+            if then != now:
+                raise SamDataError(
+                    f"{manifest.parent} was made with {what} {then}, and this run has {now}; a run folder holds one "
+                    "model's results. Give another folder with --out."
+                )
 
 
 def _results(folder: Path, manifest: Mapping[str, Any]) -> Results:

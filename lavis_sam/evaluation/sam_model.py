@@ -1,91 +1,120 @@
-"""SAM on the data sets of the paper: one model, loaded once, each data set answered through the LAVIS task."""
+"""SAM as an `EvaluationModel`: the visual path of a batch runs once, for its answers and for its loss."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from lavis_sam import distributed
-from lavis_sam.config.run_settings import RunSettings
-from lavis_sam.errors import SamDataError
-from lavis_sam.evaluation.batches import EvaluationLoader
-from lavis_sam.evaluation.benchmark import SPLIT, BenchmarkSet, check_one_model
 from lavis_sam.evaluation.fingerprint import weights_fingerprint
-from lavis_sam.evaluation.results import DEFAULT_PROTOCOL
-from lavis_sam.evaluation.run_folder import Results, read_results
-from lavis_sam.plugin.task import MultiImageCaptioningTask
-from lavis_sam.signals import StopRequest
+from lavis_sam.evaluation.prediction_log import Record
+from lavis_sam.evaluation.run_folder import Provenance
+from lavis_sam.models.batch import read_targets, to_device
+from lavis_sam.models.decoding import Decoding
+
+# What the `model` section of a configuration says and the weights' fingerprint does not hold.
+_MODEL_KEYS = ("arch", "model_type", "precision", "guidance", "max_txt_len", "prompt")
 
 
-class SamEvaluator:
-    """Answers data sets with the model that their configurations describe, which is the same for all of them."""
+class SamModel:
+    """SAM, or any module with its `encode`, `loss` and `generate_from`, as an `EvaluationModel`.
+
+    Samples are the data set's own items (see the batch contract), so that worker processes prepare the images.
+    """
+
+    read = None
+    collate = None
 
     def __init__(
         self,
-        sets: Sequence[BenchmarkSet],
-        out: Path,
+        model: nn.Module,
+        decoding: Decoding | None = None,
         *,
-        device: torch.device,
-        protocol: str = DEFAULT_PROTOCOL,
-        stop: StopRequest | None = None,
+        config: Mapping[str, Any] | None = None,
+        dataset: str = "evaluation",
     ) -> None:
-        """Load the model; all processes together.
+        """Keep the parts.
 
         Args:
-            sets: At least one of those that are to be evaluated.
-            out: The run's folder.
-            device: Where the model goes.
-            protocol: How answers are scored.
-            stop: Is asked after every batch.
-
-        Raises:
-            SamCheckpointError: Weights are missing (all of them are listed), damaged or do not fit.
-            SamDataError: The folder holds another model's results.
+            model: The model, on its device.
+            decoding: How to decode; the published way if None.
+            config: The resolved configuration as plain data, if there is one.
+            dataset: The name under which it speaks of the data set.
         """
-        self._out, self._device, self._protocol, self._stop = out, device, protocol, stop
-        task = self._task(sets[0])
-        torch.manual_seed(RunSettings.from_config(sets[0].config.run_cfg).seed)
-        self._model: nn.Module = task.build_model(sets[0].config).to(device).eval()
-        problem: SamDataError | None = None
-        if distributed.is_main_process():
-            try:
-                check_one_model(out, weights_fingerprint(self._model), task.full_decoding(), protocol)
-            except SamDataError as error:
-                problem = error
-        problem = distributed.from_main(problem)
-        if problem is not None:
-            raise problem
+        self._model: Any = model
+        self._decoding = decoding or Decoding()
+        self._config, self._dataset = config or {}, dataset
 
-    def __call__(self, one: BenchmarkSet) -> Results | None:
-        """Answer and score one data set; continues where an interrupted run ended.
+    def describe(self) -> Mapping[str, Any]:
+        """Return model, weights, decoding, and how images are prepared."""
+        chosen, section = _sections(self._config, self._dataset)
+        return {
+            "model": {key: chosen[key] for key in _MODEL_KEYS if key in chosen},
+            "weights": weights_fingerprint(self._model),
+            "decoding": dataclasses.asdict(self._decoding),
+            "pictures": (section.get("vis_processor") or {}).get("eval"),
+        }
+
+    def provenance(self, described: Mapping[str, Any], *, split: str, prompts: Any = None) -> Provenance:
+        """See `sam_provenance`."""
+        return sam_provenance(
+            self._config, self._dataset, self._decoding, weights=described.get("weights"), split=split
+        )
+
+    @torch.no_grad()
+    def records(self, batch: Any) -> list[Record]:
+        """Answer a batch of B samples.
 
         Returns:
-            On rank 0 the results; elsewhere None.
-
-        Raises:
-            SamError: See `MultiImageCaptioningTask.evaluation`.
-            RunStopped: Somebody asked for the end; what was answered is kept.
+            B records; beside the texts they hold, for the validation loss, `target_loss` (mean over the sample's target
+            tokens) and `target_tokens`.
         """
-        task, settings = self._task(one), RunSettings.from_config(one.config.run_cfg)
-        loader = EvaluationLoader(
-            one.dataset(),
-            settings.batch_size_eval,
-            rank=distributed.rank(),
-            world_size=distributed.world_size(),
-            num_workers=settings.num_workers,
-            pin_memory=self._device.type == "cuda",
-        )
-        folder = self._out / one.entry.title
-        name = one.entry.name
-        records = task.evaluation(self._model, loader, stop=self._stop, dataset=name, result_dir=folder)
-        if not distributed.is_main_process():
-            return None
-        task.after_evaluation(records, SPLIT, "last", folder, dataset=name)
-        return read_results(folder)
+        batch = to_device(batch, next(self._model.parameters()).device)
+        instructions, targets = read_targets(batch)
+        visual = self._model.encode(batch, instructions)
+        loss = self._model.loss(visual, instructions, targets)
+        texts = self._model.generate_from(visual, instructions, self._decoding).texts
+        # With num_captions > 1 the answers of a sample follow one another; the first is the best.
+        texts = texts[:: self._decoding.num_captions]
+        references = batch.get("references") or [None] * len(texts)
+        columns = (batch["sample_id"], texts, targets, loss.per_sample_loss.tolist(), loss.target_tokens.tolist())
+        return [
+            {
+                "sample_id": name,
+                "pred_response": text,
+                "gt_response": truth,
+                "target_loss": of_sample,
+                "target_tokens": tokens,
+                **({"references": known} if known else {}),
+            }
+            for name, text, truth, of_sample, tokens, known in zip(*columns, references, strict=True)
+        ]
 
-    def _task(self, one: BenchmarkSet) -> MultiImageCaptioningTask:
-        decoding = one.config.run_cfg.get("decoding") or {}
-        return MultiImageCaptioningTask(
-            {str(name): decoding[name] for name in decoding}, protocol=self._protocol, config=one.config.to_dict()
-        )
+
+def sam_provenance(
+    config: Mapping[str, Any], dataset: str, decoding: Decoding, *, weights: str | None, split: str
+) -> Provenance:
+    """Return what the manifest says about how SAM's answers were made.
+
+    Args:
+        config: The resolved configuration as plain data; {} if there is none.
+        dataset: The name under which it speaks of the data set.
+        decoding: How the answers were decoded.
+        weights: Fingerprint of the weights.
+        split: The split of the data set.
+    """
+    model, section = _sections(config, dataset)
+    return Provenance(
+        model=" ".join(str(model[key]) for key in ("arch", "model_type") if model.get(key)) or None,
+        weights=weights,
+        split=split,
+        prompts=(section.get("build_info") or {}).get("prompt_set"),
+        decoding=dataclasses.asdict(decoding),
+        config={"model": model, "datasets": {dataset: section}} if model else None,
+    )
+
+
+def _sections(config: Mapping[str, Any], dataset: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return what a configuration says of the model and of a data set; {} where it says nothing."""
+    return config.get("model") or {}, (config.get("datasets") or {}).get(dataset) or {}

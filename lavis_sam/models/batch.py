@@ -5,6 +5,7 @@ dimension is written ΣN, so that padding costs nothing and cannot leak anywhere
 needs a rectangle.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -157,3 +158,11 @@ def _read_texts(samples: dict[str, Any], key: str) -> list[str]:
         found = f"a {type(texts).__name__}" if key in samples else "missing"
         raise SamDataError(f'samples["{key}"] is {found}; expected a list of B strings')
     return list(texts)
+
+
+def to_device(samples: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return the batch with its tensors on `device`; lists stay where they are."""
+    return {
+        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for key, value in samples.items()
+    }

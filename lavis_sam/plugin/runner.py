@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.evaluation.results import folder_name
+from lavis_sam.evaluation.run_folder import folder_name
 from lavis_sam.files import write_text
 from lavis_sam.signals import RunStopped, StopRequest
 from lavis_sam.training import resume as continuing

@@ -7,28 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lavis.common.registry import registry
 from lavis.tasks.base_task import BaseTask
 from torch import Tensor, nn
 
-from lavis_sam import distributed
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.evaluation.batches import as_evaluation_loader
-from lavis_sam.evaluation.fingerprint import samples_fingerprint, weights_fingerprint
-from lavis_sam.evaluation.generation_loop import answer_all
-from lavis_sam.evaluation.results import DEFAULT_PROTOCOL, check_scorable, write_scored
-from lavis_sam.evaluation.run_folder import PREDICTIONS_FILE, Provenance
+from lavis_sam.evaluation.batches import EvaluationLoader
+from lavis_sam.evaluation.evaluate import answer_samples, write_scored
+from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, PREDICTIONS_FILE
+from lavis_sam.evaluation.sam_model import SamModel, sam_provenance
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.plugin.registry import registered_class
 
 logger = logging.getLogger(__name__)
-
-# What `model` says and the weights' fingerprint does not hold.
-_MODEL_KEYS = ("arch", "model_type", "precision", "guidance", "max_txt_len", "prompt")
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class MultiImageCaptioningTask(BaseTask):
         self.decoding = dict(decoding or {})
         self.select_best_by, self.protocol, self.config = select_best_by, protocol, dict(config or {})
         # Folder of results -> what the answers there depend on.
-        self._identities: dict[str, Mapping[str, Any] | None] = {}
+        self._described: dict[str, Mapping[str, Any]] = {}
         if select_best_by not in ("loss", *METRICS):
             raise SamConfigurationError(
                 unknown_name("metric", select_best_by, ["loss", *METRICS], "run.select_best_by")
@@ -125,35 +118,9 @@ class MultiImageCaptioningTask(BaseTask):
         return self.train_output(model, samples).loss
 
     def valid_step(self, model: Any, samples: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Answer a batch of B samples.
+        """Answer a batch of B samples; see `SamModel.records`."""
+        return self._sam(model).records(samples)
 
-        Returns:
-            B records with `sample_id`, `pred_response`, `gt_response`, `references` where the batch has them, and, for
-            the validation loss, `target_loss` (mean over the sample's target tokens) and `target_tokens`.
-        """
-        output = model(samples)
-        responses = model.generate({**samples, "prompt": samples["text_input"]}, **self.decoding)
-        losses, tokens = output["per_sample_loss"].tolist(), output["target_tokens"].tolist()
-        # With num_captions > 1 the answers of a sample follow one another; the first is the best.
-        first_responses = responses[:: max(1, len(responses) // len(losses))]
-        records = [
-            {
-                "sample_id": name,
-                "pred_response": response,
-                "gt_response": truth,
-                "target_loss": loss,
-                "target_tokens": n,
-            }
-            for name, response, truth, loss, n in zip(
-                samples["sample_id"], first_responses, samples["text_output"], losses, tokens, strict=True
-            )
-        ]
-        references = samples.get("references") or [None] * len(records)
-        return [
-            record | ({"references": texts} if texts else {}) for record, texts in zip(records, references, strict=True)
-        ]
-
-    @torch.no_grad()
     def evaluation(self, model: nn.Module, data_loader: Any, **kwargs: Any) -> list[dict[str, Any]]:
         """Answer a data set, each sample once, on the model's own device; all processes together.
 
@@ -174,50 +141,21 @@ class MultiImageCaptioningTask(BaseTask):
             SamConfigurationError: Out of memory; the message names the samples.
             RunStopped: On every rank, when one of them was asked to stop.
         """
-        device = next(model.parameters()).device
-        loader = as_evaluation_loader(data_loader, rank=distributed.rank(), world_size=distributed.world_size())
+        loader = data_loader if isinstance(data_loader, EvaluationLoader) else EvaluationLoader.like(data_loader)
         name, folder = str(kwargs.get("dataset") or "evaluation"), kwargs.get("result_dir")
-        samples = annotated(loader.dataset)
-        if samples:
-            check_scorable(samples, self.protocol)
-        identity = None
-        if folder is not None:
-            identity = distributed.from_main(
-                self.identity(model, loader.dataset, name) if distributed.is_main_process() else None
-            )
-        self._identities[str(folder)] = identity
-        return answer_all(
+        records, self._described[str(folder)] = answer_samples(
             loader,
-            lambda batch: self.valid_step(model, to_device(batch, device)),
-            folder=Path(folder) if folder is not None else None,
-            identity=identity,
+            self._sam(model, name),
+            folder,
+            name=name,
+            protocol=self.protocol,
             restart=bool(kwargs.get("restart")),
             stop=kwargs.get("stop"),
-            title=name,
         )
+        return records
 
-    def identity(self, model: nn.Module, dataset: Any, name: str) -> dict[str, Any]:
-        """What the answers depend on: model, weights, decoding, how images are prepared, and the data.
-
-        Args:
-            model: The model.
-            dataset: The data set that it answers.
-            name: The data set's name, under which the configuration speaks of it.
-        """
-        section = (self.config.get("datasets") or {}).get(name) or {}
-        chosen = self.config.get("model") or {}
-        samples = annotated(dataset)
-        return {
-            "model": {key: chosen[key] for key in _MODEL_KEYS if key in chosen},
-            "weights": weights_fingerprint(model),
-            "decoding": self.full_decoding(),
-            "pictures": (section.get("vis_processor") or {}).get("eval"),
-            "data": samples_fingerprint(samples, getattr(dataset, "vis_root", None)) if samples else len(dataset),
-        }
-
-    def full_decoding(self) -> dict[str, Any]:
-        """Every argument of `generate`, the published defaults included."""
-        return dataclasses.asdict(Decoding(**self.decoding))
+    def _sam(self, model: nn.Module, dataset: str = "evaluation") -> SamModel:
+        return SamModel(model, Decoding(**self.decoding), config=self.config, dataset=dataset)
 
     def after_evaluation(
         self, val_result: list[dict[str, Any]], split_name: str, epoch: int | str, result_dir: str | Path, **kwargs: Any
@@ -241,8 +179,10 @@ class MultiImageCaptioningTask(BaseTask):
         """
         folder = Path(result_dir)
         name = str(kwargs.get("dataset") or folder.name)
-        provenance = self._provenance(self._identities.get(str(result_dir)) or {}, name, split_name)
-        results, _ = write_scored(folder, val_result, dataset=name, protocol=self.protocol, provenance=provenance)
+        weights = self._described.get(str(result_dir), {}).get("weights")
+        decoding = Decoding(**self.decoding)
+        provenance = sam_provenance(self.config, name, decoding, weights=weights, split=split_name)
+        results = write_scored(folder, val_result, dataset=name, protocol=self.protocol, provenance=provenance)
         tokens = sum(record["target_tokens"] for record in val_result)
         loss = sum(record["target_loss"] * record["target_tokens"] for record in val_result) / tokens
         metrics = {"loss": loss, **results.corpus}
@@ -258,28 +198,3 @@ class MultiImageCaptioningTask(BaseTask):
             "predictions": str(folder / PREDICTIONS_FILE),
             "agg_metrics": -loss if self.select_best_by == "loss" else metrics[self.select_best_by],
         }
-
-    def _provenance(self, identity: Mapping[str, Any], name: str, split: str) -> Provenance:
-        model, section = self.config.get("model") or {}, (self.config.get("datasets") or {}).get(name) or {}
-        return Provenance(
-            model=" ".join(str(model[key]) for key in ("arch", "model_type") if model.get(key)) or None,
-            weights=identity.get("weights"),
-            split=split,
-            prompts=(section.get("build_info") or {}).get("prompt_set"),
-            decoding=self.full_decoding(),
-            config={"model": model, "datasets": {name: section}} if model else None,
-        )
-
-
-def annotated(dataset: Any) -> list[MultiImageSample]:
-    """The samples of a data set that has them at hand; none of one that has not."""
-    samples = getattr(dataset, "annotation", None)
-    return samples if isinstance(samples, list) and samples and isinstance(samples[0], MultiImageSample) else []
-
-
-def to_device(samples: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors on `device`; lists stay where they are."""
-    return {
-        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        for key, value in samples.items()
-    }

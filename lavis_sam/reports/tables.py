@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lavis_sam.datasets.catalogue import BENCHMARKS, Benchmark, evaluation_set
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation.run_folder import Results, Run
+from lavis_sam.evaluation.run_folder import Results, Run, read_run
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.reports.published import PublishedTable, published_tables
 
@@ -115,6 +116,22 @@ def result_tables(runs: Sequence[Run], wanted: Sequence[str] = ()) -> list[Resul
     if not wanted and measured.other_titles:
         tables.append(_other_table(measured))
     return tables
+
+
+def averages(run: Path) -> dict[str, dict[str, float | None]]:
+    """Return task -> metric -> mean over its data sets, as in the paper; a task that lacks a data set has none.
+
+    Args:
+        run: The folder of a run with at least one result.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for table in result_tables([read_run(run)]):
+        for row in table.as_dict()["rows"]:
+            task = next((benchmark.name for benchmark in BENCHMARKS if benchmark.table == table.name), None)
+            mean = row["values"].get(AVERAGE, {})
+            if task and row["source"] == MEASURED and any(value is not None for value in mean.values()):
+                found[task] = mean
+    return found
 
 
 class _Measured:

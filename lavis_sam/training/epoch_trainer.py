@@ -17,7 +17,8 @@ from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.datasets.guarded import Unusable
 from lavis_sam.errors import SamDataError
 from lavis_sam.memory import naming_samples, peak_bytes
-from lavis_sam.plugin.task import MultiImageCaptioningTask, to_device
+from lavis_sam.models.batch import to_device
+from lavis_sam.plugin.task import MultiImageCaptioningTask
 from lavis_sam.signals import RunStopped, StopRequest
 from lavis_sam.training.checkpoints import Progress
 from lavis_sam.training.display import Display

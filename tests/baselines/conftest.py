@@ -5,7 +5,7 @@ from PIL import Image
 from helpers.endpoint_server import running
 from lavis_sam.datasets.annotations import write_annotations
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.evaluation.evaluate import Question
+from lavis_sam.evaluation.model import EvaluationSample
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def ask():
         images = tuple(f"{name}-{i}.png" for i in range(count))
         sample = MultiImageSample(name, images, instruction, "a dog", ("a dog",), "here")
         seed = sum(map(ord, str(name)))
-        return Question(sample, tuple(image(seed + i, size) for i in range(count)))
+        return EvaluationSample(sample, tuple(image(seed + i, size) for i in range(count)))
 
     return make
 

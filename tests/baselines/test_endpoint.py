@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from helpers.endpoint_server import Reply, failed, images_of, instruction_of, said
 from lavis_sam.baselines.budget import Cost, Limits
 from lavis_sam.baselines.cache import AnswerCache
-from lavis_sam.baselines.endpoint import Asking, EndpointAnswerer, read_answer
+from lavis_sam.baselines.endpoint import EndpointModel, RequestConfig, read_answer
 from lavis_sam.baselines.jpeg import ImageBounds
-from lavis_sam.baselines.retry import Patience
+from lavis_sam.baselines.retry import RetryPolicy
 from lavis_sam.baselines.transport import FailedError, Transport
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.errors import SamConfigurationError, SamDataError
@@ -25,12 +25,12 @@ def make(service, tmp_path):
     """An answerer of the service, which waits for nobody; `waits` has what it would have waited."""
 
     def answerer(*, asking=None, limits=None, waits=None, timeout=60.0, key=KEY, **more):
-        return EndpointAnswerer(
+        return EndpointModel(
             Transport(service.url, key=key, timeout=timeout),
-            asking or Asking("gpt-x"),
+            asking or RequestConfig("gpt-x"),
             AnswerCache(tmp_path / "cache"),
             limits=limits,
-            patience=more.pop("patience", Patience(attempts=4)),
+            patience=more.pop("patience", RetryPolicy(attempts=4)),
             sleep=(waits if waits is not None else []).append,
             **more,
         )
@@ -50,7 +50,7 @@ def test_a_question_is_asked_as_the_api_wants_it(make, service, ask):
 
 
 def test_images_are_sent_within_bounds_and_in_order(make, service, ask):
-    asking = Asking("m", images=ImageBounds(side=64, bytes=3000))
+    asking = RequestConfig("m", images=ImageBounds(side=64, bytes=3000))
     make(asking=asking).answer([ask("a", count=2, size=(400, 100))])
     sent = images_of(service.requests[0][2])
     assert all(len(data) <= 3000 and max(found.size) <= 64 for data, found in sent)
@@ -61,11 +61,11 @@ def test_images_are_sent_within_bounds_and_in_order(make, service, ask):
 
 def test_keys_of_the_request_can_be_added_and_taken_out(make, service, ask):
     extra = {"max_tokens": None, "max_completion_tokens": 300, "seed": 7}
-    make(asking=Asking("m", extra=extra)).answer([ask("a")])
+    make(asking=RequestConfig("m", extra=extra)).answer([ask("a")])
     body = service.requests[0][2]
     assert "max_tokens" not in body
     assert (body["max_completion_tokens"], body["seed"]) == (300, 7)
-    assert Asking("m", extra=extra).cost("", 0).output_tokens == 300
+    assert RequestConfig("m", extra=extra).cost("", 0).output_tokens == 300
 
 
 def test_answers_come_in_order_whatever_the_threads_do(make, service, ask):
@@ -119,7 +119,7 @@ def test_a_malformed_answer_is_asked_for_again_and_then_an_error(make, service, 
     assert make().answer([ask("a")]) == ["fine"]
     service.otherwise = lambda _: Reply(body=body)
     with pytest.raises(SamDataError, match="sample 'b'"):
-        make(patience=Patience(attempts=2)).answer([ask("b")])
+        make(patience=RetryPolicy(attempts=2)).answer([ask("b")])
 
 
 def test_silence_is_a_failure(make, service, ask):
@@ -127,15 +127,15 @@ def test_silence_is_a_failure(make, service, ask):
     assert make(timeout=0.5).answer([ask("a")]) == ["awake"]
     service.replies = [Reply(delay=3.0)]
     with pytest.raises(SamDataError, match="timed out"):
-        make(timeout=0.5, patience=Patience(attempts=1)).answer([ask("b")])
+        make(timeout=0.5, patience=RetryPolicy(attempts=1)).answer([ask("b")])
 
 
 def test_nobody_there(tmp_path, ask):
     # Port 9 (discard) is not listening on any machine that runs tests.
     transport = Transport("http://127.0.0.1:9/v1", timeout=60)
     waits = []
-    answerer = EndpointAnswerer(
-        transport, Asking("m"), AnswerCache(tmp_path), patience=Patience(attempts=2), sleep=waits.append
+    answerer = EndpointModel(
+        transport, RequestConfig("m"), AnswerCache(tmp_path), patience=RetryPolicy(attempts=2), sleep=waits.append
     )
     with pytest.raises(SamDataError, match="no connection"):
         answerer.answer([ask("a")])
@@ -164,9 +164,9 @@ def test_a_failure_wakes_those_who_wait(service, ask, tmp_path):
         return failed(400)
 
     service.otherwise = otherwise
-    patience = Patience(longest_wait=4000.0)
-    answerer = EndpointAnswerer(
-        Transport(service.url, timeout=60), Asking("m"), AnswerCache(tmp_path), patience=patience, concurrency=2
+    patience = RetryPolicy(longest_wait=4000.0)
+    answerer = EndpointModel(
+        Transport(service.url, timeout=60), RequestConfig("m"), AnswerCache(tmp_path), patience=patience, concurrency=2
     )
     with pytest.raises(SamConfigurationError, match="HTTP 400"):
         answerer.answer([ask("a", "wait"), ask("b", "go")])
@@ -203,10 +203,10 @@ def test_an_answer_is_never_paid_for_twice(make, service, ask, tmp_path):
 @pytest.mark.parametrize(
     "asking",
     [
-        Asking("other"),
-        Asking("gpt-x", temperature=1.0),
-        Asking("gpt-x", max_tokens=9),
-        Asking("gpt-x", extra={"seed": 1}),
+        RequestConfig("other"),
+        RequestConfig("gpt-x", temperature=1.0),
+        RequestConfig("gpt-x", max_tokens=9),
+        RequestConfig("gpt-x", extra={"seed": 1}),
     ],
 )
 def test_another_way_of_asking_is_another_question(make, service, ask, asking):
@@ -250,7 +250,7 @@ def test_a_lost_answer_stays_on_the_bill(make, service, ask):
     service.replies = [Reply(body=b"{}"), failed(500), said("yes")]
     answerer = make()
     answerer.answer([ask("a")])
-    most = Asking("gpt-x").cost("What is it?", 2)
+    most = RequestConfig("gpt-x").cost("What is it?", 2)
     assert answerer.budget.used == most + Cost(1, 10, 3)
 
 
@@ -323,11 +323,11 @@ def test_the_key_is_not_shown_whoever_says_it(make, service, ask):
 @pytest.mark.parametrize("wrong", [{"max_tokens": 0}, {"extra": {"n": 3}}, {"extra": {"stream": True}}])
 def test_impossible_ways_of_asking(wrong):
     with pytest.raises(SamConfigurationError, match=r"wanted at least 1|not to be changed"):
-        Asking("m", **wrong)
+        RequestConfig("m", **wrong)
 
 
 def test_the_description_is_plain_and_holds_no_secret(service, make):
-    described = dict(make(asking=Asking("m", extra={"seed": 1})).describe())
+    described = dict(make(asking=RequestConfig("m", extra={"seed": 1})).describe())
     text = to_json(described)
     assert KEY not in text
     assert json.loads(text) == described

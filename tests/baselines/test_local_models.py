@@ -8,11 +8,11 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from helpers.vision_language import write_blip2, write_idefics3, write_instructblip, write_llava, write_qwen2_vl
-from lavis_sam.baselines.chat import ChatAnswerer
-from lavis_sam.baselines.q_former import QFormerAnswerer, pad_left
-from lavis_sam.baselines.transformers_folder import load_answerer
+from lavis_sam.baselines.chat import ChatModel
+from lavis_sam.baselines.q_former import QFormerModel, pad_left
+from lavis_sam.baselines.transformers_folder import load_model
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
-from lavis_sam.evaluation.evaluate import Question
+from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.files import to_json
 from lavis_sam.models.decoding import Decoding
 
@@ -43,13 +43,13 @@ def folders(tmp_path_factory):
 
 
 def load(folder, decoding=SHORT, **more):
-    return load_answerer(str(folder), device="cpu", decoding=decoding, **more)
+    return load_model(str(folder), device="cpu", decoding=decoding, **more)
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_answers_depend_on_the_question_alone(folders, ask, name):
     answerer = load(folders(name))
-    assert isinstance(answerer, ChatAnswerer if name in CHAT else QFormerAnswerer)
+    assert isinstance(answerer, ChatModel if name in CHAT else QFormerModel)
     questions = [
         ask("a", "What {image#1}?", 3),
         ask("b", "Say.", 1),
@@ -71,7 +71,8 @@ def test_every_image_and_their_order_count(folders, ask, name):
     shown = [(first, second), (second, first), (first,), (first, first)]
     with torch.no_grad():
         found = [
-            answerer._model(**answerer._inputs([Question(question.sample, images)])).logits[0, -1] for images in shown
+            answerer._model(**answerer._inputs([EvaluationSample(question.sample, images)])).logits[0, -1]
+            for images in shown
         ]
     for index, logits in enumerate(found):
         for other in found[:index]:
@@ -119,10 +120,10 @@ def test_images_follow_one_another_before_the_instruction(folders, ask, name):
     tokens = answerer._visual_tokens([two, one])
     queries = answerer._model.query_tokens.shape[1]
     assert [len(rows) for rows in tokens] == [2 * queries, queries]
-    alone = [answerer._visual_tokens([Question(two.sample, (image,))])[0] for image in two.images]
+    alone = [answerer._visual_tokens([EvaluationSample(two.sample, (image,))])[0] for image in two.images]
     torch.testing.assert_close(tokens[0], torch.cat(alone))
     assert (alone[0] - alone[1]).abs().max() > 1e-3
-    other = answerer._visual_tokens([Question(ask("a", "How many?", 2).sample, two.images)])[0]
+    other = answerer._visual_tokens([EvaluationSample(ask("a", "How many?", 2).sample, two.images)])[0]
     same = torch.allclose(tokens[0], other, atol=1e-4)
     assert same == (name != "instructblip")  # whose Q-Former reads the instruction
 

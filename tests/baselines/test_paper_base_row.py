@@ -6,9 +6,9 @@ import torch
 
 from helpers.instructblip import folder_config, transformers_model, write_folder
 from helpers.models import SIZES
-from lavis_sam.baselines.q_former import QFormerAnswerer
+from lavis_sam.baselines.q_former import QFormerModel
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.evaluation.evaluate import Question
+from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.weights.build_model import build_model
 
 # Two implementations of the same formulas in float32.
@@ -29,9 +29,9 @@ def test_the_visual_tokens_are_those_of_sam_without_guidance(tmp_path):
         qformer_tokenizer=ours.tokenizer,
         tokenizer=None,
     )
-    question = Question(MultiImageSample("a", ("x",) * 3, INSTRUCTION, "o", ("o",), "here"), tuple(images))
+    question = EvaluationSample(MultiImageSample("a", ("x",) * 3, INSTRUCTION, "o", ("o",), "here"), tuple(images))
     with torch.no_grad():
         wanted = ours.encode({"image": images.transpose(0, 1)[None]}, [INSTRUCTION]).tokens[0]
-        (found,) = QFormerAnswerer(theirs, processor, name="x")._visual_tokens([question])
+        (found,) = QFormerModel(theirs, processor, name="x")._visual_tokens([question])
     assert found.shape == (3 * SIZES.q_former.queries, SIZES.language.width)
     torch.testing.assert_close(found, wanted, atol=TOLERANCE, rtol=TOLERANCE)

@@ -1,13 +1,12 @@
 """Batches for evaluation: like sizes together, every sample once, over any number of processes."""
 
-from types import SimpleNamespace
-
 import pytest
 from torch.utils.data import DataLoader
 
 from helpers.stand_in import StandInDataset
+from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamDataError
-from lavis_sam.evaluation.batches import EvaluationLoader, as_evaluation_loader
+from lavis_sam.evaluation.batches import EvaluationLoader
 
 LENGTH = 23
 
@@ -18,7 +17,7 @@ class Annotated(StandInDataset):
     def __init__(self, length):
         super().__init__(length)
         self.annotation = [
-            SimpleNamespace(id=f"s{i}", images=("p",) * (1 + i % 3), instruction="x" * (i % 4)) for i in range(length)
+            MultiImageSample(f"s{i}", ("p",) * (1 + i % 3), "x" * (i % 4), "y", ("y",), "here") for i in range(length)
         ]
 
 
@@ -86,9 +85,8 @@ def test_an_unusable_sample_is_one_clear_error_that_names_it(workers):
 def test_any_loader_becomes_one_that_repeats_nothing():
     dataset = Annotated(5)
     padded = DataLoader(dataset, batch_size=2, sampler=[0, 1, 2, 3, 4, 0], collate_fn=dataset.collater)
-    loader = as_evaluation_loader(padded, rank=0, world_size=1)
+    loader = EvaluationLoader.like(padded)
     assert sorted(name for batch in loader for name in batch["sample_id"]) == [f"s{i}" for i in range(5)]
-    assert as_evaluation_loader(loader, rank=0, world_size=1) is loader
 
 
 def test_names_of_samples():

@@ -9,10 +9,11 @@ from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.evaluate import evaluate
+from lavis_sam.evaluation.model import ImageTextModel
 from lavis_sam.evaluation.run_folder import read_results
 
 
-class Parrot:
+class Parrot(ImageTextModel):
     """Answers with the names of the images; refuses one sample."""
 
     def __init__(self, refuses=None, **described):
@@ -25,12 +26,12 @@ class Parrot:
     def describe(self):
         return self.described
 
-    def answer(self, questions):
-        for question in questions:
-            if question.id == self.refuses:
-                raise SamDataError(f"sample {question.id!r}: no answer")
-            self.asked.append((question.id, question.instruction, [image.size for image in question.images]))
-        return [" ".join(question.sample.images) if question.id != "silent" else "" for question in questions]
+    def answer(self, samples):
+        for one in samples:
+            if one.id == self.refuses:
+                raise SamDataError(f"sample {one.id!r}: no answer")
+            self.asked.append((one.id, one.instruction, [image.size for image in one.images]))
+        return [" ".join(one.sample.images) if one.id != "silent" else "" for one in samples]
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_an_interrupted_evaluation_goes_on(dataset, tmp_path):
     assert [name for name, _, _ in again.asked] == ["b"]
 
 
-def test_another_answerer_or_other_data_are_refused(dataset, tmp_path):
+def test_another_model_or_other_data_are_refused(dataset, tmp_path):
     evaluate(dataset, Parrot(), tmp_path / "mine", name="mine")
     with pytest.raises(SamDataError, match='model: then "parrot", now "crow"'):
         evaluate(dataset, Parrot(model="crow"), tmp_path / "mine", name="mine")
@@ -90,14 +91,14 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_asked(tmp_path):
 
 def test_a_wrong_number_of_answers_is_refused(dataset, tmp_path):
     parrot = Parrot()
-    parrot.answer = lambda questions: ["one", "two"]
-    with pytest.raises(SamConfigurationError, match=r"Parrot gave 2 answers to 1 questions"):
+    parrot.answer = lambda samples: ["one", "two"]
+    with pytest.raises(SamConfigurationError, match=r"Parrot gave 2 answers to 1 samples"):
         evaluate(dataset, parrot, tmp_path / "mine", name="mine")
 
 
 def test_half_characters_become_question_marks(dataset, tmp_path):
     parrot = Parrot()
-    parrot.answer = lambda questions: ["a\ud800b" for _ in questions]
+    parrot.answer = lambda samples: ["a\ud800b" for _ in samples]
     evaluate(dataset, parrot, tmp_path / "mine", name="mine")
     predictions = json.loads((tmp_path / "mine" / "pred.json").read_text(encoding="utf-8"))
     assert {entry["pred_response"] for entry in predictions} == {"a?b"}

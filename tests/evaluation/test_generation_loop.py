@@ -6,7 +6,7 @@ from rich.console import Console
 from helpers.stand_in import StandInDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
-from lavis_sam.evaluation.generation_loop import answer_all
+from lavis_sam.evaluation.generation_loop import generate_records
 from lavis_sam.signals import RunStopped, StopRequest
 
 
@@ -34,14 +34,14 @@ def fail(error):
 
 def test_records_come_in_the_order_of_the_data_set(tmp_path):
     answer = Recorder()
-    records = answer_all(loader(), answer, folder=tmp_path)
+    records = generate_records(loader(), answer, folder=tmp_path)
     assert [(r["index"], r["sample_id"]) for r in records] == [(i, f"s{i}") for i in range(7)]
     assert sorted(answer.asked) == [f"s{i}" for i in range(7)]
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert len(answer_all(loader(), Recorder())) == 7
+    assert len(generate_records(loader(), Recorder())) == 7
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,9 +60,9 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
 )
 def test_an_error_names_the_sample_and_loses_nothing(tmp_path, error, kind, message):
     with pytest.raises(kind, match=message):
-        answer_all(loader(), Recorder(2, lambda: fail(error)), folder=tmp_path)
+        generate_records(loader(), Recorder(2, lambda: fail(error)), folder=tmp_path)
     again = Recorder()
-    records = answer_all(loader(), again, folder=tmp_path)
+    records = generate_records(loader(), again, folder=tmp_path)
     assert [r["pred_response"] for r in records] == [f"to s{i}" for i in range(7)]
     assert sorted(again.asked) == [f"s{i}" for i in range(2, 7)]
 
@@ -73,9 +73,9 @@ def test_a_damaged_image_loses_nothing(tmp_path):
             return fail(SamDataError("x.png: cut off")) if index == 4 else super().__getitem__(index)
 
     with pytest.raises(SamDataError, match=r"sample 4 of the data set: x\.png: cut off"):
-        answer_all(EvaluationLoader(Broken(7), 2), Recorder(), folder=tmp_path)
+        generate_records(EvaluationLoader(Broken(7), 2), Recorder(), folder=tmp_path)
     again = Recorder()
-    answer_all(loader(), again, folder=tmp_path)
+    generate_records(loader(), again, folder=tmp_path)
     assert sorted(again.asked) == ["s4", "s5", "s6"]
 
 
@@ -83,27 +83,27 @@ def test_a_wish_to_stop_ends_after_the_batch_and_continues(tmp_path):
     stop = StopRequest()
     answer = Recorder(2, lambda: setattr(stop, "name", "SIGTERM"))
     with pytest.raises(RunStopped):
-        answer_all(loader(), answer, folder=tmp_path, stop=stop)
+        generate_records(loader(), answer, folder=tmp_path, stop=stop)
     assert answer.asked == ["s0", "s1", "s2", "s3"]
     again = Recorder()
-    assert len(answer_all(loader(batch_size=3), again, folder=tmp_path, stop=StopRequest())) == 7
+    assert len(generate_records(loader(batch_size=3), again, folder=tmp_path, stop=StopRequest())) == 7
     assert again.asked == ["s4", "s5", "s6"]
 
 
 def test_too_few_answers_are_refused(tmp_path):
     with pytest.raises(SamConfigurationError, match=r"sample 0 .*found 1 answers to 2 samples"):
-        answer_all(loader(), lambda content: Recorder()(content)[:1], folder=tmp_path)
+        generate_records(loader(), lambda content: Recorder()(content)[:1], folder=tmp_path)
 
 
 def test_an_empty_data_set_has_no_answers(tmp_path):
-    assert answer_all(loader(0), Recorder(), folder=tmp_path) == []
+    assert generate_records(loader(0), Recorder(), folder=tmp_path) == []
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown(tmp_path, caplog, terminal):
     caplog.set_level("INFO")
     console = Console(force_terminal=terminal, file=open(tmp_path / "screen", "w+"), width=100)  # noqa: SIM115
-    answer_all(loader(), Recorder(), title="mine", console=console)
+    generate_records(loader(), Recorder(), title="mine", console=console)
     console.file.seek(0)
     screen = console.file.read()
     console.file.close()

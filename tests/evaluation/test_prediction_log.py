@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation.prediction_log import AnswerJournal, OtherAnswersError, open_journal
+from lavis_sam.evaluation.prediction_log import OtherAnswersError, PredictionLog, open_prediction_log
 
 IDENTITY = {"weights": "aa", "decoding": {"num_beams": 5}}
 
@@ -15,14 +15,14 @@ def answer(index, text="ja ü"):
 
 
 def written(folder, *indices, rank=0):
-    journal = AnswerJournal(folder, IDENTITY, rank)
-    journal.append([answer(index) for index in indices])
-    journal.close()
-    return journal.path
+    log = PredictionLog(folder, IDENTITY, rank)
+    log.append([answer(index) for index in indices])
+    log.close()
+    return log.path
 
 
 def reopened(folder, count=10, identity=IDENTITY, **options):
-    return open_journal(folder, identity, count=count, **options)
+    return open_prediction_log(folder, identity, count=count, **options)
 
 
 def test_answers_of_all_processes_are_found_again(tmp_path):
@@ -33,17 +33,17 @@ def test_answers_of_all_processes_are_found_again(tmp_path):
 
 
 def test_nothing_is_made_before_the_first_answer(tmp_path):
-    journal, answers = reopened(tmp_path / "new")
+    log, answers = reopened(tmp_path / "new")
     assert answers == {}
-    journal.close()
+    log.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_appending_goes_on_in_the_same_file_with_one_header(tmp_path):
     path = written(tmp_path, 0)
-    journal, _ = reopened(tmp_path)
-    journal.append([answer(1)])
-    journal.close()
+    log, _ = reopened(tmp_path)
+    log.append([answer(1)])
+    log.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0] == {"format": 1, "identity": IDENTITY}
     assert lines[1:] == [answer(0), answer(1)]
@@ -54,20 +54,20 @@ def test_what_a_killed_process_left_of_a_line_is_cut_off(tmp_path, cut):
     path = written(tmp_path, 0, 1)
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
-    journal, answers = reopened(tmp_path)
+    log, answers = reopened(tmp_path)
     assert answers == {0: answer(0)}
-    journal.append([answer(1)])
-    journal.close()
+    log.append([answer(1)])
+    log.close()
     assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("left", ["", '{"format": 1, "iden'])
 def test_killed_before_the_header_was_whole(tmp_path, left):
     (tmp_path / "answers-0.jsonl").write_text(left)
-    journal, answers = reopened(tmp_path)
+    log, answers = reopened(tmp_path)
     assert answers == {}
-    journal.append([answer(4)])
-    journal.close()
+    log.append([answer(4)])
+    log.close()
     assert reopened(tmp_path)[1] == {4: answer(4)}
 
 
@@ -85,11 +85,11 @@ def test_other_answers_are_refused_naming_both_sides(tmp_path):
 
 def test_other_answers_are_thrown_away_on_request(tmp_path):
     path = written(tmp_path, 0)
-    journal, answers = reopened(tmp_path, identity={"weights": "bb"}, restart=True)
+    log, answers = reopened(tmp_path, identity={"weights": "bb"}, restart=True)
     assert answers == {}
     assert not path.exists()
-    journal.append([answer(2)])
-    journal.close()
+    log.append([answer(2)])
+    log.close()
     assert list(reopened(tmp_path, identity={"weights": "bb"})[1]) == [2]
 
 

@@ -1,6 +1,7 @@
 """A model, data sets and configurations that are as small as runner, task and loaders allow."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,6 +46,15 @@ class StandInModel(nn.Module):
             "per_sample_loss": per_sample,
             "target_tokens": tokens,
         }
+
+    def encode(self, samples, instructions):
+        return samples
+
+    def loss(self, visual, instructions, targets):
+        return SimpleNamespace(**self(visual))
+
+    def generate_from(self, visual, prompts, decoding):
+        return SimpleNamespace(texts=self.generate({**visual, "prompt": prompts}, **asdict(decoding)))
 
     def generate(self, samples, **decoding):
         return [f"{prompt} ({decoding.get('num_beams', 5)} beams)" for prompt in samples["prompt"]]

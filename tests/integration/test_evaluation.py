@@ -189,7 +189,7 @@ import torch
 from helpers.stand_in import StandInDataset
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
-from lavis_sam.evaluation.generation_loop import answer_all
+from lavis_sam.evaluation.generation_loop import generate_records
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.signals import RunStopped, StopRequest
 
@@ -208,7 +208,7 @@ def answer(batch):
 with distributed.process_group(distributed.Launch.from_environment(), torch.device("cpu"), timedelta(seconds=60)):
     place = {"rank": distributed.rank(), "world_size": distributed.world_size()}
     try:
-        found = answer_all(EvaluationLoader(StandInDataset(40), 1, **place), answer, folder=folder, stop=stop)
+        found = generate_records(EvaluationLoader(StandInDataset(40), 1, **place), answer, folder=folder, stop=stop)
         ending = " ".join(record["pred_response"] for record in found)
     except (SamDataError, RunStopped) as error:
         ending = f"{type(error).__name__} {error}"

@@ -7,6 +7,7 @@ import torch
 
 from helpers.models import TEXTS, random_batch, sample_of, small_model
 from lavis_sam.errors import SamDataError
+from lavis_sam.models.batch import to_device
 
 TOKEN_TOLERANCE = 5e-5
 LOSS_TOLERANCE = 1e-5
@@ -141,3 +142,9 @@ def test_pairs_under_others_and_images_warn_once():
         model(random_batch([2, 2]))
         small_model(context="others").train()(random_batch([2, 3]))
         small_model(context="others", normalise="patches").train()(random_batch([2, 2]))
+
+
+def test_to_device_moves_tensors_and_keeps_the_rest():
+    moved = to_device({"image": torch.ones(2), "sample_id": ["a"]}, torch.device("meta"))
+    assert moved["image"].device.type == "meta"
+    assert moved["sample_id"] == ["a"]

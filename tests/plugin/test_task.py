@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.run_folder import read_run
-from lavis_sam.plugin.task import MultiImageCaptioningTask, to_device
+from lavis_sam.plugin.task import MultiImageCaptioningTask
 
 
 def predicted(identity, **changes):
@@ -179,9 +179,3 @@ def test_unknown_names_list_the_valid_ones():
         task.build_datasets(SimpleNamespace(datasets_cfg=OmegaConf.create({"mmlnk": {}})))
     with pytest.raises(SamConfigurationError, match="at least one data set"):
         task.build_datasets(SimpleNamespace(datasets_cfg=OmegaConf.create({})))
-
-
-def test_to_device_moves_tensors_and_keeps_the_rest():
-    moved = to_device({"image": torch.ones(2), "sample_id": ["a"]}, torch.device("meta"))
-    assert moved["image"].device.type == "meta"
-    assert moved["sample_id"] == ["a"]

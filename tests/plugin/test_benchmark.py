@@ -8,22 +8,24 @@ import pytest
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
 from lavis_sam.datasets.catalogue import CATALOGUE
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation.benchmark import averages, check_one_model, chosen_sets, find_sets, run_sets
 from lavis_sam.evaluation.evaluate import evaluate
-from lavis_sam.evaluation.run_folder import read_run
+from lavis_sam.evaluation.model import ImageTextModel
+from lavis_sam.evaluation.run_folder import check_one_model, read_run
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.plugin.benchmark import chosen_sets, find_sets, run_sets
+from lavis_sam.reports.tables import averages
 
 CONFIGS = Path(__file__).resolve().parents[2] / "projects" / "sam" / "eval"
 
 
-class Perfect:
+class Perfect(ImageTextModel):
     """Knows the answers."""
 
     def describe(self):
         return {"model": "perfect", "weights": "none", "decoding": {}}
 
-    def answer(self, questions):
-        return [question.sample.output for question in questions]
+    def answer(self, samples):
+        return [one.sample.output for one in samples]
 
 
 @pytest.fixture(scope="module")

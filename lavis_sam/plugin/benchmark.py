@@ -1,4 +1,4 @@
-"""All data sets of the paper, as far as they are on the disk: found, evaluated one after the other, and averaged."""
+"""All data sets of the paper, as far as they are on the disk: found, and evaluated one after the other by one SAM."""
 
 import logging
 import os
@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import lavis  # noqa: F401 - registers our classes
+import torch
 from omegaconf import DictConfig
 
+from lavis_sam import distributed
 from lavis_sam.config.names import unknown_name
+from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.datasets.catalogue import BENCHMARKS, Benchmark, DatasetEntry, Source, evaluation_set
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
-from lavis_sam.evaluation.run_folder import MANIFEST_FILE, Results, read_results, read_run
+from lavis_sam.evaluation.evaluate import evaluate
+from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Results, check_one_model
+from lavis_sam.evaluation.sam_model import SamModel
 from lavis_sam.files import storage_path
+from lavis_sam.models.decoding import Decoding
 from lavis_sam.plugin.registry import registered_class
 from lavis_sam.plugin.run_config import SamConfig, parse_options
-from lavis_sam.reports.tables import AVERAGE, MEASURED, result_tables
+from lavis_sam.signals import StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -218,44 +224,76 @@ def run_sets(sets: Sequence[BenchmarkSet], evaluate: Callable[[BenchmarkSet], Re
     return outcomes
 
 
-def averages(run: Path) -> dict[str, dict[str, float | None]]:
-    """Task -> metric -> mean over its data sets, as in the paper; tasks of which a data set is lacking have none.
+class SamEvaluator:
+    """Evaluates data sets with the model that their configurations describe, which is the same for all of them."""
 
-    Args:
-        run: The folder of a run with at least one result.
-    """
-    found: dict[str, dict[str, float | None]] = {}
-    for table in result_tables([read_run(run)]):
-        for row in table.as_dict()["rows"]:
-            task = next((benchmark.name for benchmark in BENCHMARKS if benchmark.table == table.name), None)
-            mean = row["values"].get(AVERAGE, {})
-            if task and row["source"] == MEASURED and any(value is not None for value in mean.values()):
-                found[task] = mean
-    return found
+    def __init__(
+        self,
+        sets: Sequence[BenchmarkSet],
+        out: Path,
+        *,
+        device: torch.device,
+        protocol: str = DEFAULT_PROTOCOL,
+        stop: StopRequest | None = None,
+    ) -> None:
+        """Load the model; all processes together.
 
+        Args:
+            sets: At least one of those that are to be evaluated.
+            out: The run's folder.
+            device: Where the model goes.
+            protocol: How answers are scored.
+            stop: Is asked after every batch.
 
-def check_one_model(run: Path, weights: str, decoding: Mapping[str, Any], protocol: str) -> None:
-    """Refuse a run folder with another model's results: a run is one model.
+        Raises:
+            SamCheckpointError: Weights are missing (all of them are listed), damaged or do not fit.
+            SamDataError: The folder holds another model's results.
+        """
+        self._out, self._protocol, self._stop, self._is_cuda = out, protocol, stop, device.type == "cuda"
+        config = sets[0].config
+        torch.manual_seed(RunSettings.from_config(config.run_cfg).seed)
+        kind = registered_class("model", config.model_cfg.get("arch"), "model.arch")
+        self._model = kind.from_config(config.model_cfg).to(device).eval()
+        problem: SamDataError | None = None
+        if distributed.is_main_process():
+            described = self._sam(sets[0]).describe()
+            try:
+                check_one_model(out, described["weights"], described["decoding"], protocol)
+            except SamDataError as error:
+                problem = error
+        problem = distributed.from_main(problem)
+        if problem is not None:
+            raise problem
 
-    Args:
-        run: The folder; it need not exist.
-        weights: Fingerprint of the weights that are to be evaluated.
-        decoding: How they are to be decoded.
-        protocol: How the answers are to be scored.
+    def __call__(self, one: BenchmarkSet) -> Results | None:
+        """Answer and score one data set; continues where an interrupted run ended.
 
-    Raises:
-        SamDataError: There are results of other weights, another decoding or another protocol; both sides are named.
-    """
-    for manifest in sorted(run.glob(f"*/{MANIFEST_FILE}")):
-        results = read_results(manifest.parent)
-        sides = {
-            "weights": (results.made_by.get("weights"), weights),
-            "decoding": (results.made_by.get("decoding"), dict(decoding)),
-            "protocol": (results.protocol, protocol),
-        }
-        for what, (then, now) in sides.items():
-            if then != now:
-                raise SamDataError(
-                    f"{manifest.parent} was made with {what} {then}, and this run has {now}; a run folder holds one "
-                    "model's results. Give another folder with --out."
-                )
+        Returns:
+            On rank 0 the results; elsewhere None.
+
+        Raises:
+            SamError: See `evaluate`.
+            RunStopped: Somebody asked for the end; what was answered is kept.
+        """
+        settings = RunSettings.from_config(one.config.run_cfg)
+        return evaluate(
+            one.dataset(),
+            self._sam(one),
+            self._out / one.entry.title,
+            name=one.entry.name,
+            split=SPLIT,
+            batch_size=settings.batch_size_eval,
+            protocol=self._protocol,
+            stop=self._stop,
+            num_workers=settings.num_workers,
+            pin_memory=self._is_cuda,
+        )
+
+    def _sam(self, one: BenchmarkSet) -> SamModel:
+        decoding = one.config.run_cfg.get("decoding") or {}
+        return SamModel(
+            self._model,
+            Decoding(**{str(name): decoding[name] for name in decoding}),
+            config=one.config.to_dict(),
+            dataset=one.entry.name,
+        )
