@@ -71,7 +71,7 @@ def test_the_table_names_its_protocol_and_has_intervals(run, story):
 def test_what_cannot_be_scored_is_one_line_and_exit_code_2(run, tmp_path, story):
     code, out, err = run("score", tmp_path / "none.json", "--json")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "none.json: No such file" in err
+    assert "none.json: unreadable file: No such file" in err
     code, out, err = run("score", story, "--protocol", "bleu")
     assert (code, out) == (2, "")
     assert "found 'bleu', wanted one of sam, coco" in err
