@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lavis_sam.synthesis.kinds import KINDS
+
 PACKAGES = ("imagehash", "onnxruntime", "pycocotools")
 
 
@@ -23,7 +25,7 @@ def synthesize(
         ),
     ] = "mmlink",
     kinds: Annotated[
-        str | None, typer.Option("--kinds", help="Some of characters,furniture,icons,covers; default: as configured.")
+        str | None, typer.Option("--kinds", help=f"Some of {','.join(KINDS)}; default: as configured.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one. Default: one a core.")

@@ -16,8 +16,9 @@ from typing import Any
 from lavis_sam.config.names import unknown_name
 from lavis_sam.config.values import problem_with
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.quality import SCORES, Limits
-from lavis_sam.synthesis.records import FORMS, KINDS
+from lavis_sam.synthesis.records import FORMS
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "synthesis"
 DEFAULT_CONFIG = "mmlink"
@@ -78,7 +79,7 @@ class SynthesisSettings:
 
     form: str = field(default="pairs", metadata={"help": "what a sample is", "choices": FORMS})
     split: str = field(default="train", metadata={"help": "which half of the world is used", "choices": SPLITS})
-    kinds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
+    kinds: Mapping[str, float] = field(default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()})
     sources: Mapping[str, Backend] = field(default_factory=dict)
     use_source_masks: bool = field(default=False, metadata={"help": "trust a source's own masks, do not segment"})
     stages: StageBackends = StageBackends()
@@ -108,7 +109,7 @@ class SynthesisSettings:
     @property
     def image_count(self) -> int:
         """Images of a sample."""
-        return {"pairs": 2, "groups": 5, "stories": 3, "changes": 2, "captions": 1}[self.form]
+        return FORMS[self.form]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data under the keys of the YAML file, in which `images` is called `pictures`."""
@@ -129,7 +130,7 @@ class SynthesisSettings:
             raise SamConfigurationError(
                 "\n".join(unknown) or f"--kinds: found none; wanted some of {', '.join(KINDS)}."
             )
-        weights = {kind: self.kinds.get(kind) or 1.0 for kind in KINDS if kind in kinds}
+        weights = {name: self.kinds.get(name) or kind.weight for name, kind in KINDS.items() if name in kinds}
         changed = dataclasses.replace(self, kinds=weights)
         problems = list(_contradictions(changed))
         if problems:
@@ -282,7 +283,7 @@ def _contradictions(settings: SynthesisSettings) -> Iterator[str]:
     for kind in used:
         if kind not in settings.sources:
             yield f"sources.{kind}: missing, and kinds.{kind} is {settings.kinds[kind]:g}."
-    if settings.form == "stories" and set(used) - {"characters"}:
+    if settings.form == "stories" and not all(KINDS[kind].has_poses for kind in used):
         yield f"kinds: found {', '.join(used)}; stories are told of characters only."
     for name, limits in settings.quality.items():
         if limits.min is not None and limits.max is not None and limits.min > limits.max:

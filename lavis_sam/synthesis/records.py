@@ -20,10 +20,8 @@ Mask = npt.NDArray[np.bool_]  # [H, W]
 
 Polygon = tuple[tuple[float, float], ...]  # (x, y) corners in pixels
 
-KINDS = ("characters", "furniture", "icons", "covers")
-# Objects that are cut out of an image and put into a scene; the other two kinds are drawn flat.
-SCENE_KINDS = ("characters", "furniture")
-FORMS = ("pairs", "groups", "stories", "changes", "captions")
+# Forms of a sample, and how many images it then has.
+FORMS = {"pairs": 2, "groups": 5, "stories": 3, "changes": 2, "captions": 1}
 # What people do of whom nothing else is known.
 DEFAULT_ACTION = "standing"
 STAGES = ("plan", "segment", "composite", "background", "inpaint", "describe", "write")
@@ -37,7 +35,7 @@ class Attempt:
         seed: The run's seed.
         slot: The place in the data set, from 0.
         number: 0 for the first try; a rejected try is followed by the next number.
-        kind: What the sample is about, one of `KINDS`.
+        kind: What the sample is about, a key of `kinds.KINDS`.
     """
 
     seed: int
@@ -84,7 +82,7 @@ class SourceObject:
 
     Attributes:
         id: Unique within its source: "id_00000080-01", "procedural:9f3c…".
-        kind: One of `KINDS`.
+        kind: A key of `kinds.KINDS`.
         source: The source's name.
         licence: The licence of its images.
         attributes: What is true of it in every view: {"top colour": "blue"}.
@@ -154,7 +152,7 @@ class Plan:
 
     Attributes:
         attempt: The try it belongs to.
-        form: One of `FORMS`.
+        form: A key of `FORMS`.
         objects: Every object of the sample.
         images: Its images in order.
         facts: What the text has to say beyond the objects' attributes: {"change": "removed", …}.

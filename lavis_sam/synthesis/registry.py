@@ -13,6 +13,7 @@ from lavis_sam.config.values import problem_with
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.configuration import Backend, SynthesisSettings
 from lavis_sam.synthesis.forms import Form
+from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.pipeline import Pipeline
 from lavis_sam.synthesis.protocols import Source, backend_versions
 from lavis_sam.synthesis.stages.background import BackgroundStage
@@ -24,27 +25,8 @@ from lavis_sam.synthesis.stages.segment import SegmentStage
 from lavis_sam.synthesis.stages.write import WriteStage
 
 _HERE = "lavis_sam.synthesis"
-# Job -> name -> "module:factory". A factory's arguments are the backend's options.
+# Stage -> name -> "module:factory"; the sources are in `kinds.KINDS`. A factory's arguments are the backend's options.
 BACKENDS: Mapping[str, Mapping[str, str]] = {
-    "characters": {
-        "procedural": f"{_HERE}.sources.embedded:ProceduralCharacters",
-        "deepfashion_in_shop": f"{_HERE}.sources.deepfashion:in_shop",
-        "deepfashion_multimodal": f"{_HERE}.sources.deepfashion:multimodal",
-        "folder": f"{_HERE}.sources.folders:folder",
-    },
-    "furniture": {
-        "procedural": f"{_HERE}.sources.embedded:ProceduralFurniture",
-        "abo_spins": f"{_HERE}.sources.abo:abo_spins",
-        "folder": f"{_HERE}.sources.folders:folder",
-    },
-    "icons": {
-        "embedded": f"{_HERE}.sources.embedded:EmbeddedIcons",
-        "folder": f"{_HERE}.sources.folders:IconFolder",
-    },
-    "covers": {
-        "drawn": f"{_HERE}.sources.embedded:DrawnCovers",
-        "book_list": f"{_HERE}.sources.books:BookSource",
-    },
     "segment": {
         "u2netp": f"{_HERE}.backends.embedded:U2NetpSegmenter",
         "exact": f"{_HERE}.stages.segment:ExactSegmenter",
@@ -135,7 +117,7 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
     """The backend that the configuration names; None for the job's "none".
 
     Args:
-        job: A key of `BACKENDS`.
+        job: A stage or a kind.
         backend: Name and options.
         context: Arguments that a factory gets if it takes them.
         place: The configuration key, for messages.
@@ -144,9 +126,10 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
         SamConfigurationError: An unknown name, options that are unknown, missing or of another type, or a package that
             is not installed.
     """
-    path = backend.backend if ":" in backend.backend else BACKENDS[job].get(backend.backend)
+    registered = KINDS[job].sources if job in KINDS else BACKENDS[job]
+    path = backend.backend if ":" in backend.backend else registered.get(backend.backend)
     if path is None:
-        raise SamConfigurationError(unknown_name("backend", backend.backend, BACKENDS[job], f"{place}.backend"))
+        raise SamConfigurationError(unknown_name("backend", backend.backend, registered, f"{place}.backend"))
     if not path:
         return None
     factory = _resolve(path, place)

@@ -6,6 +6,7 @@ import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.backends.u2net import LEAST_SIDE, SIDE, segment
+from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.phrases import Phrases, with_article
 from lavis_sam.synthesis.procedural.compositor import PlacedLayer, compose
 from lavis_sam.synthesis.procedural.icons import icon_phrase
@@ -139,10 +140,10 @@ class TemplateDescriber:
             return str(obj.recipe.phrase(request.rng))
         if "meaning" in obj.attributes:
             return icon_phrase(request.rng, obj.label)
-        if obj.kind == "covers":
-            return obj.label or "a book"
         if obj.caption or obj.label:
             return obj.caption or with_article(obj.label)
+        if KINDS[obj.kind].unnamed:
+            return KINDS[obj.kind].unnamed
         raise SamDataError(
             f"{obj.source} {obj.id}: neither attributes nor a caption nor a label; describe it in the source's "
             "manifest, or use a backend for stages.describe that looks at images."

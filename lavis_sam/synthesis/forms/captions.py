@@ -6,11 +6,12 @@ import numpy as np
 
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.forms.changes import label_of
-from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, LAYOUTS, companion, other_icons
+from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, companion, other_icons
 from lavis_sam.synthesis.forms.stories import action_of
+from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.phrases import Phrases, indefinite, listed, sentence, with_article
 from lavis_sam.synthesis.protocols import SampleRequest, Source
-from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 # How often a scene holds a second object.
 _ACCOMPANIED = 0.6
@@ -31,23 +32,23 @@ class Captions:
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
         """See `Form.plan`; the last object may be one that is not in the image, to be asked for."""
         rng = attempt.rng("plan")
-        source = sources[attempt.kind]
+        source, layout = sources[attempt.kind], KINDS[attempt.kind].layout
         objects = [source.draw(SampleRequest(rng, 1, attempt.slot if attempt.number == 0 else None))]
-        if attempt.kind in SCENE_KINDS and rng.random() < _ACCOMPANIED:
+        if layout == "scene" and rng.random() < _ACCOMPANIED:
             objects.append(companion(sources, rng, objects))
-        if attempt.kind == "icons":
+        if layout == "grid":
             objects += other_icons(source, rng, objects, int(rng.integers(_FEWEST_ICONS, ICONS_IN_GRID + 1)) - 1)
         actors = [Actor(index, 0, "companion" if index else "main") for index in range(len(objects))]
         facts: dict[str, str] = {}
-        if attempt.kind != "covers" and rng.random() < _ABSENT:
+        if layout != "flat" and rng.random() < _ABSENT:
             objects.append(source.draw(SampleRequest(rng, 1, unlike=tuple(objects))))
             facts["absent"] = str(len(objects) - 1)
-        return Plan(attempt, self._form, tuple(objects), (ImagePlan(LAYOUTS[attempt.kind], tuple(actors)),), facts)
+        return Plan(attempt, self._form, tuple(objects), (ImagePlan(layout, tuple(actors)),), facts)
 
     def write(self, draft: Draft) -> Texts:
         """See `Form.write`."""
         rng = draft.plan.attempt.rng("write")
-        askable = _ASKABLE[draft.plan.attempt.kind]
+        askable = [_QUESTIONS[name] for name in KINDS[draft.plan.attempt.kind].questions]
         tries = [askable[int(index)] for index in rng.permutation(len(askable))]
         for ask in tries:
             texts = ask(draft, self._phrases, rng)
@@ -161,10 +162,16 @@ def _cover(fact: str) -> Ask:
     return ask
 
 
-# In each list the first entry can always be asked, and the other ones where the image allows it.
-_ASKABLE: Mapping[str, tuple[Ask, ...]] = {
-    "characters": (_describe_scene, _describe_scene, _place, _attribute, _action, _side, _presence),
-    "furniture": (_describe_scene, _describe_scene, _place, _attribute, _side, _presence),
-    "icons": (_list_icons, _count_icons, _presence),
-    "covers": (_cover("genre"), _cover("author"), _cover("cover")),
+_QUESTIONS: Mapping[str, Ask] = {
+    "scene": _describe_scene,
+    "place": _place,
+    "attribute": _attribute,
+    "action": _action,
+    "side": _side,
+    "presence": _presence,
+    "list": _list_icons,
+    "count": _count_icons,
+    "genre": _cover("genre"),
+    "author": _cover("author"),
+    "cover": _cover("cover"),
 }

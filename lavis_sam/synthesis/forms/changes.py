@@ -13,9 +13,10 @@ from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, companion, other_icons
 from lavis_sam.synthesis.forms.stories import action_of
+from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.phrases import Phrases, sentence, with_article
 from lavis_sam.synthesis.protocols import SampleRequest, Source
-from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 from lavis_sam.synthesis.stages.composite import LEAST_MOVE
 
 _CONTEXT = {
@@ -40,7 +41,7 @@ class Changes:
         """See `Form.plan`."""
         rng = attempt.rng("plan")
         source = sources[attempt.kind]
-        in_scene = attempt.kind in SCENE_KINDS
+        in_scene = KINDS[attempt.kind].layout == "scene"
         change = self._choose(attempt.kind, source, rng)
         views = 2 if change == "posed" else 1
         main = source.draw(SampleRequest(rng, views, attempt.slot if attempt.number == 0 else None))
@@ -76,7 +77,7 @@ class Changes:
         changes = ["removed", "added", "replaced", "moved"]
         if hasattr(source, "changed"):
             changes.append("recoloured")
-            if kind == "characters":
+            if KINDS[kind].has_poses:
                 changes.append("posed")
         return changes[int(rng.integers(len(changes)))]
 
@@ -112,7 +113,7 @@ def label_of(obj: SourceObject) -> str:
     """
     if not obj.label:
         raise SamDataError(f"{obj.source} {obj.id}: has no label, and a change cannot be told without one")
-    return f"{obj.label} icon" if obj.kind == "icons" else obj.label
+    return obj.label + KINDS[obj.kind].suffix
 
 
 def _stay(present: list[SourceObject], but: int | None = None) -> list[Actor]:

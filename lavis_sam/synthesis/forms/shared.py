@@ -10,47 +10,48 @@ import numpy as np
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.kinds import KINDS, scene_kinds
 from lavis_sam.synthesis.phrases import Phrases, sentence
 from lavis_sam.synthesis.protocols import SampleRequest, Source
-from lavis_sam.synthesis.records import SCENE_KINDS, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
+from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
 ICONS_IN_GRID = 6
 # How often a companion is of the main object's own kind: then its looks alone tell the two apart.
 _SAME_KIND = 0.5
-LAYOUTS = {"characters": "scene", "furniture": "scene", "icons": "grid", "covers": "flat"}
 
 
 class SharedObject:
     """One main object in every image."""
 
     def __init__(self, form: str, images: int) -> None:
-        """Set the form's name (one of `records.FORMS`) and how many images a sample has."""
+        """Set the form's name (a key of `records.FORMS`) and how many images a sample has."""
         self._form, self._count = form, images
         self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
         """See `Form.plan`."""
         rng = attempt.rng("plan")
-        position = attempt.slot if attempt.number == 0 else None
+        position, layout = attempt.slot if attempt.number == 0 else None, KINDS[attempt.kind].layout
         main = sources[attempt.kind].draw(SampleRequest(rng, self._count, position))
         objects, images = [main], []
         for index in range(self._count):
             actors = [Actor(0, index % len(main.views), "main")]
-            if attempt.kind in SCENE_KINDS:
+            if layout == "scene":
                 objects.append(companion(sources, rng, objects))
                 actors.append(Actor(len(objects) - 1, 0, "companion"))
-            elif attempt.kind == "icons":
-                fillers = other_icons(sources["icons"], rng, objects, ICONS_IN_GRID - 1)
+            elif layout == "grid":
+                fillers = other_icons(sources[attempt.kind], rng, objects, ICONS_IN_GRID - 1)
                 first = len(objects)
                 actors += [Actor(first + offset, 0, "companion") for offset in range(len(fillers))]
                 objects += fillers
-            images.append(ImagePlan(LAYOUTS[attempt.kind], tuple(actors)))
+            images.append(ImagePlan(layout, tuple(actors)))
         return Plan(attempt, self._form, tuple(objects), tuple(images))
 
     def write(self, draft: Draft) -> Texts:
         """See `Form.write`."""
         attempt, main = draft.plan.attempt, draft.plan.objects[0]
-        key = relation_of(main) if attempt.kind == "covers" else attempt.kind
+        kind = KINDS[attempt.kind]
+        key = kind.phrases + (relation_of(main) if kind.layout == "flat" else "")
         rng = attempt.rng("write")
         facts = {**main.attributes, "description": draft.descriptions[0]}
         instruction = self._phrases.pick(rng, key, "instruction", facts)
@@ -64,19 +65,20 @@ def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: 
     """Something to stand beside the main object, and like nothing that is there already.
 
     Args:
-        sources: Kind -> source; companions come from both scene kinds.
+        sources: Kind -> source; companions come from all scene kinds.
         rng: Decides.
         present: The sample's objects so far, the main one first.
 
     Raises:
         SamDataError: No scene source gives anything different.
     """
-    kinds = [kind for kind in SCENE_KINDS if kind in sources]
     own = present[0].kind
-    # The other kind follows, for a source in which nothing differs from what is there.
-    if own in kinds and (rng.random() < _SAME_KIND) is not (kinds[0] == own):
-        kinds.reverse()
-    problem = SamDataError(f"no source of {' or '.join(SCENE_KINDS)} to draw a companion from")
+    kinds = [kind for kind in scene_kinds() if kind in sources]
+    # The other kinds follow, for a source in which nothing differs from what is there.
+    if own in kinds:
+        same_kind_first = rng.random() < _SAME_KIND
+        kinds.sort(key=lambda kind: (kind == own) is not same_kind_first)
+    problem = SamDataError(f"no source of {' or '.join(scene_kinds())} to draw a companion from")
     for kind in kinds:
         try:
             return sources[kind].draw(SampleRequest(rng, 1, unlike=tuple(present)))
@@ -103,8 +105,8 @@ def other_icons(
 
 
 def relation_of(books: SourceObject) -> str:
-    """What two covers have in common, as a key of the phrases."""
+    """Return what two covers have in common, as the end of a key of the phrases."""
     has = [name for name in ("author", "genre") if books.attributes.get(name)]
     if not has:
         raise SamDataError(f"books {books.id} have neither author nor genre in common")
-    return "covers_" + "_".join(has)
+    return "".join(f"_{name}" for name in has)

@@ -10,6 +10,7 @@ from typing import Any
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import walk_folder
+from lavis_sam.synthesis.kinds import KINDS, scene_kinds
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import Alpha, SourceObject, View
 from lavis_sam.synthesis.sources.files import (
@@ -23,8 +24,6 @@ from lavis_sam.synthesis.sources.files import (
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile, is_held_out
 
 _KEYS = ("id", "images", "masks", "attributes", "label", "caption", "licence", "height", "azimuths")
-_HEIGHTS = {"characters": 1.7, "furniture": 0.9}
-_ICON_HEIGHT = 0.1
 # Code points have a digit; "face" and "cafe" are words.
 _CODE_POINTS = re.compile(r"(emoji_?u|u\+?)?(?=\w*\d)([0-9a-f]{4,6})([-_][0-9a-f]{4,6})*", re.IGNORECASE)
 # What follows a code point without changing what it shows.
@@ -49,8 +48,8 @@ def folder(
     Raises:
         SamConfigurationError: The manifest is malformed, or there is nothing to use.
     """
-    if kind not in _HEIGHTS:
-        raise SamConfigurationError(unknown_name("kind", kind, _HEIGHTS, "sources.*: folder"))
+    if kind not in scene_kinds():
+        raise SamConfigurationError(unknown_name("kind", kind, scene_kinds(), "sources.*: folder"))
     path = existing_folder(root, f"sources.{kind}.root")
     table = path / manifest
     groups = list(_manifest_groups(table) if table.is_file() else _folder_groups(path))
@@ -60,7 +59,7 @@ def folder(
         path,
         groups,
         licence=licence,
-        height=_HEIGHTS[kind],
+        height=KINDS[kind].height,
         split=split,
         read_mask=_any_mask,
     )
@@ -129,7 +128,7 @@ class IconFolder:
                 self.name,
                 self.licence,
                 attributes,
-                _ICON_HEIGHT,
+                KINDS["icons"].height,
                 views,
                 required_words=(name,),
                 label=name,

@@ -89,7 +89,7 @@ class GroupedSource:
 
         Args:
             name: The source's name in the manifest.
-            kind: One of `records.KINDS`.
+            kind: A key of `kinds.KINDS`.
             root: The folder that paths are relative to.
             groups: In any order.
             licence: Of its images.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.protocols import BackgroundRequest, BackgroundWriter
 from lavis_sam.synthesis.records import DEFAULT_ACTION, Background, Composite, Draft
 from lavis_sam.synthesis.stages.base import Failure, answer_all
@@ -51,7 +52,7 @@ def _request(draft: Draft, index: int) -> BackgroundRequest:
         objects=tuple(draft.plan.objects[actor.object] for actor in image.actors),
         scene=image.scene,
         avoid=tuple(background.scene for background in draft.backgrounds if background.scene),
-        pose=main.views[first.view].attributes.get("pose", DEFAULT_ACTION) if main.kind == "characters" else "",
+        pose=main.views[first.view].attributes.get("pose", DEFAULT_ACTION) if KINDS[main.kind].has_poses else "",
         same_scene=same_scene(draft, index),
     )
 

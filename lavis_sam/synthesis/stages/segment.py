@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 
 from lavis_sam.errors import SamDataError
+from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.protocols import Segmenter
 from lavis_sam.synthesis.quality import THRESHOLD, mask_scores
-from lavis_sam.synthesis.records import SCENE_KINDS, Alpha, Draft, Polygon, Rgb, Segment, SoftMask, View
+from lavis_sam.synthesis.records import Alpha, Draft, Polygon, Rgb, Segment, SoftMask, View
 from lavis_sam.synthesis.stages.base import Failure, answer_all, with_scores
 
 # A segmenter's soft mask is much softer than a real edge: between these values it becomes 0 to 1.
@@ -56,7 +57,7 @@ class SegmentStage:
 
     def _is_known(self, draft: Draft, key: tuple[int, int]) -> bool:
         obj = draft.plan.objects[key[0]]
-        return obj.kind not in SCENE_KINDS or (self._use_source_masks and obj.views[key[1]].alpha is not None)
+        return KINDS[obj.kind].layout != "scene" or (self._use_source_masks and obj.views[key[1]].alpha is not None)
 
 
 class ExactSegmenter:
@@ -118,7 +119,7 @@ def _with_segment(draft: Draft, key: tuple[int, int], view: View, found: SoftMas
         if found is None:
             if view.alpha is None:
                 raise SamDataError(f"{view.reference}: the source has no mask for this view")
-            scores = {} if draft.plan.objects[key[0]].kind not in SCENE_KINDS else mask_scores(view.alpha)
+            scores = mask_scores(view.alpha) if KINDS[draft.plan.objects[key[0]].kind].layout == "scene" else {}
             draft = with_scores(draft, {name: (value,) for name, value in scores.items()})
             segment = cut_out(view.image, view.alpha, view.contacts, exact=True)
         else:
