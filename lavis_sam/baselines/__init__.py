@@ -1,16 +1,16 @@
-"""Other models under the same data, prompts and protocol as SAM; each is an `Answerer` of `lavis_sam.evaluation`.
+"""Other models under the same data, prompts and protocol as SAM: each is an `EvaluationModel`.
 
-    loading     a folder of transformers' format -> one of the two local answerers
-    local       what the two local answerers share
-    chat        any image-text-to-text model with a chat template
-    q_former    BLIP-2 and InstructBLIP: every image's tokens one after the other
-    search      the published decoding, in transformers' words
-    endpoint    a vision model behind an OpenAI-compatible URL
-    transport   one request: sent over TLS, read with bounds, its failures sorted
-    patience    which failures are tried again, when, and how often
-    budget      what a run may cost at most, asked before every request
-    cache       answers on the disk, under what they depend on
-    jpeg        an image within bounds of size and bytes
+    transformers_folder     a folder of transformers' format -> one of the two local models
+    local                   what the two local models share
+    chat                    any image-text-to-text model with a chat template
+    q_former                BLIP-2 and InstructBLIP: every image's tokens one after the other
+    search                  the published decoding, in transformers' words
+    endpoint                a vision model behind an OpenAI-compatible URL
+    transport               one request: sent over TLS, read with bounds, its failures sorted
+    retry                   which failures are tried again, when, and how often
+    budget                  what a run may cost at most, asked before every request
+    cache                   answers on the disk, under what they depend on
+    jpeg                    an image within bounds of size and bytes
 
 Nothing here imports LAVIS, and `endpoint` needs neither a model nor a GPU. Nothing is ever downloaded.
 """

@@ -1,4 +1,10 @@
-"""Answers on the disk, each under a hash of everything that it depends on, so that none is paid for twice."""
+"""Answers on the disk, each under a hash of everything that it depends on, so that none is paid for twice.
+
+`diskcache` (5.6.3) was measured and not taken. It writes an answer in 0.1 ms and we in 1.1 ms, where getting one takes
+seconds; but a damaged SQLite file may cost all answers and not one, SQLite's locks do not hold on network folders,
+folders of earlier runs would need this code all the same, and a file from outside is not safe to open: a row says
+whether it is a pickle, and `JSONDisk` loads those as well (a crafted row ran its code).
+"""
 
 import hashlib
 import json
@@ -21,7 +27,7 @@ class AnswerCache:
     """A folder of answers: `<first letters>/<key>.json`, each written whole or not at all."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Look at nothing yet.
+        """Keep the folder. No I/O happens here.
 
         Args:
             folder: Is made when the first answer comes.

@@ -11,7 +11,7 @@ from typing import Any
 from lavis_sam.baselines.budget import Budget, Cost, Limits, image_tokens, text_tokens
 from lavis_sam.baselines.cache import AnswerCache, key_of
 from lavis_sam.baselines.jpeg import ImageBounds, jpeg_within
-from lavis_sam.baselines.retry import RequestRate, RetryPolicy, keep_trying
+from lavis_sam.baselines.retry import RequestRate, RetryPolicy, retry
 from lavis_sam.baselines.transport import FailedError, RefusedError, Transport
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
@@ -96,7 +96,7 @@ class EndpointModel(ImageTextModel):
         cache: AnswerCache,
         *,
         limits: Limits | None = None,
-        patience: RetryPolicy | None = None,
+        policy: RetryPolicy | None = None,
         requests_per_minute: float | None = None,
         concurrency: int = 4,
         sleep: Callable[[float], object] | None = None,
@@ -108,7 +108,7 @@ class EndpointModel(ImageTextModel):
             config: How to ask.
             cache: Where answers are kept.
             limits: What the run may use.
-            patience: How often to try.
+            policy: How often to try.
             requests_per_minute: The most requests that start within a minute; None for no limit.
             concurrency: The most requests at a time.
             sleep: Waits so many seconds; by default until then, or until another sample has failed.
@@ -120,7 +120,7 @@ class EndpointModel(ImageTextModel):
             raise SamConfigurationError(f"concurrency: found {concurrency}, wanted at least 1.")
         self._transport, self._config, self._cache = transport, config, cache
         self.budget = Budget(limits or Limits())
-        self._patience = patience or RetryPolicy()
+        self._policy = policy or RetryPolicy()
         self._rate = RequestRate(requests_per_minute)
         self._concurrency, self._sleep = concurrency, sleep
 
@@ -160,7 +160,7 @@ class EndpointModel(ImageTextModel):
 
         Raises:
             SamConfigurationError: The budget does not allow it, or the service refuses; the rest is not asked.
-            SamDataError: The service failed for longer than patience lasts, or said something else than an answer.
+            SamDataError: The service failed as often as the policy allows, or said something else than an answer.
         """
         for sample in samples:
             self._check_images(sample.id, len(sample.images))
@@ -217,7 +217,7 @@ class EndpointModel(ImageTextModel):
             given_up.set()
             said = self._transport.clean(str(error))
             raise SamDataError(
-                f"{place}: {said}. It was tried up to {self._patience.attempts} times; run again later, answers so "
+                f"{place}: {said}. It was tried up to {self._policy.attempts} times; run again later, answers so "
                 "far are kept."
             ) from error
         except BaseException:
@@ -257,7 +257,7 @@ class EndpointModel(ImageTextModel):
             finally:
                 self.budget.settle(most, actual)
 
-        return keep_trying(attempt, self._patience, sleep)
+        return retry(attempt, self._policy, sleep)
 
     def _parts(self, sample: EvaluationSample) -> list[dict[str, Any]]:
         images = [jpeg_within(image, self._config.images) for image in sample.images]

@@ -51,12 +51,12 @@ class RetryPolicy:
         return max(backoff * random.uniform(0.5, 1.0), asked or 0.0)
 
 
-def keep_trying(attempt: Callable[[], _Answer], patience: RetryPolicy, sleep: Callable[[float], object]) -> _Answer:
-    """Call until it works or patience ends.
+def retry(attempt: Callable[[], _Answer], policy: RetryPolicy, sleep: Callable[[float], object]) -> _Answer:
+    """Call `attempt`, again after a failure as the policy says.
 
     Args:
         attempt: Raises `FailedError` when it should be called again.
-        patience: How often, and when.
+        policy: How often, and when.
         sleep: Waits so many seconds.
 
     Raises:
@@ -68,7 +68,7 @@ def keep_trying(attempt: Callable[[], _Answer], patience: RetryPolicy, sleep: Ca
             return attempt()
         except FailedError as error:
             failures += 1
-            wait = patience.wait(failures, error.wait)
+            wait = policy.wait(failures, error.wait)
             if wait is None:
                 raise
             logger.info("attempt %d failed (%s); the next one is in %.1f s", failures, error, wait)

@@ -2,6 +2,12 @@
 
 The API key goes into the Authorization header and nowhere else: not into messages, which quote what the service says,
 not to another host (redirects are refused), not over an open line (plain http is for this machine alone).
+
+The `openai` client (3.57.0) was looked at for this module and `retry`, and not taken. Its retries could not stay on:
+they count no budget for an attempt that may be on the bill, their sleep does not end when another sample fails, and an
+answer of another form is not asked for again. Without them it is one POST, and what surrounds the POST here (redirects,
+the proxy of a local service, the bound on the answer, the deadline, a key that no message shows) has to be set up or
+written all the same: few lines saved, for 4 packages, 0.6 s of imports and 42 MiB (measured; here 0.05 s and 9 MiB).
 """
 
 import email.utils
@@ -25,6 +31,9 @@ _CHAT_PATH = "/chat/completions"
 # Some services turn away what calls itself Python.
 _AGENT = f"lavis-sam/{__version__}"
 _SHOWN = 300
+_PIECE_BYTES = 64 * 1024
+# How many times its longest silence a request may take.
+_SILENCES = 5
 
 
 class RefusedError(Exception):
@@ -52,13 +61,17 @@ class Transport:
         shown_url: The URL without a query, which may hold secrets.
     """
 
-    def __init__(self, url: str, *, key: str | None = None, timeout: float = 120.0) -> None:
+    def __init__(
+        self, url: str, *, key: str | None = None, timeout: float = 120.0, deadline: float | None = None
+    ) -> None:
         """Check the address.
 
         Args:
             url: Of the service ("https://host/v1"), or of its chat completions.
             key: The API key; None sends none.
             timeout: Seconds that a connection may be silent.
+            deadline: Seconds after which an answer that still comes in pieces is given up; by default five times
+                `timeout`.
 
         Raises:
             SamConfigurationError: No such URL is used here, or it would carry a secret in the open.
@@ -71,6 +84,7 @@ class Transport:
         self.shown_url = urlunsplit(parts._replace(path=path, query="", fragment=""))
         self._url = urlunsplit(parts._replace(path=path, fragment=""))
         self._key, self._timeout = key, timeout
+        self._deadline = deadline if deadline is not None else _SILENCES * timeout
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
         if _is_this_machine(parts.hostname or ""):
             handlers.append(urllib.request.ProxyHandler({}))
@@ -88,8 +102,13 @@ class Transport:
             headers["Authorization"] = f"Bearer {self._key}"
         request = urllib.request.Request(self._url, json.dumps(body).encode(), headers, method="POST")
         try:
+            end = time.monotonic() + self._deadline
             with self._opener.open(request, timeout=self._timeout) as response:
-                data = response.read(MAX_ANSWER_BYTES + 1)
+                data = b""
+                while len(data) <= MAX_ANSWER_BYTES and (piece := response.read1(_PIECE_BYTES)):
+                    data += piece
+                    if time.monotonic() > end:
+                        raise TimeoutError(f"timed out: no whole answer within {self._deadline:g} s")
                 lacking = response.length or 0  # of what the service announced; `read` itself does not mind
         except urllib.error.HTTPError as error:
             raise self._sorted(error) from None

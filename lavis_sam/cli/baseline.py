@@ -218,7 +218,7 @@ def _endpoint_model(options: dict[str, Any]) -> "EndpointModel":
         config,
         AnswerCache(options["cache"] or options["out"] / CACHE_FOLDER),
         limits=limits,
-        patience=RetryPolicy(attempts=options["attempts"]),
+        policy=RetryPolicy(attempts=options["attempts"]),
         requests_per_minute=options["requests_per_minute"],
         concurrency=options["concurrency"],
     )

@@ -1,20 +1,24 @@
-"""The loop: every batch answered, written down, and shown, while the processes stay within sight of one another."""
+"""The generation loop: every batch answered once and kept; errors and stops are raised on every rank."""
 
+import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 
 from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError, SamError
 from lavis_sam.evaluation.batches import Batch, EvaluationLoader
-from lavis_sam.evaluation.display import EvaluationProgress
 from lavis_sam.evaluation.prediction_log import PredictionLog, Record, open_prediction_log
 from lavis_sam.memory import naming_samples
+from lavis_sam.progress import ProgressDisplay, clock
 from lavis_sam.signals import RunStopped, StopRequest
+
+logger = logging.getLogger(__name__)
 
 # How many batches a process answers before it asks how the others are. Seldom, so that nobody waits for one long
 # answer; often enough that an error or a signal anywhere ends all of them soon, far within the time limit of a wait.
@@ -25,6 +29,40 @@ REMEDY = (
 )
 
 Answer = Callable[[Any], list[Record]]
+
+
+class _Progress(ProgressDisplay):
+    """How many samples are answered, how fast, and how long the others will take; on rank 0."""
+
+    def __init__(self, title: str, total: int, *, done: int, console: Console | None) -> None:
+        self._title, self._samples, self._first, self._done = title, total, done, done
+        self._started = time.monotonic()
+        super().__init__(
+            title, total, done=done, active=distributed.is_main_process(), write=self._log, console=console
+        )
+
+    def __enter__(self) -> Self:
+        if self._done and distributed.is_main_process():
+            logger.info("%s: %d of %d samples were answered before", self._title, self._done, self._samples)
+        return super().__enter__()
+
+    def __exit__(self, *problem: Any) -> None:
+        super().__exit__(*problem)
+        if distributed.is_main_process():
+            self._log(self._text())
+
+    def answered(self, done: int) -> None:
+        """Show that `done` samples are answered."""
+        self._done = done
+        self.show(done, self._text())
+
+    def _text(self) -> str:
+        text = f"{self._done} of {self._samples} samples answered"
+        rate = (self._done - self._first) / max(time.monotonic() - self._started, 1e-9)
+        return f"{text}  {rate:.2f} samples/s  {clock((self._samples - self._done) / rate)} left" if rate else text
+
+    def _log(self, text: str) -> None:
+        logger.info("%s: %s", self._title, text)
 
 
 def generate_records(
@@ -38,7 +76,7 @@ def generate_records(
     title: str = "evaluation",
     console: Console | None = None,
 ) -> list[Record]:
-    """Answer every sample of a data set once; all processes together.
+    """Have every sample of a data set answered once; all processes together.
 
     Args:
         loader: The batches.
@@ -66,7 +104,7 @@ def generate_records(
         log, earlier = open_prediction_log(folder, fingerprint or {}, count=count, restart=restart)
     own: list[Record] = []
     try:
-        with EvaluationProgress(title, count, done=len(earlier), console=console) as progress:
+        with _Progress(title, count, done=len(earlier), console=console) as progress:
             _answer_share(loader, answer, own, set(earlier), log, stop, progress)
     finally:
         if log is not None:
@@ -85,7 +123,7 @@ def _answer_share(
     done: set[int],
     log: PredictionLog | None,
     stop: StopRequest | None,
-    progress: EvaluationProgress,
+    progress: _Progress,
 ) -> None:
     """Answer this process's batches into `own`, exchanging with the other processes every few batches."""
     together = BATCHES_BETWEEN_EXCHANGES if distributed.is_distributed() else 1
@@ -104,7 +142,7 @@ def _answer_share(
                 if problem is not None or _is_asked(stop):
                     break
             states = distributed.gather_on_all((len(own), problem, _is_asked(stop)))
-            progress.show(len(done) + sum(answered for answered, _, _ in states))
+            progress.answered(len(done) + sum(answered for answered, _, _ in states))
             problems = [error for _, error, _ in states if error is not None]
             if problems:
                 raise problems[0]

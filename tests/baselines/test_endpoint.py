@@ -30,7 +30,7 @@ def make(service, tmp_path):
             asking or RequestConfig("gpt-x"),
             AnswerCache(tmp_path / "cache"),
             limits=limits,
-            patience=more.pop("patience", RetryPolicy(attempts=4)),
+            policy=more.pop("policy", RetryPolicy(attempts=4)),
             sleep=(waits if waits is not None else []).append,
             **more,
         )
@@ -104,7 +104,7 @@ def test_who_wants_too_long_a_wait_is_not_waited_for(make, service, ask):
     assert len(service.requests) == 1
 
 
-def test_patience_ends(make, service, ask):
+def test_retries_end(make, service, ask):
     service.otherwise = lambda body: failed(500, "overloaded")
     with pytest.raises(SamDataError, match=r"sample 'a'.*HTTP 500.*overloaded.*up to 4 times"):
         make().answer([ask("a")])
@@ -119,7 +119,7 @@ def test_a_malformed_answer_is_asked_for_again_and_then_an_error(make, service, 
     assert make().answer([ask("a")]) == ["fine"]
     service.otherwise = lambda _: Reply(body=body)
     with pytest.raises(SamDataError, match="sample 'b'"):
-        make(patience=RetryPolicy(attempts=2)).answer([ask("b")])
+        make(policy=RetryPolicy(attempts=2)).answer([ask("b")])
 
 
 def test_silence_is_a_failure(make, service, ask):
@@ -127,7 +127,7 @@ def test_silence_is_a_failure(make, service, ask):
     assert make(timeout=0.5).answer([ask("a")]) == ["awake"]
     service.replies = [Reply(delay=3.0)]
     with pytest.raises(SamDataError, match="timed out"):
-        make(timeout=0.5, patience=RetryPolicy(attempts=1)).answer([ask("b")])
+        make(timeout=0.5, policy=RetryPolicy(attempts=1)).answer([ask("b")])
 
 
 def test_nobody_there(tmp_path, ask):
@@ -135,7 +135,7 @@ def test_nobody_there(tmp_path, ask):
     transport = Transport("http://127.0.0.1:9/v1", timeout=60)
     waits = []
     answerer = EndpointModel(
-        transport, RequestConfig("m"), AnswerCache(tmp_path), patience=RetryPolicy(attempts=2), sleep=waits.append
+        transport, RequestConfig("m"), AnswerCache(tmp_path), policy=RetryPolicy(attempts=2), sleep=waits.append
     )
     with pytest.raises(SamDataError, match="no connection"):
         answerer.answer([ask("a")])
@@ -164,9 +164,9 @@ def test_a_failure_wakes_those_who_wait(service, ask, tmp_path):
         return failed(400)
 
     service.otherwise = otherwise
-    patience = RetryPolicy(longest_wait=4000.0)
+    policy = RetryPolicy(longest_wait=4000.0)
     answerer = EndpointModel(
-        Transport(service.url, timeout=60), RequestConfig("m"), AnswerCache(tmp_path), patience=patience, concurrency=2
+        Transport(service.url, timeout=60), RequestConfig("m"), AnswerCache(tmp_path), policy=policy, concurrency=2
     )
     with pytest.raises(SamConfigurationError, match="HTTP 400"):
         answerer.answer([ask("a", "wait"), ask("b", "go")])

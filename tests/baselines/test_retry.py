@@ -1,6 +1,6 @@
 import pytest
 
-from lavis_sam.baselines.retry import RequestRate, RetryPolicy, keep_trying
+from lavis_sam.baselines.retry import RequestRate, RetryPolicy, retry
 from lavis_sam.baselines.transport import FailedError, RefusedError
 from lavis_sam.errors import SamConfigurationError
 
@@ -20,7 +20,7 @@ def failing(times, error):
 def test_waits_double_and_are_bounded():
     waits = []
     error = FailedError("x", is_billed=False)
-    assert keep_trying(failing(7, error), RetryPolicy(8, 1.0, 10.0), waits.append) == "answer"
+    assert retry(failing(7, error), RetryPolicy(8, 1.0, 10.0), waits.append) == "answer"
     for wait, most in zip(waits, [1, 2, 4, 8, 10, 10, 10], strict=True):
         assert most / 2 <= wait <= most
 
@@ -28,14 +28,14 @@ def test_waits_double_and_are_bounded():
 def test_the_last_failure_is_told():
     waits = []
     with pytest.raises(FailedError, match="busy"):
-        keep_trying(failing(9, FailedError("busy", is_billed=True)), RetryPolicy(3), waits.append)
+        retry(failing(9, FailedError("busy", is_billed=True)), RetryPolicy(3), waits.append)
     assert len(waits) == 2
 
 
 def test_a_refusal_is_not_tried_again():
     waits = []
     with pytest.raises(RefusedError):
-        keep_trying(failing(1, RefusedError("no")), RetryPolicy(3), waits.append)
+        retry(failing(1, RefusedError("no")), RetryPolicy(3), waits.append)
     assert waits == []
 
 

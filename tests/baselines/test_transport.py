@@ -82,3 +82,13 @@ def test_a_service_that_hangs_up(service):
     with pytest.raises(FailedError, match="the last 98 bytes") as caught:
         Transport(service.url, timeout=60).send({})
     assert caught.value.is_billed
+
+
+def test_an_answer_in_drops_meets_the_deadline(service):
+    """Each drop ends a silence, so that only the total can end the request."""
+    service.replies = [Reply(body=b" " * 40, drop_seconds=0.1)]
+    start = time.monotonic()
+    with pytest.raises(FailedError, match=r"no whole answer within 0\.5 s") as caught:
+        Transport(service.url, timeout=60, deadline=0.5).send({})
+    assert time.monotonic() - start < 3
+    assert caught.value.is_billed

@@ -108,5 +108,5 @@ def test_progress_is_shown(tmp_path, caplog, terminal):
     screen = console.file.read()
     console.file.close()
     assert ("mine" in screen) == terminal
-    assert ("7/7" in screen) == terminal
+    assert ("7 of 7" in screen) == terminal
     assert "mine: 7 of 7 samples answered" in caplog.text

@@ -16,12 +16,13 @@ from PIL import Image
 
 @dataclass
 class Reply:
-    """What the service says: an HTTP status, headers, a body; after `delay` seconds."""
+    """What the service says: an HTTP status, headers, a body; after `delay` seconds, or one byte every so often."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    drop_seconds: float = 0.0
 
 
 def said(text: Any, **more: Any) -> Reply:
@@ -91,7 +92,11 @@ def running() -> Iterator[Service]:
                 for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(reply.body)
+                for start in range(len(reply.body)) if reply.drop_seconds else ():
+                    self.wfile.write(reply.body[start : start + 1])
+                    time.sleep(reply.drop_seconds)
+                if not reply.drop_seconds:
+                    self.wfile.write(reply.body)
             except OSError:  # whoever asked has gone
                 self.close_connection = True
 
