@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers.synthesis import config
 from omegaconf import OmegaConf
 
+from helpers.synthesis import COLOURS, config
 from lavis_sam.synthesis import kinds
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.forms.captions import _QUESTIONS
@@ -22,15 +22,14 @@ class DrawnBalls:
     """A fifth kind: a coloured ball on the floor."""
 
     name, version, licence = "balls", "1", "none"
-    colours = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "yellow": (220, 200, 40)}
 
     def skipped(self):
         return iter(())
 
     def draw(self, request):
         taken = {word for obj in request.unlike for word in obj.required_words}
-        colour = str(request.rng.choice(sorted(set(self.colours) - taken)))
-        ball = Surface(Ellipsoid((0, 0.3, 0), (0.3, 0.3, 0.3)), plain(self.colours[colour]), 0.2)
+        colour = str(request.rng.choice(sorted(set(COLOURS) - taken)))
+        ball = Surface(Ellipsoid((0, 0.3, 0), (0.3, 0.3, 0.3)), plain(COLOURS[colour]), 0.2)
         image = render([ball], eye=0.6, distance=3.0, height=64)
         cutout = image.cutout([image.outline([(-0.05, 0, 0), (0.05, 0, 0), (0, 0, 0.05)])])
         views = tuple(photograph(cutout, request.rng, "ball", "drawn", {}) for _ in range(request.views))
