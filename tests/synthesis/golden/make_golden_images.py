@@ -41,22 +41,23 @@ def cover(genre):
     return draw_cover(sample_book(rng(4), genre=genre), SIDE)
 
 
-def chair_in(view, box=(38, 34, 26, 40)):
-    left, top, width, height = box
+def chair():
     rgba = np.zeros((SIDE, SIDE, 4), np.uint8)
-    rgba[top : top + height, left : left + width] = cv2.resize(piece("chair", 30).rgba, (width, height))
+    rgba[34:74, 38:64] = cv2.resize(piece("chair", 30).rgba, (26, 40))
     return PlacedLayer(rgba)
 
 
 def shadow(light, strength):
     ground = np.full((SIDE, SIDE, 3), 190, np.uint8)
     view = SceneView(ground, 0.15 * SIDE, light, strength, indoors=False, focal=90.0)
-    return np.rint(ground_shadow(chair_in(view, (26, 8, 56, 70)), view) * 255).astype(np.uint8)
+    slab = np.zeros((SIDE, SIDE, 4), np.uint8)
+    slab[10:70, 30:66] = (200, 60, 40, 255)
+    return np.rint(ground_shadow(PlacedLayer(slab), view) * 255).astype(np.uint8)
 
 
 def placed_in_scene():
     view = render_background("forest", 40.0, 0.0, 70.0, SIDE, horizon=0.3)
-    return compose([chair_in(view)], view)
+    return compose([chair()], view)
 
 
 def standing_together():
