@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from lavis_sam.cli.model_options import Base, Checkpoint, Device, Images, Json, Model, Precision, load_predictor
+from lavis_sam.cli.model_options import (
+    Base,
+    Checkpoint,
+    Device,
+    Images,
+    Json,
+    LanguageModel,
+    Model,
+    Precision,
+    load_predictor,
+)
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import to_json
 
@@ -16,6 +26,7 @@ def caption(
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the images show?",
     model: Model = "tiny",
     base: Base = None,
+    llm_model: LanguageModel = None,
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
@@ -48,7 +59,7 @@ def caption(
         raise SamConfigurationError(
             "--stream prints words as they come, --json the whole at the end; give one of them."
         )
-    predictor = load_predictor(model, base, checkpoint, device, precision)
+    predictor = load_predictor(model, base, checkpoint, device, precision, llm_model)
     decoding = {
         "use_nucleus_sampling": sample,
         "num_beams": num_beams,

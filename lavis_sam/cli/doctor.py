@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lavis_sam.cli.model_options import Base, Checkpoint, Device, Json, Model, Precision
+from lavis_sam.cli.model_options import Base, Checkpoint, Device, Json, LanguageModel, Model, Precision, model_settings
 
 if TYPE_CHECKING:
     from lavis_sam.doctor import Report
@@ -19,6 +19,7 @@ _STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "FAILURE": "bold r
 def doctor(
     model: Model = "tiny",
     base: Base = None,
+    llm_model: LanguageModel = None,
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
@@ -44,7 +45,13 @@ def doctor(
     # Whatever the libraries say on the way does not belong into the report.
     with contextlib.redirect_stdout(sys.stderr):
         report = examine(
-            model, base=base, checkpoint=checkpoint, device=device, precision=precision, datasets=data or ()
+            model,
+            base=base,
+            checkpoint=checkpoint,
+            device=device,
+            precision=precision,
+            settings=model_settings(llm_model),
+            datasets=data or (),
         )
     if as_json:
         typer.echo(to_json(report.as_dict()))

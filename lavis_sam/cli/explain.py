@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from lavis_sam.cli.model_options import Base, Checkpoint, Device, Images, Json, Model, Precision, load_predictor
+from lavis_sam.cli.model_options import (
+    Base,
+    Checkpoint,
+    Device,
+    Images,
+    Json,
+    LanguageModel,
+    Model,
+    Precision,
+    load_predictor,
+)
 
 
 def explain(
@@ -14,6 +24,7 @@ def explain(
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the images show?",
     model: Model = "tiny",
     base: Base = None,
+    llm_model: LanguageModel = None,
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
@@ -32,7 +43,7 @@ def explain(
     """
     from lavis_sam.files import to_json
 
-    predictor = load_predictor(model, base, checkpoint, device, precision)
+    predictor = load_predictor(model, base, checkpoint, device, precision, llm_model)
     explained = predictor.explain([str(path) for path in images], prompt)
     paths = explained.save(out)
     if as_json:

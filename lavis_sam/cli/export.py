@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lavis_sam.cli.model_options import Base, Checkpoint, Json, Model, Precision, load_predictor
+from lavis_sam.cli.model_options import Base, Checkpoint, Json, LanguageModel, Model, Precision, load_predictor
 
 
 class Format(StrEnum):
@@ -22,6 +22,7 @@ def export(
     form: Annotated[Format, typer.Option("--format", "-f", help="What to write; see above.")] = Format.ADAPTER,
     model: Model = "tiny",
     base: Base = None,
+    llm_model: LanguageModel = None,
     checkpoint: Checkpoint = None,
     precision: Precision = None,
     as_json: Json = False,
@@ -45,7 +46,7 @@ def export(
     from lavis_sam.files import to_json
     from lavis_sam.predictor.exporting import export_model
 
-    predictor = load_predictor(model, base, checkpoint, "cpu", precision)
+    predictor = load_predictor(model, base, checkpoint, "cpu", precision, llm_model)
     written = export_model(predictor.model, out, form.value, source=model, checkpoint=checkpoint)
     if as_json:
         typer.echo(to_json(written))

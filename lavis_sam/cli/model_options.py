@@ -15,12 +15,16 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|PATH",
-        help="tiny, vicuna7b, vicuna13b; an adapter's folder; transformers' InstructBLIP folder; or a checkpoint file.",
+        help="tiny, vicuna7b, vicuna13b, custom; an adapter's or transformers' InstructBLIP folder; a checkpoint file.",
     ),
 ]
 Base = Annotated[
     Path | None,
     typer.Option("--base", help="InstructBLIP (transformers' folder or LAVIS's file), if not where the config says."),
+]
+LanguageModel = Annotated[
+    Path | None,
+    typer.Option("--llm-model", metavar="FOLDER", help="A language model of your own choice, for tiny and custom."),
 ]
 Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="Trained layers to load over the model: a file or adapter's folder.")
@@ -35,15 +39,30 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, no
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The images of one sample, in order.")]
 
 
+def model_settings(llm_model: Path | None) -> dict[str, str]:
+    """Return the keys of the `model` node that options set."""
+    return {} if llm_model is None else {"llm_model": str(llm_model)}
+
+
 def load_predictor(
-    model: str, base: Path | None, checkpoint: Path | None, device: str | None, precision: str | None
+    model: str,
+    base: Path | None,
+    checkpoint: Path | None,
+    device: str | None,
+    precision: str | None,
+    llm_model: Path | None = None,
 ) -> "SamPredictor":
     """Load the model that the options describe; what libraries say on the way goes to stderr."""
     from lavis_sam.predictor import SamPredictor
 
     with contextlib.redirect_stdout(sys.stderr):
         predictor = SamPredictor.from_pretrained(
-            model, base=base, checkpoint=checkpoint, device=device, precision=precision
+            model,
+            base=base,
+            checkpoint=checkpoint,
+            device=device,
+            precision=precision,
+            settings=model_settings(llm_model),
         )
     if not predictor.is_trained:
         typer.echo(

@@ -12,12 +12,14 @@ from torch import Tensor
 from lavis_sam.doctor.findings import Finding, Verdict
 from lavis_sam.errors import SamError
 from lavis_sam.weights.adapters import read_adapter_config
+from lavis_sam.weights.build_model import read_sizes
 from lavis_sam.weights.checkpoint_files import read_checkpoint
 from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint_weights
 from lavis_sam.weights.instructblip import in_our_names
-from lavis_sam.weights.locations import open_instructblip
+from lavis_sam.weights.locations import chosen_language_model, llm_tokenizer_path, open_instructblip
 from lavis_sam.weights.packaged import locate
 from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, old_parts, open_folder
+from lavis_sam.weights.tokenizers import load_tokenizer
 
 AREA = "weights"
 
@@ -31,7 +33,9 @@ def check_base(config: DictConfig, adapter: Path) -> Iterator[Finding]:
         return
     try:
         wanted = read_adapter_config(adapter)
-        pieces = int(config.sizes.language.vocabulary) - 1
+        pieces = read_sizes(config).language.vocabulary - 1
+        if chosen_language_model(config) and load_tokenizer(llm_tokenizer_path(config, None)).adds_pad_row:
+            pieces += 1  # the folder's own rows, none of which is [PAD]
         found = fingerprint_weights(StreamedTensors(_weights(config)), pieces=pieces)
     except SamError:
         return
@@ -51,15 +55,19 @@ def check_base(config: DictConfig, adapter: Path) -> Iterator[Finding]:
 
 def _weights(config: DictConfig) -> Mapping[str, TensorInFile | Tensor]:
     """The base's weights by our names, as they lie in their files."""
-    folder = open_instructblip(config)
+    folder, llm_model = open_instructblip(config), chosen_language_model(config)
+    base: dict[str, TensorInFile | Tensor] = {}
     if folder is not None:
-        return in_our_names(folder.entries)
-    eva = read_checkpoint(locate(config.vit_checkpoint))
-    return {
-        **{f"visual_encoder.{name}": tensor for name, tensor in eva.items()},
-        **read_checkpoint(locate(config.pretrained)),
-        **{f"llm_model.{name}": tensor for name, tensor in _llm_weights(Path(locate(config.llm_model))).items()},
-    }
+        base |= in_our_names(folder.entries)
+    else:
+        eva = read_checkpoint(locate(config.vit_checkpoint))
+        base |= {f"visual_encoder.{name}": tensor for name, tensor in eva.items()}
+        base |= read_checkpoint(locate(config.pretrained))
+        llm_model = llm_model or locate(config.llm_model)
+    if llm_model:
+        base = {name: tensor for name, tensor in base.items() if not name.startswith("llm_model.")}
+        base |= {f"llm_model.{name}": tensor for name, tensor in _llm_weights(Path(llm_model)).items()}
+    return base
 
 
 def _llm_weights(folder: Path) -> Mapping[str, TensorInFile | Tensor]:

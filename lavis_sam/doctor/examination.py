@@ -1,6 +1,6 @@
 """All checks in order, and what they come to."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def examine(
     checkpoint: str | Path | None = None,
     device: str | None = None,
     precision: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     datasets: Collection[str] = (),
 ) -> Report:
     """Look at everything that running a model needs; nothing is changed.
@@ -57,6 +58,7 @@ def examine(
         checkpoint: Trained layers over `model`.
         device: The device it shall run on.
         precision: Of the frozen parts.
+        settings: Further keys of the config's `model` node.
         datasets: Data sets that have to be there.
     """
     findings: list[Finding] = []
@@ -68,30 +70,23 @@ def examine(
         ("LAVIS", environment.check_lavis),
     ):
         findings += run_check("environment", name, check)
+
     # From here on PyTorch is needed, whose absence has been said above.
-    further: tuple[tuple[str, str, Callable[[], Iterable[Finding]]], ...] = (
-        ("weights", "model", lambda: _check_model(model, base, checkpoint, device, precision)),
-        ("data", "data", lambda: _check_data(datasets)),
-    )
-    for area, name, check_area in further:
-        findings += run_check(area, name, check_area)
+    def check_model() -> Iterator[Finding]:
+        from lavis_sam.doctor import hardware, weights
+        from lavis_sam.predictor.load_model import model_config
+
+        config = model_config(model, base=base, checkpoint=checkpoint, precision=precision, settings=settings)
+        yield from run_check(hardware.AREA, "device", lambda: hardware.check_device(config, device))
+        yield from run_check(hardware.AREA, "precision", lambda: hardware.check_precision(config, device))
+        yield from run_check(hardware.AREA, "memory", lambda: hardware.check_memory(config, device))
+        yield from run_check(weights.AREA, "weights", lambda: weights.check_weights(config))
+
+    def check_data() -> Iterator[Finding]:
+        from lavis_sam.doctor import data
+
+        yield from data.check_data(datasets)
+
+    findings += run_check("weights", "model", check_model)
+    findings += run_check("data", "data", check_data)
     return Report(str(model), tuple(findings))
-
-
-def _check_model(
-    model: str | Path, base: str | Path | None, checkpoint: str | Path | None, device: str | None, precision: str | None
-) -> Iterator[Finding]:
-    from lavis_sam.doctor import hardware, weights
-    from lavis_sam.predictor.load_model import model_config
-
-    config = model_config(model, base=base, checkpoint=checkpoint, precision=precision)
-    yield from run_check(hardware.AREA, "device", lambda: hardware.check_device(config, device))
-    yield from run_check(hardware.AREA, "precision", lambda: hardware.check_precision(config, device))
-    yield from run_check(hardware.AREA, "memory", lambda: hardware.check_memory(config, device))
-    yield from run_check(weights.AREA, "weights", lambda: weights.check_weights(config))
-
-
-def _check_data(datasets: Collection[str]) -> Iterator[Finding]:
-    from lavis_sam.doctor.data import check_data
-
-    yield from check_data(datasets)

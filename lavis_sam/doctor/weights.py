@@ -15,12 +15,14 @@ from lavis_sam.doctor.findings import Finding, Verdict, run_check
 from lavis_sam.errors import SamError
 from lavis_sam.files import sha256_of
 from lavis_sam.weights import pretrained
-from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.build_model import build_model, read_sizes
 from lavis_sam.weights.checkpoint_files import read_config, read_start
 from lavis_sam.weights.checkpoints import LoadReport
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
+from lavis_sam.weights.language_models import read_language_config
 from lavis_sam.weights.locations import (
     WeightSource,
+    chosen_language_model,
     finetuned_path,
     llm_tokenizer_path,
     open_instructblip,
@@ -50,6 +52,9 @@ def check_weights(config: DictConfig) -> Iterator[Finding]:
     absent = [source for source in sources if source.problem() is not None]
     yield from (_absent(source) for source in absent)
     missing = {source.config_key for source in absent}
+    chosen = chosen_language_model(config)
+    if chosen and "model.llm_model" not in missing:
+        yield from run_check(AREA, "language model", lambda: _check_chosen(Path(chosen)))
     if not config.get("pretrained"):
         yield Finding(AREA, "base", Verdict.OK, f"{config.model_type}: in the package")
     elif folder is not None:
@@ -59,7 +64,7 @@ def check_weights(config: DictConfig) -> Iterator[Finding]:
             yield from run_check(AREA, "EVA ViT", lambda: _check_eva(config))
         if "model.pretrained" not in missing:
             yield from run_check(AREA, "InstructBLIP", lambda: _check_instructblip(config))
-        if "model.llm_model" not in missing:
+        if chosen is None and "model.llm_model" not in missing:
             yield from run_check(AREA, "language model", lambda: _check_vicuna(config))
     if not missing & {"model.llm_model", "model.llm_tokenizer"}:
         yield from run_check(AREA, "LLM tokenizer", lambda: _check_llm_tokenizer(config, folder))
@@ -90,12 +95,18 @@ def _check_eva(config: DictConfig) -> Iterator[Finding]:
 
 def _check_instructblip(config: DictConfig) -> Iterator[Finding]:
     model, path = build_model(config, device="meta"), locate(config.pretrained)
-    yield _fits("InstructBLIP", path, lambda: pretrained.load_instructblip(model, path, check_only=True))
+    whole = chosen_language_model(config) is None
+    yield _fits(
+        "InstructBLIP",
+        path,
+        lambda: pretrained.load_instructblip(model, path, with_projection=whole, check_only=True),
+    )
 
 
 def _check_folder(config: DictConfig, folder: InstructBlipFolder) -> Iterator[Finding]:
     def check() -> LoadReport:
-        return load_base(build_model(config, device="meta"), folder, check_only=True)
+        whole = chosen_language_model(config) is None
+        return load_base(build_model(config, device="meta"), folder, with_language=whole, check_only=True)
 
     yield _fits("InstructBLIP folder", str(folder.path), check)
 
@@ -110,6 +121,13 @@ def _check_vicuna(config: DictConfig) -> Iterator[Finding]:
     else:
         verdict = Verdict.OK if version.is_wanted else Verdict.FAILURE
         yield Finding(AREA, "Vicuna version", verdict, found, "" if version.is_wanted else f"{REMEDY}.")
+    yield from _check_parts(folder)
+
+
+def _check_chosen(folder: Path) -> Iterator[Finding]:
+    config = read_language_config(folder)
+    found = f"{folder}: {config.model_type}, {config.num_hidden_layers} layers of width {config.hidden_size}"
+    yield Finding(AREA, "language model", Verdict.OK, found)
     yield from _check_parts(folder)
 
 
@@ -146,12 +164,18 @@ def _damage(path: Path) -> str:
 
 
 def _check_llm_tokenizer(config: DictConfig, folder: InstructBlipFolder | None) -> Iterator[Finding]:
-    path = Path(llm_tokenizer_path(config, folder))
-    path = path / "tokenizer.model" if path.is_dir() else path
+    path, chosen = Path(llm_tokenizer_path(config, folder)), chosen_language_model(config)
+    path = path / "tokenizer.model" if path.is_dir() and chosen is None else path
     try:
         tokenizer = load_tokenizer(path)
     except SamError as error:
         yield Finding(AREA, "LLM tokenizer", Verdict.FAILURE, str(error), FETCH)
+        return
+    if chosen is not None:
+        rows = read_sizes(config).language.vocabulary + tokenizer.adds_pad_row
+        verdict = Verdict.OK if len(tokenizer) <= rows else Verdict.FAILURE
+        found = f"{path}: {len(tokenizer)} tokens for {rows} rows of the embedding"
+        yield Finding(AREA, "LLM tokenizer", verdict, found, "" if verdict is Verdict.OK else FETCH)
         return
     wanted = int(config.sizes.language.vocabulary)
     found = f"{path}: {len(tokenizer) - 1} pieces and [PAD], texts begin and end with id {tokenizer.eos_token_id}"

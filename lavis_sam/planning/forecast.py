@@ -189,7 +189,8 @@ def _kv_cache(model: SemanticAlignment, load: Load, decoding: Decoding) -> int:
     config, weight = llm.config, llm.get_input_embeddings().weight
     length = load.images * model.query_tokens.shape[1] + load.text_tokens + decoding.max_length - 1
     rows = load.eval_batch * decoding.num_beams
-    return 2 * config.num_hidden_layers * rows * length * config.hidden_size * weight.element_size()
+    width = config.num_key_value_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    return 2 * config.num_hidden_layers * rows * length * width * weight.element_size()
 
 
 class LiveBytes(TorchDispatchMode):

@@ -157,15 +157,17 @@ def _packaged(model_type: str) -> DictConfig:
 
 def _model_type(folder: InstructBlipFolder) -> str:
     """The packaged model type of a folder, by the width of its language model; InstructBLIP's own where none fits."""
-    widths = {_packaged(name).sizes.language.width: name for name in MODEL_CONFIGS}
+    languages = {name: _packaged(name).sizes.language for name in MODEL_CONFIGS}
+    widths = {sizes.width: name for name, sizes in languages.items() if sizes}
     return widths.get(folder.llm_config.hidden_size, DEFAULT_MODEL_TYPE)
 
 
 def _with_sizes(config: DictConfig, folder: InstructBlipFolder) -> DictConfig:
     """The config with the sizes of an InstructBLIP folder; interaction layers beyond its depth become its last."""
-    tokenizer = load_tokenizer(llm_tokenizer_path(config, folder))
+    if config.sizes.language is None:  # the language model is another one
+        sizes = {"vision": asdict(folder.vision), "q_former": asdict(folder.q_former)}
+    else:
+        sizes = asdict(folder.sizes(len(load_tokenizer(llm_tokenizer_path(config, folder)))))
     layers = folder.q_former.layers
-    guidance = {
-        key: min(int(config.guidance[key] or layers), layers) for key in ("layer_l", "layer_k")
-    }  # fmt: skip
-    return OmegaConf.merge(config, {"sizes": asdict(folder.sizes(len(tokenizer))), "guidance": guidance})
+    guidance = {key: min(int(config.guidance[key] or layers), layers) for key in ("layer_l", "layer_k")}
+    return OmegaConf.merge(config, {"sizes": sizes, "guidance": guidance})

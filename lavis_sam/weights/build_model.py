@@ -3,18 +3,26 @@
 Three kinds of base exist. With `pretrained` in the config, the frozen parts come from files and nothing is ever
 initialised for them: from LAVIS's file, EVA's and a Vicuna folder, or, where `pretrained` is a folder, all from
 transformers' InstructBLIP. Without it, they are random but fixed by `base_seed`: the embedded model.
+
+Each of them takes another language model from a folder of transformers' (see `chosen_language_model`); the projection
+to it starts anew, by `base_seed`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 import torch
 from torch import nn
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.language_model import build_language_model, enable_gradient_checkpointing
+from lavis_sam.models.language.language_model import (
+    build_language_model,
+    empty_language_model,
+    enable_gradient_checkpointing,
+)
 from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.objectives import read_objectives
@@ -28,8 +36,10 @@ from lavis_sam.weights import pretrained
 from lavis_sam.weights.checkpoints import require_complete
 from lavis_sam.weights.injection import inject
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
+from lavis_sam.weights.language_models import language_sizes, load_llm, read_language_config
 from lavis_sam.weights.locations import (
     base_hint,
+    chosen_language_model,
     finetuned_path,
     llm_tokenizer_path,
     open_instructblip,
@@ -40,7 +50,7 @@ from lavis_sam.weights.locations import (
 from lavis_sam.weights.packaged import TINY_TOKENIZERS, locate
 from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 from lavis_sam.weights.trained import load_trained
-from lavis_sam.weights.vicuna import load_llm, refuse_other_version
+from lavis_sam.weights.vicuna import refuse_other_version
 
 Model = TypeVar("Model", bound=SemanticAlignment)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -120,14 +130,14 @@ def build_model(
     """
     device = torch.device(device)
     is_meta = device.type == "meta"
-    sizes = ModelSizes.from_mapping(cfg.get("sizes"))
-    guidance = Guidance.from_mapping(cfg.get("guidance")).at_depth(sizes.q_former.layers)
+    guidance = Guidance.from_mapping(cfg.get("guidance"))
+    guidance.at_depth(ModelSizes.from_mapping(cfg.get("sizes")).q_former.layers)
     precision = read_precision(cfg)
     if not is_meta:
         require_files(weight_sources(cfg), hint=base_hint(cfg))
     folder = open_instructblip(cfg)
     model = model_class(
-        **(_meta_parts if is_meta else _parts)(cfg, sizes, precision, folder),
+        **(_meta_parts if is_meta else _parts)(cfg, read_sizes(cfg), precision, folder),
         guidance=guidance,
         max_txt_len=int(cfg.get("max_txt_len", 128)),
         max_output_txt_len=int(cfg.get("max_output_txt_len", 256)),
@@ -146,29 +156,53 @@ def build_model(
     return model.to(device)
 
 
+def read_sizes(cfg: Mapping[str, Any]) -> ModelSizes:
+    """Return the sizes of a config; those of a language model of the user's choice stand in its folder.
+
+    Raises:
+        SamConfigurationError: A size is impossible, or the config names neither sizes nor a folder.
+        SamCheckpointError: The folder's config.json is missing, damaged or of an unknown architecture.
+    """
+    sizes, chosen = ModelSizes.from_mapping(cfg.get("sizes")), chosen_language_model(cfg)
+    if chosen is None:
+        return sizes
+    if not chosen:
+        raise SamConfigurationError(
+            "model.sizes.language is null and model.llm_model empty; name the folder of a language model, whose "
+            "config.json says its sizes"
+        )
+    return replace(sizes, language=language_sizes(read_language_config(chosen)))
+
+
 def _parts(
     cfg: Mapping[str, Any], sizes: ModelSizes, precision: torch.dtype, folder: InstructBlipFolder | None
 ) -> dict[str, Any]:
     """Modules and tokenizers; with a pretrained base, the visual modules are on the meta device until it is read."""
+    chosen = chosen_language_model(cfg)
     tokenizer = load_q_former_tokenizer(q_former_tokenizer_path(cfg, folder), vocabulary=sizes.q_former.vocabulary)
     llm_tokenizer = load_tokenizer(llm_tokenizer_path(cfg, folder))
     checkpointing = bool(cfg.get("gradient_checkpointing", False))
-    if cfg.get("pretrained"):
-        with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(cfg.get("base_seed", 0)))
+        with torch.device("meta" if cfg.get("pretrained") else "cpu"):
             visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
+        if not cfg.get("pretrained"):
+            initialise_vision(visual["visual_encoder"])
+        elif chosen:  # the base's projection leads to another language model
+            visual["llm_proj"] = nn.Linear(sizes.q_former.width, sizes.language.width)
         if folder:
-            folder.check_sizes(sizes)
+            folder.check_sizes(sizes, with_language=chosen is None)
+        if chosen:
+            vocabulary = len(llm_tokenizer) if llm_tokenizer.adds_pad_row else None
+            llm_model = load_llm(chosen, precision, vocabulary=vocabulary)
+        elif folder:
             llm_model = folder.build_language(len(llm_tokenizer), precision)
-        else:
+        elif cfg.get("pretrained"):
             refuse_other_version(locate(cfg["llm_model"]))
             llm_model = load_llm(locate(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(cfg.get("base_seed", 0)))
-            visual = build_visual_modules(sizes, gradient_checkpointing=checkpointing)
-            initialise_vision(visual["visual_encoder"])
+        else:
             llm_model = build_language_model(sizes.language, initial_std=RANDOM_LLM_STD).to(precision)
-    check_language(llm_model, llm_tokenizer, sizes.language)
+    check_language(llm_model, llm_tokenizer, None if chosen else sizes.language)
     return {**visual, "llm_model": llm_model, "tokenizer": tokenizer, "llm_tokenizer": llm_tokenizer}
 
 
@@ -176,13 +210,18 @@ def _meta_parts(
     cfg: Mapping[str, Any], sizes: ModelSizes, precision: torch.dtype, folder: InstructBlipFolder | None
 ) -> dict[str, Any]:
     """The modules without storage."""
+    chosen = chosen_language_model(cfg)
     with torch.device("meta"):
         visual = build_visual_modules(sizes, gradient_checkpointing=bool(cfg.get("gradient_checkpointing", False)))
-        if folder:
-            folder.check_sizes(sizes)
-            llm_model = folder.build_language(sizes.language.vocabulary, precision)
-        else:
-            llm_model = build_language_model(sizes.language).to(precision)
+        plain = None if chosen or folder else build_language_model(sizes.language).to(precision)
+    if folder:
+        folder.check_sizes(sizes, with_language=chosen is None)
+    if chosen:
+        llm_model = empty_language_model(read_language_config(chosen), precision)
+    elif folder:
+        llm_model = folder.build_language(sizes.language.vocabulary, precision)
+    else:
+        llm_model = plain
     return {
         **visual,
         "llm_model": llm_model,
@@ -193,12 +232,14 @@ def _meta_parts(
 
 def _load_base(model: SemanticAlignment, cfg: Mapping[str, Any], folder: InstructBlipFolder | None) -> None:
     """Give the parts that are still on the meta device the weights of their files."""
+    is_whole = chosen_language_model(cfg) is None
+    initialised = sam_modules() if is_whole else (*sam_modules(), "llm_proj", "llm_model")
     if folder:
-        require_complete(model, [load_base(model, folder)], initialised=sam_modules())
+        require_complete(model, [load_base(model, folder, with_language=is_whole)], initialised=initialised)
     elif cfg.get("pretrained"):
         vision = pretrained.load_eva_vit(model.visual_encoder, locate(cfg["vit_checkpoint"]))
-        base = pretrained.load_instructblip(model, locate(cfg["pretrained"]))
-        require_complete(model, [vision.under("visual_encoder"), base], initialised=("llm_model", *sam_modules()))
+        base = pretrained.load_instructblip(model, locate(cfg["pretrained"]), with_projection=is_whole)
+        require_complete(model, [vision.under("visual_encoder"), base], initialised=("llm_model", *initialised))
 
 
 def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:
@@ -222,8 +263,13 @@ def initialise_vision(visual_encoder: EvaVisionTransformer) -> None:
     nn.init.normal_(visual_encoder.pos_embed, std=INITIAL_STD)
 
 
-def check_language(llm_model: LlamaForCausalLM, tokenizer: TextTokenizer, sizes: LanguageSizes) -> None:
-    """Refuse a language model that is not the one the config describes.
+def check_language(llm_model: PreTrainedModel, tokenizer: TextTokenizer, sizes: LanguageSizes | None) -> None:
+    """Refuse a language model that is not the one the config describes, or not its tokenizer's.
+
+    Args:
+        llm_model: The language model.
+        tokenizer: Its tokenizer.
+        sizes: What the config says; None where the folder itself says it.
 
     Raises:
         SamConfigurationError: vocabulary, width, depth or positions differ.
@@ -235,13 +281,15 @@ def check_language(llm_model: LlamaForCausalLM, tokenizer: TextTokenizer, sizes:
         "layers": config.num_hidden_layers,
         "max_positions": config.max_position_embeddings,
     }
-    for name, value in found.items():
+    for name, value in found.items() if sizes else ():
         if value != getattr(sizes, name):
             raise SamConfigurationError(
                 f"the language model has {name} {value}, the config says model.sizes.language.{name} = "
-                f"{getattr(sizes, name)}; give model.llm_model the folder this model_type is made for"
+                f"{getattr(sizes, name)}; give model.llm_model the folder this model_type is made for, or take "
+                "model_type custom, which takes any"
             )
-    if len(tokenizer) != config.vocab_size:
+    # Other models' tables may be longer than their vocabulary, filled up to a round number.
+    if len(tokenizer) > config.vocab_size or (sizes and len(tokenizer) != config.vocab_size):
         raise SamConfigurationError(
             f"the language model's tokenizer has {len(tokenizer)} pieces with [PAD], its embedding {config.vocab_size} "
             "rows; they must come from the same release"

@@ -231,10 +231,12 @@ def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
 
 
 def pad_rows(model: nn.Module) -> dict[str, Tensor]:
-    """Copies, on the CPU, of the [PAD] rows [D_llm] of the LLM's embedding and head; none without an LLM.
+    """Copies, on the CPU, of the [PAD] rows [D_llm] of the LLM's embedding and head; none where it has no such row.
 
     No released file holds them: they are added to the vocabulary last, and their logit is part of every softmax.
     """
+    if not getattr(getattr(model, "llm_tokenizer", None), "adds_pad_row", True):
+        return {}
     own = model.state_dict()
     return {name: own[name][-1].detach().cpu().clone() for name in PAD_TABLES if name in own}
 

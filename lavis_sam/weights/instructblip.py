@@ -10,30 +10,34 @@ The weights are InstructBLIP's own, under other names. Writing such a folder is 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import PretrainedConfig, PreTrainedModel
 
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.models.language.language_model import draw_pad_rows, empty_language_model
-from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
+from lavis_sam.models.sizes import ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.weights.checkpoint_files import read_config
-from lavis_sam.weights.checkpoints import PAD_TABLES, LoadReport, load_checked
+from lavis_sam.weights.checkpoints import PAD_TABLES, LoadReport, load_checked, matches
+from lavis_sam.weights.language_models import (
+    CONFIG_FILE,
+    MAX_LAYERS,
+    MAX_ROWS,
+    language_config,
+    language_sizes,
+    read_number,
+)
 from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, open_folder
 
-CONFIG_FILE = "config.json"
 LLM_TOKENIZER_FILE = "tokenizer.model"
 Q_FORMER_TOKENIZER_FOLDER = "qformer_tokenizer"
 OUR_KEY = "lavis_sam"
 """Entry of config.json where an exported folder keeps what transformers' own keys cannot say."""
-
-# Far above any InstructBLIP: only numbers that would build a model for hours are refused before the weights are seen.
-MAX_LAYERS, MAX_WIDTH, MAX_ROWS = 1000, 1 << 17, 1 << 24
 
 # Our names and transformers', both as prefixes; `*` is a layer's number. The first that fits counts.
 NAMES = (
@@ -54,6 +58,8 @@ NAMES = (
     ("llm_model.", "language_model."),
 )
 QKV_BIAS = ".self_attn.qkv.bias"
+VISUAL_PARTS = ("visual_encoder", "ln_vision", "Qformer", "query_tokens")
+LANGUAGE_PARTS = ("llm_proj", "llm_model")
 
 
 def to_transformers(name: str) -> str:
@@ -91,7 +97,7 @@ class InstructBlipFolder:
     config: Mapping[str, Any]
     vision: VisionSizes
     q_former: QFormerSizes
-    llm_config: LlamaConfig
+    llm_config: PretrainedConfig
 
     @classmethod
     def read(cls, folder: str | Path) -> "InstructBlipFolder":
@@ -108,30 +114,30 @@ class InstructBlipFolder:
         _require(path, "vision_config.hidden_act", vision.get("hidden_act", "gelu"), "gelu")
         _require(path, "vision_config.qkv_bias", vision.get("qkv_bias", True), True)
         _require(path, "qformer_config.hidden_act", q_former.get("hidden_act", "gelu"), "gelu")
-        width = _number(path, vision, "hidden_size", 1408)
-        intermediate = _number(path, vision, "intermediate_size", 6144)
+        width = read_number(path, vision, "hidden_size", 1408)
+        intermediate = read_number(path, vision, "intermediate_size", 6144)
         return cls(
             path,
             config,
             VisionSizes(
-                image_size=_number(path, vision, "image_size", 224),
-                patch_size=_number(path, vision, "patch_size", 14),
+                image_size=read_number(path, vision, "image_size", 224),
+                patch_size=read_number(path, vision, "patch_size", 14),
                 width=width,
-                depth=_number(path, vision, "num_hidden_layers", 39, most=MAX_LAYERS),
-                heads=_number(path, vision, "num_attention_heads", 16),
+                depth=read_number(path, vision, "num_hidden_layers", 39, most=MAX_LAYERS),
+                heads=read_number(path, vision, "num_attention_heads", 16),
                 mlp_ratio=(intermediate + 0.5) / width,  # rounded down to `intermediate` again
             ),
             QFormerSizes(
-                width=_number(path, q_former, "hidden_size", 768),
-                layers=_number(path, q_former, "num_hidden_layers", 12, most=MAX_LAYERS),
-                heads=_number(path, q_former, "num_attention_heads", 12),
-                intermediate=_number(path, q_former, "intermediate_size", 3072),
-                vocabulary=_number(path, q_former, "vocab_size", 30522, most=MAX_ROWS),
-                max_positions=_number(path, q_former, "max_position_embeddings", 512),
-                cross_attention_frequency=_number(path, q_former, "cross_attention_frequency", 2),
-                queries=_number(path, config, "num_query_tokens", 32),
+                width=read_number(path, q_former, "hidden_size", 768),
+                layers=read_number(path, q_former, "num_hidden_layers", 12, most=MAX_LAYERS),
+                heads=read_number(path, q_former, "num_attention_heads", 12),
+                intermediate=read_number(path, q_former, "intermediate_size", 3072),
+                vocabulary=read_number(path, q_former, "vocab_size", 30522, most=MAX_ROWS),
+                max_positions=read_number(path, q_former, "max_position_embeddings", 512),
+                cross_attention_frequency=read_number(path, q_former, "cross_attention_frequency", 2),
+                queries=read_number(path, config, "num_query_tokens", 32),
             ),
-            read_llama(path, text),
+            language_config(path, text, tie_word_embeddings=False),
         )
 
     @cached_property
@@ -162,25 +168,17 @@ class InstructBlipFolder:
             llm_vocabulary: Pieces of the language model's tokenizer and [PAD]. The folder's own number may be larger:
                 transformers appends `<image>` and fills up to a round number.
         """
-        llm = self.llm_config
-        language = LanguageSizes(
-            width=llm.hidden_size,
-            layers=llm.num_hidden_layers,
-            heads=llm.num_attention_heads,
-            intermediate=llm.intermediate_size,
-            vocabulary=llm_vocabulary,
-            max_positions=llm.max_position_embeddings,
-        )
+        language = replace(language_sizes(self.llm_config), vocabulary=llm_vocabulary)
         return ModelSizes(self.vision, self.q_former, language)
 
-    def check_sizes(self, sizes: ModelSizes) -> None:
-        """Refuse a folder that is not the model a config describes.
+    def check_sizes(self, sizes: ModelSizes, *, with_language: bool = True) -> None:
+        """Refuse a folder that is not the model a config describes; `with_language`, its language model included.
 
         Raises:
             SamCheckpointError: Sizes differ; all are listed.
         """
         found, problems = self.sizes(sizes.language.vocabulary), []
-        for section in ("vision", "q_former", "language"):
+        for section in ("vision", "q_former", "language")[: 3 if with_language else 2]:
             for key, wanted in vars(getattr(sizes, section)).items():
                 value = getattr(getattr(found, section), key)
                 if key == "mlp_ratio":
@@ -193,23 +191,26 @@ class InstructBlipFolder:
                 f"{'; '.join(problems)}. Choose the model_type that belongs to this folder, or another folder."
             )
 
-    def build_language(self, vocabulary: int, dtype: torch.dtype) -> LlamaForCausalLM:
+    def build_language(self, vocabulary: int, dtype: torch.dtype) -> PreTrainedModel:
         """The language model on the meta device; `load_base` gives it its weights.
 
         Args:
             vocabulary: Rows of its embedding and head.
             dtype: The type that its weights will have.
         """
-        config = LlamaConfig.from_dict(self.llm_config.to_dict() | {"vocab_size": vocabulary})
+        config = type(self.llm_config).from_dict(self.llm_config.to_dict() | {"vocab_size": vocabulary})
         return empty_language_model(config, dtype)
 
 
-def load_base(model: nn.Module, folder: InstructBlipFolder, *, check_only: bool = False) -> LoadReport:
+def load_base(
+    model: nn.Module, folder: InstructBlipFolder, *, with_language: bool = True, check_only: bool = False
+) -> LoadReport:
     """Load everything but SAM's layers from a folder, one tensor at a time.
 
     Args:
         model: A model of the folder's sizes; what is on the meta device is given its tensors.
         folder: The folder.
+        with_language: Load the language model, and the projection to it.
         check_only: Say what does not fit, and fill nothing.
 
     Returns:
@@ -219,12 +220,15 @@ def load_base(model: nn.Module, folder: InstructBlipFolder, *, check_only: bool 
         SamCheckpointError: A file is damaged, or its tensors do not fit.
     """
     source = f"{folder.path} (InstructBLIP in transformers' layout)"
-    rows = model.get_parameter(PAD_TABLES[0]).shape[0]
-    entries = _with_pad_rows(in_our_names(folder.entries), rows, folder)
+    entries: Mapping[str, TensorInFile | torch.Tensor] = in_our_names(folder.entries)
+    if with_language:
+        entries = _with_pad_rows(entries, model.get_parameter(PAD_TABLES[0]).shape[0], folder)
+    else:
+        entries = {name: entry for name, entry in entries.items() if not matches(name, LANGUAGE_PARTS)}
     report = load_checked(
         model,
         StreamedTensors(entries),
-        provides=("visual_encoder", "ln_vision", "Qformer", "query_tokens", "llm_proj", "llm_model"),
+        provides=(*VISUAL_PARTS, *(LANGUAGE_PARTS if with_language else ())),
         source=source,
         check_only=check_only,
     )
@@ -251,14 +255,14 @@ def in_our_names(entries: Mapping[str, TensorInFile]) -> dict[str, TensorInFile]
 
 
 def _with_pad_rows(
-    entries: dict[str, TensorInFile], rows: int, folder: InstructBlipFolder
+    entries: Mapping[str, TensorInFile | torch.Tensor], rows: int, folder: InstructBlipFolder
 ) -> dict[str, TensorInFile | torch.Tensor]:
     """Embedding and head with exactly `rows` rows: what stands behind [PAD] is left out, an absent [PAD] is drawn."""
     result: dict[str, TensorInFile | torch.Tensor] = dict(entries)
     width, std = folder.llm_config.hidden_size, folder.llm_config.initializer_range
     for name, pad_row in zip(PAD_TABLES, draw_pad_rows(width, std=std), strict=True):
         entry = entries.get(name)
-        if entry is None or len(entry.shape) != 2:
+        if not isinstance(entry, TensorInFile) or len(entry.shape) != 2:
             continue  # which `load_checked` reports
         if entry.shape[0] > rows:
             result[name] = entry.rows(0, rows)
@@ -300,39 +304,3 @@ def _require(folder: Path, key: str, found: Any, wanted: Any) -> None:
             f"{folder / CONFIG_FILE}: {key} is {found!r}, {wanted!r} is wanted: SAM stands on InstructBLIP with Vicuna "
             "(Salesforce/instructblip-vicuna-7b or -13b in transformers' layout)."
         )
-
-
-def _number(folder: Path, section: Mapping[str, Any], key: str, default: int, most: int = MAX_WIDTH) -> int:
-    value = section.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise SamCheckpointError(
-            f"{folder / CONFIG_FILE}: {key} is {value!r}, a whole number from 1 to {most} is wanted."
-        )
-    return value
-
-
-def read_llama(folder: Path, text: Mapping[str, Any]) -> LlamaConfig:
-    """A language model's configuration, with Llama's own special ids: a folder's may be 0, 1 and -1, and are unused.
-
-    Args:
-        folder: The folder, for messages.
-        text: The entries of its config.json that are about the language model.
-
-    Raises:
-        SamCheckpointError: Sizes are impossible, or transformers cannot make a configuration of it.
-    """
-    for key, most in (
-        ("hidden_size", MAX_WIDTH),
-        ("intermediate_size", MAX_WIDTH),
-        ("num_hidden_layers", MAX_LAYERS),
-        ("num_attention_heads", MAX_WIDTH),
-        ("vocab_size", MAX_ROWS),
-    ):
-        _number(folder, text, key, 1, most=most)
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False}
-    try:
-        return LlamaConfig.from_dict({**text, **ids})
-    except Exception as error:  # transformers' versions differ in what they raise
-        raise SamCheckpointError(
-            f"{folder / CONFIG_FILE}: no Llama configuration ({error}). Fetch the folder again."
-        ) from error

@@ -17,6 +17,7 @@ from transformers import BertTokenizerFast
 from lavis_sam.datasets.images import IMAGE_MEAN, IMAGE_STD
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import write_bytes, write_json, write_safetensors, write_text
+from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights.checkpoints import PAD_TABLES
 from lavis_sam.weights.instructblip import (
@@ -61,8 +62,14 @@ def save_instructblip(folder: str | Path, model: Any, *, part_bytes: int = PART_
         The folder.
 
     Raises:
-        SamConfigurationError: The base is quantised, or adapted by other libraries, so it has other parameters.
+        SamConfigurationError: The base is quantised, or adapted by other libraries, so it has other parameters; or its
+            language model is no Llama with a sentencepiece tokenizer.
     """
+    if not isinstance(model.llm_tokenizer, LlamaSentencePieceTokenizer):
+        raise SamConfigurationError(
+            f"the language model, a {type(model.llm_model).__name__}, has a {type(model.llm_tokenizer).__name__}; an "
+            "InstructBLIP folder is written with Llama's sentencepiece tokenizer alone. Export an adapter instead."
+        )
     folder = Path(folder)
     parts = list(_in_parts(_entries(model), part_bytes))
     names = [SINGLE_FILE] if len(parts) == 1 else [

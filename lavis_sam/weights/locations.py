@@ -107,6 +107,21 @@ def open_instructblip(cfg: Mapping[str, Any]) -> InstructBlipFolder | None:
     return InstructBlipFolder.read(locate(path)) if path and Path(locate(path)).is_dir() else None
 
 
+def chosen_language_model(cfg: Mapping[str, Any]) -> str | None:
+    """The folder of a language model of the user's choice, whose config.json says its sizes.
+
+    Returns:
+        None where the config describes the language model: the base's own, by `sizes.language`. The choice is the
+        user's where `sizes.language` is null, and where `llm_model` is named although the base is the embedded one.
+        Empty if it has to be named and is not.
+    """
+    named = str(cfg.get("llm_model") or "").strip()
+    is_open = "sizes" in cfg and "language" in cfg["sizes"] and cfg["sizes"]["language"] is None
+    if named and (is_open or not cfg.get("pretrained")):
+        return locate(named)
+    return "" if is_open else None
+
+
 def finetuned_path(cfg: Mapping[str, Any]) -> str:
     """Path of the checkpoint or adapter with SAM's trained layers, empty when the config wants none."""
     wanted = cfg.get("finetuned") if cfg.get("load_finetuned", True) else None
@@ -115,6 +130,8 @@ def finetuned_path(cfg: Mapping[str, Any]) -> str:
 
 def llm_tokenizer_path(cfg: Mapping[str, Any], folder: InstructBlipFolder | None) -> str:
     """The language model's tokenizer: in the InstructBLIP folder, at `llm_tokenizer`, or in the `llm_model` folder."""
+    if (chosen := chosen_language_model(cfg)) is not None:
+        return chosen
     if folder is not None and folder.llm_tokenizer:
         return str(folder.llm_tokenizer)
     return locate(str(cfg.get("llm_tokenizer") or cfg.get("llm_model") or ""))
@@ -134,11 +151,15 @@ def environment_variable(name: str, cfg: Mapping[str, Any]) -> str:
 
 def weight_sources(cfg: Mapping[str, Any]) -> list[WeightSource]:
     """Every file and folder that a model config needs from outside the package."""
-    sources = []
+    sources, chosen = [], chosen_language_model(cfg)
+    if chosen is not None:
+        sources.append(_chosen(chosen))
     if cfg.get("pretrained"):
         folder = open_instructblip(cfg)
-        sources = [_base(cfg), _eva(cfg), _llm(cfg)] if folder is None else [_folder(cfg)]
-        if folder is not None and not folder.llm_tokenizer:
+        sources += [_base(cfg), _eva(cfg)] if folder is None else [_folder(cfg)]
+        if chosen is None and folder is None:
+            sources.append(_llm(cfg))
+        elif chosen is None and folder is not None and not folder.llm_tokenizer:
             sources.append(_llm_tokenizer(cfg))
         if find_bert_vocabulary(q_former_tokenizer_path(cfg, folder)) is None:
             bert = environment_variable("BERT", {})  # the same for every model type
@@ -206,6 +227,16 @@ def _llm(cfg: Mapping[str, Any]) -> WeightSource:
         environment_variable("VICUNA", cfg),
         f"{name}, a transformers folder",
         contents=("config.json", "tokenizer.model", "*.safetensors|*.bin"),
+    )
+
+
+def _chosen(path: str) -> WeightSource:
+    return WeightSource(
+        path,
+        "model.llm_model",
+        "LAVIS_SAM_LLM",
+        "a language model, a transformers folder",
+        contents=("config.json", "tokenizer.json|tokenizer.model", "*.safetensors|*.bin"),
     )
 
 

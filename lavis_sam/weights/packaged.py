@@ -4,7 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 DEFAULT_MODEL_TYPE = "vicuna7b"
-MODEL_TYPES = (DEFAULT_MODEL_TYPE, "vicuna13b", "tiny")
+MODEL_TYPES = (DEFAULT_MODEL_TYPE, "vicuna13b", "tiny", "custom")
 MODEL_CONFIGS = {
     model_type: str(PACKAGE / "configs" / "models" / f"blip2_vicuna_sam_{model_type}.yaml")
     for model_type in MODEL_TYPES

@@ -87,23 +87,27 @@ def _is_grid(positions: int) -> bool:
     return positions > 1 and math.isqrt(positions - 1) ** 2 == positions - 1
 
 
-def load_instructblip(model: nn.Module, path: str | Path, *, check_only: bool = False) -> LoadReport:
+def load_instructblip(
+    model: nn.Module, path: str | Path, *, with_projection: bool = True, check_only: bool = False
+) -> LoadReport:
     """Load InstructBLIP's LAVIS file (instruct_blip_vicuna7b_trimmed.pth): Q-Former, queries, ln_vision, projection.
 
     Args:
         model: A model with InstructBLIP's parameter names.
         path: The file. A vision encoder in it (older files carry one) is loaded too.
+        with_projection: Load the projection, which leads to Vicuna.
         check_only: Say what does not fit, and fill nothing.
 
     Raises:
         SamCheckpointError: The file is missing, damaged or of another architecture.
     """
+    projection = ("llm_proj",)
     return load_checked(
         model,
         read_checkpoint(path),
-        provides=("Qformer", "query_tokens", "ln_vision", "llm_proj"),
+        provides=("Qformer", "query_tokens", "ln_vision", *(projection if with_projection else ())),
         optional=("visual_encoder",),
-        ignore=INSTRUCTBLIP_EXTRAS,
+        ignore=(*INSTRUCTBLIP_EXTRAS, *(() if with_projection else projection)),
         source=f"{path} (InstructBLIP weights)",
         check_only=check_only,
     )

@@ -16,7 +16,6 @@ from lavis_sam.predictor.load_model import model_config
 from lavis_sam.weights.adapters import save_adapter
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoints import to_released, trainable_state_dict
-from lavis_sam.weights.vicuna import guess_version
 
 
 @pytest.fixture(scope="module")
@@ -206,23 +205,3 @@ def test_a_missing_vicuna_file_does_not_hide_the_rest(source, files):
     found = verdicts(weights.check_weights(config_for(source, SIZES, files)))
     assert found["model.llm_model"] is FAILURE
     assert found["InstructBLIP"] is OK
-
-
-@pytest.mark.parametrize(
-    ("config", "name", "is_wanted"),
-    [
-        ({}, "v1.1 or v1.3", True),
-        ({"hidden_size": 5120}, "v1.1 or v1.3", True),
-        ({"_name_or_path": "lmsys/vicuna-7b-v1.1"}, "v1.1", True),
-        ({"_name_or_path": "lmsys/vicuna-7b-v1.3"}, "v1.3", False),
-        ({"vocab_size": 32001}, "v0", False),
-        ({"max_position_embeddings": 4096}, "v1.5", False),
-        ({"rms_norm_eps": 1e-5}, "v1.5", False),
-        ({"model_type": "opt"}, "unknown", None),
-        ({"hidden_size": 8192}, "unknown", None),
-    ],
-)
-def test_vicunas_by_their_configuration(config, name, is_wanted):
-    real = {"model_type": "llama", "hidden_size": 4096, "vocab_size": 32000, "rms_norm_eps": 1e-6}
-    version = guess_version(real | config)
-    assert (version.name, version.is_wanted) == (name, is_wanted)
