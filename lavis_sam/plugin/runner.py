@@ -18,14 +18,14 @@ from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.run_folder import folder_name
 from lavis_sam.files import write_text
+from lavis_sam.plugin.registry import registered_class
 from lavis_sam.signals import RunStopped, StopRequest
-from lavis_sam.training import resume as continuing
-from lavis_sam.training import rng_state as randomness
+from lavis_sam.training import resume
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, load_model
 from lavis_sam.training.epoch_trainer import EpochTrainer
-from lavis_sam.training.metric_log import Journal, writing
-from lavis_sam.training.metric_loggers import build_mirrors
-from lavis_sam.training.optimisation import build_optimizer, build_scaler, build_schedule, exchanging_gradients
+from lavis_sam.training.metric_log import MetricLog, writing
+from lavis_sam.training.metric_loggers import build_metric_loggers
+from lavis_sam.training.optimisation import build_optimizer, build_scaler, build_schedule, wrap_ddp
 from lavis_sam.training.output_folder import agreed_run_folder
 from lavis_sam.training.training_data import TrainingData, build_run_data
 
@@ -89,7 +89,7 @@ class RunnerSam(RunnerBase):
         self._random: dict[str, Any] | None = None
         super().__init__(cfg, task, model, datasets, job_id)
         self.checkpoints = RunCheckpoints(self.output_dir, self.settings.keep_checkpoints)
-        self.journal = Journal(self.output_dir / "log.jsonl")
+        self.metric_log = MetricLog(self.output_dir / "log.jsonl")
 
     # The parts, made when first asked for ----------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class RunnerSam(RunnerBase):
         if self._wrapped_model is None:
             self._wrapped_model = self.bare_model
             if self.use_distributed:
-                self._wrapped_model = exchanging_gradients(self._wrapped_model, self.device)
+                self._wrapped_model = wrap_ddp(self._wrapped_model, self.device)
         return self._wrapped_model
 
     @property
@@ -139,7 +139,10 @@ class RunnerSam(RunnerBase):
         """The registered schedule `run.lr_sched`, in LAVIS's form."""
         if self._lr_sched is None:
             steps = -(-len(self.training_data) // self.settings.accum_grad_iters)
-            self._lr_sched = build_schedule(self.optimizer, self.settings, steps_per_epoch=steps)
+            import lavis.common.optims  # noqa: F401 - registers LAVIS's own schedules, which nothing else has to import
+
+            schedule = registered_class("learning-rate schedule", self.settings.lr_sched, "run.lr_sched")
+            self._lr_sched = build_schedule(schedule, self.optimizer, self.settings, steps_per_epoch=steps)
         return self._lr_sched
 
     @property
@@ -194,13 +197,15 @@ class RunnerSam(RunnerBase):
         self.log_config()
         try:
             if distributed.is_main_process():
-                self.journal.mirrors = build_mirrors(self.settings, self.output_dir, self.config.to_dict())
+                self.metric_log.metric_loggers = build_metric_loggers(
+                    self.settings, self.output_dir, self.config.to_dict()
+                )
             with self.stop:
                 self._run()
         except RunStopped:
             self._end_early()
         finally:
-            self.journal.close()
+            self.metric_log.close()
             # DDP's threads abort the interpreter at its end if they outlive the process group.
             self._wrapped_model = None
 
@@ -216,7 +221,7 @@ class RunnerSam(RunnerBase):
                 if (epoch + 1) % self.settings.checkpoint_epochs == 0 or epoch + 1 == self.settings.max_epoch:
                     self._save_checkpoint(epoch)
         self.evaluate(cur_epoch="last" if self.progress.best_epoch is None else "best")
-        self.journal.write("finished", step=self.progress.step)
+        self.metric_log.write("finished", step=self.progress.step)
         logger.info("everything of this run is in %s", self.output_dir)
 
     def _end_early(self) -> None:
@@ -225,7 +230,7 @@ class RunnerSam(RunnerBase):
             self._save(f"{self.progress.epochs}_step{self.progress.step}")
         elif not self.settings.evaluate and self.progress.validated < self.progress.epochs:
             self._save_checkpoint(self.progress.epochs - 1)
-        self.journal.write("stopped", step=self.progress.step, signal=self.stop.name)
+        self.metric_log.write("stopped", step=self.progress.step, signal=self.stop.name)
         how = f"continue with --options run.resume=auto run.job_id={self.job_id}"
         logger.warning("stopped by %s after step %d; %s", self.stop.name or "another rank", self.progress.step, how)
 
@@ -240,7 +245,7 @@ class RunnerSam(RunnerBase):
             scaler=self.scaler,
             settings=self.settings,
             device=self.device,
-            journal=self.journal,
+            metric_log=self.metric_log,
             progress=self.progress,
             stop=self.stop,
             after_step=self._after_step,
@@ -248,7 +253,7 @@ class RunnerSam(RunnerBase):
         try:
             self.training_data.start(epoch, self.settings.seed)
             if self._random is not None:  # after everything that draws while a run is put together
-                randomness.restore(self._random)
+                resume.restore_rng_state(self._random)
                 self._random = None
             return trainer.run(epoch, self.training_data)
         finally:
@@ -331,7 +336,7 @@ class RunnerSam(RunnerBase):
 
     def _save(self, name: int | str) -> None:
         """Write a checkpoint, all processes together."""
-        continuing.save(
+        resume.save(
             self.checkpoints,
             name,
             model=self.bare_model,
@@ -356,13 +361,13 @@ class RunnerSam(RunnerBase):
         """
         wanted, source = self.settings.resume or self.settings.resume_ckpt_path, None
         if wanted == "auto":
-            source = continuing.first_that_loads(self.checkpoints, self._load_checkpoint)
+            source = resume.first_that_loads(self.checkpoints, self._load_checkpoint)
         elif wanted is not None:
             self._load_checkpoint(wanted)
             source = wanted
-        self.journal.mend()
+        self.metric_log.end_last_line()
         if source is not None:
-            self.journal.write("resumed", step=self.progress.step, checkpoint=source)
+            self.metric_log.write("resumed", step=self.progress.step, checkpoint=source)
 
     def _load_checkpoint(self, url_or_filename: str) -> None:
         """Continue from a checkpoint (a file; nothing is downloaded).
@@ -370,7 +375,7 @@ class RunnerSam(RunnerBase):
         Raises:
             SamCheckpointError: It is torn, damaged or of another run; the message names it.
         """
-        self.progress, self._random = continuing.load(
+        self.progress, self._random = resume.load(
             url_or_filename, self.bare_model, self.optimizer, self.scaler, self.training_data
         )
         self.start_epoch = self.progress.epochs
@@ -378,7 +383,7 @@ class RunnerSam(RunnerBase):
     def log_stats(self, stats: Mapping[str, Any], split_name: str, **further: Any) -> None:
         """Append a line to `log.jsonl`: event "epoch" for the training split, "evaluation" for others."""
         event = "epoch" if split_name == "train" else "evaluation"
-        self.journal.write(event, split=split_name, **further, **stats)
+        self.metric_log.write(event, split=split_name, **further, **stats)
 
     def log_config(self) -> None:
         """Write the resolved configuration to the run's folder."""

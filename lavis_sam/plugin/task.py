@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,9 @@ from lavis_sam.evaluation.sam_model import SamModel, sam_provenance
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.plugin.registry import registered_class
+from lavis_sam.training.steps import TrainOutput
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainOutput:
-    """What one forward pass of a batch gives the training loop.
-
-    Attributes:
-        loss: Scalar, the mean over the batch's target tokens.
-        target_tokens: How many target tokens that mean runs over.
-    """
-
-    loss: Tensor
-    target_tokens: int
 
 
 @registry.register_task("multi_image_captioning")
@@ -111,7 +98,7 @@ class MultiImageCaptioningTask(BaseTask):
     def train_output(self, model: nn.Module, samples: Mapping[str, Any]) -> TrainOutput:
         """Forward a batch (B samples, see the batch contract) for training."""
         output = model(samples)
-        return TrainOutput(loss=output["loss"], target_tokens=int(output["target_tokens"].sum()))
+        return TrainOutput(output["loss"], int(output["target_tokens"].sum()), output.get("losses", {}))
 
     def train_step(self, model: nn.Module, samples: Mapping[str, Any]) -> Tensor:
         """The scalar loss of a batch (LAVIS's signature)."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: what was trained, and everything that continuing exactly needs."""
+"""Checkpoints of a run: what was trained, and everything that resuming exactly needs."""
 
 import logging
 import re
@@ -56,7 +56,7 @@ class RunState:
     Attributes:
         progress: How far the run was.
         data: Each process's place in the training data.
-        random: Each process's random generators (see `randomness.capture`).
+        random: Each process's random generators (see `resume.capture_rng_state`).
     """
 
     progress: Progress
@@ -167,7 +167,7 @@ def load_model(path: str | Path, model: nn.Module) -> None:
 def load_run(
     path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None
 ) -> RunState:
-    """Load everything that continuing needs, or nothing.
+    """Load everything that resuming needs, or nothing.
 
     Returns:
         How far the run was, and the states that other parts restore.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.plotting import figure, save_png
-from lavis_sam.training.metric_log import read_journal
+from lavis_sam.training.metric_log import read_metric_log
 
 _SIZE_INCHES = (9, 6)
 
@@ -37,7 +37,7 @@ def read_curves(path: Path) -> Curves:
     log = path / "log.jsonl" if path.is_dir() else path
     curves, made = Curves(log.parent.name), 0
     try:
-        for event in read_journal(log):
+        for event in read_metric_log(log):
             if event["event"] == "train" and isinstance(event.get("step"), int):
                 made = event["step"] + 1
                 curves.lr[event["step"]] = float(event["lr"])

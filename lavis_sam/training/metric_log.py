@@ -28,7 +28,7 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-class Mirror(Protocol):
+class MetricLogger(Protocol):
     """Another place for a run's numbers."""
 
     def write(self, event: str, step: int, values: Mapping[str, float]) -> None:
@@ -38,7 +38,7 @@ class Mirror(Protocol):
         """The run is over."""
 
 
-class Journal:
+class MetricLog:
     """Appends lines to a run's `log.jsonl`; only rank 0 writes.
 
     Each line is one `write` to a file opened for appending, so a reader, or a killed run, leaves whole lines.
@@ -46,7 +46,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.mirrors: list[Mirror] = []
+        self.metric_loggers: list[MetricLogger] = []
         self._step = 0
 
     def write(self, event: str, **values: Any) -> None:
@@ -65,18 +65,19 @@ class Journal:
         with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
         self._step = int(values.get("step", self._step))
+        values |= {f"losses/{name}": value for name, value in values.pop("losses", {}).items()}
         numbers = {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-        for mirror in self.mirrors:
-            mirror.write(event, self._step, {k: v for k, v in numbers.items() if k not in ("step", "epoch")})
+        for metric_logger in self.metric_loggers:
+            metric_logger.write(event, self._step, {k: v for k, v in numbers.items() if k not in ("step", "epoch")})
 
     def close(self) -> None:
-        """Close the mirrors; each of them, whatever happens to the one before."""
+        """Close the metric loggers; each of them, whatever happens to the one before."""
         with ExitStack() as closing:
-            for mirror in self.mirrors:
-                closing.callback(mirror.close)
-            self.mirrors = []
+            for metric_logger in self.metric_loggers:
+                closing.callback(metric_logger.close)
+            self.metric_loggers = []
 
-    def mend(self) -> None:
+    def end_last_line(self) -> None:
         """End the line that a killed run left unfinished, so that the next one starts anew."""
         if distributed.is_main_process() and self.path.is_file():
             with open(self.path, "rb+") as file:
@@ -84,7 +85,7 @@ class Journal:
                     file.write(b"\n")
 
 
-def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+def read_metric_log(path: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a `log.jsonl`; what a killed run left unfinished is passed over."""
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -97,4 +98,6 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,27 +6,27 @@ from typing import Any
 
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.training.metric_log import Mirror
+from lavis_sam.training.metric_log import MetricLogger
 
 
-def build_mirrors(settings: RunSettings, folder: Path, config: Mapping[str, Any]) -> list[Mirror]:
+def build_metric_loggers(settings: RunSettings, folder: Path, config: Mapping[str, Any]) -> list[MetricLogger]:
     """The loggers that the run switches on.
 
     Raises:
         SamConfigurationError: The package of one is not installed.
     """
-    mirrors: list[Mirror] = []
+    metric_loggers: list[MetricLogger] = []
     try:
         if settings.tensorboard:
-            mirrors.append(TensorBoard(folder / "tensorboard"))
+            metric_loggers.append(TensorBoard(folder / "tensorboard"))
         if settings.wandb:
-            mirrors.append(WeightsAndBiases(folder, config))
+            metric_loggers.append(WeightsAndBiases(folder, config))
     except BaseException:
         # Both keep threads, which nobody else would end.
-        for mirror in mirrors:
-            mirror.close()
+        for metric_logger in metric_loggers:
+            metric_logger.close()
         raise
-    return mirrors
+    return metric_loggers
 
 
 class TensorBoard:

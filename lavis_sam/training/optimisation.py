@@ -1,6 +1,7 @@
 """What moves the trainable parameters: AdamW, its schedule, the loss scaler, and the exchange between processes."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from torch.optim import AdamW
 
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.plugin.registry import registered_class
 
 
 def build_optimizer(model: nn.Module, settings: RunSettings) -> AdamW:
@@ -35,16 +35,11 @@ def build_optimizer(model: nn.Module, settings: RunSettings) -> AdamW:
     )
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, settings: RunSettings, *, steps_per_epoch: int) -> Any:
-    """The registered schedule `run.lr_sched`, with LAVIS's arguments and the number of optimizer steps of an epoch.
-
-    Raises:
-        SamConfigurationError: An unknown name.
-    """
-    import lavis.common.optims  # noqa: F401 - registers LAVIS's own schedules, which nothing else has to import
-
-    schedule = registered_class("learning-rate schedule", settings.lr_sched, "run.lr_sched")
-    return schedule(
+def build_schedule(
+    schedule_class: Callable[..., Any], optimizer: torch.optim.Optimizer, settings: RunSettings, *, steps_per_epoch: int
+) -> Any:
+    """Return a learning-rate schedule, built with LAVIS's arguments and the number of optimizer steps of an epoch."""
+    return schedule_class(
         optimizer=optimizer,
         max_epoch=settings.max_epoch,
         min_lr=settings.min_lr,
@@ -56,7 +51,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, settings: RunSettings, *, s
     )
 
 
-def exchanging_gradients(model: nn.Module, device: torch.device) -> DistributedDataParallel:
+def wrap_ddp(model: nn.Module, device: torch.device) -> DistributedDataParallel:
     """The model in DDP, for its trainable part: what is frozen is the same everywhere and is never sent around."""
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)

@@ -8,7 +8,7 @@ from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.training.checkpoints import RunCheckpoints
-from lavis_sam.training.metric_log import read_journal
+from lavis_sam.training.metric_log import read_metric_log
 
 
 def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Path]:
@@ -83,5 +83,5 @@ def unfinished_run(parent: Path) -> str | None:
 
 def is_finished(folder: Path) -> bool:
     """Whether the run in `folder` came to its end."""
-    journal = folder / "log.jsonl"
-    return journal.is_file() and any(event["event"] == "finished" for event in read_journal(journal))
+    log = folder / "log.jsonl"
+    return log.is_file() and any(event["event"] == "finished" for event in read_metric_log(log))

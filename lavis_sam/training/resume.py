@@ -1,16 +1,17 @@
-"""Saving and continuing a run, all its processes together: one writes, and what one meets all of them hear."""
+"""Saving and resuming a run, all its processes together: rank 0 writes, and errors are raised on every rank."""
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from lavis_sam import distributed
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.training import rng_state as randomness
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, check_whole, load_run
 from lavis_sam.training.training_data import TrainingData
 
@@ -34,7 +35,7 @@ def save(
     Raises:
         SamCheckpointError: It cannot be written; on every process.
     """
-    parts, problem = distributed.gather_on_main((data.state_dict(), randomness.capture())), None
+    parts, problem = distributed.gather_on_main((data.state_dict(), capture_rng_state())), None
     if parts is not None:
         try:
             checkpoints.save(
@@ -124,3 +125,30 @@ def _raise_everywhere(problem: str | None) -> None:
     problem = distributed.from_main(problem)
     if problem is not None:
         raise SamCheckpointError(problem)
+
+
+def capture_rng_state() -> dict[str, Any]:
+    """Return the states of Python's, numpy's, torch's and, where there is one, the GPU's generator, in plain containers."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def restore_rng_state(state: dict[str, Any]) -> None:
+    """Put every generator back to where `capture_rng_state` met it.
+
+    Raises:
+        ValueError, TypeError, KeyError, RuntimeError: `state` is not what `capture_rng_state` gives.
+    """
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -13,7 +13,7 @@ import torch
 
 import lavis_sam
 from lavis_sam.datasets.annotations import read_annotations
-from lavis_sam.training.metric_log import read_journal
+from lavis_sam.training.metric_log import read_metric_log
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAIN = "projects/sam/tiny/train.yaml"
@@ -60,7 +60,7 @@ def only_run(folder):
 
 
 def events(folder, kind):
-    return [event for event in read_journal(folder / "log.jsonl") if event["event"] == kind]
+    return [event for event in read_metric_log(folder / "log.jsonl") if event["event"] == kind]
 
 
 def files_of_lavis():

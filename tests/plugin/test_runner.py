@@ -30,7 +30,7 @@ def make_runner(folder, *, model=None, datasets=None, job_id=None, **run):
     return RunnerSam(cfg=config, task=task, model=model or StandInModel(), datasets=datasets, job_id=job_id)
 
 
-def journal(runner):
+def metric_log(runner):
     return [json.loads(line) for line in (runner.output_dir / "log.jsonl").read_text().splitlines()]
 
 
@@ -52,7 +52,7 @@ def test_registered_as_a_lavis_runner():
 def test_trains_and_captions(tmp_path):
     runner = make_runner(tmp_path, max_epoch=4)
     runner.train()
-    events = journal(runner)
+    events = metric_log(runner)
     epochs = [event for event in events if event["event"] == "epoch"]
     assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
     assert epochs[-1]["loss"] < epochs[0]["loss"]
@@ -138,7 +138,7 @@ def test_no_epoch_only_evaluates(tmp_path):
     """Defect 16: LAVIS raises UnboundLocalError."""
     runner = make_runner(tmp_path, max_epoch=0, datasets={"stand_in": {"test": StandInDataset(2)}})
     runner.train()
-    assert [event["event"] for event in journal(runner)] == ["evaluation", "finished"]
+    assert [event["event"] for event in metric_log(runner)] == ["evaluation", "finished"]
     assert not list(runner.output_dir.glob("*.pth"))
 
 
@@ -154,7 +154,7 @@ def test_a_batch_larger_than_the_data_set(tmp_path):
     """Defect 25: LAVIS drops the batch and divides by zero."""
     runner = make_runner(tmp_path, batch_size_train=64)
     runner.train()
-    assert [event["samples"] for event in journal(runner) if event["event"] == "train"] == [10]
+    assert [event["samples"] for event in metric_log(runner) if event["event"] == "train"] == [10]
 
 
 @pytest.mark.parametrize(("metrics", "best"), [((-3.0, -1.0, -2.0), 1), ((0.0, 0.0, 0.0), 0), ((-5.0, -4.0, -3.0), 2)])
@@ -193,7 +193,7 @@ def test_a_continued_run_equals_an_uninterrupted_one(tmp_path):
     continued.train()
     assert torch.equal(whole._model.trained.weight, continued._model.trained.weight)
     assert torch.equal(whole._model.trained.bias, continued._model.trained.bias)
-    steps = [[event for event in journal(runner) if event["event"] == "train"] for runner in (whole, continued)]
+    steps = [[event for event in metric_log(runner) if event["event"] == "train"] for runner in (whole, continued)]
     assert [event["loss"] for event in steps[0][6:]] == [event["loss"] for event in steps[1]]
     assert [event["step"] for event in steps[1]] == list(range(6, 12))
 
@@ -224,12 +224,12 @@ def test_a_signal_leaves_a_checkpoint_and_the_run_continues_exactly(tmp_path, at
     stopped = make_runner(tmp_path / "here", model=model, **options)
     stopped.train()
     assert signal.getsignal(signal.SIGTERM) is handler
-    end = journal(stopped)[-1]
+    end = metric_log(stopped)[-1]
     assert (end["event"], end["signal"]) == ("stopped", "SIGTERM")
     assert stopped.checkpoints.newest_first()[0].name == newest
     continued = make_runner(tmp_path / "here", **options)
     continued.train()
-    assert journal(continued)[-1]["event"] == "finished"
+    assert metric_log(continued)[-1]["event"] == "finished"
     assert torch.equal(whole._model.trained.weight, continued._model.trained.weight)
     assert continued.progress.best_metric == whole.progress.best_metric
 
@@ -284,7 +284,7 @@ def test_an_unknown_schedule_lists_the_valid_ones(tmp_path):
 def test_lavis_schedules_work_too(tmp_path):
     runner = make_runner(tmp_path, lr_sched="linear_warmup_cosine_lr", max_epoch=2)
     runner.train()
-    rates = [event["lr"] for event in journal(runner) if event["event"] == "train"]
+    rates = [event["lr"] for event in metric_log(runner) if event["event"] == "train"]
     assert rates[3:] == pytest.approx([0.025] * 3)  # epoch 1 of 2: half the cosine
 
 

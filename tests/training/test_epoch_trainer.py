@@ -1,4 +1,4 @@
-"""The training loop against the obvious computation; accumulation, uneven batches, guards, the journal."""
+"""The training loop against the obvious computation; accumulation, uneven batches, guards, the metric_log."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from lavis_sam.plugin.task import MultiImageCaptioningTask
 from lavis_sam.training.checkpoints import Progress
 from lavis_sam.training.epoch_trainer import EpochTrainer
 from lavis_sam.training.loaders import GlobalBatchSampler
-from lavis_sam.training.metric_log import Journal
+from lavis_sam.training.metric_log import MetricLog
 from lavis_sam.training.optimisation import apply_gradients, build_optimizer, build_scaler
 from lavis_sam.training.training_data import build_training_data
 
@@ -40,7 +40,7 @@ def train(tmp_path, length=10, epochs=1, model=None, scaler=None, **run):
         scaler=scaler,
         settings=settings,
         device=torch.device("cpu"),
-        journal=Journal(tmp_path / "log.jsonl"),
+        metric_log=MetricLog(tmp_path / "log.jsonl"),
         progress=progress,
     )
     stats = []
@@ -172,9 +172,9 @@ def test_a_scaler_is_for_fp16_layers_only():
 
 
 def test_the_journal_writes_whole_lines_of_strict_json(tmp_path):
-    journal = Journal(tmp_path / "log.jsonl")
-    journal.write("train", loss=math.inf, lr=2e-5)
-    journal.write("epoch", split="train")
+    metric_log = MetricLog(tmp_path / "log.jsonl")
+    metric_log.write("train", loss=math.inf, lr=2e-5)
+    metric_log.write("epoch", split="train")
     first, second = ((json.loads(line)) for line in (tmp_path / "log.jsonl").read_text().splitlines())
     assert (first["event"], first["loss"], first["lr"]) == ("train", None, 2e-5)
     assert second["split"] == "train"

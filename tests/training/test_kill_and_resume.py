@@ -18,7 +18,7 @@ from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
 from lavis_sam.training.checkpoints import RunCheckpoints
-from lavis_sam.training.metric_log import read_journal
+from lavis_sam.training.metric_log import read_metric_log
 
 LENGTH, EPOCHS, SECONDS = 22, 4, 120
 FORK = multiprocessing.get_context("fork")
@@ -109,7 +109,7 @@ def start(folder, kind, workers, **run):
 def losses(folder):
     """Step -> (loss, rate, gradient norm); a step that was made twice, before a kill and again, was the same twice."""
     found = {}
-    for event in read_journal(folder / "run" / "log.jsonl"):
+    for event in read_metric_log(folder / "run" / "log.jsonl"):
         if event["event"] == "train":
             values = (event["loss"], event["lr"], event["grad_norm"], event["samples"])
             assert found.setdefault(event["step"], values) == values
@@ -122,8 +122,10 @@ def running(folder, kind, workers, until):
     child = FORK.Process(target=start, args=(folder, kind, workers))
     child.start()
     try:
-        deadline, journal = time.monotonic() + SECONDS, folder / "run" / "log.jsonl"
-        while not (journal.exists() and any(e["event"] == "train" and until(e) for e in read_journal(journal))):
+        deadline, metric_log = time.monotonic() + SECONDS, folder / "run" / "log.jsonl"
+        while not (
+            metric_log.exists() and any(e["event"] == "train" and until(e) for e in read_metric_log(metric_log))
+        ):
             assert child.is_alive(), "the run ended before it got there"
             assert time.monotonic() < deadline, "the run does not get there"
             time.sleep(0.002)
@@ -160,7 +162,11 @@ def test_kill_and_resume_is_bit_equal(tmp_path, kind, workers):
         assert torch.equal(weight, continued._model.state_dict()[name]), name
     assert continued.progress.best_metric == uninterrupted.progress.best_metric
     epochs = [
-        [(e["epoch"], e["loss"], e["samples"]) for e in read_journal(f / "run" / "log.jsonl") if e["event"] == "epoch"]
+        [
+            (e["epoch"], e["loss"], e["samples"])
+            for e in read_metric_log(f / "run" / "log.jsonl")
+            if e["event"] == "epoch"
+        ]
         for f in (whole, killed)
     ]
     assert dict.fromkeys(epochs[0]) == dict.fromkeys(epochs[1])
@@ -178,7 +184,7 @@ def test_kill_and_resume_after_a_signal(tmp_path, name):
         os.kill(child.pid, getattr(signal, name))
         child.join(SECONDS)
         assert child.exitcode == 0
-    *_, last_step, end = read_journal(stopped / "run" / "log.jsonl")
+    *_, last_step, end = read_metric_log(stopped / "run" / "log.jsonl")
     assert (end["event"], end["signal"], end["step"]) == ("stopped", name, last_step["step"] + 1)
     content = torch.load(max((stopped / "run").glob("*_step*.pth"), key=os.path.getmtime), weights_only=True)
     assert content["progress"]["step"] == end["step"]

@@ -31,7 +31,7 @@ from lavis_sam.plugin.run_config import SamConfig, parse_options
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.schedules import LinearWarmupCosineStepLRScheduler
 from lavis_sam.plugin.task import MultiImageCaptioningTask
-from lavis_sam.training.metric_log import read_journal
+from lavis_sam.training.metric_log import read_metric_log
 
 ANSWERS = [
     {"sample_id": f"s{i}", "pred_response": "a", "gt_response": "a b", "target_loss": 1.0, "target_tokens": 2}
@@ -51,7 +51,7 @@ def make_runner(folder, dataset, **run):
 
 
 def steps(runner):
-    return [event for event in read_journal(runner.output_dir / "log.jsonl") if event["event"] == "train"]
+    return [event for event in read_metric_log(runner.output_dir / "log.jsonl") if event["event"] == "train"]
 
 
 @pytest.fixture

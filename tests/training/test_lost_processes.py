@@ -16,7 +16,7 @@ from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
-from lavis_sam.training.metric_log import read_journal
+from lavis_sam.training.metric_log import read_metric_log
 
 FORK = multiprocessing.get_context("fork")
 LIMIT = 4.0  # seconds; the time limit of the runs
@@ -128,7 +128,7 @@ def test_a_loss_that_is_not_finite_stops_all_ranks_and_names_one(tmp_path):
 def test_ranks_skip_a_step_together(tmp_path):
     found, _ = run(tmp_path, 1, diverge, world=2, heard={0, 1}, max_nonfinite_steps=1)
     assert found == {0: "finished", 1: "finished"}
-    events = list(read_journal(tmp_path / "run" / "log.jsonl"))
+    events = list(read_metric_log(tmp_path / "run" / "log.jsonl"))
     assert [event["place"] for event in events if event["event"] == "skipped"] == ["epoch 1 step 0"]
     assert sum(event["event"] == "train" for event in events) == 9 * 3
 

@@ -14,20 +14,20 @@ from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
-from lavis_sam.training.display import Display
-from lavis_sam.training.epoch_trainer import StepReport
-from lavis_sam.training.metric_log import Journal, read_journal
-from lavis_sam.training.metric_loggers import build_mirrors
+from lavis_sam.training.display import EpochDisplay
+from lavis_sam.training.metric_log import MetricLog, read_metric_log
+from lavis_sam.training.metric_loggers import build_metric_loggers
 from lavis_sam.training.output_folder import is_finished, unfinished_run
+from lavis_sam.training.steps import StepReport
 
 SETTINGS = RunSettings(max_epoch=3, log_freq=2)
 REPORT = StepReport(1.5, 10, 4, 2e-5, 0.1, seconds=2.0, data_seconds=0.5, memory=3 * 2**30)
 
 
 def test_the_line_says_all_there_is_to_know():
-    display = Display(1, SETTINGS, 5, done=2)
+    display = EpochDisplay(1, SETTINGS, 5, done=2)
     with display:
-        display.show(REPORT)
+        display.show_step(REPORT)
         # 2 steps of this epoch and 5 of the last are left, at 2 seconds a step.
         expected = "step 3/5  loss 1.5000  lr 2.00e-05  2.0 samples/s  data 25 %  3.0 GiB  00:14 left"
         assert display.text(REPORT) == expected
@@ -35,10 +35,10 @@ def test_the_line_says_all_there_is_to_know():
 
 def test_without_a_terminal_there_are_plain_lines(caplog):
     caplog.set_level(logging.INFO)
-    with Display(0, SETTINGS, 4, done=0, console=Console(file=io.StringIO())) as display:
-        assert display.live is None
+    with EpochDisplay(0, SETTINGS, 4, done=0, console=Console(file=io.StringIO())) as display:
+        assert display._live is None
         for _ in range(4):
-            display.show(REPORT)
+            display.show_step(REPORT)
     steps = [record.getMessage().split("step ")[1].split()[0] for record in caplog.records]
     assert steps == ["1/4", "3/4", "4/4"]
     assert "\x1b" not in caplog.text
@@ -47,30 +47,30 @@ def test_without_a_terminal_there_are_plain_lines(caplog):
 def test_on_a_terminal_there_is_one_live_line(caplog):
     caplog.set_level(logging.INFO)
     screen = io.StringIO()
-    with Display(0, SETTINGS, 2, done=0, console=Console(file=screen, force_terminal=True, width=150)) as display:
-        display.show(REPORT)
-        display.show(REPORT)
+    with EpochDisplay(0, SETTINGS, 2, done=0, console=Console(file=screen, force_terminal=True, width=150)) as display:
+        display.show_step(REPORT)
+        display.show_step(REPORT)
     assert "epoch 1/3" in screen.getvalue()
     assert "step 2/2" in screen.getvalue()
     assert not caplog.records
 
 
 def test_hours_are_shown():
-    display = Display(0, RunSettings(max_epoch=1), 10_000, done=0)
-    display.show(REPORT)
+    display = EpochDisplay(0, RunSettings(max_epoch=1), 10_000, done=0)
+    display.show_step(REPORT)
     assert display.text(REPORT).endswith("5:33:18 left")
 
 
 def test_a_line_that_a_killed_run_left_half_is_ended_and_passed_over(tmp_path):
-    journal = Journal(tmp_path / "log.jsonl")
-    journal.mend()
-    journal.write("train", step=0)
-    with open(journal.path, "a") as file:
+    metric_log = MetricLog(tmp_path / "log.jsonl")
+    metric_log.end_last_line()
+    metric_log.write("train", step=0)
+    with open(metric_log.path, "a") as file:
         file.write('{"event": "tra')
-    journal.mend()
-    journal.write("train", step=1)
-    journal.mend()
-    assert [event["step"] for event in read_journal(journal.path)] == [0, 1]
+    metric_log.end_last_line()
+    metric_log.write("train", step=1)
+    metric_log.end_last_line()
+    assert [event["step"] for event in read_metric_log(metric_log.path)] == [0, 1]
 
 
 class Recorder:
@@ -116,7 +116,7 @@ def test_tensorboard_reads_what_it_was_told(tmp_path):
     config = stand_in_config(tmp_path, job_id="run", max_epoch=2, tensorboard=True)
     RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), {"s": {"train": StandInDataset(8)}}).train()
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
-    told = [event for event in read_journal(tmp_path / "run" / "log.jsonl") if event["event"] == "train"]
+    told = [event for event in read_metric_log(tmp_path / "run" / "log.jsonl") if event["event"] == "train"]
     points = events.Scalars("train/loss")
     assert [point.step for point in points] == [0, 1, 2, 3]
     assert [point.value for point in points] == pytest.approx([event["loss"] for event in told], rel=1e-6)
@@ -126,8 +126,8 @@ def test_tensorboard_reads_what_it_was_told(tmp_path):
 def test_a_switch_without_its_package_names_the_remedy(tmp_path, monkeypatch, switch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SamConfigurationError, match=rf"run\.{switch}: .*pip install {switch}"):
-        build_mirrors(RunSettings(**{switch: True}), tmp_path, {})
-    assert build_mirrors(RunSettings(), tmp_path, {}) == []
+        build_metric_loggers(RunSettings(**{switch: True}), tmp_path, {})
+    assert build_metric_loggers(RunSettings(), tmp_path, {}) == []
 
 
 def test_no_logger_outlives_the_failure_of_another(tmp_path, monkeypatch):
@@ -136,19 +136,19 @@ def test_no_logger_outlives_the_failure_of_another(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=lambda folder: first))
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(SamConfigurationError, match="wandb"):
-        build_mirrors(RunSettings(tensorboard=True, wandb=True), tmp_path, {})
+        build_metric_loggers(RunSettings(tensorboard=True, wandb=True), tmp_path, {})
     assert first.closed
 
     class Broken(Recorder):
         def close(self):
             raise OSError("the disk is full")
 
-    journal = Journal(tmp_path / "log.jsonl")
-    journal.mirrors = [second, Broken()]
+    metric_log = MetricLog(tmp_path / "log.jsonl")
+    metric_log.metric_loggers = [second, Broken()]
     with pytest.raises(OSError, match="full"):
-        journal.close()
+        metric_log.close()
     assert second.closed
-    journal.close()
+    metric_log.close()
 
 
 def test_auto_finds_the_last_unfinished_run(tmp_path):

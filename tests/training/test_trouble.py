@@ -16,7 +16,7 @@ from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
-from lavis_sam.training.metric_log import read_journal
+from lavis_sam.training.metric_log import read_metric_log
 
 PROCESSOR = Compose([Resize((SIZE, SIZE)), ToTensor()])
 COUNT = 12
@@ -29,7 +29,7 @@ def make_runner(folder, dataset=None, model=None, **run):
 
 
 def events(runner, kind):
-    return [event for event in read_journal(runner.output_dir / "log.jsonl") if event["event"] == kind]
+    return [event for event in read_metric_log(runner.output_dir / "log.jsonl") if event["event"] == kind]
 
 
 def whole(folder):
@@ -81,7 +81,7 @@ def test_a_read_only_folder_is_one_clear_error(tmp_path, monkeypatch):
         if len(made) == 2:
             monkeypatch.setattr(lavis_sam.weights.checkpoints, "atomic_path", read_only)
 
-    monkeypatch.setattr(runner.journal, "write", after_two_steps)
+    monkeypatch.setattr(runner.metric_log, "write", after_two_steps)
     with pytest.raises(SamCheckpointError, match=r"Read-only file system.*Earlier ones are as they were"):
         runner.train()
     assert whole(tmp_path) == ["checkpoint_0_step1.pth"]
