@@ -17,13 +17,15 @@ class Curves:
 
     Attributes:
         name: The run's folder.
-        loss: Step -> loss; of a step that a continued run made again, the last.
+        loss: Step -> loss; of a step that a resumed run made again, the last.
+        losses: Objective -> step -> its mean; empty for a run with one objective.
         lr: Step -> learning rate.
         validation: Steps made so far -> loss of a validation.
     """
 
     name: str
     loss: dict[int, float] = field(default_factory=dict)
+    losses: dict[str, dict[int, float]] = field(default_factory=dict)
     lr: dict[int, float] = field(default_factory=dict)
     validation: dict[int, float] = field(default_factory=dict)
 
@@ -43,6 +45,8 @@ def read_curves(path: Path) -> Curves:
                 curves.lr[event["step"]] = float(event["lr"])
                 if event.get("loss") is not None:
                     curves.loss[event["step"]] = event["loss"]
+                for name, mean in (event.get("losses") or {}).items():
+                    curves.losses.setdefault(name, {})[event["step"]] = mean
             elif event["event"] == "evaluation" and isinstance(event.get("epoch"), int):
                 curves.validation[made] = float(event["loss"])
     except OSError as error:
@@ -71,6 +75,9 @@ def draw_curves(runs: Sequence[Path], out: Path | None = None) -> Path:
     for run in runs:
         curves = read_curves(run)
         (line,) = upper.plot(*zip(*sorted(curves.loss.items()), strict=True), label=curves.name, linewidth=1)
+        for name, means in sorted(curves.losses.items()):
+            points = zip(*sorted(means.items()), strict=True)
+            upper.plot(*points, ":", linewidth=1, label=f"{curves.name}, {name}")
         lower.plot(*zip(*sorted(curves.lr.items()), strict=True), linewidth=1)
         if curves.validation:
             points = zip(*sorted(curves.validation.items()), strict=True)

@@ -166,8 +166,8 @@ class EpochTrainer:
             data: This process's batches, already started.
 
         Returns:
-            The whole epoch's `loss` (mean of its steps', each weighted by its target tokens), `target_tokens`, `samples`, `steps`, `seconds` and
-            `lr` (of the last step).
+            The whole epoch's `loss` (mean of its steps', each weighted by its target tokens), `target_tokens`,
+            `samples`, `steps`, `seconds` and `lr` (of the last step).
 
         Raises:
             SamDataError: A loss or gradient is not finite, or samples cannot be used, more often than the run allows.

@@ -128,7 +128,7 @@ def _raise_everywhere(problem: str | None) -> None:
 
 
 def capture_rng_state() -> dict[str, Any]:
-    """Return the states of Python's, numpy's, torch's and, where there is one, the GPU's generator, in plain containers."""
+    """Return the states of Python's, numpy's, torch's and the GPU's generator (if any), in plain containers."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {
