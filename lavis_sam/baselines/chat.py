@@ -8,6 +8,7 @@ import torch
 from lavis_sam.baselines.local import LocalModel
 from lavis_sam.baselines.search import search_arguments
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.evaluation.fingerprint import IMAGES
 from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.models.decoding import Decoding
 
@@ -18,7 +19,7 @@ class ChatModel(LocalModel):
     Batches are padded on the left, so that an answer does not depend on the other samples of a batch.
     """
 
-    prompt = "one user turn of the model's chat template: all images, then the instruction"
+    prompt = f"one user turn of the model's chat template: all {IMAGES}, then the instruction"
 
     def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
         """Prepare the processor.

@@ -15,6 +15,7 @@ from lavis_sam.baselines.retry import RequestRate, RetryPolicy, retry
 from lavis_sam.baselines.transport import FailedError, RefusedError, Transport
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.evaluation.fingerprint import IMAGES
 from lavis_sam.evaluation.model import EvaluationSample, ImageTextModel
 
 logger = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class EndpointModel(ImageTextModel):
             "model": self._config.model,
             # Nobody outside can fingerprint them; two services under one name are two models all the same.
             "weights": f"{self._config.model}, as {self._transport.shown_url} serves it",
-            "prompt": "one user turn: all images, then the instruction",
+            "prompt": f"one user turn: all {IMAGES}, then the instruction",
             "decoding": {name: settings.pop(name) for name in ("max_tokens", "temperature")},
             **settings,
         }

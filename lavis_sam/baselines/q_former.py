@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lavis_sam.baselines.local import LocalModel
 from lavis_sam.baselines.search import search_arguments
+from lavis_sam.evaluation.fingerprint import IMAGE
 from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.models.decoding import Decoding
 
@@ -23,7 +24,7 @@ Q_FORMER_TOKENS = 128
 class QFormerModel(LocalModel):
     """A `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration`, asked about several images."""
 
-    prompt = "the visual tokens of each image one after the other, then the instruction"
+    prompt = f"the visual tokens of each {IMAGE} one after the other, then the instruction"
 
     def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
         """Prepare the tokenizers.

@@ -15,6 +15,9 @@ from lavis_sam.datasets.sample import MultiImageSample
 # matrix differ nearly everywhere.
 _FROZEN_NUMBERS = 64
 _SHOWN = 80
+# How descriptions of models call images: the word stands in the fingerprints of earlier runs, which go on.
+IMAGES = "pictures"
+IMAGE = "picture"
 
 
 def weights_fingerprint(model: nn.Module) -> str:

@@ -334,3 +334,6 @@ def test_the_description_is_plain_and_holds_no_secret(service, make):
     assert (described["model"], described["decoding"]) == ("m", {"max_tokens": 255, "temperature": 0.0})
     assert service.url in described["endpoint"]
     assert described["extra"] == {"seed": 1}
+    # Earlier runs hold these words and this key; with others none of them would go on.
+    assert described["prompt"].split() == ["one", "user", "turn:", "all", "pictures,", "then", "the", "instruction"]
+    assert described["pictures"] == {"side": 768, "bytes": 400_000}
