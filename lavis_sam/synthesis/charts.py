@@ -14,8 +14,6 @@ def histogram(accepted: Sequence[float], rejected: Sequence[float], low: float |
     """Two histograms over one axis, with the thresholds as lines.
 
     Args:
-        accepted: Values that passed.
-        rejected: Values that did not.
         low: The least value that passes, or None.
         high: The largest value that passes, or None.
     """

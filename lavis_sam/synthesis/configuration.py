@@ -33,7 +33,6 @@ class Backend:
 
     Attributes:
         backend: A registered name, or "package.module:name" of a class or function that makes one.
-        options: Its keyword arguments.
     """
 
     backend: str
@@ -93,7 +92,6 @@ class SynthesisSettings:
 
         Args:
             config: Plain mapping, such as `read_config` gives.
-            place: What error messages call it.
 
         Raises:
             SamConfigurationError: Every unknown name, wrong type and value out of range, in one message.

@@ -35,8 +35,6 @@ class SampleStore:
         """A run that has made nothing yet.
 
         Args:
-            folder: Where the parts are.
-            settings: The configuration.
             kinds: The kind of each place of the data set.
         """
         self._folder, self._settings, self._kinds = folder, settings, kinds
@@ -146,10 +144,6 @@ def finish(
     """Write everything that describes the data set; the manifest last.
 
     Args:
-        folder: The run's folder.
-        settings: The configuration.
-        store: All outcomes.
-        identity: What was asked for.
         sources: What the manifest says of each kind's source.
     """
     counts = RunCounts()
@@ -187,9 +181,7 @@ def write_shards(root: Path, annotations: Iterable[Mapping[str, Any]], shard_siz
     """Write DIR/shards/000000.tar, … (`<id>.json`, `<id>.1.jpg`, `<id>.2.jpg`, …) from DIR's annotations and images.
 
     Args:
-        root: The data set's folder.
         annotations: In order.
-        shard_size: Samples in a shard.
 
     Returns:
         One entry a shard for the manifest: file, samples, bytes, sha256.

@@ -29,16 +29,12 @@ class DuplicateIndex:
     """
 
     def __init__(self) -> None:
-        """An empty index."""
         self._hashes = np.zeros((0, 0), np.uint64)
         self._slots = np.zeros(0, np.int64)
         self._count = 0
 
     def nearest(self, hashes: tuple[str, ...]) -> tuple[int | None, int]:
         """The accepted sample that shows most nearly the same.
-
-        Args:
-            hashes: Of the new sample's images.
 
         Returns:
             Its slot (None when there is no sample) and its distance: the differing bits of the new sample's image

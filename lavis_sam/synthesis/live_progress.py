@@ -23,7 +23,6 @@ class ProgressLine:
     """What a run tells about itself. Subclasses show it."""
 
     def __init__(self, wanted: int) -> None:
-        """Nothing yet of `wanted` samples."""
         self.wanted = wanted
         self.accepted = 0
         self.rejected: Counter[str] = Counter()
@@ -86,7 +85,6 @@ class NoProgress(ProgressLine):
     """Says nothing."""
 
     def __init__(self) -> None:
-        """Nothing is wanted of it."""
         super().__init__(0)
 
 
@@ -94,7 +92,6 @@ class PlainProgress(ProgressLine):
     """A line every few seconds, for logs."""
 
     def __init__(self, wanted: int, stream: TextIO | None = None, seconds: float = _PLAIN_SECONDS) -> None:
-        """Write to `stream` (standard error), at most every `seconds`."""
         super().__init__(wanted)
         self._stream, self._seconds, self._last = stream or sys.stderr, seconds, 0.0
 
@@ -118,7 +115,6 @@ class LiveProgress(ProgressLine):
     """The same text, drawn in place on a terminal."""
 
     def __init__(self, wanted: int) -> None:
-        """Draw on the terminal of standard error."""
         super().__init__(wanted)
         self._live: Live | None = None
 

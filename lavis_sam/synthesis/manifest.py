@@ -23,7 +23,6 @@ def sample_record(draft: Draft, files: Iterable[str], backends: Mapping[str, str
     """An accepted sample's line in samples.jsonl.
 
     Args:
-        draft: The finished sample.
         files: Its images' paths relative to the data set.
         backends: Job -> name and version.
     """
@@ -86,7 +85,6 @@ class RunCounts:
     """The run's numbers, gathered outcome by outcome."""
 
     def __init__(self) -> None:
-        """Nothing counted yet."""
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.unfilled = 0

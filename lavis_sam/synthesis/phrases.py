@@ -26,7 +26,6 @@ class Phrases:
     `$name` stands for a fact; `{image#1}` and other braces are left as they are.
 
     Attributes:
-        name: The form.
         entries: Key -> purpose ("instruction", "answer", …) -> phrasings.
     """
 

@@ -27,7 +27,6 @@ class Pipeline:
         """Keep the parts.
 
         Args:
-            form: Plans and writes.
             sources: Kind -> source.
             stages: In order.
             limits: Score -> threshold.
@@ -39,7 +38,6 @@ class Pipeline:
 
         Args:
             attempts: At most one for each place of the data set.
-            on_stage: Told after every stage.
 
         Returns:
             For each try, in order, the finished draft or the first thing that was wrong with it.

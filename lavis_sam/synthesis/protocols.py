@@ -29,7 +29,6 @@ class Skipped:
     """A group that a source offers but nobody can use.
 
     Attributes:
-        id: The group.
         reason: A short class, counted in the run's manifest: "one image".
     """
 
@@ -42,8 +41,6 @@ class SampleRequest:
     """A request for an object.
 
     Attributes:
-        rng: Decides everything that is left open.
-        views: How many different views.
         position: Preferred group of a source that has a list of them: taken modulo its length, so that a run passes
             through all groups before it repeats one. None draws at random.
         unlike: Objects that it must differ from in what a description says of it.
@@ -94,8 +91,6 @@ class BackgroundRequest:
     """Asks for a place.
 
     Attributes:
-        rng: Decides what is left open.
-        objects: What stands in it.
         scene: The scene it has to be, or "" for any.
         avoid: Scenes that the sample's other images have.
         pose: What the first of the objects does, where it is a person ("walking"); "" otherwise.
@@ -125,7 +120,6 @@ class InpaintRequest:
     Attributes:
         rng: Decides what is left open; paired images get equal ones.
         composite: The objects on the empty canvas.
-        background: The place.
         same_scene: The composites of all images that show this very place, this one among them. A camera that is chosen
             to suit all of them is the same in all of them.
     """
@@ -149,9 +143,7 @@ class DescribeRequest:
     """Asks for an object in words.
 
     Attributes:
-        rng: Decides the phrasing.
         object: The object, with its source images and whatever is known of it.
-        views: The views that were used.
     """
 
     rng: np.random.Generator
@@ -172,9 +164,6 @@ class RefineRequest:
     """Asks for a smoother answer.
 
     Attributes:
-        rng: Decides what is left open.
-        instruction: The question.
-        output: The answer as the template has it.
         required: Words that must survive; an answer that loses one is not used.
     """
 
@@ -194,14 +183,7 @@ class Refiner(Backend, Protocol):
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Asks for measurements that need a model.
-
-    Attributes:
-        images: The finished images.
-        composites: Where the objects are.
-        plans: What was planned.
-        backgrounds: The places in words.
-    """
+    """Asks for measurements that need a model."""
 
     images: tuple[Rgb, ...]
     composites: tuple[Composite, ...]

@@ -73,14 +73,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Violation:
-    """The first score of a sample that is outside its threshold.
-
-    Attributes:
-        score: Its name.
-        index: Which of its values.
-        value: The value.
-        wanted: The limit in words.
-    """
+    """The first score of a sample that is outside its threshold."""
 
     score: str
     index: int
@@ -201,7 +194,6 @@ def text_scores(
     """Does the answer say what is true, and nothing that it should not?
 
     Args:
-        output: The answer.
         required: Words and phrases that it has to mention (attributes of the object).
         prompts: Texts that were given to a language model; eight of their words in a row are a leak, unless they name
             what the answer has to mention.

@@ -32,7 +32,6 @@ class Attempt:
     """One try at filling one place of the data set; everything random in it follows from these four values.
 
     Attributes:
-        seed: The run's seed.
         slot: The place in the data set, from 0.
         number: 0 for the first try; a rejected try is followed by the next number.
         kind: What the sample is about, a key of `kinds.KINDS`.
@@ -83,15 +82,12 @@ class SourceObject:
     Attributes:
         id: Unique within its source: "id_00000080-01", "procedural:9f3c…".
         kind: A key of `kinds.KINDS`.
-        source: The source's name.
-        licence: The licence of its images.
         attributes: What is true of it in every view: {"top colour": "blue"}.
         required_words: The words of it that a right description mentions.
         noun: What it is, in a word: "woman"; "" when unknown.
         label: A few words that tell it from others, without an article: "woman in the blue jumpsuit"; "" when unknown.
         caption: The source's own text, or "".
         height: Real height in metres; companions and rooms are scaled by it.
-        views: One entry an image that was asked for.
         recipe: What its source needs to draw it again, in a form that JSON can say; None for photographs.
     """
 
@@ -135,7 +131,6 @@ class ImagePlan:
 
     Attributes:
         layout: "scene" (objects standing in a place), "grid" (icons on white) or "flat" (one image as it is).
-        actors: Who appears.
         paired_with: The earlier image whose place, camera and layout this one shares (before/after), or None.
         scene: The scene asked for, by name; "" leaves the choice to the background writer.
     """
@@ -151,9 +146,7 @@ class Plan:
     """What a sample will show and say; made by a form (`forms/`), before anything is drawn.
 
     Attributes:
-        attempt: The try it belongs to.
         form: A key of `FORMS`.
-        objects: Every object of the sample.
         images: Its images in order.
         facts: What the text has to say beyond the objects' attributes: {"change": "removed", …}.
     """
@@ -196,7 +189,6 @@ class Layer:
     """An object on the canvas.
 
     Attributes:
-        actor: Who it is.
         rgba: [h, w, 4] the object at its final size; the box is its place.
         box: (left, top, width, height) in canvas pixels; may reach over the edge.
         alpha: [S, S] its own soft mask on the canvas, occluded parts included.
@@ -251,14 +243,8 @@ class Draft:
     """A sample on its way; each stage fills its own fields and leaves the others.
 
     Attributes:
-        plan: What is to be made.
         segments: (object, view) -> the object cut out.
-        composites: One an image.
         backgrounds: One an image; text and scene are "" where the image has none.
-        images: One an image, finished.
-        descriptions: One an object.
-        instruction: The sample's instruction.
-        output: The sample's answer.
         references: Further right answers, `output` first; empty when there is only one.
         scores: Every measurement so far: name -> values, one a view, image or object.
         hashes: Perceptual hashes of the images, hexadecimal.
@@ -282,7 +268,6 @@ class Rejection:
     """Why a try did not become a sample.
 
     Attributes:
-        attempt: The try.
         stage: The stage that gave up, one of `STAGES`, or "duplicates".
         reason: The score that crossed its threshold ("mask.area"), or the class of the error ("SamDataError").
         value: The score's value; None for an error.

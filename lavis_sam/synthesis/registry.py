@@ -117,10 +117,7 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
     """The backend that the configuration names; None for the job's "none".
 
     Args:
-        job: A stage or a kind.
-        backend: Name and options.
         context: Arguments that a factory gets if it takes them.
-        place: The configuration key, for messages.
 
     Raises:
         SamConfigurationError: An unknown name, options that are unknown, missing or of another type, or a package that

@@ -32,13 +32,8 @@ def synthesize(
     run was killed and resumed.
 
     Args:
-        settings: What a sample is and how it is made.
-        root: The folder to fill.
-        num: Samples wanted.
         seed: Any integer from 0.
-        runner: Who makes the parts.
         resume: Go on with what `root` holds.
-        progress: What shows how far it is.
 
     Returns:
         The manifest.

@@ -23,6 +23,5 @@ def even_share(index: int, seed: int) -> float:
 
     Args:
         index: The place, from 0.
-        seed: Shifts the whole sequence.
     """
     return (index * _GOLDEN + generator(seed, "even share").random()) % 1.0

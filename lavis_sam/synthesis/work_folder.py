@@ -29,11 +29,7 @@ class Outcome:
     """What became of one place of the data set in one round.
 
     Attributes:
-        slot: The place.
-        kind: Its kind.
         sample: Its line for samples.jsonl, or None when all tries were rejected.
-        rejections: The rejected tries before it.
-        next_attempt: The number of the try that would follow.
     """
 
     slot: int
@@ -47,7 +43,6 @@ class WorkFolder:
     """Everything that is read and written under DIR while a run is going on."""
 
     def __init__(self, root: Path) -> None:
-        """Look at a folder, without touching it."""
         self.root = root
         self.work = root / "work"
 
@@ -67,10 +62,6 @@ class WorkFolder:
     @contextmanager
     def opened(self, identity: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
         """Claim the folder for a run.
-
-        Args:
-            identity: All that decides what is made.
-            resume: Go on with what is there.
 
         Raises:
             SamConfigurationError: The folder is in use, holds something else, or another run with other settings.

@@ -24,13 +24,7 @@ _REJECTED_SIDE, _REJECTED_QUALITY = 768, 80
 
 @dataclass(frozen=True)
 class PartJob:
-    """What a worker is told once.
-
-    Attributes:
-        settings: The configuration.
-        root: The data set's folder.
-        seed: The run's seed.
-    """
+    """What a worker is told once."""
 
     settings: SynthesisSettings
     root: Path

@@ -98,7 +98,6 @@ class TemplateBackgrounds:
     version = "2"
 
     def __init__(self, split: str = "train") -> None:
-        """List the scenes of the split."""
         self._scenes = scene_names(split)
 
     def write(self, requests: Sequence[BackgroundRequest]) -> list[Background]:

@@ -31,7 +31,6 @@ def segment(rgb: Rgb, threads: int = 1, side: int = SIDE) -> npt.NDArray[np.floa
 
     Args:
         rgb: [H, W, 3].
-        threads: Of the network.
         side: What the network sees is so many pixels high and wide, at least `LEAST_SIDE`; its time grows with the
             square.
 

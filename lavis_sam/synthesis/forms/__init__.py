@@ -16,8 +16,6 @@ class Texts:
     """What a form writes.
 
     Attributes:
-        instruction: What is asked.
-        output: The answer.
         required: Words of the answer that are the truth; whatever rewrites it must keep them.
         references: All right answers, `output` first; empty where there is one.
     """
@@ -35,7 +33,6 @@ class Form(Protocol):
         """Decide what a sample shows.
 
         Args:
-            attempt: The try; all randomness comes from it.
             sources: Kind -> where its objects come from.
 
         Raises:

@@ -25,7 +25,6 @@ class Captions:
     """One image; what is asked about it is drawn from what can be asked."""
 
     def __init__(self, form: str, images: int) -> None:
-        """Set the form's name; there is one image."""
         self._form = form
         self._phrases = Phrases.load(form)
 

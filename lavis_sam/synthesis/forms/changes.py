@@ -33,7 +33,6 @@ class Changes:
     """Two images that differ in one object."""
 
     def __init__(self, form: str, images: int) -> None:
-        """Set the form's name; there are two images."""
         self._form = form
         self._phrases = Phrases.load(form)
 

@@ -24,7 +24,6 @@ class SharedObject:
     """One main object in every image."""
 
     def __init__(self, form: str, images: int) -> None:
-        """Set the form's name (a key of `records.FORMS`) and how many images a sample has."""
         self._form, self._count = form, images
         self._phrases = Phrases.load(form)
 
@@ -66,7 +65,6 @@ def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: 
 
     Args:
         sources: Kind -> source; companions come from all scene kinds.
-        rng: Decides.
         present: The sample's objects so far, the main one first.
 
     Raises:

@@ -28,7 +28,6 @@ class Stories:
     """Two named characters in three panels."""
 
     def __init__(self, form: str, images: int) -> None:
-        """Set the form's name; stories have three panels."""
         self._form, self._count = form, images
         self._phrases = Phrases.load(form)
 

@@ -124,7 +124,6 @@ class CharacterAttributes:
         upper: Worn above the waist; None with `whole`.
         lower: Worn below the waist; None with `whole`.
         whole: A dress or the like; None with the other two.
-        shoes: Worn on the feet.
         accessory: A hat, a scarf, …, or None.
     """
 
@@ -187,7 +186,6 @@ def sample_character(rng: np.random.Generator, palette: str = "train") -> Charac
     """Somebody.
 
     Args:
-        rng: Decides everything.
         palette: "train", "held_out" or "all": which pairings of garment and colour occur; see `colours.is_held_out`.
 
     Raises:
@@ -285,7 +283,6 @@ def draw_character(attributes: CharacterAttributes, pose: str, height: int, *, t
     """Draw somebody.
 
     Args:
-        attributes: Who.
         pose: A key of `POSES`.
         height: Pixels of the image (raised arms count).
         turn: Degrees by which the body is turned to the right of the image.

@@ -43,7 +43,6 @@ def choices(name: str, colours: Sequence[str], split: str) -> list[str]:
 
     Args:
         name: "dress".
-        colours: Those that suit it.
         split: "train", "held_out" or "all".
     """
     check_split(split)

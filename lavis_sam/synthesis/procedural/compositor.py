@@ -50,7 +50,6 @@ def compose(layers: Sequence[PlacedLayer], view: SceneView, fitted_to: Sequence[
 
     Args:
         layers: Back to front.
-        view: The place, of the same size.
         fitted_to: Subjects that the view's brightness is fitted to; the layers themselves by default. Two images of
             one place have the same ones, so that nothing but the subjects differs between them.
 

@@ -20,11 +20,6 @@ class Canvas:
     """What an artist gets.
 
     Attributes:
-        image: RGB, drawn on in place.
-        rng: Decides.
-        ground: The cover's main colour.
-        accent: Its second colour.
-        ink: The colour of its text.
         subject: The name of an icon that suits the book, or "".
     """
 

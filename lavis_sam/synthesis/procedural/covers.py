@@ -37,13 +37,8 @@ class Book:
         title: "The Silent Harbour".
         author: "Anna Bexley".
         genre: A key of `GENRES`.
-        art: The name of its image.
         subject: The icon in it, or "".
-        font: Of the title.
-        ground: Main colour.
-        accent: Second colour.
         layout: 0 title above, 1 title in a panel, 2 author above.
-        seed: Of the image.
     """
 
     title: str
@@ -68,7 +63,6 @@ def sample_book(
     """A book.
 
     Args:
-        rng: Decides everything.
         palette: "train", "held_out" or "all": which authors and titles occur.
         author: Who wrote it; None for somebody.
         genre: A key of `GENRES`; None for any.
@@ -117,7 +111,6 @@ def draw_cover(book: Book, size: int) -> Rgb:
     """The cover.
 
     Args:
-        book: Which.
         size: Its height in pixels; it is two thirds as wide.
 
     Returns:

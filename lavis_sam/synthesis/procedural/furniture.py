@@ -87,7 +87,6 @@ def sample_furniture(rng: np.random.Generator, palette: str = "train", kind: str
     """A piece.
 
     Args:
-        rng: Decides everything.
         palette: "train", "held_out" or "all": which pairings of piece and colour occur; see `colours.is_held_out`.
         kind: A key of `PIECES`; None for any.
 
@@ -131,7 +130,6 @@ def draw_furniture(attributes: FurnitureAttributes, azimuth: float, elevation: f
     """Draw a piece.
 
     Args:
-        attributes: Which.
         azimuth: Degrees by which it is turned; its front goes to the right of the image.
         elevation: Degrees by which the camera is above the piece's middle.
         size: Pixels of the image's longer side.

@@ -12,12 +12,8 @@ class Genre:
 
     Attributes:
         titles: Patterns; `$a` and `$b` stand for words of the lists.
-        a: Words.
-        b: Words.
         art: Names of `cover_art.ARTISTS`.
-        subjects: Icons that suit it.
         fonts: Files in `fonts/`, without their ending.
-        colours: Pairs of ground and accent.
     """
 
     titles: tuple[str, ...]

@@ -19,7 +19,6 @@ class Scene:
     """A place.
 
     Attributes:
-        words: What every description of it says.
         indoors: Whether there is a roof.
         grain: Strength of the ground's grain: 0.03 planks, 0.3 grass.
         edges: (azimuth, edge) all around; straight lines lie between them.

@@ -72,8 +72,6 @@ def sample_view(rng: np.random.Generator, name: str, feet: Sequence[tuple[float,
     """A direction and a field of view, both in degrees, that has free ground where objects stand.
 
     Args:
-        rng: Decides.
-        name: The scene.
         feet: Where objects stand: to the right of the middle and below the horizon, in shares of the image's side.
 
     Raises:

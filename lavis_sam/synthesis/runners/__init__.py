@@ -14,7 +14,6 @@ class PartTask:
 
     Attributes:
         round: 0 for the first pass, then one for each replacement of near duplicates.
-        number: The part's number within its round.
         slots: (place, number of the first try, kind) of each.
         isolate: Make one sample at a time and announce each try, so that a crash can be traced to it.
         suspected: (place, try) of tries during which a worker died once.
@@ -34,11 +33,7 @@ class PartTask:
         return f"{self.round}-{self.number:06d}"
 
     def after_crash(self, trying: tuple[int, int] | None) -> "PartTask":
-        """The same part for another go.
-
-        Args:
-            trying: The try that was announced last, if any was.
-        """
+        """The same part for another go."""
         if trying is None:
             return replace(self, isolate=True)
         if trying in self.suspected:
@@ -52,8 +47,6 @@ class Progress:
 
     Attributes:
         stage: The stage that was finished, or "accepted" for finished samples.
-        passed: Drafts that passed it.
-        rejected: Drafts that did not.
     """
 
     stage: str

@@ -95,9 +95,7 @@ def multimodal(
     """The MultiModal set, whose manual masks save the segmentation (`use_source_masks: true`).
 
     Args:
-        root: Holds the folders below.
         split: "train" or "held_out".
-        images: Folder of the images.
         segmentations: Folder of the label images `<stem>_segm.png`; every label above 0 is the person.
         captions: Image name -> text.
 

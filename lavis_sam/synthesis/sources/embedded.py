@@ -76,7 +76,6 @@ class _Embedded:
     licence = LICENCE
 
     def __init__(self, split: str = "train") -> None:
-        """Set the half of the world: "train" or "held_out"."""
         self._split = split
 
     def skipped(self) -> Iterator[Skipped]:
@@ -251,7 +250,6 @@ class EmbeddedIcons(_Embedded):
     licence = "MIT, Microsoft"
 
     def __init__(self, split: str = "train") -> None:
-        """List the split's icons."""
         super().__init__(split)
         self._names = icon_names(split)
 

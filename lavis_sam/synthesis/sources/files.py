@@ -83,10 +83,7 @@ def read_mask(root: Path, relative: str, shape: tuple[int, ...], background: tup
     """A label image as a mask: everything but the background labels.
 
     Args:
-        root: The source's folder.
-        relative: The label image.
         shape: (H, W) that it has to have.
-        background: Labels that are not the object.
 
     Raises:
         SamDataError: It cannot be read, or has another size.

@@ -37,8 +37,6 @@ def folder(
     """Images of characters or furniture, grouped by object.
 
     Args:
-        root: The folder.
-        kind: What its objects are.
         split: "train" or "held_out", by a hash of the group's id.
         manifest: JSON lines (or a JSON list) of {"id", "images": [paths]} with, optionally, "masks": [paths or null],
             "attributes": {name: words} (which answers then have to mention), "label" ("green velvet chair"), "caption",
@@ -74,10 +72,8 @@ class IconFolder:
         """List the folder.
 
         Args:
-            root: The folder.
             split: "train" or "held_out", by a hash of the name.
             names: Optional table, file name -> name.
-            licence: Of the icons.
 
         Raises:
             SamConfigurationError: Fewer icons than an image needs.

@@ -28,7 +28,6 @@ class ViewFile:
         path: Relative to the source's root.
         description: "front", "azimuth 30".
         azimuth: Degrees around the object, where it is known.
-        mask: The mask's path, where there is one.
     """
 
     path: str
@@ -42,10 +41,6 @@ class Group:
     """One object and its images.
 
     Attributes:
-        id: Unique in the source.
-        views: Its images.
-        attributes: What is known of it.
-        required_words: The words that a right description mentions.
         label: A few words that tell it from others: "man in denim".
         caption: The source's own text, or "".
         height: Metres; None takes the source's default.
@@ -88,16 +83,12 @@ class GroupedSource:
         """Sort the groups, set aside those with too few images, and keep those of the split.
 
         Args:
-            name: The source's name in the manifest.
             kind: A key of `kinds.KINDS`.
             root: The folder that paths are relative to.
             groups: In any order.
-            licence: Of its images.
             height: Metres of an object of which nothing is known.
             split: "train" or "held_out".
             fewest_views: Images that a group must have.
-            skipped: What the listing itself set aside.
-            read_mask: Reads a view's mask.
 
         Raises:
             SamConfigurationError: No group can be used.

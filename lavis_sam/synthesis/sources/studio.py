@@ -20,15 +20,7 @@ _SHADOW = 0.28
 def photograph(
     cutout: Cutout, rng: np.random.Generator, description: str, reference: str, attributes: dict[str, str]
 ) -> View:
-    """A view of a drawn object.
-
-    Args:
-        cutout: The object.
-        rng: Decides the backdrop and the framing.
-        description: What the manifest says of the view.
-        reference: The recipe that draws it again.
-        attributes: What is true of this view alone.
-    """
+    """A view of a drawn object."""
     height, width = cutout.rgba.shape[:2]
     left, top, right, bottom = (round(max(height, width) * share) for share in rng.uniform(*_ROOM, 4))
     size = (top + height + bottom, left + width + right)

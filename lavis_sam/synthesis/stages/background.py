@@ -20,7 +20,6 @@ class BackgroundStage:
     name = "background"
 
     def __init__(self, writer: BackgroundWriter) -> None:
-        """Keep the backend."""
         self._writer = writer
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:

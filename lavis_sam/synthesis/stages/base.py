@@ -19,8 +19,6 @@ class Failure:
     """A request that raised.
 
     Attributes:
-        reason: The error's class.
-        message: Its text.
         image: Something to look at, where there is something.
     """
 
@@ -50,7 +48,6 @@ def answer_all(
     """A backend's answers; where the batch as a whole raises, each request is tried alone.
 
     Args:
-        call: The backend's method.
         requests: Any number of requests; none gives no call.
 
     Raises:

@@ -57,7 +57,6 @@ class CompositeStage:
     name = "composite"
 
     def __init__(self, size: int, fill: int) -> None:
-        """Set the side S of the canvas in pixels and the grey of what is to be painted."""
         self.size, self.fill = size, fill
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
@@ -98,9 +97,6 @@ def scene(
         image: Who appears; the first actor is what the camera is set up for.
         cutouts: The segment of each actor.
         heights: Metres of each actor.
-        rng: Decides camera and places.
-        size: Side S of the canvas.
-        fill: Grey of the canvas.
         paired: The image whose camera and places this one keeps.
     """
     best: list[_Spot] = []
@@ -133,10 +129,7 @@ def grid(
     """Icons on white, in a jittered grid; each has its own size and angle.
 
     Args:
-        image: Up to six actors.
         cutouts: The segment of each.
-        rng: Decides cells, sizes and angles.
-        size: Side S of the canvas.
         paired: The image whose places this one keeps, where its actors say so.
     """
     columns, rows = _GRID
@@ -183,11 +176,7 @@ def place(
     """An object at its size and place on a canvas of `width` x `height` (square by default) pixels.
 
     Args:
-        actor: Who it is.
-        cutout: Its image.
         box: (left, top, width, height) in pixels; may reach over the edge.
-        width: Of the canvas.
-        height: Of the canvas.
     """
     rgba = _resized(cutout.rgba, box[2], box[3])
     alpha = np.zeros((height or width, width), np.float32)
@@ -236,8 +225,6 @@ class _Spot:
     """Who may stand where; trying one costs nearly nothing, making its layer does.
 
     Attributes:
-        actor: Who.
-        cutout: Its image.
         box: (left, top, width, height) in pixels.
         kept: The twin's layer, where nothing about it changes.
     """

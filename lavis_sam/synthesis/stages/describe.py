@@ -15,7 +15,6 @@ class DescribeStage:
     name = "describe"
 
     def __init__(self, describer: Describer) -> None:
-        """Keep the backend."""
         self._describer = describer
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:

@@ -28,10 +28,7 @@ class InpaintStage:
         """Keep the backends.
 
         Args:
-            inpainter: Paints.
-            fill: Grey of the canvas before painting.
             segmenter: Looks for further salient objects in the finished image; None saves its time.
-            scorer: Further measurements that need a model.
         """
         self._inpainter, self._fill, self._segmenter, self._scorer = inpainter, fill, segmenter, scorer
 

@@ -34,7 +34,6 @@ class SegmentStage:
         """Keep the backend.
 
         Args:
-            segmenter: The backend.
             use_source_masks: Do not segment a view whose source has a mask for it.
         """
         self._segmenter = segmenter

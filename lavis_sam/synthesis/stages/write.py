@@ -19,7 +19,6 @@ class WriteStage:
     name = "write"
 
     def __init__(self, form: Form, refiner: Refiner) -> None:
-        """Keep form and backend."""
         self._form, self._refiner = form, refiner
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:

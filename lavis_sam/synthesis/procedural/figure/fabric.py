@@ -24,7 +24,6 @@ class Fabric:
         pattern: One of `PATTERNS`.
         second: The pattern's other colour.
         denim: Whether it is worn at the thighs and has a coarse weave.
-        gloss: Of the highlight.
     """
 
     colour: Colour

@@ -28,9 +28,6 @@ def hair_surfaces(style: str, colour: Colour, head: Head, *, under_hat: bool = F
 
     Args:
         style: A key of `STYLES`.
-        colour: Of the hair.
-        head: The head that wears it.
-        under_hat: Keep it flat, for a hat.
     """
     return STYLES[style](head, strands(colour, head), under_hat)
 
@@ -98,14 +95,7 @@ def _curly(head: Head, paint: Paint, under_hat: bool) -> list[Surface]:
 
 
 def _hanging(head: Head, paint: Paint, length: float, wave: float) -> Surface:
-    """A curtain that hangs from the sides and the back of the head, open in front.
-
-    Args:
-        head: The head.
-        paint: Its colour.
-        length: Below the eyes, in head heights.
-        wave: Strength of waves.
-    """
+    """A curtain that hangs from the sides and the back of the head, open in front."""
     return Surface(
         _Curtain(head, length, wave),
         paint,

@@ -22,9 +22,6 @@ class Face:
     """How a face looks.
 
     Attributes:
-        skin: Colour.
-        eyes: Colour of the iris.
-        brows: Colour of brows and beard.
         lips: Strength of the lips' colour, 0 to 1.
         beard: Whether there is one.
         jaw: Width of the lower face, 0 narrow to 1 broad.
@@ -48,7 +45,6 @@ class Head:
     """The form of a head; hair and hats are the same form with more room."""
 
     def __init__(self, skeleton: Skeleton, face: Face) -> None:
-        """Place a head on a skeleton."""
         half = skeleton.build.head / 2
         self.skeleton, self.face = skeleton, face
         self.centre = skeleton.at("head")
@@ -60,7 +56,6 @@ class Head:
         """Points of the head in the directions [..., 3] of a unit sphere.
 
         Args:
-            directions: In the head's own frame.
             room: Share of the head's size that is added, a number or [...].
             nose: Whether the face has its features.
         """
@@ -101,7 +96,6 @@ class Shell:
     """A cover over the head.
 
     Attributes:
-        head: The head.
         room: (angle around, height, directions) -> share of the head's size that is added.
     """
 

@@ -27,7 +27,6 @@ def arm_path(skeleton: Skeleton, side: Side, until: float = 2.0, room: float = 0
     """Centres [K, 3] and radii [K] of an arm.
 
     Args:
-        skeleton: The bones.
         side: -1 or 1.
         until: 1 is the elbow, 2 the wrist.
         room: Metres around the skin.

@@ -18,8 +18,6 @@ class Build:
         head: From chin to crown.
         shoulders: Half the distance of the shoulder joints.
         chest: Half width and half depth of the chest.
-        waist: The same of the waist.
-        hips: The same of the hips.
         bust: By how much the chest stands out.
         limb: Thickness of arms and legs, 1 for an average adult.
         leg_share: Height of the hip joint as a share of `height`.
@@ -108,8 +106,6 @@ class Pose:
     """What a body does.
 
     Attributes:
-        right: Its right arm and leg.
-        left: Its left arm and leg.
         turn: Degrees that it likes to be turned away from the viewer, at most, to either side.
         head_turn: Degrees that the head is turned further.
         seat: Whether it sits on a stool.
@@ -168,8 +164,6 @@ class Skeleton:
     """Where the joints are, in metres.
 
     Attributes:
-        build: The measures.
-        pose: The pose.
         joints: Name -> place; names of paired joints end in "-1" or "1".
     """
 

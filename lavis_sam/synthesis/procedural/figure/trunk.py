@@ -14,7 +14,6 @@ class Trunk:
     """Cross sections of a body, from below the hips to the neck."""
 
     def __init__(self, skeleton: Skeleton) -> None:
-        """Measure a skeleton."""
         build = skeleton.build
         self.skeleton = skeleton
         self._low = skeleton.at("pelvis")
@@ -66,8 +65,6 @@ class Trunk:
         """A skin around part of the trunk.
 
         Args:
-            low: Its lower end as a place on the trunk.
-            high: Its upper end.
             room: Metres around the skin.
             flare: Further metres at the lower end.
             flat_waist: How much the waist is hidden: 0 follows the body, 1 hangs straight down from the chest.

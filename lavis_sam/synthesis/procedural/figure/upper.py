@@ -58,7 +58,6 @@ def neckline(trunk: Trunk, deep: float, wide: float, pointed: bool = False) -> T
     """Cut out a neckline.
 
     Args:
-        trunk: The body.
         deep: Metres below the collar, in front.
         wide: Half its width in metres.
         pointed: V-shaped instead of round.

@@ -21,14 +21,10 @@ class Look:
     """How a piece looks.
 
     Attributes:
-        main: Colour of its large surfaces.
-        legs: Colour of legs and frame.
-        accent: Colour of cushions, bed covers, books.
         material: "fabric", "leather", "wood", "painted" or "metal".
         wooden_legs: Whether legs show grain.
         variant: Index of its form.
         size: Factors of width, height and depth.
-        seed: Of grain and blotches.
     """
 
     main: Colour
@@ -66,10 +62,8 @@ class Piece:
     """A kind of furniture.
 
     Attributes:
-        build: Makes it.
         width: Its largest horizontal size in metres.
         height: Metres.
-        materials: What its large surfaces can be.
         variants: What is special about each of its forms; "" when nothing is.
         accented: Whether it has parts in a second colour.
     """

@@ -20,9 +20,7 @@ class Camera:
 
     Attributes:
         eye: Height above the ground in metres.
-        distance: From the origin, along z.
         focal: Pixels.
-        middle: Column that it looks at.
         horizon: Row of the horizon.
         turn: Degrees by which the world is turned before it is seen; its front goes to the right of the image.
     """

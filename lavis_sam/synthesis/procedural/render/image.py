@@ -78,12 +78,9 @@ def render(
 
     Args:
         surfaces: In metres.
-        eye: Height of the camera.
-        distance: Of the camera from the origin.
         height: Pixels that the whole may be high.
         width: Pixels that it may be wide; None sets no limit.
         turn: Degrees by which the surfaces are turned first; their front goes to the right.
-        light: The studio.
     """
     size = _OVERSAMPLING
     coarse = np.stack([surface.coarse for surface in surfaces])

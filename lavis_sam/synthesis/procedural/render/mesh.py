@@ -53,7 +53,6 @@ def mesh_of(surfaces: Sequence[Surface], column: Array, row: Array) -> Mesh:
     Args:
         surfaces: In any order.
         column: [S, COARSE, COARSE] where the surfaces' `coarse` points appear, in pixels: decides how fine the net is.
-        row: The same.
     """
     tables, corners, spans, owner, nodes_before = [], [], [], [], 0
     sizes = zip(_pixels(column, row, 1), _pixels(column, row, 2), strict=True)

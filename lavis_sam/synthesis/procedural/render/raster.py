@@ -49,7 +49,6 @@ class Frame:
 
     Attributes:
         width: Of the image in pixels.
-        height: Of the image.
         pixels: [n] row * width + column.
         starts: [S + 1]: the pixels of surface s are those from starts[s] to starts[s + 1].
         depth: [n]
@@ -71,7 +70,6 @@ def rasterise(mesh: Mesh, view: View, width: int, height: int) -> Frame:
 
     Args:
         mesh: Cells that reach beyond the image are left out.
-        view: Camera.
         width: Pixels.
         height: Pixels.
     """

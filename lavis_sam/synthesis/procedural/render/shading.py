@@ -37,7 +37,6 @@ class Lighting:
 
     Attributes:
         key: Unit vector towards the key light.
-        key_strength: Of the key light.
         sky: Light from above.
         floor: Light from below.
     """

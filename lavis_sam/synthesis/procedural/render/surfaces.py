@@ -53,8 +53,6 @@ class Surface:
     """A shape with what covers it.
 
     Attributes:
-        shape: Where it is.
-        paint: Its colour.
         gloss: Strength of the highlight: 0 cloth, 0.15 skin and hair, 0.5 lacquer.
         trim: Where it exists; None means everywhere.
         lift: Metres by which it wins over what is at the same place, such as a pocket on trousers.
@@ -218,7 +216,6 @@ class RoundedBox:
             face: 0-5: -x, +x, -y, +y, -z, +z.
             centre: Metres.
             half: Half the size along each axis.
-            radius: Of the edges.
             bulge: Metres that the middle of every face stands out, as on a cushion.
             frame: Rows: the box's own axes.
         """
@@ -287,7 +284,6 @@ class Changed:
     """A shape pushed about by a function.
 
     Attributes:
-        shape: The shape.
         change: (u, v, points) -> points.
     """
 
