@@ -52,11 +52,10 @@ def synthesize(
     _need_packages()
     from lavis_sam.files import to_json
     from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
-    from lavis_sam.synthesis.live_progress import progress_for
+    from lavis_sam.synthesis.live_progress import RunProgress
     from lavis_sam.synthesis.run import synthesize as run
     from lavis_sam.synthesis.runners import Runner
-    from lavis_sam.synthesis.runners.local import LocalRunner
-    from lavis_sam.synthesis.runners.serial import SerialRunner
+    from lavis_sam.synthesis.runners.local import LocalRunner, SerialRunner
 
     settings = SynthesisSettings.from_config(read_config(config), config)
     if kinds is not None:
@@ -64,7 +63,7 @@ def synthesize(
     count = (os.cpu_count() or 1) if workers is None else workers
     runner: Runner = LocalRunner(count) if count else SerialRunner()
     with contextlib.redirect_stdout(sys.stderr):
-        manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=progress_for(num))
+        manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=RunProgress(num))
     if as_json:
         typer.echo(to_json(manifest))
     else:

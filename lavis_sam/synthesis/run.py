@@ -8,7 +8,7 @@ from lavis_sam import __version__
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.dataset_writer import SampleStore, finish
-from lavis_sam.synthesis.live_progress import NoProgress, ProgressLine
+from lavis_sam.synthesis.live_progress import RunProgress
 from lavis_sam.synthesis.registry import PipelineBuilder
 from lavis_sam.synthesis.runners import PartTask, Runner
 from lavis_sam.synthesis.seeds import even_share
@@ -24,7 +24,7 @@ def synthesize(
     seed: int,
     runner: Runner,
     resume: bool = False,
-    progress: ProgressLine | None = None,
+    progress: RunProgress | None = None,
 ) -> dict[str, Any]:
     """Make a data set, or go on with one.
 
@@ -46,7 +46,7 @@ def synthesize(
         raise SamConfigurationError(
             f"found num {num} and seed {seed}, wanted num of at least 1 and seed of at least 0."
         )
-    progress = progress or NoProgress()
+    progress = progress or RunProgress(num, active=False)
     folder = WorkFolder(root)
     builder = PipelineBuilder(settings)
     identity = {
@@ -83,9 +83,7 @@ def _at(point: float, kinds: Sequence[str], settings: SynthesisSettings) -> str:
     return kinds[-1]
 
 
-def _make(
-    store: SampleStore, settings: SynthesisSettings, runner: Runner, job: PartJob, progress: ProgressLine
-) -> None:
+def _make(store: SampleStore, settings: SynthesisSettings, runner: Runner, job: PartJob, progress: RunProgress) -> None:
     """All rounds: the first fills every place, the others replace near duplicates."""
     tasks = store.first_tasks()
     for round_ in range(1, settings.run.rounds + 1):
@@ -99,7 +97,7 @@ def _make(
 
 
 def _make_missing(
-    store: SampleStore, tasks: list[PartTask], runner: Runner, job: PartJob, progress: ProgressLine
+    store: SampleStore, tasks: list[PartTask], runner: Runner, job: PartJob, progress: RunProgress
 ) -> None:
     missing = store.missing(tasks)
     unfinished = {task.key for task in missing}

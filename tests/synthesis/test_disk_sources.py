@@ -13,7 +13,7 @@ from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.dataset_writer import read_lines
 from lavis_sam.synthesis.quality import mentions
 from lavis_sam.synthesis.run import synthesize
-from lavis_sam.synthesis.runners.serial import SerialRunner
+from lavis_sam.synthesis.runners.local import SerialRunner
 from lavis_sam.synthesis.sources import groups
 
 TEMPLATES = {"describe": {"backend": "templates"}}

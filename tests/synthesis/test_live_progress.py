@@ -1,6 +1,6 @@
-import io
+"""The counts of a run as a line; `tests/test_progress.py` has the display."""
 
-from lavis_sam.synthesis.live_progress import LiveProgress, NoProgress, PlainProgress, progress_for
+from lavis_sam.synthesis.live_progress import RunProgress
 from lavis_sam.synthesis.runners import Progress
 
 
@@ -14,36 +14,30 @@ def emit(line):
         line.say("writing")
 
 
-def test_plain_lines_for_logs():
-    stream = io.StringIO()
-    emit(PlainProgress(10, stream, seconds=0))
-    last = stream.getvalue().splitlines()[-2]
-    assert last.startswith("5/10 samples  ")
-    assert "left" in last
-    assert last.endswith("| plan 4 · segment 3 | rejected: segment 1, duplicates 1")
-    assert stream.getvalue().splitlines()[-1] == "writing"
+def test_run_progress_writes_plain_lines_to_logs():
+    lines = []
+    emit(RunProgress(10, seconds=0, write=lines.append))
+    assert lines[-2].startswith("5/10 samples  ")
+    assert "left" in lines[-2]
+    assert lines[-2].endswith("| plan 4 · segment 3 | rejected: segment 1, duplicates 1")
+    assert lines[-1] == "writing"
 
 
-def test_plain_lines_are_rare():
-    stream = io.StringIO()
-    line = PlainProgress(10, stream, seconds=1000)
-    line.show()
+def test_run_progress_writes_to_standard_error_by_default(capsys):
+    emit(RunProgress(10))
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.splitlines()[-1] == "writing"
+
+
+def test_run_progress_writes_rarely():
+    lines = []
+    line = RunProgress(10, seconds=1000, write=lines.append)
     for _ in range(100):
         line.watch(Progress("plan", 1, 0))
-    assert len(stream.getvalue().splitlines()) <= 1
+    assert len(lines) <= 1
 
 
-def test_one_block_on_a_terminal(capsys):
-    emit(LiveProgress(10))
-    assert "5/10 samples" in capsys.readouterr().err
-
-
-def test_silence(capsys):
-    emit(NoProgress())
+def test_run_progress_is_silent_when_it_is_not_active(capsys):
+    emit(RunProgress(10, active=False))
     assert capsys.readouterr() == ("", "")
-
-
-def test_a_log_gets_lines_and_a_terminal_the_block(monkeypatch):
-    assert isinstance(progress_for(5), PlainProgress)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert isinstance(progress_for(5), LiveProgress)

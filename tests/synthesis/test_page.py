@@ -11,7 +11,7 @@ from lavis_sam.synthesis.charts import bars, heat_map, histogram
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.page import write_report
 from lavis_sam.synthesis.run import synthesize
-from lavis_sam.synthesis.runners.serial import SerialRunner
+from lavis_sam.synthesis.runners.local import SerialRunner
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,7 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.dataset_writer import read_lines
 from lavis_sam.synthesis.run import kinds_of_slots, synthesize
-from lavis_sam.synthesis.runners.local import LocalRunner
-from lavis_sam.synthesis.runners.serial import SerialRunner
+from lavis_sam.synthesis.runners.local import LocalRunner, SerialRunner
 
 NUM, SEED = 14, 3
 # Some tries fail and some samples repeat, so that the hard ways are walked too.

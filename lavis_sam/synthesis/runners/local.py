@@ -28,6 +28,17 @@ _DEATHS_OF_PART = 100
 _FAREWELL_SECONDS = 10.0
 
 
+class SerialRunner:
+    """One part after the other in this process, for tests, debuggers and profilers; a crash ends the run."""
+
+    def run(self, job: Job, tasks: Iterable[PartTask], on_event: Callable[[Progress], None]) -> None:
+        """See `Runner.run`."""
+        make = None
+        for task in tasks:
+            make = make or job.prepare()
+            make(task, lambda event: on_event(event) if isinstance(event, Progress) else None)
+
+
 class LocalRunner:
     """Worker processes, started afresh (never forked: native libraries keep threads and locks)."""
 

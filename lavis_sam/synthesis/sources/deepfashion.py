@@ -12,8 +12,7 @@ from pathlib import Path
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.protocols import Skipped
-from lavis_sam.synthesis.records import Alpha
-from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of, read_mask, read_table
+from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of, read_table
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile
 
 LICENCE = "DeepFashion: non-commercial research only"
@@ -134,7 +133,6 @@ def multimodal(
         height=_DEFAULT_HEIGHT,
         split=split,
         skipped=skipped,
-        read_mask=_person_mask,
     )
 
 
@@ -156,10 +154,6 @@ def _in_shop_names(folder: Path, partition: str) -> Iterator[str]:
     for row in rows:
         if row.strip():
             yield row.split()[0]
-
-
-def _person_mask(root: Path, view: ViewFile, shape: tuple[int, ...]) -> Alpha:
-    return read_mask(root, view.mask or "", shape)
 
 
 def _facts(gender: str, category: str) -> dict[str, str]:

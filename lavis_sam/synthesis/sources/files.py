@@ -16,6 +16,7 @@ from lavis_sam.synthesis.records import Alpha, Rgb
 
 # Below this an object has no details.
 SMALLEST_SIDE = 64
+_OPAQUE = 255
 _LONGEST_LINE = 4_000_000
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -79,8 +80,8 @@ def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alp
     return rgba[..., :3].copy(), rgba[..., 3].astype(np.float32) / np.float32(255)
 
 
-def read_mask(root: Path, relative: str, shape: tuple[int, ...], background: tuple[int, ...] = (0,)) -> Alpha:
-    """A label image as a mask: everything but the background labels.
+def read_mask(root: Path, relative: str, shape: tuple[int, ...]) -> Alpha:
+    """Read a mask [H, W]: an image's alpha where it has transparent pixels, otherwise every label above 0.
 
     Args:
         shape: (H, W) that it has to have.
@@ -93,7 +94,10 @@ def read_mask(root: Path, relative: str, shape: tuple[int, ...], background: tup
     labels = np.asarray(image if image.mode in ("P", "L", "I", "I;16", "1") else image.convert("L")).astype(int)
     if labels.shape != tuple(shape[:2]):
         raise SamDataError(f"{relative}: mask of {labels.shape} for an image of {tuple(shape[:2])}")
-    return (~np.isin(labels, background)).astype(np.float32)
+    alpha = np.asarray(image.getchannel("A")) if "A" in image.getbands() else None
+    if alpha is not None and alpha.min() < _OPAQUE:
+        return alpha.astype(np.float32) / np.float32(_OPAQUE)
+    return (labels > 0).astype(np.float32)
 
 
 def read_table(path: Path) -> Any:

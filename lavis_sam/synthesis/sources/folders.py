@@ -12,13 +12,12 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.kinds import KINDS, scene_kinds
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
-from lavis_sam.synthesis.records import Alpha, SourceObject, View
+from lavis_sam.synthesis.records import SourceObject, View
 from lavis_sam.synthesis.sources.files import (
     IMAGE_SUFFIXES,
     existing_folder,
     lines_of,
     read_cutout,
-    read_mask,
     read_table,
 )
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile, is_held_out
@@ -59,7 +58,6 @@ def folder(
         licence=licence,
         height=KINDS[kind].height,
         split=split,
-        read_mask=_any_mask,
     )
 
 
@@ -215,7 +213,3 @@ def _folder_groups(root: Path) -> Iterator[Group]:
         if files:
             views = tuple(ViewFile(file.relative_to(root).as_posix(), file.stem) for file in files)
             yield Group(path.relative_to(root).as_posix(), views)
-
-
-def _any_mask(root: Path, view: ViewFile, shape: tuple[int, ...]) -> Alpha:
-    return read_mask(root, view.mask or "", shape)

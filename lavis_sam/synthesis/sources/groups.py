@@ -1,7 +1,7 @@
 """A source that is a list of groups on the disk: the images of one object each."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
-from lavis_sam.synthesis.records import Alpha, Rgb, SourceObject, View
-from lavis_sam.synthesis.sources.files import read_image
+from lavis_sam.synthesis.records import Rgb, SourceObject, View
+from lavis_sam.synthesis.sources.files import read_image, read_mask
 
 # Of all groups, the share whose ids belong to the evaluation sets; by hash, so a group never changes sides.
 _HELD_OUT = 0.1
@@ -57,10 +57,6 @@ class Group:
     licence: str = ""
 
 
-# (root, view, shape of the image) -> mask.
-MaskReader = Callable[[Path, ViewFile, tuple[int, ...]], Alpha]
-
-
 class GroupedSource:
     """Draws objects from a list of groups; images are read when they are drawn."""
 
@@ -78,7 +74,6 @@ class GroupedSource:
         split: str = "train",
         fewest_views: int = 2,
         skipped: Sequence[Skipped] = (),
-        read_mask: MaskReader | None = None,
     ) -> None:
         """Sort the groups, set aside those with too few images, and keep those of the split.
 
@@ -94,7 +89,7 @@ class GroupedSource:
             SamConfigurationError: No group can be used.
         """
         self.name, self.licence = name, licence
-        self._kind, self._root, self._height, self._read_mask = kind, root, height, read_mask
+        self._kind, self._root, self._height = kind, root, height
         everything = sorted(groups, key=lambda group: group.id)
         lonely = [group for group in everything if len(group.views) < fewest_views]
         self._skipped = [*skipped, *(Skipped(group.id, "too few images") for group in lonely)]
@@ -146,9 +141,7 @@ class GroupedSource:
 
     def _view(self, file: ViewFile) -> View:
         image: Rgb = read_image(self._root, file.path)
-        alpha = None
-        if file.mask is not None and self._read_mask is not None:
-            alpha = self._read_mask(self._root, file, image.shape)
+        alpha = None if file.mask is None else read_mask(self._root, file.mask, image.shape)
         return View(image, alpha, file.description, file.path)
 
 

@@ -211,6 +211,30 @@ def test_masks_have_the_images_size(tmp_path):
         read_mask(tmp_path, "mask.png", (100, 80, 3))
 
 
+def test_read_mask_takes_the_alpha_of_a_transparent_image(tmp_path):
+    """A white image whose alpha shows the object covered the whole of it once."""
+    rgba = np.full((10, 8, 4), 255, np.uint8)
+    rgba[:5, :, 3], rgba[5, :, 3] = 0, 51
+    Image.fromarray(rgba).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path, "mask.png", (10, 8, 3))
+    assert mask[:5].max() == 0
+    assert mask[5] == pytest.approx(0.2)
+    assert mask[6:].min() == 1
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16", "RGBA"])
+def test_read_mask_takes_every_label_above_0_of_an_opaque_image(tmp_path, mode):
+    labels = np.zeros((10, 8), np.uint16 if mode == "I;16" else np.uint8)
+    labels[2:4] = 3
+    image = Image.fromarray(labels)
+    if mode == "P":
+        image.putpalette([0, 0, 0] * 256)
+    (image.point(lambda value: value * 80).convert("RGBA") if mode == "RGBA" else image).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path, "mask.png", (10, 8, 3))
+    assert mask.sum() == 16
+    assert mask[2:4].min() == 1
+
+
 # ---------------------------------------------------------------------------- icons
 
 
