@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from lavis_sam.cli.data_collect import collect
-from lavis_sam.cli.data_preview import preview
+from lavis_sam.cli.data_inspect import preview, stats
 from lavis_sam.cli.data_shards import shards
-from lavis_sam.cli.data_stats import stats
 from lavis_sam.datasets.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ _REPORT_WIDTH = 140
 _CHECK_FAILED = 1
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, check, import and export data sets.")
-for _command in (collect, shards, stats, preview):
+for _command in (shards, stats, preview):
     app.command()(_command)
 
 _FormatName = Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(CATALOGUE)}.")]
@@ -39,6 +37,39 @@ _Options = Annotated[
     typer.Option("--option", metavar="KEY=VALUE", help="What a format lets one choose, such as group_size=4 for NICO."),
 ]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON, nothing else, on stdout.")]
+
+
+@app.command()
+def collect(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Holds a folder for each sample.")],
+    instruction: Annotated[str, typer.Option("--instruction", help="What the model is asked about each sample.")],
+    strict: _Strict = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Make DIR a data set: each folder in it that holds images becomes a sample.
+
+    A sample's images are ordered by name. Its text is in caption.txt beside them, one reference a line; an
+    instruction.txt takes the place of --instruction. Writes DIR/annotations.json.
+
+    \b
+    Example:
+      lavis-sam data collect data/own --instruction "What do these images have in common?"
+    """
+    from lavis_sam.datasets.annotations import accept, write_annotations
+    from lavis_sam.datasets.collect import collect_folder
+    from lavis_sam.datasets.formats.reading import UNIFIED_FILES
+    from lavis_sam.files import to_json
+
+    report = collect_folder(folder, instruction)
+    samples = accept(report, str(folder), strict=strict)
+    file = folder / UNIFIED_FILES[0]
+    write_annotations(file, samples)
+    if as_json:
+        typer.echo(to_json({**report.as_dict(), "file": file}))
+        return
+    for row in report.rows():
+        typer.echo(f"dropped {row.records} sample(s): {row.kind}, such as {row.examples[0]}")
+    typer.echo(f"wrote {file}: {len(samples)} sample(s)")
 
 
 @app.command()
@@ -67,7 +98,7 @@ def convert(
       lavis-sam data convert vist --annotations sis --images images --out data/vist
       lavis-sam data convert nico_animal --annotations NICO --images NICO --out data/animal --option group_size=4
     """
-    from lavis_sam.datasets.exchange import write_folder
+    from lavis_sam.datasets.folder import write_folder
     from lavis_sam.datasets.formats.reading import read_dataset
 
     # The annotations.json of an earlier conversion into the release's own folder is not what is to be converted.
@@ -116,8 +147,7 @@ def validate(
       lavis-sam data validate spot_the_diff/annotations --format spot_the_diff --images spot_the_diff/images
     """
     from lavis_sam.datasets.annotations import scan_annotations, write_annotations
-    from lavis_sam.datasets.exchange import annotation_file
-    from lavis_sam.datasets.folder import is_sharded
+    from lavis_sam.datasets.folder import annotation_file, is_sharded
     from lavis_sam.datasets.formats.reading import read_dataset
 
     root = images or (folder if folder.is_dir() else folder.parent)
@@ -155,7 +185,8 @@ def import_(
     Example:
       lavis-sam data import mantis --annotations train.json --images images --out data/mantis
     """
-    from lavis_sam.datasets.exchange import import_dataset, write_folder
+    from lavis_sam.datasets.exchange import import_dataset
+    from lavis_sam.datasets.folder import write_folder
 
     report = import_dataset(format_, annotations, images, check=_check(quick))
     _refuse(report, strict=strict, as_json=as_json)
@@ -178,7 +209,8 @@ def export(
       lavis-sam data export m4_instruct data/mmlink --out mmlink_m4.json
     """
     from lavis_sam.datasets.annotations import scan_annotations
-    from lavis_sam.datasets.exchange import annotation_file, export_records
+    from lavis_sam.datasets.exchange import export_records
+    from lavis_sam.datasets.folder import annotation_file
     from lavis_sam.files import write_json
 
     read = scan_annotations(annotation_file(folder), folder if folder.is_dir() else folder.parent, check="paths")

@@ -59,7 +59,7 @@ def _pack(
     from rich.progress import Progress
 
     from lavis_sam.datasets.annotations import accept, scan_annotations
-    from lavis_sam.datasets.exchange import annotation_file
+    from lavis_sam.datasets.folder import annotation_file
     from lavis_sam.datasets.shards import write_shards
 
     root = images or (folder if folder.is_dir() else folder.parent)

@@ -1,14 +1,24 @@
-"""A data set on the disk, opened for looking at it: a folder in the unified format, or shards."""
+"""A data set on the disk: shards, or a folder in the unified format, `annotations.json` and the images below it."""
 
+import dataclasses
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lavis_sam.datasets.annotations import read_annotations
-from lavis_sam.datasets.exchange import annotation_file
+from lavis_sam.datasets.annotations import read_annotations, write_annotations
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
+from lavis_sam.datasets.sample import MultiImageSample
+from lavis_sam.errors import SamDataError
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.multi_image import MultiImageDataset
+
+# Images from elsewhere are put here, below the new folder.
+_IMAGES = "images"
 
 
 def open_folder(path: Path, *, images: Path | None = None) -> "MultiImageDataset":
@@ -40,3 +50,95 @@ def is_sharded(path: Path) -> bool:
     from lavis_sam.datasets.shards.layout import MANIFEST  # and with it PyTorch, which no other folder needs
 
     return (path / MANIFEST).is_file() or any(path.glob("*.tar"))
+
+
+def annotation_file(folder: Path) -> Path:
+    """The annotation file of a folder in the unified format; a file stands for itself.
+
+    Raises:
+        SamDataError: There is none.
+    """
+    if folder.is_file():
+        return folder
+    for name in UNIFIED_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise SamDataError(
+        f"{folder}: found none of {', '.join(UNIFIED_FILES)}; wanted a data set in the unified format. `lavis-sam data "
+        "convert` makes one from a data set's own release."
+    )
+
+
+def write_folder(
+    samples: Sequence[MultiImageSample], splits: Sequence[str | None], images: Path, out: Path
+) -> dict[str, int]:
+    """Write samples and their images as a folder in the unified format.
+
+    A path must stay valid, and inside the folder, wherever the folder goes. So images that are not below it are put
+    into `images/`: as hard links, which take no space, or as copies where the file system cannot link. (A hard link is
+    the same file under a second name: who edits one edits both.)
+
+    Args:
+        samples: With image paths relative to `images`.
+        splits: The split of each sample, or empty.
+        images: The folder that the images are in.
+        out: The folder to write to; what is there stays, files of the same name are replaced.
+
+    Returns:
+        File name -> number of samples: `annotations.json` with all, and `annotations.<split>.json` for each split
+        where there are several.
+    """
+    splits = list(splits) or [None] * len(samples)
+    out.mkdir(parents=True, exist_ok=True)
+    placed = _placed(_with_unique_ids(samples, splits), images, out)
+    files = {UNIFIED_FILES[0]: placed}
+    named = sorted({split for split in splits if split is not None})
+    if len(named) > 1:
+        for split in named:
+            of_split = [sample for sample, its_split in zip(placed, splits, strict=True) if its_split == split]
+            files[f"annotations.{split}.json"] = of_split
+    for name, part in files.items():
+        write_annotations(out / name, part)
+    return {name: len(part) for name, part in files.items()}
+
+
+def _with_unique_ids(samples: Sequence[MultiImageSample], splits: Sequence[str | None]) -> list[MultiImageSample]:
+    """An id that several splits use gets its split in front."""
+    uses = Counter(str(sample.id) for sample in samples)
+    return [
+        dataclasses.replace(sample, id=f"{split}/{sample.id}") if uses[str(sample.id)] > 1 and split else sample
+        for sample, split in zip(samples, splits, strict=True)
+    ]
+
+
+def _placed(samples: Sequence[MultiImageSample], images: Path, out: Path) -> list[MultiImageSample]:
+    """The samples with image paths relative to `out`, where the images are afterwards."""
+    source, target = Path(os.path.realpath(images)), Path(os.path.realpath(out))
+    named = dict.fromkeys(image for sample in samples for image in sample.images)
+    if source.is_relative_to(target):
+        prefix = source.relative_to(target).as_posix()
+    else:
+        # What stands in such a folder already, because it comes from one in this very format, needs no second one.
+        prefix = "." if all(image.startswith(f"{_IMAGES}/") for image in named) else _IMAGES
+        for image in named:
+            _link_or_copy(Path(os.path.realpath(source / image)), target / prefix / image)
+    if prefix == ".":
+        return list(samples)
+    return [
+        dataclasses.replace(sample, images=tuple(f"{prefix}/{image}" for image in sample.images)) for sample in samples
+    ]
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    if target.exists() and target.samefile(source):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

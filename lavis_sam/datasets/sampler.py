@@ -1,14 +1,15 @@
-"""The order of training samples: which index comes when, as a function of the epoch alone.
+"""The order of training samples over one or several data sets: which index comes when, by the epoch alone.
 
 An order is computed whole at the start of an epoch, the same on every process. So the number of processes and workers
 changes nothing, and a position in it is a number: whoever continues a run asks for the same order and begins there.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
+from torch.utils.data import ConcatDataset, Dataset
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
@@ -32,6 +33,29 @@ class EpochOrder(Protocol):
 
     def __call__(self, epoch: int) -> list[int]:
         """The indices of an epoch, in order."""
+
+
+class Mixture(ConcatDataset[Any]):
+    """Data sets joined, map-style and shards alike, for the indices of a `MixedOrder`.
+
+    Index i + r * len(mixture) is sample i for the r-th time in one epoch; data sets with a method `item(index, repeat)`
+    (ours) augment it differently each time.
+    """
+
+    def __init__(self, datasets: Iterable[Dataset[Any]]) -> None:
+        super().__init__(datasets)
+
+    def __getitem__(self, index: int) -> Any:
+        """The item of an index of the order."""
+        if index < 0:
+            raise IndexError(f"index {index}: a mixture counts from 0")
+        repeat, index = divmod(index, len(self))
+        if repeat == 0:
+            return super().__getitem__(index)
+        number = next(number for number, end in enumerate(self.cumulative_sizes) if index < end)
+        dataset: Any = self.datasets[number]
+        within = index - (self.cumulative_sizes[number - 1] if number else 0)
+        return dataset.item(within, repeat) if hasattr(dataset, "item") else dataset[within]
 
 
 class MixedOrder:

@@ -7,8 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lavis_sam.datasets.guarded import GuardedDataset, Unusable
-from lavis_sam.datasets.mixture import Mixture
-from lavis_sam.datasets.sampler import EpochOrder, MixedOrder
+from lavis_sam.datasets.sampler import EpochOrder, MixedOrder, Mixture
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.signals import ignore_signals_in_worker
 

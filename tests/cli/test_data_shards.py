@@ -102,7 +102,7 @@ def test_stats(run, folder, tmp_path):
     code, told, _ = run("stats", folder, "--batch-size", 4)
     assert code == 0
     assert "10 samples, 19 images (19 different ones)" in told
-    for wanted in ("pictures", "words of the answer", "padding, batches of 4", "saved by bucketing"):
+    for wanted in ("images", "words of the answer", "padding, batches of 4", "saved by bucketing"):
         assert wanted in told
     run("shards", folder, tmp_path / "s")
     code, told, _ = run("stats", tmp_path / "s", "--batch-size", 4, "--json", "--plot", tmp_path / "p.png")

@@ -8,15 +8,12 @@ from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.annotations import scan_records
 from lavis_sam.datasets.exchange.conversations import conversation_records, to_m4_instruct, to_mantis
 from lavis_sam.datasets.exchange.demon import demon_records
-from lavis_sam.datasets.exchange.folder import annotation_file, write_folder
 from lavis_sam.datasets.formats.fields import RecordError
 from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.records import UnreadableFileError
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError
-
-__all__ = ["EXPORTS", "IMPORTS", "annotation_file", "export_records", "import_dataset", "write_folder"]
 
 # Name -> reader: a file to records of the unified format, each with its place; problems go to the list.
 IMPORTS: dict[str, Callable[[Path, list[AnnotationProblem]], Iterator[tuple[str, dict[str, Any]]]]] = {

@@ -8,8 +8,9 @@ import pytest
 
 from helpers.release_parts import write_image
 from helpers.stand_in import record, write_dataset
+from lavis_sam.datasets import folder
 from lavis_sam.datasets.annotations import read_annotations
-from lavis_sam.datasets.exchange import annotation_file, folder, write_folder
+from lavis_sam.datasets.folder import annotation_file, write_folder
 from lavis_sam.errors import SamDataError
 
 

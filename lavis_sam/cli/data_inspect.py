@@ -1,4 +1,4 @@
-"""`lavis-sam data stats`: what is in a data set."""
+"""`lavis-sam data stats` and `lavis-sam data preview`: what is in a data set."""
 
 import sys
 from pathlib import Path
@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from lavis_sam.datasets.statistics import DatasetStatistics
 
 _BAR = 40
+_Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl), or shards; or such a file.")
+]
 
 
 def stats(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl), or shards; or such a file.")
-    ],
+    folder: _Folder,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples in a batch of all processes, for the padding.")] = 20,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the figures to this PNG file.")] = None,
     as_json: Annotated[
@@ -50,6 +51,34 @@ def stats(
             typer.echo(f"wrote {plot}")
 
 
+def preview(
+    folder: _Folder,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page to write; by default preview.html in DIR.")
+    ] = None,
+    num: Annotated[int, typer.Option(min=1, help="Samples on the page.")] = 50,
+    seed: Annotated[int | None, typer.Option(min=0, help="Show samples at random, not the first ones.")] = None,
+) -> None:
+    """Write a contact sheet: an HTML page with the images, prompts and answers of some samples.
+
+    The page holds everything it shows and loads nothing, so it can be sent to somebody.
+
+    \b
+    Examples:
+      lavis-sam data preview data/mmlink
+      lavis-sam data preview data/mmlink_shards --num 20 --seed 1 --out preview.html
+    """
+    from lavis_sam.datasets.folder import open_folder
+    from lavis_sam.datasets.preview import chosen_samples, contact_sheet
+    from lavis_sam.files import write_text
+
+    dataset = open_folder(folder)
+    page = out or (folder if folder.is_dir() else folder.parent) / "preview.html"
+    chosen = chosen_samples(num, len(dataset), seed)
+    write_text(page, contact_sheet(dataset, chosen, title=folder.resolve().name))
+    typer.echo(f"wrote {page}: {len(chosen)} sample(s)")
+
+
 def _print(figures: "DatasetStatistics") -> None:
     from rich import box
     from rich.console import Console
@@ -62,7 +91,7 @@ def _print(figures: "DatasetStatistics") -> None:
     )
     most = max(figures.images_per_sample.values())
     counts = Table(box=box.SIMPLE_HEAD)
-    for name in ("pictures", "samples"):
+    for name in ("images", "samples"):
         counts.add_column(name, justify="right")
     counts.add_column("")
     for number, count in figures.images_per_sample.items():
@@ -84,7 +113,7 @@ def _print(figures: "DatasetStatistics") -> None:
 
     padding = Table(box=box.SIMPLE_HEAD)
     padding.add_column(f"padding, batches of {figures.batch_size}")
-    for name in ("pictures", "text"):
+    for name in ("images", "text"):
         padding.add_column(name, justify="right")
     for name, part in {**figures.padding, "saved by bucketing": figures.saved}.items():
         padding.add_row(name, f"{part.images:.1%}", f"{part.characters:.1%}")

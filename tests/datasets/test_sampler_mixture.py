@@ -7,8 +7,8 @@ import torch
 
 from helpers.shards import offset_of, opened, overwrite, sharded, write_images
 from lavis_sam.datasets.annotations import read_annotations, write_annotations
-from lavis_sam.datasets.mixture import Mixture
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
+from lavis_sam.datasets.sampler import Mixture
 from lavis_sam.datasets.shards import open_shards
 from lavis_sam.training.training_data import build_training_data
 
