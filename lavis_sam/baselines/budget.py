@@ -17,7 +17,6 @@ class Cost:
     Attributes:
         requests: Questions that were, or may have been, answered; one that was turned away at the door is none.
         input_tokens: Of instructions and images.
-        output_tokens: Of answers.
     """
 
     requests: int = 0
@@ -40,9 +39,7 @@ class Limits:
     """The most that one run may use; None is no limit.
 
     Attributes:
-        requests: Questions sent.
         tokens: Of input and output together.
-        spending: In the currency of the prices.
         input_price: Of a million input tokens.
         output_price: Of a million output tokens.
         images: In one question.
@@ -76,11 +73,7 @@ class Limits:
 
 
 class Budget:
-    """Keeps account of a run, for any number of threads.
-
-    Attributes:
-        limits: What the run may use.
-    """
+    """Keeps account of a run, for any number of threads."""
 
     def __init__(self, limits: Limits) -> None:
         """Nothing is used yet."""
@@ -95,10 +88,6 @@ class Budget:
 
     def check(self, cost: Cost, what: str) -> None:
         """Refuse what would go over a limit.
-
-        Args:
-            cost: What it costs at most.
-            what: What it is, for the message.
 
         Raises:
             SamConfigurationError: The message names need and limit.

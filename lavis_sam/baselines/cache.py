@@ -59,8 +59,6 @@ class AnswerCache:
         """Keep an answer.
 
         Args:
-            key: Of `key_of`.
-            text: The answer.
             facts: What the service said about it, as plain data.
         """
         write_json(self._path(key), {"key": key, "text": text, **facts})
@@ -74,7 +72,6 @@ def key_of(settings: Mapping[str, Any], instruction: str, images: tuple[Image.Im
 
     Args:
         settings: Everything else that the answer depends on, as plain data.
-        instruction: The text.
         images: RGB, before they are made smaller.
 
     Returns:

@@ -24,12 +24,6 @@ class ChatModel(LocalModel):
     def __init__(self, model: Any, processor: Any, *, name: str, decoding: Decoding | None = None) -> None:
         """Prepare the processor.
 
-        Args:
-            model: Of `AutoModelForImageTextToText`, in eval mode, on its device.
-            processor: Its processor, with a chat template.
-            name: The model's name in reports.
-            decoding: How to decode; the published way if None.
-
         Raises:
             SamConfigurationError: No chat template, or a decoding that cannot be compared.
         """

@@ -30,8 +30,6 @@ class RequestConfig:
     """How a sample is put; an answer depends on all of it.
 
     Attributes:
-        model: The model's name at the service.
-        max_tokens: The longest answer.
         temperature: Of the sampling; 0 takes the most likely words.
         images: Bounds of what is sent.
         image_tokens: What an image counts in an estimate; None for an estimate from the bounds.
@@ -84,11 +82,7 @@ class _GivenUpError(Exception):
 
 
 class EndpointModel(ImageTextModel):
-    """Asks a service: every sample once, within a budget, at a bearable rate, and never again what it knows.
-
-    Attributes:
-        budget: What the run may use, and has used.
-    """
+    """Asks a service: every sample once, within a budget, at a bearable rate, and never again what it knows."""
 
     def __init__(
         self,
@@ -105,11 +99,6 @@ class EndpointModel(ImageTextModel):
         """Send nothing yet.
 
         Args:
-            transport: Where to ask.
-            config: How to ask.
-            cache: Where answers are kept.
-            limits: What the run may use.
-            policy: How often to try.
             requests_per_minute: The most requests that start within a minute; None for no limit.
             concurrency: The most requests at a time.
             sleep: Waits so many seconds; by default until then, or until another sample has failed.

@@ -38,10 +38,6 @@ class ImageBounds:
 def jpeg_within(image: Image.Image, bounds: ImageBounds) -> bytes:
     """The best JPEG within the bounds.
 
-    Args:
-        image: RGB.
-        bounds: Of what is returned.
-
     Raises:
         SamConfigurationError: Even the smallest one has too many bytes.
     """

@@ -26,7 +26,6 @@ class LocalModel(ImageTextModel):
 
         Args:
             model: One of transformers', in eval mode, on its device.
-            processor: Its processor.
             name: The model's name in reports.
             decoding: How to decode; the published way if None.
 

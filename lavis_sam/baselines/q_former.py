@@ -30,10 +30,7 @@ class QFormerModel(LocalModel):
         """Prepare the tokenizers.
 
         Args:
-            model: One of the two classes, in eval mode, on its device.
             processor: Its processor; one with a `qformer_tokenizer` makes it an InstructBLIP.
-            name: The model's name in reports.
-            decoding: How to decode; the published way if None.
 
         Raises:
             SamConfigurationError: A decoding that cannot be compared.

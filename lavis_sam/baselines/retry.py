@@ -42,7 +42,6 @@ class RetryPolicy:
         """Seconds before the next try, or None if there should be none.
 
         Args:
-            failures: Tries so far.
             asked: What the service wants; None if it did not say.
         """
         if failures >= self.attempts or (asked is not None and asked > self.longest_wait):
@@ -56,7 +55,6 @@ def retry(attempt: Callable[[], _Answer], policy: RetryPolicy, sleep: Callable[[
 
     Args:
         attempt: Raises `FailedError` when it should be called again.
-        policy: How often, and when.
         sleep: Waits so many seconds.
 
     Raises:
@@ -88,7 +86,6 @@ class RequestRate:
 
         Args:
             per_minute: The most requests that start within a minute; None for no limit.
-            clock: Seconds.
 
         Raises:
             SamConfigurationError: Not above 0.

@@ -28,7 +28,6 @@ def search_arguments(decoding: Decoding, *, prompt_length: int) -> dict[str, Any
     prompt, and at every `<image>` in it.
 
     Args:
-        decoding: How to decode; without sampling.
         prompt_length: Tokens of the prompt that `generate` is given as ids; 0 if it gets embeddings.
     """
     arguments = {

@@ -35,10 +35,8 @@ class AskedSet:
     """A data set that a model is to be asked about.
 
     Attributes:
-        name: Its name, in the manifest.
         title: The name of its folder in a run.
         prompts: Its prompt set; None where the annotation's own instructions are asked.
-        open: Reads its samples.
     """
 
     name: str

@@ -41,7 +41,6 @@ class EvaluationLoader:
     Attributes:
         dataset: A map-style data set. With an `annotation`, a list of `MultiImageSample`, samples have names and sizes;
             without one they are taken in the data set's order.
-        batch_size: The most samples in a batch.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class EvaluationLoader:
         """Keep the settings. No I/O happens here.
 
         Args:
-            dataset: See the class.
             batch_size: The most samples in a batch of one process.
             rank: This process; by default the one that it is.
             world_size: How many processes share the samples; by default all.

@@ -35,14 +35,6 @@ def evaluate(
 
     Args:
         dataset: The samples; its `annotation` and `images(index)` are used.
-        model: The model.
-        folder: The data set's folder of a run.
-        name: The data set's name.
-        split: Its split, for the manifest.
-        prompts: Its prompt set, for the manifest.
-        batch_size: The most samples at a time.
-        protocol: "sam" or "coco".
-        stop: Is asked after every batch.
         options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
 
     Returns:
@@ -74,13 +66,10 @@ def answer_samples(
 
     Args:
         loader: The batches that `model` takes.
-        model: The model.
         folder: The data set's folder of a run, where answers are kept as they come, and where an interrupted evaluation
             is continued; None keeps nothing.
-        name: The data set's name, for messages.
         protocol: How the answers are to be scored; data that it cannot score are refused before anything is answered.
         restart: Throw earlier answers of something else away instead of refusing them.
-        stop: Is asked after every batch.
 
     Returns:
         On rank 0 the records of all samples, in the data set's order (elsewhere none); and what the answers depend on.
@@ -123,10 +112,6 @@ def prediction_of(record: Mapping[str, Any]) -> Prediction:
 def check_scorable(samples: Iterable[MultiImageSample], protocol: str = DEFAULT_PROTOCOL) -> None:
     """Find out before anything is answered whether the answers can be scored.
 
-    Args:
-        samples: At least one.
-        protocol: "sam" or "coco".
-
     Raises:
         SamConfigurationError: No such protocol.
         SamDataError: No sample, two of one id, or a reference of which the protocol leaves nothing; by name.
@@ -143,13 +128,6 @@ def write_scored(
     provenance: Provenance | None = None,
 ) -> Results:
     """Score the answers to a data set and write its four files; see `lavis_sam.evaluation.run_folder`.
-
-    Args:
-        folder: The data set's folder.
-        records: One for each sample; see `prediction_of`.
-        dataset: The data set's name.
-        protocol: "sam" or "coco".
-        provenance: How the answers were made.
 
     Raises:
         SamDataError: No answer, two of one sample, or a reference of which the protocol leaves nothing.

@@ -48,7 +48,6 @@ def samples_fingerprint(samples: Sequence[MultiImageSample], root: str | None = 
     """A hash of what is asked: ids, instructions, references, names and sizes of the images, in order.
 
     Args:
-        samples: The samples.
         root: The folder of the images; None, or an image that is not there, leaves the sizes out.
 
     Returns:
@@ -74,12 +73,7 @@ def _size(path: Path) -> int | None:
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Where two run fingerprints differ, as "key: earlier …, now …".
-
-    Args:
-        earlier: What a prediction log says.
-        now: What is to be evaluated.
-    """
+    """Where two run fingerprints differ, as "key: earlier …, now …"."""
     return [
         f"{key}: then {_shown(_at(earlier, key))}, now {_shown(_at(now, key))}"
         for key in dict.fromkeys([*_keys(earlier), *_keys(now)])

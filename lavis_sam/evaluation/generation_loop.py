@@ -79,14 +79,10 @@ def generate_records(
     """Have every sample of a data set answered once; all processes together.
 
     Args:
-        loader: The batches.
         answer: A batch's content -> one record for each of its samples, in order.
         folder: Where the answers are kept as they come, and where earlier ones are; None keeps nothing.
         fingerprint: What the answers depend on; goes with `folder`.
         restart: Throw away earlier answers that depend on something else; otherwise they are refused.
-        stop: Is asked after every batch.
-        title: The data set's name, for messages.
-        console: Where progress is drawn; by default standard error.
 
     Returns:
         On rank 0 a record for every sample, with its `index`, in the data set's order; elsewhere an empty list.

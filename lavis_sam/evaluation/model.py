@@ -19,7 +19,6 @@ class EvaluationSample:
     """A sample with its images.
 
     Attributes:
-        sample: Names, instruction, references.
         images: The N images, RGB, in the size that they have, in order.
     """
 
@@ -62,13 +61,7 @@ class EvaluationModel(Protocol):
         """
 
     def provenance(self, described: Mapping[str, Any], *, split: str, prompts: Any) -> Provenance:
-        """Return what the manifest says about how the answers were made.
-
-        Args:
-            described: What `describe` said.
-            split: The split of the data set.
-            prompts: Its prompt set.
-        """
+        """Return what the manifest says about how the answers were made."""
 
 
 def read_sample(dataset: Any, index: int) -> EvaluationSample:

@@ -40,13 +40,7 @@ class PredictionLog:
     """
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Any], rank: int) -> None:
-        """Name the file; see `open_prediction_log` for how to get one.
-
-        Args:
-            folder: The data set's folder of a run.
-            fingerprint: What the answers depend on.
-            rank: This process.
-        """
+        """Name the file; see `open_prediction_log` for how to get one."""
         self.path = folder / f"answers-{rank}.jsonl"
         self._fingerprint = fingerprint
         self._file: Any = None
@@ -97,9 +91,6 @@ def open_prediction_log(
     """This process's prediction log, and all answers that are there already; all processes together.
 
     Args:
-        folder: The data set's folder of a run.
-        fingerprint: What answers depend on, as plain data.
-        count: How many samples the data set has.
         restart: Throw answers away that were made by something else, instead of refusing them.
 
     Returns:
@@ -135,11 +126,6 @@ def open_prediction_log(
 
 def read_answers(path: Path, fingerprint: Mapping[str, Any], *, count: int) -> dict[int, Record]:
     """The whole answers of one file: index -> record.
-
-    Args:
-        path: The file.
-        fingerprint: What wanted answers depend on.
-        count: How many samples the data set has.
 
     Raises:
         OtherAnswersError: The file's answers depend on something else.

@@ -42,12 +42,8 @@ class Provenance:
     """How predictions were made; None where nobody knows.
 
     Attributes:
-        model: The model's name.
         weights: Fingerprint of its weights.
-        split: The split of the data set.
-        prompts: The prompt set.
         decoding: Arguments of `generate`.
-        config: The resolved configuration.
     """
 
     model: str | None = None
@@ -63,10 +59,6 @@ class Results:
     """The results of one model on one data set.
 
     Attributes:
-        folder: Where they are.
-        dataset: The data set's name.
-        protocol: How they were scored.
-        count: How many samples there are.
         corpus: Metric -> exact corpus score, x100.
         data: Fingerprint of the samples' ids and references.
         made_by: How the predictions were made, as the manifest says.
@@ -93,7 +85,6 @@ class Run:
     """The results of one model.
 
     Attributes:
-        folder: Where they are.
         results: One for each data set, in alphabetical order of the folders.
     """
 
@@ -119,10 +110,6 @@ def write_results(
 
     Args:
         folder: The data set's folder; earlier results there are replaced.
-        predictions: n predictions.
-        scores: Their scores, in the same order.
-        dataset: The data set's name.
-        provenance: How the predictions were made.
 
     Raises:
         SamDataError: Scores of other samples, scores that the published libraries do not confirm, or something that
@@ -218,12 +205,6 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
 
 def check_one_model(run: Path, weights: str, decoding: Mapping[str, Any], protocol: str) -> None:
     """Refuse a run folder with another model's results: a run is one model.
-
-    Args:
-        run: The folder; it need not exist.
-        weights: Fingerprint of the weights that are to be evaluated.
-        decoding: How they are to be decoded.
-        protocol: How the answers are to be scored.
 
     Raises:
         SamDataError: There are results of other weights, another decoding or another protocol; both sides are named.

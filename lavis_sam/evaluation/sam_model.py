@@ -40,7 +40,6 @@ class SamModel:
             model: The model, on its device.
             decoding: How to decode; the published way if None.
             config: The resolved configuration as plain data, if there is one.
-            dataset: The name under which it speaks of the data set.
         """
         self._model: Any = model
         self._decoding = decoding or Decoding()
@@ -99,10 +98,6 @@ def sam_provenance(
 
     Args:
         config: The resolved configuration as plain data; {} if there is none.
-        dataset: The name under which it speaks of the data set.
-        decoding: How the answers were decoded.
-        weights: Fingerprint of the weights.
-        split: The split of the data set.
     """
     model, section = _sections(config, dataset)
     return Provenance(

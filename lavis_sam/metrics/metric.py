@@ -22,7 +22,6 @@ class Texts:
     """What is compared: words joined by spaces, as a protocol prepares them.
 
     Attributes:
-        protocol: The protocol's name.
         candidates: n texts; "" where nothing of a prediction is left.
         references: n non-empty sequences of texts.
     """

@@ -25,7 +25,6 @@ class Prediction:
 
     Attributes:
         sample_id: The sample's name; 1 and "1" are the same name.
-        text: What the model said.
         truth: The reference; several are joined here by the data set's own convention.
         references: The references one by one; equal to (truth,) when the file gives none.
     """
@@ -108,7 +107,6 @@ def check_same_data(first: Sequence[Prediction], second: Sequence[Prediction], *
     """Refuse to compare predictions that were made for different samples or references.
 
     Args:
-        first: One model's predictions.
         second: Another model's, in any order.
         names: What messages call the two.
 

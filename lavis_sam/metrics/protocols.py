@@ -99,7 +99,6 @@ class Scores:
         protocol: Its name.
         tokenizer: How words were found, "python" or "stanford".
         ids: n sample ids.
-        texts: What was compared.
         statistics: Metric -> [n, F]; see `Metric`.
     """
 
@@ -168,8 +167,6 @@ def score(predictions: Sequence[Prediction], protocol: str = "sam", tokenizer: s
     """Score predictions.
 
     Args:
-        predictions: At least one, each of another sample.
-        protocol: "sam" or "coco".
         tokenizer: "python", or "stanford" for `coco`'s tokens by Stanford's program, which needs Java.
 
     Raises:

@@ -33,10 +33,7 @@ class Difference:
     """One metric of two models on the same samples, x100.
 
     Attributes:
-        first: The first model's score.
-        second: The second model's score.
         difference: Second minus first.
-        interval: Bootstrap interval of the difference.
         p_value: Two-sided, of the hypothesis that it does not matter which of the two gave which answer.
     """
 
@@ -53,10 +50,7 @@ def intervals(
     """Bootstrap intervals of the corpus scores.
 
     Args:
-        scores: Of n samples.
         resamples: How many times n samples are drawn with replacement.
-        level: Between 0 and 1.
-        seed: Of the draws.
 
     Raises:
         SamConfigurationError: An impossible `resamples` or `level`.
@@ -78,11 +72,7 @@ def paired_differences(
     each sample are exchanged by the toss of a coin, and counted is how often the difference gets at least as large.
 
     Args:
-        first: Scores of n samples.
-        second: Scores of the same samples in the same order.
         resamples: How many draws, and how many exchanges.
-        level: Of the intervals, between 0 and 1.
-        seed: Of draws and exchanges.
 
     Raises:
         SamConfigurationError: An impossible `resamples` or `level`.

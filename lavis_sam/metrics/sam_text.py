@@ -20,9 +20,6 @@ def normalise(text: str) -> str:
     A punctuation mark that touches a space anywhere in the text is deleted everywhere, otherwise it becomes a space
     everywhere; a digit, a comma and a digit in a row make every mark be deleted. Only the first 32 periods without a
     digit after them go.
-
-    Args:
-        text: A prediction or a reference, as it is.
     """
     text = text.replace("\n", " ").replace("\t", " ").strip()
     text = _without_marks(text)

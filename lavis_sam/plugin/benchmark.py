@@ -41,11 +41,7 @@ class BenchmarkSet:
     """A data set of the paper, and whether it is on the disk.
 
     Attributes:
-        entry: Its names.
-        benchmark: The task that it belongs to.
-        config: How it is evaluated.
         missing: The files and folders that are not there.
-        source: How to get it.
     """
 
     entry: DatasetEntry
@@ -80,8 +76,6 @@ class Outcome:
     """What became of a data set.
 
     Attributes:
-        entry: Its names.
-        benchmark: The task that it belongs to.
         status: `DONE`, `FAILED` or `MISSING`.
         message: Why it failed, or how to get it.
         results: Its scores, if it is done (on rank 0).
@@ -204,7 +198,6 @@ def run_sets(sets: Sequence[BenchmarkSet], evaluate: Callable[[BenchmarkSet], Re
     """Evaluate every data set that is on the disk; one that fails does not stop the others.
 
     Args:
-        sets: Of `find_sets`.
         evaluate: A data set -> its results (None on processes other than rank 0). It fails on all processes or on none.
 
     Raises:
@@ -237,13 +230,6 @@ class SamEvaluator:
         stop: StopRequest | None = None,
     ) -> None:
         """Load the model; all processes together.
-
-        Args:
-            sets: At least one of those that are to be evaluated.
-            out: The run's folder.
-            device: Where the model goes.
-            protocol: How answers are scored.
-            stop: Is asked after every batch.
 
         Raises:
             SamCheckpointError: Weights are missing (all of them are listed), damaged or do not fit.

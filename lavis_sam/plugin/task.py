@@ -112,7 +112,6 @@ class MultiImageCaptioningTask(BaseTask):
         """Answer a data set, each sample once, on the model's own device; all processes together.
 
         Args:
-            model: The model.
             data_loader: An `EvaluationLoader`, or any loader over a map-style data set.
             kwargs: `result_dir`, the data set's folder, where answers are kept as they come and an interrupted
                 evaluation is continued (without it nothing is kept); `dataset`, its name; `restart`, whether earlier
@@ -151,7 +150,6 @@ class MultiImageCaptioningTask(BaseTask):
 
         Args:
             val_result: What `evaluation` returned.
-            split_name: The split.
             epoch: The epoch, or "best" or "last".
             result_dir: The data set's folder; see `lavis_sam.evaluation.run_folder` for the files.
             kwargs: `dataset`, its name; by default the folder's.

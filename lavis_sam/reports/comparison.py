@@ -14,12 +14,8 @@ class Comparison:
     """Two models' scores and their differences.
 
     Attributes:
-        names: What the two are called.
-        protocol: How they were scored.
         count: How many samples both answered.
         resamples: How many draws and exchanges were made.
-        level: Of the intervals.
-        seed: Of the draws.
         metrics: Metric -> the two scores and their difference, x100.
     """
 
@@ -49,13 +45,7 @@ def compare(
     """Score both and test their differences sample by sample.
 
     Args:
-        first: One model's predictions.
         second: Another model's, for the same samples and references, in any order.
-        names: What the two are called.
-        protocol: "sam" or "coco".
-        resamples: How many draws and exchanges to make.
-        level: Of the intervals, between 0 and 1.
-        seed: Of the draws.
 
     Raises:
         SamConfigurationError: No such protocol, an impossible `resamples` or `level`.

@@ -21,8 +21,6 @@ class PublishedResult:
         table: "2a", "2b", "3" or "4".
         row: The model, or the ablation's row.
         column: The data set, the average, or the ablation's task.
-        metric: "rouge", "cider" or "bleu4".
-        value: The number, x100.
     """
 
     table: str
@@ -38,11 +36,7 @@ class PublishedTable:
 
     Attributes:
         name: Its number there.
-        title: What it measures.
-        protocol: How its numbers were made.
         metrics: The metrics of every column.
-        columns: Column names in order.
-        rows: Row names in order.
         values: (row, column, metric) -> number.
     """
 

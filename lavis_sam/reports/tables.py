@@ -39,11 +39,8 @@ class ResultTable:
 
     Attributes:
         name: The paper's number of it, or "other".
-        title: What it measures.
-        protocol: How its scores were made.
         columns: Data sets, averages or tasks; every metric stands under each.
         rows: Published rows first.
-        notes: What a reader has to know.
     """
 
     name: str
@@ -119,11 +116,7 @@ def result_tables(runs: Sequence[Run], wanted: Sequence[str] = ()) -> list[Resul
 
 
 def averages(run: Path) -> dict[str, dict[str, float | None]]:
-    """Return task -> metric -> mean over its data sets, as in the paper; a task that lacks a data set has none.
-
-    Args:
-        run: The folder of a run with at least one result.
-    """
+    """Return task -> metric -> mean over its data sets, as in the paper; a task that lacks a data set has none."""
     found: dict[str, dict[str, float | None]] = {}
     for table in result_tables([read_run(run)]):
         for row in table.as_dict()["rows"]:
