@@ -37,7 +37,7 @@ class ImageCheck:
     """
 
     def __init__(self, root: str | os.PathLike[str], check: Check = "quick") -> None:
-        """Look at nothing yet.
+        """Nothing is looked at here.
 
         Args:
             root: The folder that the image paths are relative to.
@@ -104,7 +104,7 @@ def inspect_images(paths: list[str], *, full: bool) -> list[tuple[str, str] | No
 
     # Around all threads: the switch is one for the process.
     with whole_images_only():
-        return in_threads(lambda path: _inspect(path, full=full), paths, "pictures")
+        return in_threads(lambda path: _inspect(path, full=full), paths, "images")
 
 
 def in_threads(look: Callable[[_Item], _Answer], items: Sequence[_Item], name: str) -> list[_Answer]:
@@ -117,15 +117,13 @@ def in_threads(look: Callable[[_Item], _Answer], items: Sequence[_Item], name: s
     """
     if len(items) < _WORTH_THREADS:
         return [look(item) for item in items]
-    from rich.console import Console
-    from rich.progress import track
+    from lavis_sam.progress import tracked  # and with it rich, which few images do not need
 
     threads = min(_MOST_THREADS, (os.cpu_count() or 1) + 4)
-    watched = Console(stderr=True)
-    silent = len(items) < _WORTH_PROGRESS or not watched.is_terminal
+    silent = len(items) < _WORTH_PROGRESS
     with ThreadPoolExecutor(threads) as pool:
         answers = pool.map(look, items)
-        return list(track(answers, name, total=len(items), console=watched, disable=silent))
+        return list(tracked(answers, name, len(items), silent=silent))
 
 
 def _inspect(path: str, *, full: bool) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""What reading found: the whole samples, every problem of the others, and what was mended on the way."""
+"""What reading found: the whole samples, every problem of the others, and what was corrected on the way."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class AnnotationProblem:
         place: File and record, with the sample's id where it is known.
         message: Value found and value wanted.
         whole_file: The file itself cannot be read, so nobody knows how many records are lost.
-        drops: Whether a record is dropped for it; damage of a shard as a whole is told beside that of its samples.
+        drops: Whether a record is dropped for it; damage of a shard as a whole is reported beside that of its samples.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class AnnotationReport:
     Attributes:
         samples: The whole samples, in the order of the files.
         problems: Every problem of every other record.
-        repairs: What was mended without losing a sample, by description: an empty sentence left out, two annotators'
+        repairs: What was corrected without losing a sample, by description: an empty sentence left out, two annotators'
             entries of one pair joined.
         splits: The split of each of `samples`, where the release says so; empty for the unified format.
     """
@@ -101,7 +101,7 @@ class AnnotationReport:
         return "\n".join(lines)
 
     def verdict(self) -> str:
-        """One sentence: how many samples are whole, how many records were dropped and why, what was mended."""
+        """One sentence: how many samples are whole, how many records were dropped and why, what was corrected."""
         parts = [f"{len(self.samples)} whole sample(s)"]
         rows = self.rows()
         if self.dropped:

@@ -68,7 +68,7 @@ class MixedOrder:
     """
 
     def __init__(self, datasets: Sequence[Any], seed: int) -> None:
-        """Look at lengths and ratios.
+        """Read lengths and ratios.
 
         Args:
             datasets: Sized data sets; `sample_ratio`, if it is not None, is a set's share relative to the others', and
@@ -130,7 +130,7 @@ class BucketedOrder:
     """
 
     def __init__(self, order: EpochOrder, sizes: Sequence[tuple[int, ...]], *, global_batch: int, seed: int) -> None:
-        """Take the parts.
+        """Nothing is ordered here.
 
         Args:
             order: What comes together by chance.

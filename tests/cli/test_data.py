@@ -34,10 +34,10 @@ def convert(run, miniature, out, *more, annotations=None):
 
 def test_convert_and_validate(run, miniature, tmp_path):
     out = tmp_path / "out"
-    code, told, _ = convert(run, miniature, out)
+    code, printed, _ = convert(run, miniature, out)
     assert code == 0
     for kind in miniature.problems:
-        assert kind in told
+        assert kind in printed
     records = json.loads((out / "annotations.json").read_text(encoding="utf-8"))
     expected = [sample for samples in miniature.samples.values() for sample in samples]
     assert len(records) == len(expected)
@@ -49,9 +49,9 @@ def test_convert_and_validate(run, miniature, tmp_path):
     )
     # The folder stands alone: without the release, strictly, it is whole.
     shutil.rmtree(tmp_path / "release")
-    code, told, _ = run("validate", out, "--strict", "--json")
+    code, printed, _ = run("validate", out, "--strict", "--json")
     assert code == 0
-    report = json.loads(told)
+    report = json.loads(printed)
     assert (report["valid"], report["samples"], report["dropped"]) == (True, len(expected), 0)
 
 
@@ -65,30 +65,30 @@ def test_convert_split_by_split(run, miniature, tmp_path):
 
 
 def test_validate_a_release(run, miniature):
-    code, told, _ = run(
+    code, printed, _ = run(
         "validate", miniature.annotations, "--format", miniature.name, "--images", miniature.images, "--json"
     )
     assert code == 0
-    report = json.loads(told)
+    report = json.loads(printed)
     assert {row["kind"]: row["count"] for row in report["problems"]} == miniature.problems
     assert report["samples"] == sum(map(len, miniature.samples.values()))
 
 
 def test_strict_conversion_writes_nothing(run, tmp_path):
     miniature = MINIATURES["vist"](tmp_path / "release")
-    code, told, _ = convert(run, miniature, tmp_path / "out", "--strict")
+    code, printed, _ = convert(run, miniature, tmp_path / "out", "--strict")
     assert code == 1
-    assert "unreadable image" in told
+    assert "unreadable image" in printed
     assert not (tmp_path / "out").exists()
-    code, told, _ = convert(run, miniature, tmp_path / "out", "--strict", "--json")
-    assert (code, json.loads(told)["valid"]) == (1, False)
+    code, printed, _ = convert(run, miniature, tmp_path / "out", "--strict", "--json")
+    assert (code, json.loads(printed)["valid"]) == (1, False)
 
 
 def test_splits_are_kept_apart(run, tmp_path):
     out = tmp_path / "out"
-    code, told, _ = convert(run, MINIATURES["spot_the_diff"](tmp_path / "release"), out)
+    code, printed, _ = convert(run, MINIATURES["spot_the_diff"](tmp_path / "release"), out)
     assert code == 0
-    assert "annotations.val.json: 1 sample(s)" in told
+    assert "annotations.val.json: 1 sample(s)" in printed
     ids = {name: [one["id"] for one in json.loads((out / f"annotations{name}.json").read_text())]
            for name in ("", ".train", ".val", ".test")}  # fmt: skip
     # 17 is in two splits.
@@ -104,9 +104,9 @@ def test_into_the_release_itself_twice(run, tmp_path):
     """Images stay where they are, and the second time the release is read again, not the first time's result."""
     miniature = MINIATURES["clevr_change"](tmp_path)
     for _ in range(2):
-        code, told, _ = convert(run, miniature, tmp_path)
+        code, printed, _ = convert(run, miniature, tmp_path)
         assert code == 0
-        assert "missing image" in told
+        assert "missing image" in printed
         first = read_annotations(tmp_path / "annotations.json", tmp_path)[0]
         assert first.images == ("images/CLEVR_default_000000.png", "sc_images/CLEVR_semantic_000000.png")
 
@@ -124,21 +124,21 @@ def test_everything_wrong_is_in_one_table(run, tmp_path):
     bad = [record(k, output="") for k in range(5)] + [record(0), record("x", img_list=["../y.png"])]
     path = write_dataset(tmp_path, [record("good")])
     path.write_text(json.dumps([record("good"), *bad]))
-    code, told, _ = run("validate", tmp_path)
+    code, printed, _ = run("validate", tmp_path)
     assert code == 0
-    assert "1 whole sample(s); 7 dropped (5 x empty output, 1 x duplicate id, 1 x path leaves the root)." in told
-    rows = [line.split() for line in told.splitlines() if line.startswith("  empty output")]
+    assert "1 whole sample(s); 7 dropped (5 x empty output, 1 x duplicate id, 1 x path leaves the root)." in printed
+    rows = [line.split() for line in printed.splitlines() if line.startswith("  empty output")]
     assert rows[0][:4] == ["empty", "output", "5", "5"]
-    assert f"{path}[1]" in told.replace("\n", "").replace(" ", "")
-    code, told, _ = run("validate", tmp_path, "--strict")
+    assert f"{path}[1]" in printed.replace("\n", "").replace(" ", "")
+    code, printed, _ = run("validate", tmp_path, "--strict")
     assert code == 1
 
 
 def test_the_clean_part_can_be_written(run, tmp_path):
     write_dataset(tmp_path, [record("good"), record("bad", output=" ")])
-    code, told, _ = run("validate", tmp_path, "--out", tmp_path / "clean.json", "--json")
+    code, printed, _ = run("validate", tmp_path, "--out", tmp_path / "clean.json", "--json")
     assert code == 0
-    assert json.loads(told)["files"] == {str(tmp_path / "clean.json"): 1}
+    assert json.loads(printed)["files"] == {str(tmp_path / "clean.json"): 1}
     assert [sample.id for sample in read_annotations(tmp_path / "clean.json", tmp_path)] == ["good"]
 
 
@@ -146,9 +146,9 @@ def test_nothing_left_fails_without_strict(run, tmp_path):
     write_dataset(tmp_path, [record("bad", output=" ")])
     assert run("validate", tmp_path)[0] == 1
     (tmp_path / "annotations.json").write_text("[{")
-    code, told, _ = run("validate", tmp_path, "--json")
+    code, printed, _ = run("validate", tmp_path, "--json")
     assert code == 1
-    assert json.loads(told)["problems"][0]["kind"] == "not JSON"
+    assert json.loads(printed)["problems"][0]["kind"] == "not JSON"
 
 
 def test_validate_decodes_unless_quick(run, tmp_path):
@@ -175,8 +175,8 @@ def test_round_trip(run, tmp_path, name):
     first = record(1, instruction="{image#1}A:{image#2}B:", references=["One.", "Two."])
     write_dataset(data, [first, record("b", img_list=["sub/x.png"])])
     before = read_annotations(data / "annotations.json", data)
-    code, told, _ = run("export", name, data, "--out", tmp_path / "exported.json")
-    assert (code, "2 sample(s)" in told) == (0, True)
+    code, printed, _ = run("export", name, data, "--out", tmp_path / "exported.json")
+    assert (code, "2 sample(s)" in printed) == (0, True)
     code, *_ = run("import", name, "--annotations", tmp_path / "exported.json", "--images", data, "--out", data)
     assert code == 0
     after = read_annotations(data / "annotations.json", data)
@@ -191,9 +191,9 @@ def test_import_and_its_problems(run, tmp_path):
     arguments = ["import", "mantis", "--annotations", tmp_path / "mantis.json", "--images", tmp_path / "images",
                  "--out", tmp_path / "out"]  # fmt: skip
     assert run(*arguments, "--strict")[0] == 1
-    code, told, _ = run(*arguments)
+    code, printed, _ = run(*arguments)
     assert code == 0
-    assert "1 dropped (1 x missing image)" in told
+    assert "1 dropped (1 x missing image)" in printed
     assert read_annotations(tmp_path / "out" / "annotations.json", tmp_path / "out")[0].images == ("images/a.jpg",)
 
 
@@ -214,8 +214,8 @@ def test_import_and_its_problems(run, tmp_path):
 def test_wrong_input_is_one_clear_error(run, tmp_path, monkeypatch, arguments, words):
     monkeypatch.delenv("LAVIS_SAM_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
-    code, told, error = run(*arguments)
-    assert (code, told) == (2, "")
+    code, printed, error = run(*arguments)
+    assert (code, printed) == (2, "")
     assert error.startswith("lavis-sam: error: ")
     assert words in error
     assert not (tmp_path / "o").exists()
@@ -223,6 +223,6 @@ def test_wrong_input_is_one_clear_error(run, tmp_path, monkeypatch, arguments, w
 
 @pytest.mark.parametrize("command", ["convert", "validate", "import", "export"])
 def test_help_has_examples(run, command):
-    code, told, _ = run(command, "--help")
+    code, printed, _ = run(command, "--help")
     assert code == 0
-    assert f"lavis-sam data {command} " in told
+    assert f"lavis-sam data {command} " in printed

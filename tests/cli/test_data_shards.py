@@ -29,12 +29,12 @@ def folder(tmp_path):
 
 
 def test_to_shards_and_back(run, folder, tmp_path):
-    code, told, _ = run("shards", folder, tmp_path / "s", "--megabytes", 1)
+    code, printed, _ = run("shards", folder, tmp_path / "s", "--megabytes", 1)
     assert code == 0
-    assert "10 sample(s), 19 image(s) in 1 shard(s)" in told
-    code, told, _ = run("shards", tmp_path / "s", tmp_path / "again", "--unpack")
+    assert "10 sample(s), 19 image(s) in 1 shard(s)" in printed
+    code, printed, _ = run("shards", tmp_path / "s", tmp_path / "again", "--unpack")
     assert code == 0
-    assert "10 sample(s), 19 image(s)" in told
+    assert "10 sample(s), 19 image(s)" in printed
     assert (tmp_path / "again" / "annotations.json").read_bytes() == (folder / "annotations.json").read_bytes()
     for sample in read_annotations(folder / "annotations.json", folder):
         for name in sample.images:
@@ -44,9 +44,9 @@ def test_to_shards_and_back(run, folder, tmp_path):
 def test_json_is_all_that_is_printed(run, folder, tmp_path):
     records = json.loads((folder / "annotations.json").read_text())
     (folder / "annotations.json").write_text(json.dumps([*records, record("bad", img_list=["gone.png"])]))
-    code, told, _ = run("shards", folder, tmp_path / "s", "--json")
+    code, printed, _ = run("shards", folder, tmp_path / "s", "--json")
     assert code == 0
-    report = json.loads(told)
+    report = json.loads(printed)
     assert (report["samples"], report["pictures"], report["shards"]) == (10, 19, 1)
     assert report["dropped"] == {"missing image": 1}
     assert report["bytes"] == sum(path.stat().st_size for path in (tmp_path / "s").glob("*.tar"))
@@ -65,8 +65,8 @@ def test_errors_are_one_clear_line(run, folder, tmp_path):
         (("preview", tmp_path / "gone"), "found none of annotations.json"),
         (("collect", tmp_path / "gone", "--instruction", "x"), "there is no such folder"),
     ):
-        code, told, errors = run(*arguments)
-        assert (code, told) == (2, "")
+        code, printed, errors = run(*arguments)
+        assert (code, printed) == (2, "")
         assert complaint in errors
 
 
@@ -74,47 +74,54 @@ def test_damage_is_told_when_unpacking(run, folder, tmp_path):
     run("shards", folder, tmp_path / "s")
     shard = tmp_path / "s" / "000000.tar"
     overwrite(shard, offset_of(shard, "000000003.1.png") + 30, b"?")
-    code, told, _ = run("shards", tmp_path / "s", tmp_path / "again", "--unpack")
+    code, printed, _ = run("shards", tmp_path / "s", tmp_path / "again", "--unpack")
     assert code == 0
-    assert "dropped 1 sample(s): damaged member" in told
-    assert "9 sample(s)" in told
+    assert "dropped 1 sample(s): damaged member" in printed
+    assert "9 sample(s)" in printed
     assert run("shards", tmp_path / "s", tmp_path / "strict", "--unpack", "--strict")[0] == 2
 
 
 def test_validate(run, folder, tmp_path):
     run("shards", folder, tmp_path / "s")
-    code, told, _ = run("validate", tmp_path / "s", "--strict", "--json")
+    code, printed, _ = run("validate", tmp_path / "s", "--strict", "--json")
     assert code == 0
-    assert json.loads(told) == {"valid": True, "samples": 10, "dropped": 0, "problems": [], "repairs": {}, "files": {}}
+    assert json.loads(printed) == {
+        "valid": True,
+        "samples": 10,
+        "dropped": 0,
+        "problems": [],
+        "repairs": {},
+        "files": {},
+    }
     shard = tmp_path / "s" / "000000.tar"
     overwrite(shard, offset_of(shard, "000000003.1.png") + 30, b"?")
     assert run("validate", tmp_path / "s", "--quick", "--strict")[0] == 0
-    code, told, _ = run("validate", tmp_path / "s")
+    code, printed, _ = run("validate", tmp_path / "s")
     assert code == 0
-    assert "9 whole sample(s); 1 dropped (1 x damaged member); 1 x damaged shard." in told
-    assert "its SHA-256 is not the manifest's" in " ".join(told.split())
+    assert "9 whole sample(s); 1 dropped (1 x damaged member); 1 x damaged shard." in printed
+    assert "its SHA-256 is not the manifest's" in " ".join(printed.split())
     assert run("validate", shard, "--strict")[0] == 1
     code, _, errors = run("validate", tmp_path / "s", "--out", tmp_path / "clean.json")
     assert (code, "shards hold their images" in errors) == (2, True)
 
 
 def test_stats(run, folder, tmp_path):
-    code, told, _ = run("stats", folder, "--batch-size", 4)
+    code, printed, _ = run("stats", folder, "--batch-size", 4)
     assert code == 0
-    assert "10 samples, 19 images (19 different ones)" in told
+    assert "10 samples, 19 images (19 different ones)" in printed
     for wanted in ("images", "words of the answer", "padding, batches of 4", "saved by bucketing"):
-        assert wanted in told
+        assert wanted in printed
     run("shards", folder, tmp_path / "s")
-    code, told, _ = run("stats", tmp_path / "s", "--batch-size", 4, "--json", "--plot", tmp_path / "p.png")
-    assert json.loads(told)["pictures_per_sample"] == {"1": 4, "2": 3, "3": 3}
+    code, printed, _ = run("stats", tmp_path / "s", "--batch-size", 4, "--json", "--plot", tmp_path / "p.png")
+    assert json.loads(printed)["pictures_per_sample"] == {"1": 4, "2": 3, "3": 3}
     with Image.open(tmp_path / "p.png") as image:
         assert image.format == "PNG"
 
 
 def test_preview(run, folder, tmp_path):
-    code, told, _ = run("preview", folder)
+    code, printed, _ = run("preview", folder)
     assert code == 0
-    assert f"wrote {folder / 'preview.html'}: 10 sample(s)" in told
+    assert f"wrote {folder / 'preview.html'}: 10 sample(s)" in printed
     assert (folder / "preview.html").read_text(encoding="utf-8").count("<img") == 19
     run("shards", folder, tmp_path / "s")
     run("preview", tmp_path / "s", "--num", 3, "--seed", 1, "--out", tmp_path / "p.html")
@@ -126,9 +133,9 @@ def test_collect(run, tmp_path):
         (tmp_path / name).mkdir()
         Image.new("RGB", (4, 4)).save(tmp_path / name / "a.png")
     (tmp_path / "one" / "caption.txt").write_text("A square.")
-    code, told, _ = run("collect", tmp_path, "--instruction", "What?")
+    code, printed, _ = run("collect", tmp_path, "--instruction", "What?")
     assert code == 0
-    assert "dropped 1 sample(s): no text, such as" in told
+    assert "dropped 1 sample(s): no text, such as" in printed
     (sample,) = open_folder(tmp_path).annotation
     assert contents([sample]) == [("one", ("one/a.png",), "What?", "A square.", ("A square.",))]
     before = (tmp_path / "annotations.json").read_bytes()

@@ -1,4 +1,4 @@
-"""Folders of images with a text become samples; what does not is told."""
+"""Folders of images with a text become samples; what does not is said."""
 
 import os
 
@@ -55,12 +55,12 @@ def test_problems(tmp_path):
     fill(tmp_path, ".", ["loose.png"], caption=None)
     report = collect_folder(tmp_path, "What?")
     assert [sample.id for sample in report.samples] == ["good"]
-    told = {problem.message for problem in report.problems}
-    assert "caption.txt is missing" in told
-    assert "caption.txt is empty" in told
-    assert any("not UTF-8" in text for text in told)
-    assert any("more than 1048576 bytes" in text for text in told)
-    assert any("such as loose.png" in text for text in told)
+    said = {problem.message for problem in report.problems}
+    assert "caption.txt is missing" in said
+    assert "caption.txt is empty" in said
+    assert any("not UTF-8" in text for text in said)
+    assert any("more than 1048576 bytes" in text for text in said)
+    assert any("such as loose.png" in text for text in said)
     assert {problem.kind for problem in report.problems} == {"no text", "no sample's folder", "unreadable image"}
     assert report.dropped == 6
 

@@ -38,8 +38,8 @@ def _vist_story(name: str, photographs: list[str], sentences: list[str], order: 
 
 def vist(folder: Path) -> Miniature:
     images = folder / "images"
-    told = ["We left early. ", "The road was long.", 'He said "stop".', "It rained,  a lot.", "At last: the sea! "]
-    kept = [sentence.strip() for sentence in told]
+    said = ["We left early. ", "The road was long.", 'He said "stop".', "It rained,  a lot.", "At last: the sea! "]
+    kept = [sentence.strip() for sentence in said]
     photographs = [f"69{k:02d}" for k in range(15)]
     for name in photographs[:5]:
         write_image(images / "train" / f"{name}.jpg")
@@ -50,15 +50,15 @@ def vist(folder: Path) -> Miniature:
     cut_off(images / "train" / "6912.jpg")  # 6914 is dead
     write_images(images / "test", *[f"71{k:02d}.JPG" for k in range(5)])
     # The file's order is not the story's, and the stories' photographs are mixed.
-    whole = _vist_story("30355", photographs[:5], told, [3, 0, 4, 1, 2])
-    unreadable = _vist_story("30356", photographs[5:10], told, [0, 1, 2, 3, 4])
-    dead = _vist_story("30357", photographs[10:15], told, [4, 3, 2, 1, 0])
-    short = _vist_story("30358", photographs[:5], told, [0, 1, 3, 4])
+    whole = _vist_story("30355", photographs[:5], said, [3, 0, 4, 1, 2])
+    unreadable = _vist_story("30356", photographs[5:10], said, [0, 1, 2, 3, 4])
+    dead = _vist_story("30357", photographs[10:15], said, [4, 3, 2, 1, 0])
+    short = _vist_story("30358", photographs[:5], said, [0, 1, 3, 4])
     mixed = [record for four in zip(whole, unreadable, dead, short, strict=False) for record in four]
     mixed += [whole[4], unreadable[4], dead[4]]
     top = {"images": [{"id": "6900", "datetaken": "2004-01-01"}], "albums": [], "info": {}}
     train = write_json(folder / "sis" / "train.story-in-sequence.json", {**top, "annotations": mixed})
-    tested = _vist_story("45530", [f"71{k:02d}" for k in range(5)], told, [0, 1, 2, 3, 4])
+    tested = _vist_story("45530", [f"71{k:02d}" for k in range(5)], said, [0, 1, 2, 3, 4])
     test = write_json(folder / "sis" / "test.story-in-sequence.json", {**top, "annotations": tested}, bom=True)
     context = story(*kept[:4])
     images_of_whole = tuple(f"train/{name}.{'png' if name == '6901' else 'jpg'}" for name in photographs[:5])

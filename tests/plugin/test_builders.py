@@ -61,7 +61,7 @@ def test_original_release(miniature):
 
 
 def test_unified_format(miniature, tmp_path):
-    """The same builder reads the authors' test format, without being told so."""
+    """The same builder reads the authors' test format, without being printed so."""
     folder = tmp_path / "unified"
     folder.mkdir()
     write_dataset(folder, [record(3), record("b", references=["One", "Two"])])
@@ -80,10 +80,10 @@ def test_unified_format(miniature, tmp_path):
 def test_bad_samples_are_dropped_and_told(miniature, caplog):
     with caplog.at_level(logging.WARNING, logger="lavis_sam"):
         build(configured(miniature), miniature.name)
-    told = "\n".join(message.getMessage() for message in caplog.records if message.name.startswith("lavis_sam"))
-    assert bool(told) == bool(miniature.problems)
+    printed = "\n".join(message.getMessage() for message in caplog.records if message.name.startswith("lavis_sam"))
+    assert bool(printed) == bool(miniature.problems)
     for kind in miniature.problems:
-        assert f"x {kind}" in told
+        assert f"x {kind}" in printed
 
 
 def test_strict_refuses_bad_samples(miniature):

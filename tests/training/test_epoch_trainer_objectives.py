@@ -87,7 +87,9 @@ def test_epoch_trainer_second_objective_is_the_same_on_ranks_and_accumulated(tmp
 def test_epoch_trainer_reports_each_objective_and_their_weighted_sum(tmp_path):
     _, steps = run(tmp_path, 1, 1, 4)
     terms = oracle(4)
-    assert steps[0]["losses"] == pytest.approx({name: float(t.sum.detach()) / int(t.count) for name, t in terms.items()})
+    assert steps[0]["losses"] == pytest.approx(
+        {name: float(t.sum.detach()) / int(t.count) for name, t in terms.items()}
+    )
     for step in steps:
         assert step["loss"] == pytest.approx(step["losses"]["language"] + WEIGHT * step["losses"]["pull"])
     curves = read_curves(tmp_path / "run")

@@ -52,15 +52,15 @@ def _story(release: Release, path: Path) -> Iterator[tuple[str | None, str, Any]
 
 def _entry(release: Release, record: Mapping[str, Any], split: str | None, place: str) -> Entry:
     name = identity(record, "storyid")
-    told = texts(record, "text" if "text" in record else "story")
-    if len(told) != _PANELS:
-        raise RecordError(("incomplete story", f"text: found {len(told)} texts, wanted {_PANELS}"))
+    captions = texts(record, "text" if "text" in record else "story")
+    if len(captions) != _PANELS:
+        raise RecordError(("incomplete story", f"text: found {len(captions)} texts, wanted {_PANELS}"))
     named = texts(record, "image_path") if "image_path" in record else [f"{name}/panel_{k}.png" for k in range(_PANELS)]
     if len(named) != _PANELS:
         raise RecordError(("incomplete story", f"image_path: found {len(named)} panels, wanted {_PANELS}"))
     # The last two parts, <id>/panel_k, say everything.
     images = release.image_names.find(*[[path, _tail(path)] for path in named])
-    return Entry(name, images, (told[-1],), place, story_context(told[:-1]), split)
+    return Entry(name, images, (captions[-1],), place, story_context(captions[:-1]), split)
 
 
 def _tail(path: str) -> str:

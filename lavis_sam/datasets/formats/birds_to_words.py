@@ -52,8 +52,8 @@ def entries(release: Release) -> Iterator[Entry]:
         place = f"{first_place} (id {name!r})"
         with release.reporting(place):
             images = release.image_names.find(_names(first, 1), _names(first, 2))
-            told = tuple(row["description"] for _, row in rows)
-            yield Entry(name, images, told, place, DIFFERENCE_CONTEXT, split_of_name(first["split"]))
+            descriptions = tuple(row["description"] for _, row in rows)
+            yield Entry(name, images, descriptions, place, DIFFERENCE_CONTEXT, split_of_name(first["split"]))
 
 
 def _rows(release: Release, path: Path) -> Iterator[tuple[str, Row]]:

@@ -28,12 +28,12 @@ def entries(release: Release) -> Iterator[Entry]:
     folder = release.annotations if release.annotations.is_dir() else release.annotations.parent
     captions = [(kind, second, folder / name, _captions(release, folder / name)) for name, kind, second in _KINDS]
     for index, split in _indices(release, folder / "splits.json", captions):
-        for kind, second, path, told in captions:
+        for kind, second, path, texts_of in captions:
             place = f"{path} (index {index})"
             with release.reporting(place):
-                if index not in told:
+                if index not in texts_of:
                     raise RecordError(("empty output", f"found no captions of CLEVR_default_{index:06d}.png"))
-                sentences = texts(told, index)
+                sentences = texts(texts_of, index)
                 images = release.image_names.find(_names("images", "default", index), _names(second, kind, index))
                 yield Entry(f"{index:06d}-{kind}", images, tuple(sentences), place, DIFFERENCE_CONTEXT, split)
 
@@ -72,8 +72,8 @@ def _indices(
     elif release.split is not None:
         raise UnreadableFileError("unreadable file", path, f"needed to know the split {release.split!r}")
     if release.split is None:
-        for *_, told in captions:
-            for index in told:
+        for *_, texts_of in captions:
+            for index in texts_of:
                 indices.setdefault(index, None)
     wanted = [index for index, split in indices.items() if release.split in (None, split)]
     return [(index, indices[index]) for index in sorted(wanted)]

@@ -17,7 +17,7 @@ class ImageFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        """Walk nothing yet.
+        """Nothing is walked here.
 
         Args:
             root: The folder; links out of it are left to `ImageCheck` to refuse.

@@ -51,7 +51,7 @@ class Release:
     """
 
     def __init__(self, annotations: Path, images: Path, *, split: str | None = None, check: Check = "quick") -> None:
-        """Open nothing but look whether both are there.
+        """Nothing is opened here; whether both are there is checked.
 
         Args:
             annotations: A file or a folder.
@@ -119,7 +119,7 @@ class Release:
         self.report.problems.append(AnnotationProblem(kind, place, message))
 
     def repaired(self, what: str, count: int = 1) -> None:
-        """Count something that was mended without losing a sample."""
+        """Count something that was corrected without losing a sample."""
         self.report.repairs[what] += count
 
 
@@ -133,6 +133,6 @@ def split_of_name(name: str) -> str | None:
 
 def story_context(captions: list[str] | tuple[str, ...]) -> str:
     """`{image#1}Caption#1:…{image#2}Caption#2:`: the captions so far, and a last image without one."""
-    told = "".join(f"{{image#{k}}}Caption#{k}:{caption}" for k, caption in enumerate(captions, start=1))
+    earlier = "".join(f"{{image#{k}}}Caption#{k}:{caption}" for k, caption in enumerate(captions, start=1))
     last = len(captions) + 1
-    return f"{told}{{image#{last}}}Caption#{last}:"
+    return f"{earlier}{{image#{last}}}Caption#{last}:"

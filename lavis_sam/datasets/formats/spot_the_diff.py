@@ -20,12 +20,12 @@ def entries(release: Release) -> Iterator[Entry]:
         places: dict[str, str] = {}
         for place, record in release.records(path):
             with release.reporting(place):
-                name, told = identity(mapping(record), "img_id"), texts(record, "sentences")
+                name, written = identity(mapping(record), "img_id"), texts(record, "sentences")
                 if places.setdefault(name, place) != place:
                     release.repaired("entry of another annotator, joined to the pair's first")
-                sentences.setdefault(name, []).extend(told)
-        for name, told in sentences.items():
+                sentences.setdefault(name, []).extend(written)
+        for name, written in sentences.items():
             place = f"{places[name]} (id {name!r})"
             with release.reporting(place):
                 images = release.image_names.find([f"{name}.png"], [f"{name}_2.png"])
-                yield Entry(name, images, tuple(told), place, DIFFERENCE_CONTEXT, split)
+                yield Entry(name, images, tuple(written), place, DIFFERENCE_CONTEXT, split)

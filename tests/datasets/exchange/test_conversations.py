@@ -109,8 +109,8 @@ def sample(**changes):
 
 
 def test_written_as_the_others_write():
-    told = sample(instruction="Before {image#1}, after {image#2}?", references=("A.", "B."), output="A.. B.")
-    assert EXPORTS["mantis"](told) == {
+    said = sample(instruction="Before {image#1}, after {image#2}?", references=("A.", "B."), output="A.. B.")
+    assert EXPORTS["mantis"](said) == {
         "id": 1,
         "images": ["a", "b"],
         "conversation": [
