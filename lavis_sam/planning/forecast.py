@@ -109,9 +109,10 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
     parameters = dict.fromkeys(PARTS, 0)
     weights = dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
-        part = next(part for part, names in PARTS.items() if name.startswith(names))
-        parameters[part] += parameter.numel()
-        weights[part] += parameter.numel() * parameter.element_size()
+        part = next((part for part, names in PARTS.items() if name.startswith(names)), "injected")
+        part = "injected" if name in model.injected else part
+        parameters[part] = parameters.get(part, 0) + parameter.numel()
+        weights[part] = weights.get(part, 0) + parameter.numel() * parameter.element_size()
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     activations, forward, backward = _run_step(model, load)
     # Under DDP gradients exist twice: in the parameters and in what is sent.

@@ -1,28 +1,72 @@
 """The predictor: images and a question in, an answer out; no configs, batches or tensors in sight."""
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.images import image_tensor, is_image, to_rgb
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.explain.drawing import draw_overview
+from lavis_sam.explain.measures import Explanation, explain_sample
+from lavis_sam.files import write_bytes, write_json
 from lavis_sam.memory import naming_samples
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.sequence import check_length
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.predictor.explaining import ExplainedImages
 from lavis_sam.predictor.load_model import load_model
 
 BATCH_SIZE = 8
+OVERVIEW_FILE, NUMBERS_FILE, ARRAYS_FILE = "overview.png", "explanation.json", "measures.npz"
 REMEDY = (
     "Use fewer images per sample, a smaller num_beams or max_length, a smaller batch_size, or a smaller precision "
     "(bf16, fp16)."
 )
+
+
+@dataclass(frozen=True)
+class ExplainedImages:
+    """What `SamPredictor.explain` gives.
+
+    Attributes:
+        measures: The three measures as arrays, see `lavis_sam.explain.Explanation`.
+        images: The sample's images, RGB.
+    """
+
+    measures: Explanation
+    images: list[Image.Image]
+
+    def draw(self) -> Image.Image:
+        """All measures over the images, in one image."""
+        return draw_overview(self.measures, self.images)
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Write the image, the numbers (JSON) and the arrays (NumPy's .npz); files of these names are replaced.
+
+        Args:
+            folder: The folder to make.
+
+        Returns:
+            The files: `overview`, `numbers`, `arrays`.
+        """
+        folder = Path(folder)
+        paths = {"overview": folder / OVERVIEW_FILE, "numbers": folder / NUMBERS_FILE, "arrays": folder / ARRAYS_FILE}
+        image, arrays = io.BytesIO(), io.BytesIO()
+        self.draw().save(image, format="PNG", optimize=True)
+        named: dict[str, Any] = self.measures.arrays()
+        np.savez_compressed(arrays, **named)
+        write_bytes(paths["overview"], image.getvalue())
+        write_bytes(paths["arrays"], arrays.getvalue())
+        write_json(paths["numbers"], self.measures.as_dict())
+        return paths
 
 
 class SamPredictor:
@@ -152,8 +196,6 @@ class SamPredictor:
             SamDataError: See `caption`; or there are several samples.
             SamConfigurationError: Nothing guides in this model, or out of memory.
         """
-        from lavis_sam.explain import explain_sample
-
         sample = self._read_one(images, "explain")
         (text,) = _read_prompts(prompt, 1, self.model.prompt)
         self._check_lengths([sample], [text])

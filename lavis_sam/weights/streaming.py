@@ -4,7 +4,6 @@ A base of 30 GB is never in memory twice: shapes and kinds come from the files' 
 checked before anything is read, and each tensor is let go as soon as the model has its own copy.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lavis_sam.errors import SamCheckpointError
+from lavis_sam.files import read_json
 from lavis_sam.weights.checkpoint_files import explain_failure, read_start
 
 SINGLE_FILE = "model.safetensors"
@@ -163,15 +163,12 @@ def old_parts(folder: Path) -> list[Path]:
 
 def _read_index(index: Path) -> dict[str, str]:
     """The part that holds each tensor; parts are plain names, so none can lead out of the folder."""
-    try:
-        if index.stat().st_size > MAX_INDEX_BYTES:
-            raise ValueError(f"{index.stat().st_size} bytes, at most {MAX_INDEX_BYTES} make sense")
-        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        strange = [part for part in listed.values() if Path(part).name != part or part in ("", ".", "..")]
-        if strange:
-            raise ValueError(f"it names {strange[0]!r}, which is no file of this folder")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SamCheckpointError(
-            f"{index}: no usable index of weight files ({type(error).__name__}: {error}). Fetch the folder again."
-        ) from error
+    remedy = "Fetch the folder again."
+    said = read_json(index, remedy=remedy, error=SamCheckpointError, wanted=dict, most_bytes=MAX_INDEX_BYTES)
+    listed = said.get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise SamCheckpointError(f"{index}: no usable index of weight files (weight_map is {listed!r}). {remedy}")
+    strange = [part for part in listed.values() if part in ("", ".", "..") or Path(str(part)).name != part]
+    if strange:
+        raise SamCheckpointError(f"{index}: it names {strange[0]!r}, which is no file of this folder. {remedy}")
     return dict(listed)

