@@ -9,7 +9,7 @@ The way of a sample, each step a stage of its own:
     composite   objects on an empty canvas                     stages/composite.py
     background  a description of the place                     stages/background.py
     inpaint     the place painted, the objects pasted back     stages/inpaint.py
-    describe    the objects in words                           stages/describe.py
+    describe    the objects in words                           stages/write.py
     write       instruction and answer                         stages/write.py
 
 Every stage measures what it made (`quality.py`), and a sample outside a threshold becomes a `Rejection`.

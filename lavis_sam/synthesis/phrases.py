@@ -10,6 +10,7 @@ from string import Template
 import numpy as np
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.seeds import pick
 
 # Objects that have no singular, or that are counted in pairs and heaps.
 _PLURALS = (
@@ -51,8 +52,7 @@ class Phrases:
 
     def pick(self, rng: np.random.Generator, key: str, purpose: str, facts: Mapping[str, str]) -> str:
         """One phrasing, with the facts filled in."""
-        phrasings = self.entries[key][purpose]
-        return self.fill(phrasings[int(rng.integers(len(phrasings)))], facts)
+        return self.fill(pick(rng, self.entries[key][purpose]), facts)
 
     def all(self, key: str, purpose: str, facts: Mapping[str, str]) -> tuple[str, ...]:
         """Every phrasing, with the facts filled in."""

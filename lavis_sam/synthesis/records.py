@@ -47,6 +47,11 @@ class Attempt:
         """The sample's id, the same for every try."""
         return f"{self.slot:06d}"
 
+    @property
+    def position(self) -> int | None:
+        """The group that a source with a list of them shall take first; None leaves it to chance, after a rejection."""
+        return self.slot if self.number == 0 else None
+
     def rng(self, stage: str, item: int = 0) -> np.random.Generator:
         """The generator of one stage and one item (an image, an object) of it."""
         return generator(self.seed, self.slot, self.number, stage, item)

@@ -19,10 +19,9 @@ from lavis_sam.synthesis.protocols import Source, backend_versions
 from lavis_sam.synthesis.stages.background import BackgroundStage
 from lavis_sam.synthesis.stages.base import Stage
 from lavis_sam.synthesis.stages.composite import CompositeStage
-from lavis_sam.synthesis.stages.describe import DescribeStage
 from lavis_sam.synthesis.stages.inpaint import InpaintStage
 from lavis_sam.synthesis.stages.segment import SegmentStage
-from lavis_sam.synthesis.stages.write import WriteStage
+from lavis_sam.synthesis.stages.write import DescribeStage, WriteStage
 
 _HERE = "lavis_sam.synthesis"
 # Stage -> name -> "module:factory"; the sources are in `kinds.KINDS`. A factory's arguments are the backend's options.

@@ -1,8 +1,12 @@
 """Randomness that depends on what is made, and never on who makes it or in which order."""
 
 import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 # The golden ratio's fractional part: its multiples fill [0, 1) more evenly than any random numbers.
 _GOLDEN = 0.6180339887498949
@@ -16,6 +20,11 @@ def generator(*key: int | str) -> np.random.Generator:
     """
     digest = hashlib.sha256(repr(key).encode("utf-8")).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+
+
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """Draw one of the options."""
+    return options[int(rng.integers(len(options)))]
 
 
 def even_share(index: int, seed: int) -> float:

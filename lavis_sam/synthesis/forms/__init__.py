@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from lavis_sam.synthesis.phrases import Phrases
 from lavis_sam.synthesis.protocols import Source
 from lavis_sam.synthesis.records import Attempt, Draft, Plan
 
@@ -24,6 +25,13 @@ class Texts:
     output: str
     required: tuple[str, ...]
     references: tuple[str, ...] = ()
+
+
+class PhrasedForm:
+    """A form's name, how many images its samples have, and its phrases (`assets/phrases/<form>.yaml`)."""
+
+    def __init__(self, form: str, images: int) -> None:
+        self._form, self._count, self._phrases = form, images, Phrases.load(form)
 
 
 class Form(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.forms import PhrasedForm, Texts
 from lavis_sam.synthesis.forms.changes import label_of
 from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, companion, other_icons
 from lavis_sam.synthesis.forms.stories import action_of
@@ -12,6 +12,7 @@ from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.phrases import Phrases, indefinite, listed, sentence, with_article
 from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
+from lavis_sam.synthesis.seeds import pick
 
 # How often a scene holds a second object.
 _ACCOMPANIED = 0.6
@@ -21,18 +22,14 @@ _FEWEST_ICONS = 2
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
 
-class Captions:
+class Captions(PhrasedForm):
     """One image; what is asked about it is drawn from what can be asked."""
-
-    def __init__(self, form: str, images: int) -> None:
-        self._form = form
-        self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
         """See `Form.plan`; the last object may be one that is not in the image, to be asked for."""
         rng = attempt.rng("plan")
         source, layout = sources[attempt.kind], KINDS[attempt.kind].layout
-        objects = [source.draw(SampleRequest(rng, 1, attempt.slot if attempt.number == 0 else None))]
+        objects = [source.draw(SampleRequest(rng, 1, attempt.position))]
         if layout == "scene" and rng.random() < _ACCOMPANIED:
             objects.append(companion(sources, rng, objects))
         if layout == "grid":
@@ -95,7 +92,7 @@ def _attribute(draft: Draft, phrases: Phrases, rng: np.random.Generator) -> Text
     ]
     if not colours or not main.noun or main.noun in [other.noun for other in others]:
         return None
-    name = colours[int(rng.integers(len(colours)))]
+    name = pick(rng, colours)
     part = name.removesuffix("colour").strip()
     the_object = f"the {main.noun}'s {part}" if part else f"the {main.noun}"
     facts = {"attribute": "colour", "the_object": the_object, "value": main.attributes[name]}

@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.forms import PhrasedForm, Texts
 from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID, companion, other_icons
 from lavis_sam.synthesis.forms.stories import action_of
 from lavis_sam.synthesis.kinds import KINDS
-from lavis_sam.synthesis.phrases import Phrases, sentence, with_article
+from lavis_sam.synthesis.phrases import sentence, with_article
 from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
+from lavis_sam.synthesis.seeds import pick
 from lavis_sam.synthesis.stages.composite import LEAST_MOVE
 
 _CONTEXT = {
@@ -29,12 +30,8 @@ _UNCHANGED = 0.06
 Made = tuple[list[SourceObject], list[Actor], list[Actor], dict[str, str]]
 
 
-class Changes:
+class Changes(PhrasedForm):
     """Two images that differ in one object."""
-
-    def __init__(self, form: str, images: int) -> None:
-        self._form = form
-        self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
         """See `Form.plan`."""
@@ -43,7 +40,7 @@ class Changes:
         in_scene = KINDS[attempt.kind].layout == "scene"
         change = self._choose(attempt.kind, source, rng)
         views = 2 if change == "posed" else 1
-        main = source.draw(SampleRequest(rng, views, attempt.slot if attempt.number == 0 else None))
+        main = source.draw(SampleRequest(rng, views, attempt.position))
         present = [main]
         if in_scene:
             present.append(companion(sources, rng, present))
@@ -65,7 +62,7 @@ class Changes:
         instruction = self._phrases.pick(rng, "prompt", style, {}) + _CONTEXT[style]
         key = "recoloured_whole" if change == "recoloured" and not facts["part"] else change
         answers = [sentence(text) for text in self._phrases.all(key, style, facts)]
-        output = answers[int(rng.integers(len(answers)))]
+        output = pick(rng, answers)
         required = _REQUIRED.get(change, ("label",))
         references = (output, *(answer for answer in answers if answer != output))
         return Texts(instruction, output, tuple(facts[key] for key in required if key in facts), references)
@@ -78,7 +75,7 @@ class Changes:
             changes.append("recoloured")
             if KINDS[kind].has_poses:
                 changes.append("posed")
-        return changes[int(rng.integers(len(changes)))]
+        return pick(rng, changes)
 
     def _facts(self, draft: Draft, change: str) -> dict[str, str]:
         plan = draft.plan

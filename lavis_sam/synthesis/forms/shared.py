@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.forms import PhrasedForm, Texts
 from lavis_sam.synthesis.kinds import KINDS, scene_kinds
-from lavis_sam.synthesis.phrases import Phrases, sentence
+from lavis_sam.synthesis.phrases import sentence
 from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
 
@@ -20,18 +20,14 @@ ICONS_IN_GRID = 6
 _SAME_KIND = 0.5
 
 
-class SharedObject:
+class SharedObject(PhrasedForm):
     """One main object in every image."""
-
-    def __init__(self, form: str, images: int) -> None:
-        self._form, self._count = form, images
-        self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
         """See `Form.plan`."""
         rng = attempt.rng("plan")
-        position, layout = attempt.slot if attempt.number == 0 else None, KINDS[attempt.kind].layout
-        main = sources[attempt.kind].draw(SampleRequest(rng, self._count, position))
+        layout = KINDS[attempt.kind].layout
+        main = sources[attempt.kind].draw(SampleRequest(rng, self._count, attempt.position))
         objects, images = [main], []
         for index in range(self._count):
             actors = [Actor(0, index % len(main.views), "main")]

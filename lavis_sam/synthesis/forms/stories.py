@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lavis_sam.synthesis.forms import Texts
-from lavis_sam.synthesis.phrases import Phrases
+from lavis_sam.synthesis.forms import PhrasedForm, Texts
 from lavis_sam.synthesis.protocols import SampleRequest, Source
 from lavis_sam.synthesis.records import DEFAULT_ACTION, Actor, Attempt, Draft, ImagePlan, Plan, SourceObject
+from lavis_sam.synthesis.seeds import pick
 
 # Which of the two characters are in each panel. In all of them the first two panels tell both names apart.
 _PATTERNS: tuple[tuple[tuple[int, ...], ...], ...] = (
@@ -24,22 +24,19 @@ _PATTERNS: tuple[tuple[tuple[int, ...], ...], ...] = (
 _CAST = 2
 
 
-class Stories:
+class Stories(PhrasedForm):
     """Two named characters in three panels."""
-
-    def __init__(self, form: str, images: int) -> None:
-        self._form, self._count = form, images
-        self._phrases = Phrases.load(form)
 
     def plan(self, attempt: Attempt, sources: Mapping[str, Source]) -> Plan:
         """See `Form.plan`."""
         rng = attempt.rng("plan")
-        pattern = _PATTERNS[int(rng.integers(len(_PATTERNS)))]
-        position = attempt.slot if attempt.number == 0 else None
+        pattern = pick(rng, _PATTERNS)
         cast: list[SourceObject] = []
         for who in range(_CAST):
             views = sum(who in panel for panel in pattern)
-            cast.append(sources[attempt.kind].draw(SampleRequest(rng, views, None if who else position, tuple(cast))))
+            cast.append(
+                sources[attempt.kind].draw(SampleRequest(rng, views, None if who else attempt.position, tuple(cast)))
+            )
         names = self._names(cast, rng)
         shown = [0] * _CAST
         images = []
@@ -62,7 +59,7 @@ class Stories:
         facts = self._facts(draft, last)
         purpose = "last_two" if "left" in facts else "last"
         endings = self._phrases.all("story", purpose, facts)
-        output = endings[int(rng.integers(len(endings)))]
+        output = pick(rng, endings)
         wanted = ("left", "right", "left_action", "right_action") if "left" in facts else ("name", "action")
         references = (output, *(ending for ending in endings if ending != output))
         return Texts(instruction, output, tuple(facts[key] for key in wanted), references)
@@ -74,7 +71,7 @@ class Stories:
             known = self._phrases.entries["names"]
             fitting = known.get(person.attributes.get("person", ""), known["person"])
             free = [name for name in fitting if name not in names]
-            names.append(free[int(rng.integers(len(free)))])
+            names.append(pick(rng, free))
         return names
 
     def _caption(self, draft: Draft, index: int, rng: np.random.Generator) -> str:

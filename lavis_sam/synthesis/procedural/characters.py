@@ -9,7 +9,6 @@ Both cut-outs show the same person, and `describe_character` gives the words tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from lavis_sam.synthesis.procedural.render.image import Cutout, RenderedImage, r
 from lavis_sam.synthesis.procedural.render.paint import Colour, mixed, plain
 from lavis_sam.synthesis.procedural.render.surfaces import Surface
 from lavis_sam.synthesis.records import Polygon
+from lavis_sam.synthesis.seeds import pick
 
 SKINS: Mapping[str, Colour] = {
     "light": (240, 198, 170),
@@ -78,8 +78,6 @@ _PATTERNED = ("t-shirt", "shirt", "sweater", "tank top", "dress", "sundress", "s
 _FOOTWEAR_COLOURS = ("white", "black", "brown", "red", "blue", "beige", "yellow")
 
 _EYE_SHARE, _DISTANCE = 0.74, 4.6
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -192,36 +190,36 @@ def sample_character(rng: np.random.Generator, palette: str = "train") -> Charac
         SamConfigurationError: An unknown palette.
     """
     check_split(palette)
-    kind = _pick(rng, ("woman", "man", "woman", "man", "girl", "boy"))
+    kind = pick(rng, ("woman", "man", "woman", "man", "girl", "boy"))
     adult = kind in ("woman", "man")
-    age = _pick(rng, ("young", "young", "", "elderly")) if adult else ""
-    style = _pick(rng, _HAIR_STYLES[kind])
+    age = pick(rng, ("young", "young", "", "elderly")) if adult else ""
+    style = pick(rng, _HAIR_STYLES[kind])
     if style == "bald" and age == "young":
         style = "cropped"
-    hair_colour = "grey" if age == "elderly" else _pick(rng, ("black", "brown", "blond", "red"))
-    skin = _pick(rng, tuple(SKINS))
+    hair_colour = "grey" if age == "elderly" else pick(rng, ("black", "brown", "blond", "red"))
+    skin = pick(rng, tuple(SKINS))
     # On dark skin, short hair of nearly its colour would not be seen.
     if (skin in ("brown", "dark") and hair_colour in ("blond", "red")) or (skin == "dark" and hair_colour == "brown"):
         hair_colour = "black"
     beard = kind == "man" and bool(rng.random() < (0.55 if style == "bald" else 0.3))
     upper = lower = whole = None
     if rng.random() < _WHOLE_SHARE[kind]:
-        whole = sample_garment(rng, _pick(rng, _WHOLE[kind]), palette)
+        whole = sample_garment(rng, pick(rng, _WHOLE[kind]), palette)
     else:
-        upper = sample_garment(rng, _pick(rng, _UPPER[kind]), palette)
-        lower = sample_garment(rng, _pick(rng, _LOWER[kind]), palette, unlike=(upper,))
+        upper = sample_garment(rng, pick(rng, _UPPER[kind]), palette)
+        lower = sample_garment(rng, pick(rng, _LOWER[kind]), palette, unlike=(upper,))
         if upper.pattern != "plain":  # Two patterns at once are hard on the eye.
             lower = replace(lower, pattern="plain")
     warm = (upper or whole) is not None and (upper or whole).kind in ("sweater", "hoodie", "jacket")  # type: ignore[union-attr]
-    shoes = sample_garment(rng, _pick(rng, ("sneakers", "shoes", "boots") if warm else tuple(FOOTWEAR)), palette)
+    shoes = sample_garment(rng, pick(rng, ("sneakers", "shoes", "boots") if warm else tuple(FOOTWEAR)), palette)
     accessory = None
     if rng.random() < 0.42:
         fitting = [name for name in _ACCESSORIES if _suits(name, warm, style, (upper or whole).kind)]  # type: ignore[union-attr]
-        accessory = sample_garment(rng, _pick(rng, fitting), palette, unlike=tuple(filter(None, (upper, whole))))
+        accessory = sample_garment(rng, pick(rng, fitting), palette, unlike=tuple(filter(None, (upper, whole))))
     return CharacterAttributes(
         kind=kind,
         age=age,
-        figure=_pick(rng, tuple(FIGURES)),
+        figure=pick(rng, tuple(FIGURES)),
         tallness=float(np.round(rng.uniform(0.96, 1.04), 3)),
         skin=skin,
         eyes=int(rng.integers(len(_EYES))),
@@ -240,9 +238,9 @@ def sample_garment(rng: np.random.Generator, kind: str, palette: str, unlike: Se
     """A garment of a kind in one of the palette's colours, other than those of `unlike` where there is a choice."""
     colours = choices(kind, colours_of(kind), palette)
     used = {garment.colour for garment in unlike}
-    colour = _pick(rng, [colour for colour in colours if colour not in used] or colours)
+    colour = pick(rng, [colour for colour in colours if colour not in used] or colours)
     patterned = kind in _PATTERNED and colour != "white" and rng.random() < 0.35
-    return Garment(kind, colour, _pick(rng, PATTERNS[1:]) if patterned else "plain")
+    return Garment(kind, colour, pick(rng, PATTERNS[1:]) if patterned else "plain")
 
 
 def colours_of(kind: str) -> tuple[str, ...]:
@@ -268,7 +266,7 @@ def _suits(accessory: str, warm: bool, hair: str, top: str) -> bool:
 
 def sample_pose(rng: np.random.Generator, unlike: Sequence[str] = ()) -> tuple[str, float]:
     """A pose other than those of `unlike` and a turn that suits it, in degrees."""
-    pose = _pick(rng, [name for name in POSES if name not in unlike] or list(POSES))
+    pose = pick(rng, [name for name in POSES if name not in unlike] or list(POSES))
     most = POSES[pose].turn
     least = 25.0 if pose == "walking" else 0.0
     return pose, float(rng.choice((-1, 1)) * rng.uniform(least, most))
@@ -367,7 +365,3 @@ def _contacts(skeleton: Skeleton, image: RenderedImage) -> list[Polygon]:
         corners = [(x * half, 0, back + z * half) for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
         polygons.append(image.outline(floats(corners)))
     return polygons
-
-
-def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    return options[int(rng.integers(len(options)))]

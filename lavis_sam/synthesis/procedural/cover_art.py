@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from lavis_sam.synthesis.procedural.icons import load_icon
 from lavis_sam.synthesis.procedural.render.arrays import floats
 from lavis_sam.synthesis.procedural.render.paint import Colour, mixed
+from lavis_sam.synthesis.seeds import pick
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
@@ -177,7 +178,7 @@ def tiles(canvas: Canvas) -> None:
     row = 0
     while row * side < height:
         for column in range(columns):
-            colour = colours[int(canvas.rng.integers(len(colours)))]
+            colour = pick(canvas.rng, colours)
             x, y = column * side, row * side
             form = int(canvas.rng.integers(3))
             if form == 0:

@@ -6,10 +6,8 @@ cover = draw_cover(other, 512)
 """
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -21,12 +19,11 @@ from lavis_sam.synthesis.procedural.cover_art import ARTISTS, Canvas, printed
 from lavis_sam.synthesis.procedural.genres import FIRST_NAMES, GENRES, LAST_NAMES
 from lavis_sam.synthesis.procedural.render.paint import Colour, mixed
 from lavis_sam.synthesis.records import Rgb
+from lavis_sam.synthesis.seeds import pick
 
 FONTS = Path(__file__).parents[2] / "assets" / "synthesis" / "fonts"
 ASPECT = 2 / 3
 _OVERSAMPLING = 2
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,17 +70,17 @@ def sample_book(
     check_split(palette)
     if genre is not None and genre not in GENRES:
         raise SamConfigurationError(unknown_name("genre", genre, GENRES, "genre"))
-    genre = genre or _pick(rng, tuple(GENRES))
+    genre = genre or pick(rng, tuple(GENRES))
     look = GENRES[genre]
     if author is None:
         surnames = [
             name for name in LAST_NAMES if palette == "all" or is_held_out("author", name) == (palette == "held_out")
         ]
         middle = f" {chr(65 + int(rng.integers(26)))}." if rng.random() < 0.3 else ""
-        author = f"{_pick(rng, FIRST_NAMES)}{middle} {_pick(rng, surnames)}"
+        author = f"{pick(rng, FIRST_NAMES)}{middle} {pick(rng, surnames)}"
     titles = _titles(genre, palette)
-    ground, accent = _pick(rng, look.colours)
-    title, art = _pick(rng, titles), _pick(rng, look.art)
+    ground, accent = pick(rng, look.colours)
+    title, art = pick(rng, titles), pick(rng, look.art)
     # An image book shows the animal that its title names.
     named = [icon for icon in look.subjects if icon.split()[-1].lower() in title.lower()]
     return Book(
@@ -91,8 +88,8 @@ def sample_book(
         author=author,
         genre=genre,
         art=art,
-        subject=_pick(rng, named or look.subjects) if art in ("single", "scattered", "rays") else "",
-        font=_pick(rng, look.fonts),
+        subject=pick(rng, named or look.subjects) if art in ("single", "scattered", "rays") else "",
+        font=pick(rng, look.fonts),
         ground=ground,
         accent=accent,
         layout=int(rng.integers(3)),
@@ -212,7 +209,3 @@ def _font(name: str, points: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(str(path), points, layout_engine=ImageFont.Layout.BASIC)
     except OSError as error:
         raise SamDataError(f"{path}: cannot be read ({error}); reinstall lavis_sam.") from error
-
-
-def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    return options[int(rng.integers(len(options)))]

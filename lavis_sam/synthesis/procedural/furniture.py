@@ -5,9 +5,8 @@ first = draw_furniture(attributes, azimuth=30, elevation=12, size=480)
 second = draw_furniture(attributes, azimuth=-40, elevation=12, size=480)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from lavis_sam.synthesis.procedural.pieces import PIECES, Look
 from lavis_sam.synthesis.procedural.render.arrays import floats
 from lavis_sam.synthesis.procedural.render.image import Cutout, render
 from lavis_sam.synthesis.procedural.render.paint import Colour
+from lavis_sam.synthesis.seeds import pick
 
 WOODS: Mapping[str, Colour] = {
     "oak": (198, 152, 100),
@@ -35,8 +35,6 @@ _METALS: Mapping[str, Colour] = {"chrome": (196, 200, 206), "black metal": (52, 
 
 # Camera distance from the origin, as a factor of the piece's largest size, but no nearer than this many metres.
 _DISTANCE, _NEAREST = 3.2, 3.6
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,14 +94,14 @@ def sample_furniture(rng: np.random.Generator, palette: str = "train", kind: str
     check_split(palette)
     if kind is not None and kind not in PIECES:
         raise SamConfigurationError(unknown_name("kind of furniture", kind, PIECES, "kind"))
-    kind = kind or _pick(rng, tuple(PIECES))
+    kind = kind or pick(rng, tuple(PIECES))
     piece = PIECES[kind]
-    material = _pick(rng, piece.materials)
-    colour = _pick(rng, choices(kind, _colours_of(material), palette))
+    material = pick(rng, piece.materials)
+    colour = pick(rng, choices(kind, _colours_of(material), palette))
     variant = int(rng.integers(len(piece.variants)))
-    legs = _pick(rng, ("oak", "walnut", "black metal", "chrome")) if material != "wood" else colour
+    legs = pick(rng, ("oak", "walnut", "black metal", "chrome")) if material != "wood" else colour
     others = [name for name in ("yellow", "teal", "red", "white", "navy", "pink", "green", "orange") if name != colour]
-    accent = _pick(rng, others) if piece.accented else ""
+    accent = pick(rng, others) if piece.accented else ""
     return FurnitureAttributes(
         kind=kind,
         colour=colour,
@@ -177,7 +175,3 @@ def _colours_of(material: str) -> tuple[str, ...]:
     if material == "metal":
         return ("black", "white", "red", "blue", "green", "yellow", "grey")
     return _PAINTS if material == "painted" else _FABRICS
-
-
-def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    return options[int(rng.integers(len(options)))]

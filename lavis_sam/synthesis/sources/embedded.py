@@ -34,6 +34,7 @@ from lavis_sam.synthesis.procedural.furniture import (
 from lavis_sam.synthesis.procedural.icons import icon_meaning, icon_names, load_icon
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import SourceObject, View
+from lavis_sam.synthesis.seeds import pick
 from lavis_sam.synthesis.sources.books import shared_facts
 from lavis_sam.synthesis.sources.studio import photograph
 
@@ -101,7 +102,7 @@ class ProceduralCharacters(_Embedded):
         """See `Changing.changed`: another colour of a main garment."""
         person: CharacterAttributes = obj.recipe
         names = [name for name in ("whole", "upper", "lower") if getattr(person, name) is not None]
-        name = names[int(rng.integers(len(names)))]
+        name = pick(rng, names)
         before: Garment = getattr(person, name)
         worn = [Garment(before.kind, colour) for colour in colours_of(before.kind) if _nearly(colour, before.colour)]
         after = sample_garment(rng, before.kind, "all", unlike=(before, *worn))
@@ -286,7 +287,7 @@ class DrawnCovers(_Embedded):
 
     def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`; the views are covers of different books."""
-        shared = _RELATIONS[int(request.rng.integers(len(_RELATIONS)))] if request.views > 1 else ()
+        shared = pick(request.rng, _RELATIONS) if request.views > 1 else ()
         for _ in range(_DRAWS):
             books = self._books(request.rng, request.views, shared)
             attributes = shared_facts([book.author for book in books], [book.genre for book in books])

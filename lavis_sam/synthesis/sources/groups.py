@@ -10,6 +10,7 @@ import numpy as np
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import Rgb, SourceObject, View
+from lavis_sam.synthesis.seeds import pick
 from lavis_sam.synthesis.sources.files import read_image, read_mask
 
 # Of all groups, the share whose ids belong to the evaluation sets; by hash, so a group never changes sides.
@@ -133,7 +134,7 @@ class GroupedSource:
         taken = {obj.id for obj in request.unlike if obj.source == self.name}
         known = [dict(obj.attributes) for obj in request.unlike if obj.kind == self._kind]
         for _ in range(_DRAWS):
-            group = self._groups[int(request.rng.integers(len(self._groups)))]
+            group = pick(request.rng, self._groups)
             # Without attributes nobody can tell two objects apart by a description, so the id has to do.
             if group.id not in taken and (not group.attributes or dict(group.attributes) not in known):
                 return group

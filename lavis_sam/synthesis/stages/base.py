@@ -68,6 +68,18 @@ def answer_all(
     return [answer for request in requests for answer in answer_all(call, [request])]
 
 
+def ask_each(
+    drafts: Sequence[Draft | Failure],
+    call: Callable[[Sequence[Request]], Sequence[Answer]],
+    request: Callable[[Draft], Request],
+    merge: Callable[[Draft, Answer | Failure], Draft | Failure],
+) -> list[Draft | Failure]:
+    """Ask a backend once for each draft that got this far, in one batch; failures stay where they are."""
+    open_ = [draft for draft in drafts if isinstance(draft, Draft)]
+    answers = iter(answer_all(call, [request(draft) for draft in open_]))
+    return [merge(draft, next(answers)) if isinstance(draft, Draft) else draft for draft in drafts]
+
+
 def one_by_one(call: Callable[[Draft], Draft], drafts: Sequence[Draft]) -> list[Draft | Failure]:
     """The same for a step that is no backend: every draft by itself."""
     return answer_all(lambda batch: [call(draft) for draft in batch], drafts)

@@ -226,7 +226,7 @@ class _Spot:
 
     Attributes:
         box: (left, top, width, height) in pixels.
-        kept: The twin's layer, where nothing about it changes.
+        kept: The paired image's layer, where nothing about it changes.
     """
 
     actor: Actor
@@ -326,7 +326,7 @@ def _is_same(before: Actor, after: Actor) -> bool:
 
 
 def _kept_layer(actor: Actor, paired: Composite | None) -> Layer | None:
-    """The twin's layer whose place the actor has."""
+    """The paired image's layer whose place the actor has."""
     if paired is None or actor.place_of is None:
         return None
     return next((layer for layer in paired.layers if layer.actor.object == actor.place_of), None)

@@ -1,6 +1,6 @@
 """Inpainting: the place around the objects, and the objects back as they were."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import cv2
@@ -10,7 +10,7 @@ from lavis_sam.synthesis.protocols import Inpainter, InpaintRequest, Scorer, Sco
 from lavis_sam.synthesis.quality import background_scores, extra_salient, subject_difference
 from lavis_sam.synthesis.records import Draft, Rgb
 from lavis_sam.synthesis.stages.background import same_scene
-from lavis_sam.synthesis.stages.base import Failure, answer_all, with_scores
+from lavis_sam.synthesis.stages.base import Failure, answer_all, ask_each, with_scores
 from lavis_sam.synthesis.stages.composite import over
 
 
@@ -45,7 +45,7 @@ class InpaintStage:
         results = [_with_images(draft, place, painted, self._fill) for place, draft in enumerate(drafts)]
         if self._segmenter is not None:
             results = self._look_again(results, jobs, self._segmenter)
-        return self._score(results) if self._scorer is not None else results
+        return results if self._scorer is None else ask_each(results, self._scorer.score, _score_request, _with_answer)
 
     def _look_again(
         self, results: list[Draft | Failure], jobs: list[tuple[int, int]], segmenter: Segmenter
@@ -63,19 +63,6 @@ class InpaintStage:
                     results[place] = with_scores(draft, {"background.extra_salient": (extra,)})
         return results
 
-    def _score(self, results: list[Draft | Failure]) -> list[Draft | Failure]:
-        if self._scorer is None:
-            return results
-        places = [place for place, draft in enumerate(results) if isinstance(draft, Draft)]
-        drafts = [draft for draft in results if isinstance(draft, Draft)]
-        requests = [
-            ScoreRequest(draft.images, draft.composites, draft.plan.images, draft.backgrounds) for draft in drafts
-        ]
-        answers = answer_all(self._scorer.score, requests)
-        for place, draft, scores in zip(places, drafts, answers, strict=True):
-            results[place] = scores if isinstance(scores, Failure) else with_scores(draft, scores)
-        return results
-
 
 def _request(draft: Draft, index: int) -> InpaintRequest:
     paired = draft.plan.images[index].paired_with
@@ -83,6 +70,14 @@ def _request(draft: Draft, index: int) -> InpaintRequest:
     # Paired images are painted with equal randomness: the same camera in the same place.
     rng = draft.plan.attempt.rng("inpaint", first)
     return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], same_scene(draft, first))
+
+
+def _score_request(draft: Draft) -> ScoreRequest:
+    return ScoreRequest(draft.images, draft.composites, draft.plan.images, draft.backgrounds)
+
+
+def _with_answer(draft: Draft, scores: Mapping[str, tuple[float, ...]] | Failure) -> Draft | Failure:
+    return scores if isinstance(scores, Failure) else with_scores(draft, scores)
 
 
 def _with_images(draft: Draft, place: int, painted: dict[tuple[int, int], Rgb | Failure], fill: int) -> Draft | Failure:

@@ -12,15 +12,14 @@ from lavis_sam.synthesis.records import Actor, Attempt, Draft, ImagePlan, Plan
 from lavis_sam.synthesis.stages.background import BackgroundStage
 from lavis_sam.synthesis.stages.base import Failure
 from lavis_sam.synthesis.stages.composite import CompositeStage
-from lavis_sam.synthesis.stages.describe import DescribeStage
 from lavis_sam.synthesis.stages.inpaint import InpaintStage, shrunk
 from lavis_sam.synthesis.stages.segment import SegmentStage
-from lavis_sam.synthesis.stages.write import KeepRefiner, WriteStage
+from lavis_sam.synthesis.stages.write import DescribeStage, KeepRefiner, WriteStage
 
 
 def planned(*paired, layout="scene", slot=0):
     obj = FakeShapes().draw(SampleRequest(np.random.default_rng(slot), 1))
-    images = tuple(ImagePlan(layout, (Actor(0, 0, "main"),), paired_with=paired) for paired in paired)
+    images = tuple(ImagePlan(layout, (Actor(0, 0, "main"),), paired_with=other) for other in paired)
     return Draft(Plan(Attempt(0, slot, 0, "characters"), "pairs", (obj,), images))
 
 

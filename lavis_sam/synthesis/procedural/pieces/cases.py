@@ -5,6 +5,7 @@ import numpy as np
 from lavis_sam.synthesis.procedural.pieces.parts import Built, Look, Piece, ball, bar, board, four_legs, scaled
 from lavis_sam.synthesis.procedural.render.paint import Colour, mixed, plain
 from lavis_sam.synthesis.procedural.render.surfaces import Surface
+from lavis_sam.synthesis.seeds import pick
 
 _SPINES: tuple[Colour, ...] = (
     (176, 58, 52), (46, 92, 150), (224, 186, 86), (66, 122, 84), (232, 226, 212),
@@ -38,7 +39,7 @@ def _books(look: Look, left: float, right: float, low: float, room: float, deep:
     end = right - float(rng.uniform(0.02, 0.25))
     while x < end - 0.05:
         wide, high = float(rng.uniform(0.028, 0.055)), room * float(rng.uniform(0.62, 0.92))
-        colour = _SPINES[int(rng.integers(len(_SPINES)))]
+        colour = pick(rng, _SPINES)
         book = board((x, low, -deep + 0.03), (x + wide, low + high, deep - 0.05), plain(colour), 0.05, 0.004)
         surfaces += [book[face] for face in _SEEN_OF_A_BOOK]
         x += wide + 0.002
