@@ -25,7 +25,7 @@ PACKAGE_PREFIX = "package:"
 # A document is read as a whole and takes several times its size in memory; the largest known annotation file (VIST's
 # training split) has about 0.2 GB.
 MAX_JSON_BYTES = 2 * 1024**3
-_JSON_NAMES = {dict: "an object", list: "a list"}
+_JSON_NAMES: dict[type, str] = {dict: "an object", list: "a list"}
 # Long enough to recognise the file by, short enough that prefix and suffix fit into 255 bytes.
 _RECOGNISABLE_CHARACTERS = 40
 

@@ -20,8 +20,6 @@ Words = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", hel
 
 def read_config(cfg_path: Path, options: list[str] | None, words: list[str] | None) -> "SamConfig":
     """The resolved and checked configuration, without a look at the files that it names."""
-    import lavis  # noqa: F401 - registers everything
-
     from lavis_sam.plugin.run_config import SamConfig
 
     return SamConfig(Namespace(cfg_path=str(cfg_path), options=[*(options or ()), *(words or ())]))

@@ -1,19 +1,18 @@
 """What can be wrong with a configuration, found before anything is built: keys, types, combinations, files."""
 
-import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.errors import SamConfigurationError, SamError
+from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.files import storage_path
 
-OUR_ARCH = "blip2_vicuna_sam"
 # Keys below a data set that a user may add to its packaged configuration: what processors and formats take is theirs.
 _ADDABLE = re.compile(
     r"model\.objectives\.[^.]+"
@@ -23,24 +22,9 @@ _ADDABLE = re.compile(
     r"|(images|shards|videos|features)(\.storage)?))"
     r"|model\.inject\..*"  # names and options are those of `lavis_sam.weights.injection`
 )
+# Below these a user may name keys that no packaged default has.
+_FREE = re.compile(r"run\..*")
 _NAMES = {str: "a text", bool: "true or false", int: "an integer", float: "a number", dict: "a mapping", list: "a list"}
-
-
-class Problems(list[str]):
-    """Messages, to be raised together."""
-
-    @contextmanager
-    def collect(self) -> Iterator[None]:
-        """Keep the message of a configuration error instead of passing it on."""
-        try:
-            yield
-        except SamConfigurationError as error:
-            self.append(str(error))
-
-    def raise_all(self) -> None:
-        """Raise a `SamConfigurationError` with every message, if there is one."""
-        if self:
-            raise SamConfigurationError("\n".join(self))
 
 
 def may_be_added(key: str) -> bool:
@@ -48,28 +32,21 @@ def may_be_added(key: str) -> bool:
     return _ADDABLE.fullmatch(key) is not None
 
 
-def unknown_keys(written: DictConfig, defaults: DictConfig, place: str) -> list[str]:
-    """The keys of `model` and `datasets` that nothing would ever read (those of `run` are checked with its values).
+def unknown_keys(written: DictConfig, defaults: DictConfig, sections: Iterable[str], place: str) -> list[str]:
+    """Return messages on the keys that nothing would ever read (those of `run` are checked with its values).
 
     Args:
         written: The file.
         defaults: The packaged configurations that it chose.
+        sections: Dotted keys of the mappings to check: those of our own model and data sets.
         place: The file, for messages.
     """
     found: list[str] = []
-    if written.model.get("arch") == OUR_ARCH:
-        found += _unknown(written.model, defaults.get("model"), "model", place)
-    for name, section in written.datasets.items():
-        if name in defaults.get("datasets", {}) and str(name) in _our_datasets():
-            found += _unknown(section, defaults.datasets[name], f"datasets.{name}", place)
+    for section in sections:
+        node = OmegaConf.select(written, section)
+        if isinstance(node, DictConfig):
+            found += _unknown(node, OmegaConf.select(defaults, section), section, place)
     return found
-
-
-def _our_datasets() -> set[str]:
-    from lavis.common.registry import registry
-
-    builders = registry.mapping["builder_name_mapping"].items()
-    return {name for name, builder in builders if builder.__module__.startswith("lavis_sam.")}
 
 
 def _unknown(written: DictConfig, known: Any, above: str, place: str) -> Iterator[str]:
@@ -113,59 +90,11 @@ def _fits(found: Any, wanted: Any) -> bool:
     return isinstance(found, type(wanted))
 
 
-def impossible_settings(resolved: DictConfig) -> list[str]:
-    """Values that are right one by one and cannot be built."""
-    problems = Problems()
-    if resolved.model.get("arch") == OUR_ARCH:
-        _check_model(OmegaConf.to_container(resolved.model, resolve=True), problems)
-    with problems.collect():
-        _check_decoding(resolved.run.get("decoding") or {})
-    if resolved.run.get("resume") and resolved.run.get("resume_ckpt_path"):
-        problems.append("run.resume and run.resume_ckpt_path: found both, wanted one of them.")
-    return problems
-
-
-def _check_model(model: Any, problems: Problems) -> None:
-    # The model's own parts know what they can be; importing them takes seconds, so not at the top.
-    from lavis_sam.models.guidance import Guidance
-    from lavis_sam.models.objectives import read_objectives
-    from lavis_sam.models.sizes import ModelSizes
-    from lavis_sam.models.trainable import PRESETS
-    from lavis_sam.weights.build_model import read_precision
-
-    with problems.collect():
-        read_precision(model)
-    with problems.collect():
-        sizes = ModelSizes.from_mapping(model.get("sizes"))
-        with problems.collect():
-            Guidance.from_mapping(model.get("guidance")).at_depth(sizes.q_former.layers)
-    with problems.collect():
-        read_objectives(model.get("objectives"))
-    preset = model.get("trainable", "sam")
-    if preset not in PRESETS:
-        problems.append(unknown_name("preset", preset, PRESETS, "model.trainable"))
-    for key, least in (("max_txt_len", 1), ("max_output_txt_len", 2)):
-        value = model.get(key)
-        if isinstance(value, int) and value < least:
-            problems.append(f"model.{key}: found {value}, wanted at least {least}.")
-
-
-def _check_decoding(decoding: Mapping[str, Any]) -> None:
-    from lavis_sam.models.released_search import Decoding
-
-    known = [field.name for field in dataclasses.fields(Decoding)]
-    unknown = [unknown_name("key", name, known, "run.decoding") for name in decoding if name not in known]
-    if unknown:
-        raise SamConfigurationError("\n".join(unknown))
-    Decoding(**{str(name): decoding[name] for name in decoding})
-
-
-def missing_files(resolved: DictConfig) -> list[str]:
-    """The files and folders that the run will read and that are not there: weights, data, checkpoint."""
-    problems = list(_missing_weights(resolved.model)) if resolved.model.get("arch") == OUR_ARCH else []
-    for name, section in resolved.datasets.items():
-        if str(name) in _our_datasets():
-            problems += _missing_data(f"datasets.{name}.build_info", section)
+def missing_files(resolved: DictConfig, datasets: Iterable[str]) -> list[str]:
+    """Return messages on the files of these data sets, and the checkpoint to resume from, that are not there."""
+    problems: list[str] = []
+    for name in datasets:
+        problems += _missing_data(f"datasets.{name}.build_info", resolved.datasets[name])
     for key in ("resume", "resume_ckpt_path"):
         wanted = resolved.run.get(key)
         if wanted not in (None, "auto") and not Path(wanted).is_file():
@@ -173,20 +102,7 @@ def missing_files(resolved: DictConfig) -> list[str]:
     return problems
 
 
-def _missing_weights(model: DictConfig) -> Iterator[str]:
-    from lavis_sam.weights.locations import weight_sources
-
-    try:
-        for source in weight_sources(OmegaConf.to_container(model, resolve=True)):
-            if problem := source.problem():
-                yield f"{source.config_key}: {source.description}: {problem}; or set {source.environment}."
-    except SamError as error:
-        yield str(error)
-
-
 def _missing_data(place: str, section: DictConfig) -> Iterator[str]:
-    from lavis_sam.files import storage_path
-
     info = section.get("build_info") or OmegaConf.create()
     places = {f"annotations.{split}": node for split, node in (info.get("annotations") or {}).items()}
     places |= {kind: info[kind] for kind in (section.get("data_type"),) if kind in info}
@@ -197,3 +113,44 @@ def _missing_data(place: str, section: DictConfig) -> Iterator[str]:
             if not os.access(path, os.R_OK):
                 reason = "cannot be read" if path.exists() else "no such file or folder"
                 yield f"{place}.{key}.storage: {path}: {reason}."
+
+
+def unknown_option(key: str, known: DictConfig) -> str | None:
+    """Why `key` is no known key; None when it is. (The keys of `run` are checked with its values.)"""
+    if _FREE.fullmatch(key) or may_be_added(key):
+        return None
+    node: Any = known
+    for depth, part in enumerate(key.split(".")):
+        if not isinstance(node, DictConfig) or part not in node:
+            names: Iterable[str] = map(str, node) if isinstance(node, DictConfig) else ()
+            above = ".".join(key.split(".")[:depth]) or "the configuration"
+            return unknown_name("key", part, names, f"--options {key}: {above}")
+        node = node._get_node(part)
+    return None
+
+
+def keep_used_splits(datasets: DictConfig, settings: RunSettings) -> None:
+    """Drop the splits that the run does not use.
+
+    Raises:
+        SamConfigurationError: A used split that no data set has, or nothing to do at all.
+    """
+    training = () if settings.evaluate else (*settings.train_splits, *settings.valid_splits)
+    used = {*training, *settings.test_splits}
+    if not used:
+        raise SamConfigurationError("run.test_splits: found [], wanted at least one split to evaluate, such as [test].")
+    offered = {name: sorted(map(str, _annotations(section))) for name, section in datasets.items()}
+    for split in sorted(used):
+        if not any(split in splits for splits in offered.values()):
+            raise SamConfigurationError(
+                f"run.*_splits: wants the split {split!r}, found {offered}; name its file as "
+                f"datasets.<name>.build_info.annotations.{split}.storage, or remove it from run."
+            )
+    for section in datasets.values():
+        annotations = _annotations(section)
+        for split in [split for split in annotations if split not in used]:
+            del annotations[split]
+
+
+def _annotations(section: DictConfig) -> DictConfig:
+    return OmegaConf.select(section, "build_info.annotations") or OmegaConf.create()

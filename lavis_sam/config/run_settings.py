@@ -1,16 +1,12 @@
 """The `run` section of a configuration, as plain checked values."""
 
-import dataclasses
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from lavis_sam.config.names import unknown_name
-from lavis_sam.config.values import problem_with
-from lavis_sam.datasets.sampler import BATCHINGS
-from lavis_sam.errors import SamConfigurationError
+from lavis_sam.config.settings import read_settings, setting
 
+BATCHINGS = ("shuffled", "bucketed")
 # Keys of LAVIS's `run` section that have another place here.
 _MOVED = {
     "amp": "use `model.precision`",
@@ -25,66 +21,57 @@ _MOVED = {
 }
 
 
-def _setting(default: Any, text: str, **limits: Any) -> Any:
-    """A field with its explanation and limits (minimum, maximum, choices)."""
-    return field(default=default, metadata={"help": text, **limits})
-
-
 @dataclass(frozen=True)
 class RunSettings:
     """Every key that `run` may hold, under LAVIS's names where LAVIS has one."""
 
     # What runs
-    runner: str = _setting("runner_sam", "registered runner")
-    task: str = _setting("multi_image_captioning", "registered task")
-    evaluate: bool = _setting(False, "only evaluate, never train")
+    runner: str = setting("runner_sam", "registered runner")
+    task: str = setting("multi_image_captioning", "registered task")
+    evaluate: bool = setting(False, "only evaluate, never train")
     # Where it goes
-    output_dir: str = _setting("output/sam", "folder of all runs, relative to the working directory")
-    job_id: str | None = _setting(None, "folder of this run under output_dir; default: date and time")
-    checkpoint_steps: int | None = _setting(None, "optimizer steps between checkpoints within an epoch", minimum=1)
-    checkpoint_epochs: int = _setting(1, "epochs between checkpoints; the last epoch always has one", minimum=1)
-    keep_checkpoints: int = _setting(
+    output_dir: str = setting("output/sam", "folder of all runs, relative to the working directory")
+    job_id: str | None = setting(None, "folder of this run under output_dir; default: date and time")
+    checkpoint_steps: int | None = setting(None, "optimizer steps between checkpoints within an epoch", minimum=1)
+    checkpoint_epochs: int = setting(1, "epochs between checkpoints; the last epoch always has one", minimum=1)
+    keep_checkpoints: int = setting(
         2, "how many of the last checkpoints stay on the disk; the best does too", minimum=1
     )
-    resume: str | None = _setting(None, "auto: the newest whole checkpoint of this run's folder; or a checkpoint")
-    resume_ckpt_path: str | None = _setting(None, "LAVIS's name of `resume` with a checkpoint")
+    resume: str | None = setting(None, "auto: the newest whole checkpoint of this run's folder; or a checkpoint")
+    resume_ckpt_path: str | None = setting(None, "LAVIS's name of `resume` with a checkpoint")
     # Optimisation
-    lr_sched: str = _setting("linear_warmup_cosine_step_lr", "registered learning-rate schedule")
-    init_lr: float = _setting(2e-5, "learning rate after the warm-up", minimum=0)
-    min_lr: float = _setting(0.0, "learning rate of the last step", minimum=0)
-    warmup_lr: float = _setting(0.0, "learning rate of the first step", minimum=0)
-    warmup_steps: int = _setting(0, "optimizer steps of the warm-up", minimum=0)
-    lr_decay_rate: float | None = _setting(None, "for LAVIS's step schedule")
-    weight_decay: float = _setting(0.05, "AdamW's decay; biases and norms have none", minimum=0)
-    beta1: float = _setting(0.9, "AdamW's first moment", minimum=0, maximum=1)
-    beta2: float = _setting(0.999, "AdamW's second moment", minimum=0, maximum=1)
-    max_grad_norm: float | None = _setting(None, "clip the gradients' total norm to this", minimum=0)
-    max_epoch: int = _setting(1, "passes over the training data; 0 evaluates the model as it is", minimum=0)
-    batch_size_train: int = _setting(1, "samples in a batch of one process", minimum=1)
-    accum_grad_iters: int = _setting(1, "batches that one optimizer step sums up", minimum=1)
+    lr_sched: str = setting("linear_warmup_cosine_step_lr", "registered learning-rate schedule")
+    init_lr: float = setting(2e-5, "learning rate after the warm-up", minimum=0)
+    min_lr: float = setting(0.0, "learning rate of the last step", minimum=0)
+    warmup_lr: float = setting(0.0, "learning rate of the first step", minimum=0)
+    warmup_steps: int = setting(0, "optimizer steps of the warm-up", minimum=0)
+    lr_decay_rate: float | None = setting(None, "for LAVIS's step schedule")
+    weight_decay: float = setting(0.05, "AdamW's decay; biases and norms have none", minimum=0)
+    beta1: float = setting(0.9, "AdamW's first moment", minimum=0, maximum=1)
+    beta2: float = setting(0.999, "AdamW's second moment", minimum=0, maximum=1)
+    max_grad_norm: float | None = setting(None, "clip the gradients' total norm to this", minimum=0)
+    max_epoch: int = setting(1, "passes over the training data; 0 evaluates the model as it is", minimum=0)
+    batch_size_train: int = setting(1, "samples in a batch of one process", minimum=1)
+    accum_grad_iters: int = setting(1, "batches that one optimizer step sums up", minimum=1)
     # Data and evaluation
-    train_splits: list[str] = field(default_factory=lambda: ["train"], metadata={"help": "splits to train on"})
-    valid_splits: list[str] = field(
-        default_factory=list, metadata={"help": "splits to evaluate after each epoch; the first chooses the best"}
-    )
-    select_best_by: str = _setting("loss", "what decides which checkpoint is the best: loss, or a metric's name")
-    test_splits: list[str] = field(default_factory=list, metadata={"help": "splits to evaluate at the end"})
-    batch_size_eval: int = _setting(1, "samples in a batch of one process when evaluating", minimum=1)
-    decoding: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "arguments of the model's generate; default: the published ones"}
-    )
-    batching: str = _setting("shuffled", "bucketed: batches of samples of like size, less padding", choices=BATCHINGS)
-    num_workers: int = _setting(0, "data loading processes", minimum=0)
-    max_bad_samples: int = _setting(0, "training samples with unusable files to skip before the run stops", minimum=0)
-    max_nonfinite_steps: int = _setting(0, "steps without a finite loss or gradient to skip before it stops", minimum=0)
+    train_splits: list[str] = setting(["train"], "splits to train on")
+    valid_splits: list[str] = setting([], "splits to evaluate after each epoch; the first chooses the best")
+    select_best_by: str = setting("loss", "what decides which checkpoint is the best: loss, or a metric's name")
+    test_splits: list[str] = setting([], "splits to evaluate at the end")
+    batch_size_eval: int = setting(1, "samples in a batch of one process when evaluating", minimum=1)
+    decoding: dict[str, Any] = setting({}, "arguments of the model's generate; default: the published ones")
+    batching: str = setting("shuffled", "bucketed: batches of samples of like size, less padding", choices=BATCHINGS)
+    num_workers: int = setting(0, "data loading processes", minimum=0)
+    max_bad_samples: int = setting(0, "training samples with unusable files to skip before the run stops", minimum=0)
+    max_nonfinite_steps: int = setting(0, "steps without a finite loss or gradient to skip before it stops", minimum=0)
     # The machine
-    device: str = _setting("auto", "auto: a GPU when there is one", choices=("auto", "cpu", "cuda"))
-    seed: int = _setting(42, "seed of initialisation, shuffling and augmentation", minimum=0)
-    timeout_minutes: float = _setting(30.0, "how long a process waits for the others", minimum=0.01)
+    device: str = setting("auto", "auto: a GPU when there is one", choices=("auto", "cpu", "cuda"))
+    seed: int = setting(42, "seed of initialisation, shuffling and augmentation", minimum=0)
+    timeout_minutes: float = setting(30.0, "how long a process waits for the others", minimum=0.01)
     # Seeing it
-    log_freq: int = _setting(10, "optimizer steps between progress lines without a terminal", minimum=1)
-    tensorboard: bool = _setting(False, "also write TensorBoard's event files")
-    wandb: bool = _setting(False, "also log to Weights & Biases (WANDB_MODE=offline keeps it on the disk)")
+    log_freq: int = setting(10, "optimizer steps between progress lines without a terminal", minimum=1)
+    tensorboard: bool = setting(False, "also write TensorBoard's event files")
+    wandb: bool = setting(False, "also log to Weights & Biases (WANDB_MODE=offline keeps it on the disk)")
 
     @classmethod
     def from_config(cls, run_cfg: Mapping[str, Any]) -> "RunSettings":
@@ -96,30 +83,4 @@ class RunSettings:
         Raises:
             SamConfigurationError: Every unknown key, wrong type and value out of range, all in one message.
         """
-        fields = {entry.name: entry for entry in dataclasses.fields(cls)}
-        hints = typing.get_type_hints(cls)
-        values: dict[str, Any] = {}
-        problems: list[str] = []
-        for key in run_cfg:
-            if key in _MOVED:
-                problems.append(f"run.{key}: {_MOVED[key]}.")
-            elif key not in fields:
-                problems.append(unknown_name("key", key, fields, "run"))
-            else:
-                value = _plain(run_cfg[key])
-                problem = problem_with(value, hints[key], fields[key].metadata)
-                if problem:
-                    problems.append(f"run.{key}: found {value!r}, {problem} ({fields[key].metadata['help']}).")
-                values[key] = float(value) if hints[key] is float and not problem else value
-        if problems:
-            raise SamConfigurationError("\n".join(problems))
-        return cls(**values)
-
-
-def _plain(value: Any) -> Any:
-    """Lists and dictionaries for OmegaConf's nodes."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in value}
-    if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
-        return [_plain(item) for item in value]
-    return value
+        return read_settings(cls, run_cfg, "run", moved=_MOVED)

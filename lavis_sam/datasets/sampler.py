@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import ConcatDataset, Dataset
 
 from lavis_sam.config.names import unknown_name
+from lavis_sam.config.run_settings import BATCHINGS
 from lavis_sam.errors import SamConfigurationError
 
-BATCHINGS = ("shuffled", "bucketed")
 # How many global batches are sorted together: more save more padding, fewer leave more to chance.
 BUCKETED_BATCHES = 64
 

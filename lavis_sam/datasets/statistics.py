@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lavis_sam.datasets.sampler import BATCHINGS, sample_sizes, training_order
+from lavis_sam.config.run_settings import BATCHINGS
+from lavis_sam.datasets.sampler import sample_sizes, training_order
 from lavis_sam.errors import SamConfigurationError
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from lavis_sam import distributed
 from lavis_sam.config.names import unknown_name
+from lavis_sam.config.resolve import parse_options
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.datasets.catalogue import BENCHMARKS, Benchmark, DatasetEntry, Source, evaluation_set
 from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -24,7 +25,7 @@ from lavis_sam.evaluation.sam_model import SamModel
 from lavis_sam.files import storage_path
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.plugin.registry import registered_class
-from lavis_sam.plugin.run_config import SamConfig, parse_options
+from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.signals import StopRequest
 
 logger = logging.getLogger(__name__)

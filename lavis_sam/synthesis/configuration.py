@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.config.values import problem_with
+from lavis_sam.config.settings import problem_with
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.quality import SCORES, Limits

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.config.values import problem_with
+from lavis_sam.config.settings import problem_with
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.configuration import Backend, SynthesisSettings
 from lavis_sam.synthesis.forms import Form

@@ -25,9 +25,10 @@ from omegaconf import OmegaConf
 from helpers.stand_in import StandInDataset, StandInModel, record, stand_in_config, write_dataset
 from helpers.stock_lavis import stock_loop
 from lavis_sam import distributed
+from lavis_sam.config.resolve import parse_options
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import storage_path
-from lavis_sam.plugin.run_config import SamConfig, parse_options
+from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.schedules import LinearWarmupCosineStepLRScheduler
 from lavis_sam.plugin.task import MultiImageCaptioningTask

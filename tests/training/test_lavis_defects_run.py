@@ -203,4 +203,4 @@ def test_defect_28_memory_is_pinned_for_a_gpu_alone(tmp_path, monkeypatch):
     assert options["pin_memory"] is True
     runner = make_runner(tmp_path, test_splits=["test"])
     assert runner.train_loader.pin_memory is False
-    assert runner.dataloaders["test"]["s"].options["pin_memory"] is False
+    assert runner.dataloaders["test"]["s"]._options["pin_memory"] is False
