@@ -238,7 +238,7 @@ def _check(quick: bool) -> "Check":
 
 
 def _parsed(options: list[str] | None) -> dict[str, Any]:
-    """`["group_size=4"]` to `{"group_size": 4}`."""
+    """Turn `["group_size=4"]` into `{"group_size": 4}`."""
     from lavis_sam.errors import SamConfigurationError
 
     parsed: dict[str, Any] = {}

@@ -49,7 +49,7 @@ def read_annotations(
 
 
 def accept(report: AnnotationReport, place: str, *, strict: bool) -> list[MultiImageSample]:
-    """The samples of a report, if they may be used; see `read_annotations`.
+    """Return the samples of a report, if they may be used; see `read_annotations`.
 
     Args:
         report: What reading found.
@@ -116,7 +116,7 @@ def scan_records(
 
 
 def text_problem(text: str) -> str | None:
-    """Why `text` can be neither written nor tokenized; None when it can."""
+    """Return why `text` can be neither written nor tokenized; None when it can."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -136,7 +136,7 @@ def _named_images(record: Any) -> list[str]:
 def parse_record(
     record: Any, place: str, image_problem: ImageProblem
 ) -> tuple[MultiImageSample | None, list[AnnotationProblem]]:
-    """One record of the unified format.
+    """Read one record of the unified format.
 
     Args:
         record: Whatever the file has in the place of a record.

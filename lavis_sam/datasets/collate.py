@@ -57,7 +57,7 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _padded(image: torch.Tensor, largest: int) -> torch.Tensor:
-    """[3, N_i, H, W] -> [3, N, H, W]."""
+    """Pad [3, N_i, H, W] to [3, N, H, W]."""
     missing = largest - image.shape[1]
     if missing == 0:
         return image

@@ -69,7 +69,7 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
 
 
 def _folders(root: Path) -> list[tuple[str, list[str]]]:
-    """Every folder, by its path from `root`, and its files (of a link none); what is hidden is left out."""
+    """Return every folder, by its path from `root`, and its files (of a link none); what is hidden is skipped."""
     if not root.is_dir():
         raise SamDataError(f"{root}: there is no such folder.")
     found: list[tuple[str, list[str]]] = []
@@ -82,7 +82,7 @@ def _folders(root: Path) -> list[tuple[str, list[str]]]:
 
 
 def _problem(root: Path, folder: str, files: list[str], images: list[str]) -> tuple[str, str] | None:
-    """Why a folder that looks like a sample's is none: (kind, message)."""
+    """Return why a folder that looks like a sample's is none: (kind, message)."""
     if folder == "." and images:
         return "no sample's folder", f"{len(images)} image(s) beside the folders, such as {images[0]}"
     if folder == ".":
@@ -99,7 +99,7 @@ def _problem(root: Path, folder: str, files: list[str], images: list[str]) -> tu
 
 
 def _lines(path: Path, missing: list[str] | None = None) -> list[str]:
-    """The lines of a text file that are not empty.
+    """Return the lines of a text file that are not empty.
 
     Raises:
         ValueError: It is missing (unless `missing` says what then), too large, not UTF-8, or empty.
@@ -125,6 +125,6 @@ def _lines(path: Path, missing: list[str] | None = None) -> list[str]:
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A key that sorts numbers in names by their value, and names that differ in nothing else always the same way."""
+    """Return a key that sorts numbers in names by value, and names that differ in nothing else always the same way."""
     parts = re.split(r"([0-9]+)", name)
     return [(int(part), "") if part[:1].isdigit() and part.isascii() else (-1, part.casefold()) for part in parts], name

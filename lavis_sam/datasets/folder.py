@@ -42,7 +42,7 @@ def open_folder(path: Path, *, images: Path | None = None) -> "MultiImageDataset
 
 
 def is_sharded(path: Path) -> bool:
-    """Whether a path is shards; a folder that has annotations as well is read by these."""
+    """Return whether a path is shards; a folder that has annotations as well is read by these."""
     if path.is_file():
         return path.suffix == ".tar"
     if any((path / name).is_file() for name in UNIFIED_FILES):
@@ -53,7 +53,7 @@ def is_sharded(path: Path) -> bool:
 
 
 def annotation_file(folder: Path) -> Path:
-    """The annotation file of a folder in the unified format; a file stands for itself.
+    """Return the annotation file of a folder in the unified format; a file stands for itself.
 
     Raises:
         SamDataError: There is none.
@@ -103,7 +103,7 @@ def write_folder(
 
 
 def _with_unique_ids(samples: Sequence[MultiImageSample], splits: Sequence[str | None]) -> list[MultiImageSample]:
-    """An id that several splits use gets its split in front."""
+    """Put its split in front of an id that several splits use."""
     uses = Counter(str(sample.id) for sample in samples)
     return [
         dataclasses.replace(sample, id=f"{split}/{sample.id}") if uses[str(sample.id)] > 1 and split else sample
@@ -112,7 +112,7 @@ def _with_unique_ids(samples: Sequence[MultiImageSample], splits: Sequence[str |
 
 
 def _placed(samples: Sequence[MultiImageSample], images: Path, out: Path) -> list[MultiImageSample]:
-    """The samples with image paths relative to `out`, where the images are afterwards."""
+    """Return the samples with image paths relative to `out`, where the images are afterwards."""
     source, target = Path(os.path.realpath(images)), Path(os.path.realpath(out))
     named = dict.fromkeys(image for sample in samples for image in sample.images)
     if source.is_relative_to(target):

@@ -50,7 +50,7 @@ class GuardedDataset(Dataset[tuple[int, Any]]):
         self.dataset, self._item, self._name = dataset, item, name
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
-        """The pair of an index."""
+        """Return the pair of an index."""
         try:
             return index, self._item(self.dataset, index)
         except SamError as error:

@@ -54,7 +54,7 @@ class ImageCheck:
         self._answers: dict[str, tuple[str, str] | None] = {}
 
     def problem(self, image: str) -> tuple[str, str] | None:
-        """(kind, message), or None when the image is fine."""
+        """Return (kind, message), or None when the image is fine."""
         if image not in self._answers:
             self.look_at([image])
         return self._answers[image]
@@ -70,7 +70,7 @@ class ImageCheck:
         self._answers.update(zip(paths, inspect_images(list(paths.values()), full=self._check == "full"), strict=True))
 
     def _place(self, image: str) -> tuple[tuple[str, str] | None, str | None]:
-        """(problem, None), or (None, the real path)."""
+        """Return (problem, None), or (None, the real path)."""
         wanted = f"wanted a path relative to {self.root} that stays inside it"
         if leaves_root(image):
             return ("path leaves the root", wanted), None
@@ -94,7 +94,7 @@ class ImageCheck:
 
 
 def inspect_images(paths: list[str], *, full: bool) -> list[tuple[str, str] | None]:
-    """What is wrong with each image file, if anything: (kind, message) or None.
+    """Return what is wrong with each image file, if anything: (kind, message) or None.
 
     Args:
         paths: Files that exist.
@@ -108,7 +108,7 @@ def inspect_images(paths: list[str], *, full: bool) -> list[tuple[str, str] | No
 
 
 def in_threads(look: Callable[[_Item], _Answer], items: Sequence[_Item], name: str) -> list[_Answer]:
-    """What `look` says of every item, in order; by several threads, and with a progress bar if it takes its time.
+    """Return what `look` says of every item, in order; by several threads, with a progress bar if it takes its time.
 
     Args:
         look: Reads or decodes, so that threads are of use.

@@ -143,7 +143,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def whole_images_only() -> Iterator[None]:
-    """LAVIS tells Pillow, for the whole process, to fill what a cut-off file lacks with grey; not for our images."""
+    """Refuse files that were cut off: LAVIS tells Pillow, for the whole process, to fill what they lack with grey."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
@@ -153,7 +153,7 @@ def whole_images_only() -> Iterator[None]:
 
 
 def _read(value: Any, name: str) -> Image.Image:
-    """Any value that `to_rgb` takes as an upright image of mode RGB, or RGBA where something may be transparent."""
+    """Read any value that `to_rgb` takes as an upright image of mode RGB, or RGBA where it may be transparent."""
     if not is_image(value):
         raise SamDataError(f"{name} is a {type(value).__name__} ({str(value)[:60]}). {_WANTED_IMAGE}")
     is_path = isinstance(value, str | os.PathLike)
@@ -189,7 +189,7 @@ def _coloured(image: Image.Image) -> Image.Image:
 
 
 def _from_numbers(image: Image.Image) -> Image.Image:
-    """An image of 16-bit, 32-bit or float greys -> mode L, or LA where a PNG names a shade that is transparent."""
+    """Turn 16-bit, 32-bit or float greys into mode L, or LA where a PNG names a shade that is transparent."""
     numbers = np.asarray(image)
     grey = Image.fromarray(_to_bytes(numbers))
     transparent = image.info.get("transparency")
@@ -215,7 +215,7 @@ def _from_array(value: Any) -> Image.Image:
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:
-    """Numbers of any type as shades from 0 to 255; the module's docstring says which range is which."""
+    """Turn numbers of any type into shades from 0 to 255; the module's docstring says which range is which."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:

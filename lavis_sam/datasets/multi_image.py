@@ -21,7 +21,7 @@ _REPEAT_FACTOR = 0x27D4EB2F165667C5
 
 
 def unprocessed(value: Any) -> Any:
-    """In the place of a processor, where images and texts are wanted as they are."""
+    """Return the value as it is, where no processor is wanted."""
     return value
 
 
@@ -106,7 +106,7 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         return self.store.root
 
     def __len__(self) -> int:
-        """Number of samples."""
+        """Return the number of samples."""
         return len(self.annotation)
 
     def set_processors(self, vis_processor: Callable[[Image.Image], Any], text_processor: Callable[[str], str]) -> None:
@@ -118,11 +118,11 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The sample's `image` [3, N, H, W], `text_input`, `text_output`, `sample_id` and `references`."""
+        """Return the sample's `image` [3, N, H, W], `text_input`, `text_output`, `sample_id` and `references`."""
         return self.item(index)
 
     def item(self, index: int, repeat: int = 0) -> dict[str, Any]:
-        """As `self[index]`; with another `repeat`, augmented differently within the same epoch."""
+        """Return `self[index]`; with another `repeat`, augmented differently within the same epoch."""
         sample = self.annotation[index]
         images = self.images(index)
         with _drawing_from(self._augmentation_seed(index, repeat)):

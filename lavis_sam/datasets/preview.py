@@ -49,7 +49,7 @@ dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
 
 
 def chosen_samples(count: int, total: int, seed: int | None) -> list[int]:
-    """Which samples a page shows, in their order: the first ones, or, with a seed, some at random."""
+    """Return which samples a page shows, in their order: the first ones, or, with a seed, some at random."""
     if seed is None:
         return list(range(min(count, total)))
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
@@ -57,7 +57,7 @@ def chosen_samples(count: int, total: int, seed: int | None) -> list[int]:
 
 
 def contact_sheet(dataset: "MultiImageDataset", indices: Sequence[int], title: str) -> str:
-    """The page.
+    """Return the page.
 
     Texts are escaped and images are inside it, so it can be sent to somebody and loads nothing from anywhere. An
     image that cannot be read is shown as the message that says so.

@@ -77,7 +77,7 @@ class AnnotationReport:
         return bool(self.samples) and not any(problem.whole_file for problem in self.problems)
 
     def rows(self) -> list[ProblemRow]:
-        """The table of problems, the most frequent kind first."""
+        """Return the table of problems, the most frequent kind first."""
         by_kind: dict[str, list[AnnotationProblem]] = {}
         for problem in self.problems:
             by_kind.setdefault(problem.kind, []).append(problem)
@@ -92,7 +92,7 @@ class AnnotationReport:
         ]
 
     def summary(self) -> str:
-        """Counts by kind and the first problems, for an error message or a log."""
+        """Return counts by kind and the first problems, for an error message or a log."""
         counts = Counter(problem.kind for problem in self.problems)
         lines = [f"  {count} x {kind}" for kind, count in counts.most_common()]
         lines += [f"  {p.place}: {p.kind}: {p.message}" for p in self.problems[:_SHOWN_PROBLEMS]]
@@ -101,7 +101,7 @@ class AnnotationReport:
         return "\n".join(lines)
 
     def verdict(self) -> str:
-        """One sentence: how many samples are whole, how many records were dropped and why, what was corrected."""
+        """Return one sentence: how many samples are whole, how many were dropped and why, what was corrected."""
         parts = [f"{len(self.samples)} whole sample(s)"]
         rows = self.rows()
         if self.dropped:
@@ -112,7 +112,7 @@ class AnnotationReport:
         return "; ".join(parts) + "."
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts and the table as plain values, for JSON; the samples themselves are left out."""
+        """Return the counts and the table as plain values, for JSON; the samples themselves are skipped."""
         rows = [
             {"kind": row.kind, "count": row.count, "records": row.records, "examples": list(row.examples)}
             for row in self.rows()
@@ -126,16 +126,16 @@ class AnnotationReport:
 
 
 def _records(problems: Iterable[AnnotationProblem]) -> int:
-    """How many records are dropped for these problems."""
+    """Return how many records are dropped for these problems."""
     return len({problem.place for problem in problems if problem.drops})
 
 
 def names(paths: Iterable[object]) -> str:
-    """File names for a message."""
+    """Return file names for a message."""
     return ", ".join(map(str, paths))
 
 
 def shown(value: Any) -> str:
-    """A value for a message: its `repr`, cut off where it gets long."""
+    """Return a value for a message: its `repr`, cut off where it gets long."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

@@ -53,7 +53,7 @@ def _checked(path: Path, load: Callable[[Path], Any]) -> Any:
 
 
 def read_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, Any]]:
-    """The records of a JSON list, or of a file with one JSON value a line, each with its place.
+    """Yield the records of a JSON list, or of a file with one JSON value a line, each with its place.
 
     Args:
         path: The file; lines if it ends in .jsonl or its first character is not `[`.

@@ -26,7 +26,7 @@ class MultiImageSample:
 
 
 def to_record(sample: MultiImageSample) -> dict[str, Any]:
-    """The sample as a record of the unified format."""
+    """Return the sample as a record of the unified format."""
     return {
         "id": sample.id,
         "img_list": list(sample.images),

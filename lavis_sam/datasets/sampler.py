@@ -29,10 +29,10 @@ class EpochOrder(Protocol):
     identity: dict[str, Any]
 
     def __len__(self) -> int:
-        """Indices of an epoch."""
+        """Return the number of indices of an epoch."""
 
     def __call__(self, epoch: int) -> list[int]:
-        """The indices of an epoch, in order."""
+        """Return the indices of an epoch, in order."""
 
 
 class Mixture(ConcatDataset[Any]):
@@ -46,7 +46,7 @@ class Mixture(ConcatDataset[Any]):
         super().__init__(datasets)
 
     def __getitem__(self, index: int) -> Any:
-        """The item of an index of the order."""
+        """Return the item of an index of the order."""
         if index < 0:
             raise IndexError(f"index {index}: a mixture counts from 0")
         repeat, index = divmod(index, len(self))
@@ -86,11 +86,11 @@ class MixedOrder:
         self.identity: dict[str, Any] = {"lengths": self._lengths, "shares": self._shares, "seed": seed}
 
     def __len__(self) -> int:
-        """Indices of an epoch: as many as all sets have samples."""
+        """Return the number of indices of an epoch: as many as all sets have samples."""
         return self._total
 
     def __call__(self, epoch: int) -> list[int]:
-        """The indices of an epoch, in order."""
+        """Return the indices of an epoch, in order."""
         streams = [iter(self._part(number, epoch)) for number in range(len(self._datasets))]
         turns = torch.repeat_interleave(torch.arange(len(streams)), torch.tensor(self._shares))
         shuffled = turns[torch.randperm(len(turns), generator=_generator(self._seed, "turns", epoch))]
@@ -102,7 +102,7 @@ class MixedOrder:
         return order
 
     def _part(self, number: int, epoch: int) -> list[int]:
-        """A set's share of an epoch: the next samples of its endless row of passes, as indices of the mixture."""
+        """Return a set's share of an epoch: the next of its endless row of passes, as indices of the mixture."""
         length, share = self._lengths[number], self._shares[number]
         if not share:
             return []
@@ -143,11 +143,11 @@ class BucketedOrder:
         self.identity = {**order.identity, "bucketed": global_batch, "sizes": digest}
 
     def __len__(self) -> int:
-        """Indices of an epoch."""
+        """Return the number of indices of an epoch."""
         return len(self._order)
 
     def __call__(self, epoch: int) -> list[int]:
-        """The indices of an epoch, in order."""
+        """Return the indices of an epoch, in order."""
         indices = self._order(epoch)
         generator = _generator(self._seed, "buckets", epoch)
         window = BUCKETED_BATCHES * self._batch
@@ -162,7 +162,7 @@ class BucketedOrder:
 
 
 def training_order(datasets: Sequence[Any], *, global_batch: int, seed: int, batching: str = "shuffled") -> EpochOrder:
-    """The order of a training run.
+    """Return the order of a training run.
 
     Args:
         datasets: The training sets; see `MixedOrder`.
@@ -183,7 +183,7 @@ def training_order(datasets: Sequence[Any], *, global_batch: int, seed: int, bat
 
 
 def sample_sizes(dataset: Any) -> list[tuple[int, int]]:
-    """Of each sample the number of images, and the characters of instruction and answer.
+    """Return of each sample the number of images, and the characters of instruction and answer.
 
     Raises:
         SamConfigurationError: The data set has no `annotation` of `MultiImageSample`s.
@@ -213,7 +213,7 @@ def _ratios(datasets: Sequence[Any]) -> list[float] | None:
 
 
 def _shares(ratios: Sequence[float], total: int) -> list[int]:
-    """`total` split by ratio; the largest remainders get what rounding leaves."""
+    """Split `total` by ratio; the largest remainders get what rounding leaves."""
     exact = [total * ratio / sum(ratios) for ratio in ratios]
     shares = [int(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda number: (shares[number] - exact[number], number))
@@ -223,6 +223,6 @@ def _shares(ratios: Sequence[float], total: int) -> list[int]:
 
 
 def _generator(*key: int | str) -> torch.Generator:
-    """A generator of its own for each key."""
+    """Return a generator of its own for each key."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)

@@ -28,7 +28,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[int]) -> "Spread":
-        """The spread of at least one value."""
+        """Return the spread of at least one value."""
         return cls(min(values), statistics.median(values), statistics.fmean(values), max(values))
 
 
@@ -78,14 +78,14 @@ class DatasetStatistics:
         return Padding(_saved(shuffled.images, bucketed.images), _saved(shuffled.characters, bucketed.characters))
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as plain values, with what bucketing saves."""
+        """Return the figures as plain values, with what bucketing saves."""
         figures = asdict(self) | {"saved": asdict(self.saved)}
         figures["padding"] = {name: _renamed(padding) for name, padding in figures["padding"].items()}
         return _renamed(figures | {"saved": _renamed(figures["saved"])})
 
 
 def _renamed(figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures under the keys that `lavis-sam data stats --json` has always had."""
+    """Put the figures under the keys that `lavis-sam data stats --json` has always had."""
     return {key.replace("images", "pictures"): value for key, value in figures.items()}
 
 
@@ -140,7 +140,7 @@ def _saved(before: float, after: float) -> float:
 
 
 def draw_statistics(dataset: "MultiImageDataset", figures: DatasetStatistics) -> Any:
-    """A matplotlib figure: numbers of images, lengths of texts, padding.
+    """Draw numbers of images, lengths of texts and padding as a matplotlib figure.
 
     Raises:
         SamConfigurationError: matplotlib is not installed.

@@ -49,7 +49,7 @@ class MultiImageBuilder(BaseDatasetBuilder):
 
     @classmethod
     def default_config_path(cls, type: str = "default") -> str:
-        """Path of the packaged configuration.
+        """Return the path of the packaged configuration.
 
         Raises:
             SamConfigurationError: No such type; the message lists the valid ones.
@@ -63,13 +63,13 @@ class MultiImageBuilder(BaseDatasetBuilder):
 
     @staticmethod
     def _build_proc_from_cfg(cfg: Any) -> BaseProcessor:
-        """A processor from its node; no node means that items stay as they are."""
+        """Build a processor from its node; no node means that items stay as they are."""
         if cfg is None:
             return BaseProcessor()
         return registered_class("processor", cfg.get("name"), "datasets.*.*_processor.name").from_config(cfg)
 
     def build(self) -> dict[str, MultiImageDataset]:
-        """Split name ("train", "val", "test") -> data set.
+        """Return split name ("train", "val", "test") -> data set.
 
         Raises:
             SamConfigurationError: A processor that rewrites texts, an unknown split, or a missing key.
@@ -89,7 +89,7 @@ class MultiImageBuilder(BaseDatasetBuilder):
         return datasets
 
     def _dataset(self, split: str, paths: Sequence[Path]) -> MultiImageDataset:
-        """A split's data set, from annotation files or from shards."""
+        """Return a split's data set, from annotation files or from shards."""
         kind = "train" if split == "train" else "eval"
         transform, text_processor = self.vis_processors[kind], self.text_processors[kind]
         info = self.config.build_info
@@ -105,7 +105,7 @@ class MultiImageBuilder(BaseDatasetBuilder):
         return dataset
 
     def _read(self, paths: Sequence[Path], root: Path, *, split: str) -> list[MultiImageSample]:
-        """The samples of a split, as `build_info` wants them read."""
+        """Return the samples of a split, as `build_info` wants them read."""
         info = self.config.build_info
         report = read_dataset(
             self.FORMAT,

@@ -56,7 +56,7 @@ def import_dataset(name: str, annotations: Path, images: Path, *, check: Check =
 
 
 def export_records(name: str, samples: Sequence[MultiImageSample]) -> tuple[list[dict[str, Any]], AnnotationReport]:
-    """Records of another project's format, and a report of the samples that it cannot hold.
+    """Return records of another project's format, and a report of the samples that it cannot hold.
 
     Args:
         name: A key of `EXPORTS`.

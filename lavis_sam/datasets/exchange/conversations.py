@@ -26,7 +26,7 @@ _QUESTION, _ANSWER, _SYSTEM = ("user", "human"), ("assistant", "gpt"), ("system"
 
 
 def conversation_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records of the unified format, one for each answer of each conversation.
+    """Yield records of the unified format, one for each answer of each conversation.
 
     An answer later in a conversation has everything said before it in its instruction, and the id `<id>/<turn>`.
 
@@ -72,7 +72,7 @@ def _unified(record: Mapping[str, Any], place: str) -> list[tuple[str, dict[str,
 
 
 def _images(record: Mapping[str, Any]) -> list[Any]:
-    """Paths; Mantis' parquet files write them as `{"path", "bytes"}`, and one image may stand without a list."""
+    """Return paths; Mantis' parquet files write them as `{"path", "bytes"}`, and one image may stand without a list."""
     images = record.get("images", record.get("image"))
     if isinstance(images, str):
         images = [images]
@@ -82,7 +82,7 @@ def _images(record: Mapping[str, Any]) -> list[Any]:
 
 
 def _turns(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(question, answer) pairs; what a system message says stands before the first question."""
+    """Yield (question, answer) pairs; what a system message says stands before the first question."""
     key = "conversations" if "conversations" in record else "conversation"
     turns: list[tuple[str, str]] = []
     question: str | None = None
@@ -104,7 +104,7 @@ def _turns(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _instruction(text: str, images: int) -> str:
-    """Leading marks for all images are dropped; otherwise each mark becomes the place of its image."""
+    """Drop leading marks for all images; otherwise turn each mark into the place of its image."""
     leading = _LEADING_MARKS.match(text)
     if leading and leading.group().count(IMAGE_MARK) == images:
         rest = text[leading.end() :]
@@ -115,7 +115,7 @@ def _instruction(text: str, images: int) -> str:
 
 
 def _question(sample: MultiImageSample) -> str:
-    """The instruction with one mark an image: at its places if it names each image once and in order, else in front.
+    """Put one mark an image into the instruction: where it names each image, once and in order; else in front.
 
     Raises:
         RecordError: A text of the sample holds the mark itself.
@@ -132,7 +132,7 @@ def _question(sample: MultiImageSample) -> str:
 
 
 def to_mantis(sample: MultiImageSample) -> dict[str, Any]:
-    """The sample as a record of Mantis-Instruct.
+    """Return the sample as a record of Mantis-Instruct.
 
     Raises:
         RecordError: A text of the sample holds `<image>`.
@@ -149,7 +149,7 @@ def to_mantis(sample: MultiImageSample) -> dict[str, Any]:
 
 
 def to_m4_instruct(sample: MultiImageSample) -> dict[str, Any]:
-    """The sample as a record of M4-Instruct.
+    """Return the sample as a record of M4-Instruct.
 
     Raises:
         RecordError: A text of the sample holds `<image>`.

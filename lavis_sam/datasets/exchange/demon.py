@@ -15,7 +15,7 @@ from lavis_sam.datasets.records import read_document
 
 
 def demon_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records of the unified format.
+    """Yield records of the unified format.
 
     Args:
         path: The document.
@@ -63,7 +63,7 @@ def _unified(record: Mapping[str, Any], instructions: list[Any]) -> dict[str, An
 
 
 def _choices(instance: Mapping[str, Any]) -> str:
-    """How the benchmark writes the choices behind the context."""
+    """Return the choices as the benchmark writes them behind the context."""
     if "choice_list" not in instance:
         return ""
     quoted = ", ".join(f"'{choice}'" for choice in items(instance, "choice_list"))

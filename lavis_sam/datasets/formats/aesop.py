@@ -17,14 +17,14 @@ _PANELS = 3
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The stories of a release."""
+    """Yield the stories of a release."""
     for split, place, record in _records(release):
         with release.reporting(place):
             yield _entry(release, mapping(record), split, place)
 
 
 def _records(release: Release) -> Iterator[tuple[str | None, str, Any]]:
-    """Split, place and record of each story: from the two lists or, where a folder has neither, from each meta.json."""
+    """Yield split, place and record of each story: from the two lists or, where there are none, from each meta.json."""
     try:
         files = list(release.files({"train": "train.json", "test": "test.json"}))
     except UnreadableFileError:

@@ -36,7 +36,7 @@ Row = Mapping[str, str]
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The pairs of a release."""
+    """Yield the pairs of a release."""
     pairs: dict[tuple[str, ...], list[tuple[str, Row]]] = {}
     for _, path in release.files(dict.fromkeys((release.split or "train",), FILE)):
         for place, row in _rows(release, path):
@@ -77,7 +77,7 @@ def _rows(release: Release, path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _observation(row: Row, k: int) -> str:
-    """The last part of the observation's address, or of the image's."""
+    """Return the last part of the observation's address, or of the image's."""
     for column in (f"img{k}ObservationURL", f"img{k}ImgURL"):
         parts = _path(row[column])
         if parts:
@@ -86,7 +86,7 @@ def _observation(row: Row, k: int) -> str:
 
 
 def _names(row: Row, k: int) -> list[str]:
-    """What the image's file may be called, the surest name first."""
+    """Return what the image's file may be called, the surest name first."""
     address = row[f"img{k}ImgURL"]
     parts = _path(address)
     if not parts:

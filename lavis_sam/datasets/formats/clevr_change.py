@@ -24,7 +24,7 @@ _KINDS = (
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The pairs of a release, ordered by index, the changed one first."""
+    """Yield the pairs of a release, ordered by index, the changed one first."""
     folder = release.annotations if release.annotations.is_dir() else release.annotations.parent
     captions = [(kind, second, folder / name, _captions(release, folder / name)) for name, kind, second in _KINDS]
     for index, split in _indices(release, folder / "splits.json", captions):
@@ -59,7 +59,7 @@ def _captions(release: Release, path: Path) -> dict[int, Any]:
 def _indices(
     release: Release, path: Path, captions: list[tuple[str, str, Path, dict[int, Any]]]
 ) -> list[tuple[int, str | None]]:
-    """Every index, sorted, with its split; what the splits leave out is read only where no split is asked for."""
+    """Return every index, sorted, with its split; those of no split only where no split is asked for."""
     indices: dict[int, str | None] = {}
     if path.is_file():
         document: Any = read_document(path)

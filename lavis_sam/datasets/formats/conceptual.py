@@ -12,7 +12,7 @@ from lavis_sam.datasets.formats.release import SPLITS, Entry, Release
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The groups of a release."""
+    """Yield the groups of a release."""
     for split, path in release.files({split: f"{split}.json" for split in SPLITS}):
         for place, record in release.records(path):
             with release.reporting(place):

@@ -19,7 +19,7 @@ _CHUNK = 500
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The articles of a release that have at least one captioned image."""
+    """Yield the articles of a release that have at least one captioned image."""
     for split, path in release.files(_file_names(release)):
         articles = release.records(path)
         while chunk := [_captions(release, *article) for article in islice(articles, _CHUNK)]:
@@ -31,14 +31,14 @@ def entries(release: Release) -> Iterator[Entry]:
 
 
 def _file_names(release: Release) -> dict[str, str]:
-    """An export is one file with a field `split`, or a file for each split."""
+    """Return split -> file: an export is one file with a field `split`, or a file for each split."""
     if release.annotations.is_dir() and (release.annotations / "articles.jsonl").is_file():
         return {release.split or "all": "articles.jsonl"}
     return {split: f"{split}.jsonl" for split in SPLITS}
 
 
 def _captions(release: Release, place: str, record: Any) -> tuple[str, list[tuple[str, str]], Mapping[str, Any] | None]:
-    """Place, (image, caption) of each captioned image that is there, and the article (None: unusable)."""
+    """Return place, (image, caption) of each captioned image that is there, and the article (None: unusable)."""
     captions: list[tuple[str, str]] = []
     with release.reporting(place):
         for section in items(mapping(record), "parsed_section"):
@@ -75,6 +75,6 @@ def _entry(
 
 
 def _name(record: Mapping[str, Any]) -> str:
-    """`_id`, which an export writes as a text or as `{"$oid": …}`."""
+    """Return `_id`, which an export writes as a text or as `{"$oid": …}`."""
     value = record.get("_id")
     return identity(value, "$oid") if isinstance(value, dict) else identity(record, "_id")

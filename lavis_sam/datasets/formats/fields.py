@@ -19,12 +19,12 @@ class RecordError(Exception):
 
 
 def wrong_type(key: str, found: object, wanted: str) -> RecordError:
-    """The error for a field of the wrong type."""
+    """Return the error for a field of the wrong type."""
     return RecordError(("wrong type", f"{key}: found {shown(found)}, wanted {wanted}"))
 
 
 def mapping(value: Any, key: str = "record") -> Mapping[str, Any]:
-    """`value`, which must be an object.
+    """Return `value`, which must be an object.
 
     Raises:
         RecordError: It is something else.
@@ -35,7 +35,7 @@ def mapping(value: Any, key: str = "record") -> Mapping[str, Any]:
 
 
 def items(record: Mapping[str, Any], key: str) -> list[Any]:
-    """`record[key]`, which must be a list.
+    """Return `record[key]`, which must be a list.
 
     Raises:
         RecordError: It is something else.
@@ -47,7 +47,7 @@ def items(record: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def text(record: Mapping[str, Any], key: str) -> str:
-    """`record[key]`, which must be a text, without the white space around it.
+    """Return `record[key]`, which must be a text, without the white space around it.
 
     Raises:
         RecordError: It is something else.
@@ -59,7 +59,7 @@ def text(record: Mapping[str, Any], key: str) -> str:
 
 
 def texts(record: Mapping[Any, Any], key: Any) -> list[str]:
-    """`record[key]`, which must be a list of texts, each without the white space around it.
+    """Return `record[key]`, which must be a list of texts, each without the white space around it.
 
     Raises:
         RecordError: It is something else.
@@ -71,7 +71,7 @@ def texts(record: Mapping[Any, Any], key: Any) -> list[str]:
 
 
 def identity(record: Mapping[str, Any], key: str) -> str:
-    """`record[key]` as a name: releases write ids as integers in one file and as texts in another.
+    """Return `record[key]` as a name: releases write ids as integers in one file and as texts in another.
 
     Raises:
         RecordError: It is neither, or empty.
@@ -83,7 +83,7 @@ def identity(record: Mapping[str, Any], key: str) -> str:
 
 
 def number(record: Mapping[str, Any], key: str) -> int:
-    """`record[key]` as an integer, which may be written as a text.
+    """Return `record[key]` as an integer, which may be written as a text.
 
     Raises:
         RecordError: It is something else.

@@ -13,7 +13,7 @@ _CONTEXT = "Source Image:{image#1} Target Image:{image#2}Instruction:"
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The pairs of a release."""
+    """Yield the pairs of a release."""
     for split, path in release.files({"train": "train.json", "val": "valid.json", "test": "test.json"}):
         for place, record in release.records(path):
             with release.reporting(place):

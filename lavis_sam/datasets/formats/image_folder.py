@@ -27,7 +27,7 @@ class ImageFolder:
         self._by_tail: dict[int, dict[tuple[str, ...], list[str]]] = {}
 
     def find(self, *images: list[str]) -> tuple[str, ...]:
-        """One path, relative to the root, for each image.
+        """Return one path, relative to the root, for each image.
 
         Args:
             images: For each, the names that its file may have, the best name first.
@@ -81,12 +81,12 @@ class ImageFolder:
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether a file name ends like an image's, in upper or lower case, before a `?query` of its address."""
+    """Return whether a file name ends like an image's, in upper or lower case, before a `?query` of its address."""
     return name.split("?")[0].lower().endswith(IMAGE_SUFFIXES)
 
 
 def without_suffix(name: str) -> str:
-    """A file name without query and image extension."""
+    """Return a file name without query and image extension."""
     plain = name.split("?")[0]
     return plain[: plain.rindex(".")] if has_image_suffix(plain) else name
 

@@ -23,17 +23,17 @@ Contexts = dict[str, list[str]]
 
 
 def animal_entries(release: Release, *, group_size: int = 5, target: str = "concept") -> Iterator[Entry]:
-    """Groups of the ten animals; see `_entries`."""
+    """Yield groups of the ten animals; see `_entries`."""
     return _entries(release, "animal", group_size, target)
 
 
 def vehicle_entries(release: Release, *, group_size: int = 5, target: str = "concept") -> Iterator[Entry]:
-    """Groups of the nine vehicles; see `_entries`."""
+    """Yield groups of the nine vehicles; see `_entries`."""
     return _entries(release, "vehicle", group_size, target)
 
 
 def _entries(release: Release, superclass: str, group_size: int, target: str) -> Iterator[Entry]:
-    """Groups of `group_size` images, named by concept and number.
+    """Yield groups of `group_size` images, named by concept and number.
 
     Raises:
         SamConfigurationError: A group size below 1, or an unknown target.
@@ -56,7 +56,7 @@ def _entries(release: Release, superclass: str, group_size: int, target: str) ->
 
 
 def _superclass_folder(release: Release, superclass: str) -> Path:
-    """The folder `animal`, `Animals`, …: the one that was named, one of its own, or one a level below."""
+    """Return the folder `animal`, `Animals`, …: the one that was named, one of its own, or one a level below."""
     named, images = release.annotations.resolve(), release.images.resolve()
     named = named if named.is_dir() else named.parent
     # Spelled from the folder of images, however the user spelled it.
@@ -96,7 +96,7 @@ def _image_files(release: Release, folder: Path) -> list[str]:
 
 
 def _readable(release: Release, files: Sequence[str]) -> list[str]:
-    """The whole images; the others are reported one by one."""
+    """Return the whole images; the others are reported one by one."""
     whole = []
     for file in files:
         problem = release.check.problem(file)
@@ -108,7 +108,7 @@ def _readable(release: Release, files: Sequence[str]) -> list[str]:
 
 
 def _across_contexts(release: Release, concept: Path, contexts: Contexts, size: int) -> Iterator[Entry]:
-    """Groups with an image each from `size` contexts, of which those with the most images left come first."""
+    """Yield groups with an image each from `size` contexts; those with the most images left come first."""
     left = {context: files for context, files in contexts.items() if files}
     count = 0
     while len(left) >= size:
@@ -121,7 +121,7 @@ def _across_contexts(release: Release, concept: Path, contexts: Contexts, size: 
 
 
 def _within_contexts(release: Release, concept: Path, contexts: Contexts, size: int) -> Iterator[Entry]:
-    """Groups of `size` images of one context."""
+    """Yield groups of `size` images of one context."""
     for context, files in contexts.items():
         whole_groups = len(files) // size
         for count in range(whole_groups):
@@ -131,7 +131,7 @@ def _within_contexts(release: Release, concept: Path, contexts: Contexts, size: 
 
 
 def _group(release: Release, concept: Path, name: str, images: tuple[str, ...], count: int) -> Entry:
-    """The release has no splits: whatever is asked for is what the groups are used as."""
+    """Return a group; the release has no splits, so it belongs to whatever split is asked for."""
     place = f"{concept} (group {name}-{count})"
     return Entry(f"{name}-{count}", images, (name.replace("_", " "),), place, split=release.split)
 

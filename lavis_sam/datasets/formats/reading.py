@@ -80,7 +80,7 @@ def read_dataset(
 
 
 def unified_file(path: Path, split: str | None = None) -> Path | None:
-    """The file of the unified format that `path` is or, as a folder, holds; None if there is none.
+    """Return the file of the unified format that `path` is or, as a folder, holds; None if there is none.
 
     Args:
         path: A file or a folder.

@@ -74,7 +74,7 @@ class Release:
         self.report = AnnotationReport()
 
     def files(self, names: Mapping[str, str]) -> Iterator[tuple[str | None, Path]]:
-        """The annotation files to read, each with its split.
+        """Yield the annotation files to read, each with its split.
 
         A file that was named by the user is taken at its word; in a folder (or one folder below) each wanted split's
         file is looked for by the name that the release gives it.
@@ -102,7 +102,7 @@ class Release:
         )
 
     def records(self, path: Path) -> Iterator[tuple[str, Any]]:
-        """Place and value of each record of a JSON list or a file of JSON lines."""
+        """Yield place and value of each record of a JSON list or a file of JSON lines."""
         return read_records(path, self.report.problems)
 
     @contextmanager
@@ -124,7 +124,7 @@ class Release:
 
 
 def split_of_name(name: str) -> str | None:
-    """The split that a file name or a field stands for ("valid" and "dev" are "val"); None if it is none."""
+    """Return the split that a file name or a field stands for ("valid" and "dev" are "val"); None if it is none."""
     first = re.match(r"[a-z]*", name.strip().lower())
     word = first.group() if first else ""
     word = _OTHER_NAMES.get(word, word)
@@ -132,7 +132,7 @@ def split_of_name(name: str) -> str | None:
 
 
 def story_context(captions: list[str] | tuple[str, ...]) -> str:
-    """`{image#1}Caption#1:…{image#2}Caption#2:`: the captions so far, and a last image without one."""
+    """Return `{image#1}Caption#1:…{image#2}Caption#2:`: the captions so far, and a last image without one."""
     earlier = "".join(f"{{image#{k}}}Caption#{k}:{caption}" for k, caption in enumerate(captions, start=1))
     last = len(captions) + 1
     return f"{earlier}{{image#{last}}}Caption#{last}:"

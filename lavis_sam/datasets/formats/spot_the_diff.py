@@ -14,7 +14,7 @@ DIFFERENCE_CONTEXT = "{image#1}{image#2}Difference:"
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The pairs of a release."""
+    """Yield the pairs of a release."""
     for split, path in release.files({split: f"{split}.json" for split in SPLITS}):
         sentences: dict[str, list[str]] = {}
         places: dict[str, str] = {}

@@ -22,7 +22,7 @@ Story = list[tuple[str, Mapping[str, Any]]]
 
 
 def entries(release: Release) -> Iterator[Entry]:
-    """The stories of a release."""
+    """Yield the stories of a release."""
     for split, path in release.files({split: f"{split}.story-in-sequence.json" for split in SPLITS}):
         stories: dict[str, Story] = {}
         isolated: list[Story] = []

@@ -40,7 +40,7 @@ class Prompts:
         self.task, self.phrasings = task, sets[prompt_set]
 
     def draw(self, sample_id: int | str, number: int) -> str:
-        """The instruction of a sample.
+        """Return the instruction of a sample.
 
         Args:
             sample_id: 1 and "1" draw the same.
@@ -54,7 +54,7 @@ class Prompts:
 
 
 def tasks() -> list[str]:
-    """The tasks that have prompts."""
+    """Return the tasks that have prompts."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
