@@ -16,7 +16,7 @@ from lavis_sam.weights.build_model import read_sizes
 from lavis_sam.weights.checkpoint_files import read_checkpoint
 from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint_weights
 from lavis_sam.weights.instructblip import in_our_names
-from lavis_sam.weights.locations import chosen_language_model, llm_tokenizer_path, open_instructblip
+from lavis_sam.weights.locations import chosen_language_model, open_instructblip
 from lavis_sam.weights.packaged import locate
 from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, old_parts, open_folder
 from lavis_sam.weights.tokenizers import load_tokenizer
@@ -34,7 +34,8 @@ def check_base(config: DictConfig, adapter: Path) -> Iterator[Finding]:
     try:
         wanted = read_adapter_config(adapter)
         pieces = read_sizes(config).language.vocabulary - 1
-        if chosen_language_model(config) and load_tokenizer(llm_tokenizer_path(config, None)).adds_pad_row:
+        chosen = chosen_language_model(config)
+        if chosen and load_tokenizer(chosen, json_first=True).adds_pad_row:
             pieces += 1  # the folder's own rows, none of which is [PAD]
         found = fingerprint_weights(StreamedTensors(_weights(config)), pieces=pieces)
     except SamError:

@@ -167,7 +167,7 @@ def _check_llm_tokenizer(config: DictConfig, folder: InstructBlipFolder | None) 
     path, chosen = Path(llm_tokenizer_path(config, folder)), chosen_language_model(config)
     path = path / "tokenizer.model" if path.is_dir() and chosen is None else path
     try:
-        tokenizer = load_tokenizer(path)
+        tokenizer = load_tokenizer(path, json_first=chosen is not None)
     except SamError as error:
         yield Finding(AREA, "LLM tokenizer", Verdict.FAILURE, str(error), FETCH)
         return

@@ -180,7 +180,7 @@ def _parts(
     """Modules and tokenizers; with a pretrained base, the visual modules are on the meta device until it is read."""
     chosen = chosen_language_model(cfg)
     tokenizer = load_q_former_tokenizer(q_former_tokenizer_path(cfg, folder), vocabulary=sizes.q_former.vocabulary)
-    llm_tokenizer = load_tokenizer(llm_tokenizer_path(cfg, folder))
+    llm_tokenizer = load_tokenizer(llm_tokenizer_path(cfg, folder), json_first=chosen is not None)
     checkpointing = bool(cfg.get("gradient_checkpointing", False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(cfg.get("base_seed", 0)))

@@ -32,17 +32,20 @@ BERT_REMEDY = (
 )
 
 
-def load_tokenizer(source: str | Path) -> TextTokenizer:
+def load_tokenizer(source: str | Path, *, json_first: bool = False) -> TextTokenizer:
     """Load a language model's tokenizer.
 
     Args:
-        source: a folder with `tokenizer.model` (which comes first) or `tokenizer.json`, or a sentencepiece model.
+        source: a folder with `tokenizer.model` or `tokenizer.json`, or a sentencepiece model.
+        json_first: of a folder with both, read `tokenizer.json`, which has the model's own start token; otherwise
+            `tokenizer.model`, which is read as InstructBLIP reads Vicuna's.
 
     Raises:
         SamCheckpointError: neither file is there, or one is damaged.
     """
     path = Path(source)
-    if not path.is_file() and not (path / "tokenizer.model").is_file() and (path / "tokenizer.json").is_file():
+    has_json, has_model = ((path / f"tokenizer.{kind}").is_file() for kind in ("json", "model"))
+    if has_json and (json_first or not has_model):
         return _load_fast(path)
     path = path if path.is_file() else path / "tokenizer.model"
     if not path.is_file():

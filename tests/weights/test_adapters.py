@@ -15,7 +15,6 @@ from lavis_sam.errors import SamCheckpointError
 from lavis_sam.weights.adapters import load_adapter, read_adapter_config, save_adapter
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoints import pad_rows, trainable_state_dict
-from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint
 from lavis_sam.weights.trained import load_trained
 
 
@@ -123,15 +122,6 @@ def test_another_base_is_refused_by_the_part_that_differs(trained, adapter, name
         load_adapter(model, adapter)
     assert "vicuna7b" in str(error.value)
     assert torch.equal(model.llm_proj.weight, before), "nothing was loaded"
-
-
-def test_fingerprints_compare_what_both_have():
-    one = fingerprint(small_model())
-    assert len(one) == 7
-    assert compare_fingerprints(one, one) == []
-    assert compare_fingerprints({**one, "further": "1"}, one) == []
-    assert compare_fingerprints({"queries": "1 2"}, {"queries": "1 2 3"}) == ["queries"]
-    assert compare_fingerprints({"queries": "one"}, {"queries": "1"}) == ["queries"]
 
 
 def edit(**changes):
