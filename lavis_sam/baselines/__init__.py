@@ -1,10 +1,9 @@
 """Other models under the same data, prompts and protocol as SAM: each is an `EvaluationModel`.
 
     transformers_folder     a folder of transformers' format -> one of the two local models
-    local                   what the two local models share
+    local                   what the two local models share, the published decoding in transformers' words included
     chat                    any image-text-to-text model with a chat template
     q_former                BLIP-2 and InstructBLIP: every image's tokens one after the other
-    search                  the published decoding, in transformers' words
     endpoint                a vision model behind an OpenAI-compatible URL
     transport               one request: sent over TLS, read with bounds, its failures sorted
     retry                   which failures are tried again, when, and how often

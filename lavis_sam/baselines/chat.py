@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from lavis_sam.baselines.local import LocalModel
-from lavis_sam.baselines.search import search_arguments
+from lavis_sam.baselines.local import LocalModel, search_arguments
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.fingerprint import IMAGES
 from lavis_sam.evaluation.model import EvaluationSample

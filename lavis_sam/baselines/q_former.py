@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lavis_sam.baselines.local import LocalModel
-from lavis_sam.baselines.search import search_arguments
+from lavis_sam.baselines.local import LocalModel, search_arguments
 from lavis_sam.evaluation.fingerprint import IMAGE
 from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.models.decoding import Decoding

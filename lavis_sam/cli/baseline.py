@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 CACHE_FOLDER = "answers-of-endpoint"
 _BATCHES_A_THREAD = 4
-_REPORT_WIDTH = 120
 _SPLIT = "test"
 
 
@@ -293,27 +292,15 @@ def _evaluate(
 
 
 def _show(found: "list[Results] | dict[str, Any]", options: dict[str, Any]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+    from lavis_sam.cli.score_tables import print_scores
     from lavis_sam.files import to_json
-    from lavis_sam.metrics.protocols import METRICS
 
     out, protocol = options["out"], options["protocol"]
     if isinstance(found, dict):
         typer.echo(to_json(found) if options["as_json"] else "nothing was sent")
-        return
-    if not found:  # another process shows it
-        return
-    if options["as_json"]:
+    elif options["as_json"] and found:
         sets = [{"dataset": one.dataset, "count": one.count, "corpus": dict(one.corpus)} for one in found]
         typer.echo(to_json({"run": str(out), "protocol": protocol, "sets": sets}))
-        return
-    table = Table(title=f"protocol {protocol}, x100", title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("data set", "samples", *(metric.title for metric in METRICS.values())):
-        table.add_column(head, justify="left" if head == "data set" else "right")
-    for one in found:
-        table.add_row(one.title, str(one.count), *(f"{one.corpus[metric]:.2f}" for metric in METRICS))
-    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
-    typer.echo(f"Results are in {out}; beside the paper's: lavis-sam table {out}")
+    elif found:  # otherwise another process shows it
+        print_scores(protocol, ((one.title, one.count, one.corpus) for one in found))
+        typer.echo(f"Results are in {out}; beside the paper's: lavis-sam table {out}")

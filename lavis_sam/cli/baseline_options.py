@@ -1,4 +1,4 @@
-"""What `lavis-sam baseline` can be told."""
+"""The options of `lavis-sam baseline`; apart from the command, whose signature they would hide."""
 
 from pathlib import Path
 from typing import Annotated

@@ -16,8 +16,6 @@ from lavis_sam.cli.run_options import Option, Words
 if TYPE_CHECKING:
     from lavis_sam.plugin.benchmark import BenchmarkSet, Outcome
 
-_REPORT_WIDTH = 120
-
 
 def benchmark(
     words: Words = None,
@@ -169,30 +167,16 @@ def _show_sets(sets: "list[BenchmarkSet]", as_json: bool) -> None:
 
 
 def _show_report(report: dict[str, Any], as_json: bool) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+    from lavis_sam.cli.score_tables import print_scores
     from lavis_sam.files import to_json
-    from lavis_sam.metrics.protocols import METRICS
 
     if as_json:
         typer.echo(to_json(report))
         return
-    table = Table(title=f"protocol {report['protocol']}, x100", title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("data set", "samples", *(metric.title for metric in METRICS.values())):
-        table.add_column(head, justify="left" if head == "data set" else "right")
-    for one in report["sets"]:
-        if "corpus" in one:
-            table.add_row(one["title"], str(one["count"]), *(_cell(one["corpus"], metric) for metric in METRICS))
-    for task, mean in report["averages"].items():
-        table.add_row(f"average, {task}", "", *(_cell(mean, metric) for metric in METRICS), style="bold")
-    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
+    rows = [(one["title"], one["count"], one["corpus"]) for one in report["sets"] if "corpus" in one]
+    rows += [(f"average, {task}", None, mean) for task, mean in report["averages"].items()]
+    print_scores(report["protocol"], rows)
     for one in report["sets"]:
         if "message" in one:
             typer.echo(f"{one['title']} {'failed: ' if one['status'] == 'failed' else 'is '}{one['message']}")
     typer.echo(f"Results are in {report['run']}; beside the paper's: lavis-sam table {report['run']}")
-
-
-def _cell(corpus: dict[str, Any], metric: str) -> str:
-    return f"{corpus[metric]:.2f}" if corpus.get(metric) is not None else "–"

@@ -1,6 +1,5 @@
 """`lavis-sam compare`: is one model better than another, or is it chance?"""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from lavis_sam.reports.comparison import Comparison
-
-_REPORT_WIDTH = 120
 
 
 def compare(
@@ -49,24 +46,19 @@ def compare(
 
 
 def _print(result: "Comparison") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+    from lavis_sam.cli.score_tables import print_table
     from lavis_sam.metrics.protocols import METRICS
 
     typer.echo(f"A: {result.names[0]}\nB: {result.names[1]}\n{result.count} samples, protocol {result.protocol}")
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in ("x100", "A", "B", "B - A", "95 % interval", "p"):
-        table.add_column(head, justify="left" if head == "x100" else "right")
-    for metric, row in result.metrics.items():
-        interval = f"{row.interval.low:+.2f} to {row.interval.high:+.2f}"
-        table.add_row(
+    rows = [
+        (
             METRICS[metric].title,
             f"{row.first:.2f}",
             f"{row.second:.2f}",
             f"{row.difference:+.2f}",
-            interval,
+            f"{row.interval.low:+.2f} to {row.interval.high:+.2f}",
             f"{row.p_value:.4f}",
         )
-    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
+        for metric, row in result.metrics.items()
+    ]
+    print_table(("x100", "A", "B", "B - A", "95 % interval", "p"), rows)

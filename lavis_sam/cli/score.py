@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from lavis_sam.metrics.protocols import Scores
     from lavis_sam.metrics.resampling import Interval
 
-_REPORT_WIDTH = 120
-
 
 def score(
     predictions: Annotated[
@@ -87,21 +85,13 @@ def _of_data_set(read: "list[Prediction]", name: str, data: Path) -> "list[Predi
 
 
 def _print(path: Path, scores: "Scores", intervals: "dict[str, Interval]") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+    from lavis_sam.cli.score_tables import print_table
     from lavis_sam.metrics.protocols import METRICS
 
     words = ", Stanford's tokens" if scores.tokenizer == "stanford" else ""
     typer.echo(f"{path}: {len(scores.ids)} samples, protocol {scores.protocol}{words}")
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("x100")
-    table.add_column("score", justify="right")
-    if intervals:
-        table.add_column("95 % interval", justify="right")
+    rows = []
     for metric, value in scores.reported.corpus.items():
-        interval = intervals.get(metric)
-        cells = [f"{interval.low:.2f} to {interval.high:.2f}"] if interval else []
-        table.add_row(METRICS[metric].title, f"{value:.2f}", *cells)
-    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
+        interval = [f"{intervals[metric].low:.2f} to {intervals[metric].high:.2f}"] if intervals else []
+        rows.append((METRICS[metric].title, f"{value:.2f}", *interval))
+    print_table(("x100", "score", *(["95 % interval"] if intervals else [])), rows)
