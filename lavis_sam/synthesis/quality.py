@@ -136,11 +136,7 @@ def composite_scores(layers: Sequence[Layer]) -> dict[str, tuple[float, ...]]:
         inside.append(placed / whole if whole else 0.0)
         visible.append(float(seen.mean()))
         hidden.append(1.0 - int(seen.sum()) / placed if placed else 1.0)
-    return {
-        "composite.inside": tuple(inside),
-        "composite.visible": tuple(visible),
-        "composite.overlap": tuple(hidden),
-    }
+    return {"composite.inside": tuple(inside), "composite.visible": tuple(visible), "composite.overlap": tuple(hidden)}
 
 
 def subject_difference(before: Rgb, after: Rgb, alpha: Alpha) -> float:

@@ -13,13 +13,7 @@ from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.kinds import KINDS, scene_kinds
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import SourceObject, View
-from lavis_sam.synthesis.sources.files import (
-    IMAGE_SUFFIXES,
-    existing_folder,
-    lines_of,
-    read_cutout,
-    read_table,
-)
+from lavis_sam.synthesis.sources.files import IMAGE_SUFFIXES, existing_folder, lines_of, read_cutout, read_table
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile, is_held_out
 
 _KEYS = ("id", "images", "masks", "attributes", "label", "caption", "licence", "height", "azimuths")
@@ -51,13 +45,7 @@ def folder(
     table = path / manifest
     groups = list(_manifest_groups(table) if table.is_file() else _folder_groups(path))
     return GroupedSource(
-        f"folder {path.name}",
-        kind,
-        path,
-        groups,
-        licence=licence,
-        height=KINDS[kind].height,
-        split=split,
+        f"folder {path.name}", kind, path, groups, licence=licence, height=KINDS[kind].height, split=split
     )
 
 

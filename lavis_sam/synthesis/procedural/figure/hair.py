@@ -164,8 +164,7 @@ def _tie(head: Head, at: tuple[float, float, float]) -> Surface:
     centre = turn_y(floats(at) * head.half, head.turn) + head.centre
     colour = linear((206, 60, 84))
     return Surface(
-        Ellipsoid(tuple(centre), (0.17 * head.half,) * 3),
-        lambda u, v, points: np.broadcast_to(colour, points.shape),
+        Ellipsoid(tuple(centre), (0.17 * head.half,) * 3), lambda u, v, points: np.broadcast_to(colour, points.shape)
     )
 
 

@@ -117,13 +117,7 @@ def head_surfaces(head: Head, skin: Paint) -> list[Surface]:
     for side in (-1, 1):
         middle = head.form(floats([side * 0.99, -0.06, -0.08]), nose=False)
         frame = turn_y(np.eye(3, dtype=np.float32), head.turn)
-        ears.append(
-            Surface(
-                Ellipsoid(tuple(middle), (half * 0.10, half * 0.23, half * 0.14), frame),
-                skin,
-                SKIN_GLOSS,
-            )
-        )
+        ears.append(Surface(Ellipsoid(tuple(middle), (half * 0.10, half * 0.23, half * 0.14), frame), skin, SKIN_GLOSS))
     thick = 0.058 * skeleton.build.scale * (0.55 + 0.42 * skeleton.build.limb)
     low = skeleton.at("collar")
     neck = limb(

@@ -124,11 +124,7 @@ def _lap(skeleton: Skeleton, trunk: Trunk, until: float) -> Shape:
     waist, (wide, deep) = trunk.section(_WAIST)
     size = skeleton.build.scale
     apart = abs(float(skeleton.at("knee", 1)[0] - skeleton.at("knee", -1)[0])) / 2 + 0.075 * size
-    line = [
-        knees + floats([0, -0.14 * size, 0.030]),
-        knees + floats([0, -0.01, 0.012]),
-        hips * 0.5 + knees * 0.5,
-    ]
+    line = [knees + floats([0, -0.14 * size, 0.030]), knees + floats([0, -0.01, 0.012]), hips * 0.5 + knees * 0.5]
     line += [hips + floats([0, 0.0, 0.02]), waist]
     return Loft(
         line,

@@ -155,11 +155,7 @@ def _hood(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
     strings = []
     for side in (-1, 1):
         start = ring[0 if side < 0 else -1] + floats([0, 0, 0.02])
-        line = [
-            start,
-            start + floats([side * 0.008, -0.06, 0.022]),
-            start + floats([side * 0.004, -0.15, 0.02]),
-        ]
+        line = [start, start + floats([side * 0.008, -0.06, 0.022]), start + floats([side * 0.004, -0.15, 0.02])]
         strings.append(Surface(limb(floats(line) + floats([0, 0, 0.012]), [0.0042] * 3), plain((236, 234, 228))))
     return [hood, *strings]
 

@@ -17,13 +17,12 @@ def _carcass(
     look: Look, half: float, height: float, deep: float, low: float = 0.0, thick: float = 0.022
 ) -> list[Surface]:
     """Sides, top, bottom and back."""
-    upright, level, gloss = look.cover(1), look.cover(0), look.gloss
     back = plain(mixed(look.main, (0, 0, 0), 0.35))
     return [
-        *board((-half, low, -deep), (-half + thick, height, deep), upright, gloss),
-        *board((half - thick, low, -deep), (half, height, deep), upright, gloss),
-        *board((-half, height - thick, -deep), (half, height, deep), level, gloss),
-        *board((-half, low, -deep), (half, low + thick + 0.02, deep), level, gloss),
+        *look.board((-half, low, -deep), (-half + thick, height, deep), along=1),
+        *look.board((half - thick, low, -deep), (half, height, deep), along=1),
+        *look.board((-half, height - thick, -deep), (half, height, deep)),
+        *look.board((-half, low, -deep), (half, low + thick + 0.02, deep)),
         *board((-half + 0.01, low + 0.01, -deep), (half - 0.01, height - 0.01, -deep + 0.012), back),
     ]
 
@@ -55,9 +54,7 @@ def _bookshelf(look: Look) -> Built:
         low = 0.045 + index * (h - 0.06) / shelves
         room = (h - 0.06) / shelves - 0.03
         if index:
-            surfaces += board(
-                (-half + 0.02, low - 0.022, -deep), (half - 0.02, low, deep - 0.005), look.cover(), look.gloss
-            )
+            surfaces += look.board((-half + 0.02, low - 0.022, -deep), (half - 0.02, low, deep - 0.005))
         if look.variant == 0 or index % 2:
             surfaces += _books(look, -half + 0.03, half - 0.03, low, room, deep)
     return surfaces, [(-half, half, -deep, deep)]
@@ -67,16 +64,15 @@ def _doors(look: Look, half: float, low: float, high: float, front: float, count
     surfaces, wide = [], 2 * half / count
     for index in range(count):
         left = -half + index * wide
-        surfaces += board(
-            (left + 0.006, low, front), (left + wide - 0.006, high, front + 0.018), look.cover(1), look.gloss, 0.006
+        surfaces += look.board(
+            (left + 0.006, low, front), (left + wide - 0.006, high, front + 0.018), along=1, radius=0.006
         )
         inset = 0.075
-        surfaces += board(
+        surfaces += look.board(
             (left + inset, low + inset, front + 0.010),
             (left + wide - inset, high - inset, front + 0.024),
-            look.cover(1),
-            look.gloss,
-            0.012,
+            along=1,
+            radius=0.012,
         )
         x = left + wide - 0.045 if index % 2 == 0 else left + 0.045
         middle = (low + high) / 2
@@ -92,9 +88,7 @@ def _wardrobe(look: Look) -> Built:
     surfaces = _carcass(look, half, h, deep)
     base = 0.36 if look.variant == 1 else 0.08
     surfaces += _doors(look, half - 0.015, base + 0.01, h - 0.035, deep - 0.006, 2)
-    surfaces += board(
-        (-half - 0.02, h - 0.01, -deep), (half + 0.02, h + 0.035, deep + 0.03), look.cover(), look.gloss, 0.012
-    )
+    surfaces += look.board((-half - 0.02, h - 0.01, -deep), (half + 0.02, h + 0.035, deep + 0.03), radius=0.012)
     if look.variant == 1:
         surfaces += _drawers(look, -half + 0.02, half - 0.02, 0.08, base - 0.005, deep - 0.006, 1)
     return surfaces, [(-half, half, -deep, deep)]
@@ -107,12 +101,8 @@ def _drawers(
     for row in range(rows):
         for column in range(columns):
             x, y = left + column * wide, low + row * tall
-            surfaces += board(
-                (x + 0.006, y + 0.006, front),
-                (x + wide - 0.006, y + tall - 0.006, front + 0.020),
-                look.cover(),
-                look.gloss,
-                0.007,
+            surfaces += look.board(
+                (x + 0.006, y + 0.006, front), (x + wide - 0.006, y + tall - 0.006, front + 0.020), radius=0.007
             )
             for side in (-1, 1) if wide > 0.55 else (0,):
                 knob = (x + wide * (0.5 + 0.24 * side), y + tall / 2, front + 0.035)
@@ -124,8 +114,8 @@ def _chest(look: Look) -> Built:
     w, h, d = scaled((0.95, 0.86, 0.46), look)
     half, deep = w / 2, d / 2
     legs, feet = four_legs(look, half - 0.06, deep - 0.06, 0.14, radius=0.026, splay=0.01)
-    surfaces = [*legs, *board((-half, 0.12, -deep), (half, h - 0.02, deep), look.cover(), look.gloss)]
-    surfaces += board((-half - 0.015, h - 0.03, -deep), (half + 0.015, h, deep + 0.02), look.cover(), look.gloss, 0.010)
+    surfaces = [*legs, *look.board((-half, 0.12, -deep), (half, h - 0.02, deep))]
+    surfaces += look.board((-half - 0.015, h - 0.03, -deep), (half + 0.015, h, deep + 0.02), radius=0.010)
     surfaces += _drawers(look, -half + 0.015, half - 0.015, 0.14, h - 0.04, deep - 0.006, 3 if look.variant == 0 else 4)
     return surfaces, feet
 
@@ -134,7 +124,7 @@ def _nightstand(look: Look) -> Built:
     w, h, d = scaled((0.46, 0.58, 0.40), look)
     half, deep = w / 2, d / 2
     legs, feet = four_legs(look, half - 0.045, deep - 0.045, 0.16, radius=0.020, splay=0.02)
-    surfaces = [*legs, *board((-half, 0.15, -deep), (half, h, deep), look.cover(), look.gloss, 0.008)]
+    surfaces = [*legs, *look.board((-half, 0.15, -deep), (half, h, deep), radius=0.008)]
     surfaces += _drawers(look, -half + 0.012, half - 0.012, 0.165, h - 0.02, deep - 0.006, 2)
     return surfaces, feet
 
@@ -143,18 +133,14 @@ def _cabinet(look: Look) -> Built:
     w, h, d = scaled((1.45, 0.74, 0.44), look)
     half, deep = w / 2, d / 2
     legs, feet = four_legs(look, half - 0.10, deep - 0.07, 0.18, radius=0.022, splay=0.03)
-    surfaces = [*legs, *board((-half, 0.16, -deep), (half, h, deep), look.cover(), look.gloss, 0.008)]
+    surfaces = [*legs, *look.board((-half, 0.16, -deep), (half, h, deep), radius=0.008)]
     third = w / 3
     surfaces += _drawers(look, -third / 2, third / 2, 0.175, h - 0.025, deep - 0.006, 3)
     for side in (-1, 1):
         left = -half + 0.012 if side < 0 else third / 2
         right = -third / 2 if side < 0 else half - 0.012
-        surfaces += board(
-            (left + 0.006, 0.18, deep - 0.006),
-            (right - 0.006, h - 0.03, deep + 0.014),
-            look.cover(1),
-            look.gloss,
-            0.007,
+        surfaces += look.board(
+            (left + 0.006, 0.18, deep - 0.006), (right - 0.006, h - 0.03, deep + 0.014), along=1, radius=0.007
         )
         surfaces.append(
             ball((right - 0.05 if side < 0 else left + 0.05, (h + 0.16) / 2, deep + 0.03), 0.016, look.frame(), 0.4)

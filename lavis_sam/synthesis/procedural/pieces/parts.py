@@ -56,6 +56,18 @@ class Look:
         """Of legs and frame."""
         return 0.08 if self.wooden_legs else 0.45
 
+    def board(self, low: Place, high: Place, *, along: int = 0, radius: float = 0.006) -> list[Surface]:
+        """Return a box between two corners in the cover of the large surfaces."""
+        return board(low, high, self.cover(along), self.gloss, radius)
+
+    def cushion(self, low: Place, high: Place, **form: float) -> list[Surface]:
+        """Return a soft box in that cover; see `cushion`."""
+        return cushion(low, high, self.cover(), self.gloss, **form)
+
+    def bar(self, points: Sequence[Place], radii: Sequence[float], *, along: int = 1) -> Surface:
+        """Return a round bar in the paint of legs and frame."""
+        return bar(points, radii, self.frame(along), self.leg_gloss)
+
 
 @dataclass(frozen=True)
 class Piece:

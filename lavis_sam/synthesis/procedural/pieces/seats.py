@@ -20,31 +20,23 @@ from lavis_sam.synthesis.procedural.render.paint import mixed, plain, wood, wove
 def _couch(look: Look, seats: int, width: float) -> Built:
     w, h, d = scaled((width, 0.84, 0.90), look)
     half, deep = w / 2, d / 2
-    cover, gloss = look.cover(), look.gloss
     arm = 0.17 if look.variant != 2 else 0.11
     seat, leg = 0.43, 0.12
     surfaces, feet = four_legs(look, half - 0.09, deep - 0.10, leg + 0.02, radius=0.026, splay=0.015)
-    surfaces += board((-half + 0.02, leg, -deep + 0.03), (half - 0.02, 0.30, deep - 0.03), cover, gloss, 0.03)
-    surfaces += cushion(
-        (-half + 0.03, leg + 0.02, -deep), (half - 0.03, h - 0.06, -deep + 0.22), cover, gloss, radius=0.06
-    )
+    surfaces += look.board((-half + 0.02, leg, -deep + 0.03), (half - 0.02, 0.30, deep - 0.03), radius=0.03)
+    surfaces += look.cushion((-half + 0.03, leg + 0.02, -deep), (half - 0.03, h - 0.06, -deep + 0.22), radius=0.06)
     for side in (-1, 1):
         low, high = sorted((side * half, side * (half - arm)))
         top = 0.64 if look.variant != 1 else 0.58
-        surfaces += cushion((low, leg, -deep + 0.02), (high, top, deep - 0.01), cover, gloss, radius=0.06, bulge=0.008)
+        surfaces += look.cushion((low, leg, -deep + 0.02), (high, top, deep - 0.01), radius=0.06, bulge=0.008)
     each = (w - 2 * arm) / seats
     for index in range(seats):
         left = -half + arm + index * each
-        surfaces += cushion(
-            (left + 0.006, 0.28, -deep + 0.20), (left + each - 0.006, seat, deep + 0.015), cover, gloss, bulge=0.022
+        surfaces += look.cushion(
+            (left + 0.006, 0.28, -deep + 0.20), (left + each - 0.006, seat, deep + 0.015), bulge=0.022
         )
-        surfaces += cushion(
-            (left + 0.010, seat + 0.005, -deep + 0.16),
-            (left + each - 0.010, h, -deep + 0.34),
-            cover,
-            gloss,
-            bulge=0.035,
-            tilt=10,
+        surfaces += look.cushion(
+            (left + 0.010, seat + 0.005, -deep + 0.16), (left + each - 0.010, h, -deep + 0.34), bulge=0.035, tilt=10
         )
     if look.variant == 1:
         surfaces += _throw_pillows(look, half - arm, seat, deep)
@@ -76,21 +68,16 @@ def _armchair(look: Look) -> Built:
     # A wing chair.
     w, h, d = scaled((0.80, 1.06, 0.84), look)
     half, deep = w / 2, d / 2
-    cover, gloss = look.cover(), look.gloss
     surfaces, feet = four_legs(look, half - 0.09, deep - 0.10, 0.20, radius=0.026, splay=0.02)
-    surfaces += board((-half + 0.03, 0.17, -deep + 0.05), (half - 0.03, 0.32, deep - 0.02), cover, gloss, 0.03)
-    surfaces += cushion((-half + 0.12, 0.30, -deep + 0.18), (half - 0.12, 0.46, deep + 0.01), cover, gloss, bulge=0.025)
-    surfaces += cushion(
-        (-half + 0.09, 0.34, -deep + 0.02), (half - 0.09, h, -deep + 0.20), cover, gloss, bulge=0.03, tilt=7
-    )
+    surfaces += look.board((-half + 0.03, 0.17, -deep + 0.05), (half - 0.03, 0.32, deep - 0.02), radius=0.03)
+    surfaces += look.cushion((-half + 0.12, 0.30, -deep + 0.18), (half - 0.12, 0.46, deep + 0.01), bulge=0.025)
+    surfaces += look.cushion((-half + 0.09, 0.34, -deep + 0.02), (half - 0.09, h, -deep + 0.20), bulge=0.03, tilt=7)
     for side in (-1, 1):
         low, high = sorted((side * half, side * (half - 0.13)))
-        surfaces += cushion(
-            (low, 0.20, -deep + 0.06), (high, 0.62, deep - 0.04), cover, gloss, radius=0.055, bulge=0.01
-        )
+        surfaces += look.cushion((low, 0.20, -deep + 0.06), (high, 0.62, deep - 0.04), radius=0.055, bulge=0.01)
         low, high = sorted((side * (half - 0.01), side * (half - 0.11)))
-        surfaces += cushion(
-            (low, 0.58, -deep + 0.02), (high, h - 0.03, -deep + 0.36), cover, gloss, radius=0.05, bulge=0.01, tilt=7
+        surfaces += look.cushion(
+            (low, 0.58, -deep + 0.02), (high, h - 0.03, -deep + 0.36), radius=0.05, bulge=0.01, tilt=7
         )
     return surfaces, feet
 
@@ -98,39 +85,27 @@ def _armchair(look: Look) -> Built:
 def _chair(look: Look) -> Built:
     w, h, d = scaled((0.46, 0.90, 0.48), look)
     half, deep, seat = w / 2, d / 2, 0.46
-    cover = look.cover()
     surfaces, feet = four_legs(look, half - 0.045, deep - 0.045, seat - 0.02, radius=0.020, splay=0.018, thin=0.75)
     if look.material in ("fabric", "leather"):
-        surfaces += cushion(
-            (-half, seat - 0.05, -deep), (half, seat + 0.02, deep), cover, look.gloss, radius=0.03, bulge=0.012
-        )
+        surfaces += look.cushion((-half, seat - 0.05, -deep), (half, seat + 0.02, deep), radius=0.03, bulge=0.012)
     else:
-        surfaces += board((-half, seat - 0.035, -deep), (half, seat, deep), cover, look.gloss, 0.014)
-    post = look.frame()
+        surfaces += look.board((-half, seat - 0.035, -deep), (half, seat, deep), radius=0.014)
     for side in (-1, 1):
         x = side * (half - 0.035)
-        surfaces.append(
-            bar([(x, seat - 0.03, -deep + 0.03), (x, h - 0.03, -deep - 0.055)], [0.018, 0.015], post, look.leg_gloss)
-        )
+        surfaces.append(look.bar([(x, seat - 0.03, -deep + 0.03), (x, h - 0.03, -deep - 0.055)], [0.018, 0.015]))
     if look.variant == 0:
         for low in (seat + 0.16, seat + 0.30):
-            surfaces += board(
-                (-half + 0.02, low, -deep - 0.035), (half - 0.02, low + 0.085, -deep - 0.01), cover, look.gloss, 0.010
+            surfaces += look.board(
+                (-half + 0.02, low, -deep - 0.035), (half - 0.02, low + 0.085, -deep - 0.01), radius=0.010
             )
     elif look.variant == 1:
         for x in (-0.11, 0.0, 0.11):
-            surfaces.append(
-                bar([(x, seat, -deep + 0.02), (x, h - 0.06, -deep - 0.05)], [0.016, 0.016], post, look.leg_gloss)
-            )
-        surfaces += board(
-            (-half + 0.01, h - 0.10, -deep - 0.068), (half - 0.01, h, -deep - 0.040), cover, look.gloss, 0.012
-        )
+            surfaces.append(look.bar([(x, seat, -deep + 0.02), (x, h - 0.06, -deep - 0.05)], [0.016, 0.016]))
+        surfaces += look.board((-half + 0.01, h - 0.10, -deep - 0.068), (half - 0.01, h, -deep - 0.040), radius=0.012)
     else:
-        surfaces += cushion(
+        surfaces += look.cushion(
             (-half + 0.01, seat + 0.10, -deep - 0.055),
             (half - 0.01, h, -deep - 0.005),
-            cover,
-            look.gloss,
             radius=0.02,
             bulge=0.014,
             tilt=8,
@@ -145,7 +120,7 @@ def _stool(look: Look) -> Built:
     height = h * 0.30
     reach = half * (0.55 + 0.42 * (1 - height / h)) * 0.98
     ring = [(reach * x, height, reach * z) for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))]
-    rungs = [bar([ring[i], ring[i + 1]], [0.011, 0.011], look.frame(0), look.leg_gloss) for i in range(4)]
+    rungs = [look.bar([ring[i], ring[i + 1]], [0.011, 0.011], along=0) for i in range(4)]
     soft = look.material in ("fabric", "leather")
     edge = 0.045 if soft else 0.022
     profile = [(h - edge, half * 0.98), (h - edge * 0.5, half), (h - 0.008, half * 0.98), (h, half * 0.88)]
@@ -157,13 +132,11 @@ def _bench(look: Look) -> Built:
     half, deep = w / 2, d / 2
     surfaces, feet = square_legs(look, half - 0.06, deep - 0.01, h - 0.03, 0.028, look.frame())
     if look.variant == 0:
-        surfaces += board((-half, h - 0.045, -deep), (half, h, deep), look.cover(), look.gloss, 0.010)
+        surfaces += look.board((-half, h - 0.045, -deep), (half, h, deep), radius=0.010)
     else:
         for index in range(3):
             near = -deep + index * d / 3
-            surfaces += board(
-                (-half, h - 0.035, near + 0.008), (half, h, near + d / 3 - 0.008), look.cover(), look.gloss, 0.008
-            )
+            surfaces += look.board((-half, h - 0.035, near + 0.008), (half, h, near + d / 3 - 0.008), radius=0.008)
     surfaces += board((-half + 0.1, h - 0.13, -0.02), (half - 0.1, h - 0.04, 0.02), look.frame(0), look.leg_gloss)
     return surfaces, feet
 
@@ -171,16 +144,13 @@ def _bench(look: Look) -> Built:
 def _bed(look: Look) -> Built:
     w, h, d = scaled((1.50, 1.00, 2.02), look)
     half, deep = w / 2, d / 2
-    frame = look.cover()
     surfaces, feet = square_legs(look, half, deep, 0.20, 0.035, look.cover(1))
-    surfaces += board((-half, 0.16, -deep), (half, 0.34, deep), frame, look.gloss, 0.015)
+    surfaces += look.board((-half, 0.16, -deep), (half, 0.34, deep), radius=0.015)
     head = h if look.variant != 1 else h * 0.82
     if look.material in ("fabric", "leather"):
-        surfaces += cushion(
-            (-half, 0.16, -deep - 0.06), (half, head, -deep + 0.05), frame, look.gloss, radius=0.04, bulge=0.02
-        )
+        surfaces += look.cushion((-half, 0.16, -deep - 0.06), (half, head, -deep + 0.05), radius=0.04, bulge=0.02)
     else:
-        surfaces += board((-half, 0.0, -deep - 0.03), (half, head, -deep + 0.02), frame, look.gloss, 0.015)
+        surfaces += look.board((-half, 0.0, -deep - 0.03), (half, head, -deep + 0.02), radius=0.015)
     white = plain((240, 239, 234))
     surfaces += cushion(
         (-half + 0.03, 0.30, -deep + 0.03), (half - 0.03, 0.54, deep - 0.02), white, radius=0.06, bulge=0.01

@@ -22,7 +22,7 @@ def _table(look: Look) -> Built:
     w, h, d = scaled((1.40, 0.75, 0.80), look)
     half, deep = w / 2, d / 2
     surfaces, feet = square_legs(look, half - 0.04, deep - 0.04, h - 0.03, 0.032, look.cover(1))
-    surfaces += board((-half, h - 0.035, -deep), (half, h, deep), look.cover(), look.gloss, 0.010)
+    surfaces += look.board((-half, h - 0.035, -deep), (half, h, deep), radius=0.010)
     for side in (-1, 1):
         surfaces += board(
             (-half + 0.08, h - 0.12, side * (deep - 0.075) - 0.010),
@@ -66,30 +66,24 @@ def _coffee_table(look: Look) -> Built:
     w, h, d = scaled((1.05, 0.42, 0.60), look)
     half, deep = w / 2, d / 2
     surfaces, feet = four_legs(look, half - 0.10, deep - 0.09, h - 0.03, radius=0.022, splay=0.04)
-    surfaces += board((-half, h - 0.040, -deep), (half, h, deep), look.cover(), look.gloss, 0.016)
+    surfaces += look.board((-half, h - 0.040, -deep), (half, h, deep), radius=0.016)
     if look.variant == 1:
-        surfaces += board(
-            (-half + 0.08, h * 0.40, -deep + 0.07),
-            (half - 0.08, h * 0.40 + 0.022, deep - 0.07),
-            look.cover(),
-            look.gloss,
-        )
+        surfaces += look.board((-half + 0.08, h * 0.40, -deep + 0.07), (half - 0.08, h * 0.40 + 0.022, deep - 0.07))
     return surfaces, feet
 
 
 def _desk(look: Look) -> Built:
     w, h, d = scaled((1.30, 0.75, 0.62), look)
     half, deep = w / 2, d / 2
-    paint, gloss = look.cover(), look.gloss
-    surfaces = board((-half, h - 0.032, -deep), (half, h, deep), paint, gloss, 0.008)
+    surfaces = look.board((-half, h - 0.032, -deep), (half, h, deep), radius=0.008)
     left = half - 0.42
     case = (left, half - 0.02)
-    surfaces += board((case[0], 0.0, -deep + 0.03), (case[1], h - 0.03, deep - 0.025), look.cover(1), gloss)
+    surfaces += look.board((case[0], 0.0, -deep + 0.03), (case[1], h - 0.03, deep - 0.025), along=1)
     knob = look.frame()
     for index in range(3):
         low = 0.08 + index * 0.205
-        surfaces += board(
-            (case[0] + 0.015, low, deep - 0.028), (case[1] - 0.015, low + 0.190, deep - 0.010), paint, gloss, 0.006
+        surfaces += look.board(
+            (case[0] + 0.015, low, deep - 0.028), (case[1] - 0.015, low + 0.190, deep - 0.010), radius=0.006
         )
         middle = (case[0] + case[1]) / 2
         surfaces.append(
@@ -103,9 +97,9 @@ def _desk(look: Look) -> Built:
     feet = [(case[0], case[1], -deep + 0.03, deep - 0.03)]
     for z in (-1, 1):
         x, near = -half + 0.05, z * (deep - 0.06)
-        surfaces += board((x - 0.024, 0, near - 0.024), (x + 0.024, h - 0.03, near + 0.024), look.cover(1), gloss)
+        surfaces += look.board((x - 0.024, 0, near - 0.024), (x + 0.024, h - 0.03, near + 0.024), along=1)
         feet.append((x - 0.024, x + 0.024, near - 0.024, near + 0.024))
-    surfaces += board((-half + 0.04, h * 0.45, -deep + 0.04), (left, h - 0.03, -deep + 0.058), paint, gloss)
+    surfaces += look.board((-half + 0.04, h * 0.45, -deep + 0.04), (left, h - 0.03, -deep + 0.058))
     return surfaces, feet
 
 
@@ -132,15 +126,12 @@ def _floor_lamp(look: Look) -> Built:
     shade = _shade(look, h - 0.30, h, 0.225, 0.150)
     if look.variant == 0:
         base = column(0, 0, [(0.0, 0.15), (0.016, 0.15), (0.030, 0.13), (0.036, 0.02)], look.frame(0), look.leg_gloss)
-        pole = bar([(0, 0.02, 0), (0, h - 0.04, 0)], [0.013, 0.011], look.frame(), look.leg_gloss)
+        pole = look.bar([(0, 0.02, 0), (0, h - 0.04, 0)], [0.013, 0.011])
         return [base, pole, shade], [(-0.13, 0.13, -0.13, 0.13)]
-    surfaces, feet = (
-        [shade, bar([(0, h - 0.45, 0), (0, h - 0.04, 0)], [0.016, 0.010], look.frame(), look.leg_gloss)],
-        [],
-    )
+    surfaces, feet = ([shade, look.bar([(0, h - 0.45, 0), (0, h - 0.04, 0)], [0.016, 0.010])], [])
     for angle in np.deg2rad((90, 210, 330)):
         x, z = 0.25 * float(np.cos(angle)), 0.25 * float(np.sin(angle))
-        surfaces.append(bar([(0, h - 0.42, 0), (x, 0.012, z)], [0.017, 0.012], look.frame(), look.leg_gloss))
+        surfaces.append(look.bar([(0, h - 0.42, 0), (x, 0.012, z)], [0.017, 0.012]))
         feet.append((x - 0.015, x + 0.015, z - 0.015, z + 0.015))
     return surfaces, feet
 

@@ -246,12 +246,7 @@ class RoundedBox:
 
 
 def box_faces(
-    centre: npt.ArrayLike,
-    half: npt.ArrayLike,
-    *,
-    radius: float = 0.006,
-    bulge: float = 0.0,
-    frame: Array | None = None,
+    centre: npt.ArrayLike, half: npt.ArrayLike, *, radius: float = 0.006, bulge: float = 0.0, frame: Array | None = None
 ) -> list[RoundedBox]:
     """All six faces of a box; see `RoundedBox`."""
     return [RoundedBox(face, centre, half, radius=radius, bulge=bulge, frame=frame) for face in range(6)]
