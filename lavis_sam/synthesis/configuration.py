@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.config.settings import problem_with
+from lavis_sam.config.settings import build_settings, setting
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.quality import SCORES, Limits
@@ -55,36 +55,39 @@ class StageBackends:
 class ImageSettings:
     """What a finished image is."""
 
-    size: int = field(default=512, metadata={"help": "side in pixels", "minimum": 64, "maximum": 4096})
-    fill: int = field(default=127, metadata={"help": "grey of what is not painted yet", "minimum": 0, "maximum": 255})
-    format: str = field(default="jpeg", metadata={"help": "file format", "choices": ("jpeg", "png")})
-    quality: int = field(default=92, metadata={"help": "of a JPEG", "minimum": 50, "maximum": 100})
+    size: int = setting(512, "side in pixels", minimum=64, maximum=4096)
+    fill: int = setting(127, "grey of what is not painted yet", minimum=0, maximum=255)
+    format: str = setting("jpeg", "file format", choices=("jpeg", "png"))
+    quality: int = setting(92, "of a JPEG", minimum=50, maximum=100)
 
 
 @dataclass(frozen=True)
 class WorkSettings:
     """How the work is cut; none of it changes what a sample looks like."""
 
-    attempts: int = field(default=12, metadata={"help": "tries at one place of the data set", "minimum": 1})
-    rounds: int = field(default=4, metadata={"help": "times that near duplicates are replaced", "minimum": 1})
-    part_size: int = field(default=16, metadata={"help": "samples that a worker makes at a time", "minimum": 1})
-    shard_size: int = field(default=256, metadata={"help": "samples in a tar shard", "minimum": 1})
-    keep_rejected: int = field(default=6, metadata={"help": "images kept for each reason", "minimum": 0})
+    attempts: int = setting(12, "tries at one place of the data set", minimum=1)
+    rounds: int = setting(4, "times that near duplicates are replaced", minimum=1)
+    part_size: int = setting(16, "samples that a worker makes at a time", minimum=1)
+    shard_size: int = setting(256, "samples in a tar shard", minimum=1)
+    keep_rejected: int = setting(6, "images kept for each reason", minimum=0)
 
 
 @dataclass(frozen=True)
 class SynthesisSettings:
     """Everything that decides what a data set holds, but for its size and seed."""
 
-    form: str = field(default="pairs", metadata={"help": "what a sample is", "choices": FORMS})
-    split: str = field(default="train", metadata={"help": "which half of the world is used", "choices": SPLITS})
-    kinds: Mapping[str, float] = field(default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()})
-    sources: Mapping[str, Backend] = field(default_factory=dict)
-    use_source_masks: bool = field(default=False, metadata={"help": "trust a source's own masks, do not segment"})
+    form: str = setting("pairs", "what a sample is", choices=FORMS)
+    split: str = setting("train", "which half of the world is used", choices=SPLITS)
+    kinds: Mapping[str, float] = field(
+        default_factory=lambda: {name: kind.weight for name, kind in KINDS.items()},
+        metadata={"names": KINDS, "noun": "kind", "minimum": 0},
+    )
+    sources: Mapping[str, Backend] = setting({}, "where objects come from", names=KINDS, noun="kind")
+    use_source_masks: bool = setting(False, "trust a source's own masks, do not segment")
     stages: StageBackends = StageBackends()
-    images: ImageSettings = field(default=ImageSettings(), metadata={"key": "pictures"})
+    images: ImageSettings = setting(ImageSettings(), "finished images", key="pictures")
     run: WorkSettings = WorkSettings()
-    quality: Mapping[str, Limits] = field(default_factory=dict)
+    quality: Mapping[str, Limits] = setting({}, "thresholds", names=SCORES, noun="score")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], place: str = "the configuration") -> "SynthesisSettings":
@@ -97,7 +100,7 @@ class SynthesisSettings:
             SamConfigurationError: Every unknown name, wrong type and value out of range, in one message.
         """
         problems: list[str] = []
-        settings = _build(cls, config, "", problems)
+        settings = build_settings(cls, config, "", problems, readers={Backend: _read_backend})
         if not problems:
             problems.extend(_contradictions(settings))
         if problems:
@@ -111,7 +114,8 @@ class SynthesisSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data under the keys of the YAML file, in which `images` is called `pictures`."""
-        return {_key(entry): dataclasses.asdict(self)[entry.name] for entry in dataclasses.fields(self)}
+        values = dataclasses.asdict(self)
+        return {entry.metadata.get("key", entry.name): values[entry.name] for entry in dataclasses.fields(self)}
 
     def fingerprint(self) -> str:
         """SHA-256 of everything in it."""
@@ -207,63 +211,7 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _key(entry: dataclasses.Field[Any]) -> str:
-    """The YAML key of a field."""
-    return entry.metadata.get("key", entry.name)
-
-
-def _build(cls: Any, config: Any, place: str, problems: list[str]) -> Any:
-    """An instance of the settings class `cls`, or None where `config` is too wrong for one."""
-    if not isinstance(config, Mapping):
-        problems.append(f"{place}: found {config!r}, wanted a mapping.")
-        return None
-    fields = {_key(entry): entry for entry in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{place}.{key}" if place else str(key)
-        if key not in fields:
-            problems.append(unknown_name("key", key, fields, place or "top level"))
-        else:
-            entry = fields[key]
-            values[entry.name] = _value(value, hints[entry.name], entry.metadata, name, problems)
-    return cls(**values)
-
-
-def _value(value: Any, hint: Any, limits: Mapping[str, Any], place: str, problems: list[str]) -> Any:
-    if hint is Backend:
-        return _backend(value, place, problems)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, place, problems)
-    if typing.get_origin(hint) in (dict, Mapping, typing.get_origin(Mapping[str, Any])):
-        return _mapping(value, typing.get_args(hint)[1], place, problems)
-    problem = problem_with(value, hint, limits)
-    if problem:
-        explanation = f" ({limits['help']})" if "help" in limits else ""
-        problems.append(f"{place}: found {value!r}, {problem}{explanation}.")
-        return None
-    return float(value) if hint is float else value
-
-
-def _mapping(value: Any, hint: Any, place: str, problems: list[str]) -> dict[str, Any]:
-    known = {"kinds": KINDS, "sources": KINDS, "quality": tuple(SCORES)}[place]
-    if not isinstance(value, Mapping):
-        problems.append(f"{place}: found {value!r}, wanted a mapping.")
-        return {}
-    built = {}
-    for key, item in value.items():
-        if key not in known:
-            problems.append(unknown_name("score" if place == "quality" else "kind", key, known, place))
-        elif hint is Limits:
-            # `mask.area: null` switches a packaged threshold off.
-            built[key] = _build(Limits, item if item is not None else {}, f"{place}.{key}", problems)
-        else:
-            limits = {"minimum": 0} if hint is float else {}
-            built[key] = _value(item, hint, limits, f"{place}.{key}", problems)
-    return built
-
-
-def _backend(value: Any, place: str, problems: list[str]) -> Backend | None:
+def _read_backend(value: Any, place: str, problems: list[str]) -> Backend | None:
     """`{backend: name, option: value, …}`, or the name alone."""
     if isinstance(value, str):
         value = {"backend": value}
