@@ -83,9 +83,7 @@ def scan_annotations(paths: Paths, root: str | os.PathLike[str], *, check: Check
     listed = _listed(paths)
     records = [item for path in listed for item in read_records(Path(path), report.problems)]
     scan_records(records, root, report, check=check)
-    if not report.samples and not report.problems:
-        message = "found 0 records, wanted at least one"
-        report.problems.append(AnnotationProblem("no samples", names(listed), message, whole_file=True))
+    report.require_samples(names(listed))
     return report
 
 

@@ -76,6 +76,12 @@ class AnnotationReport:
         """Whether a run may go on with what is left: there are samples, and every file could be read."""
         return bool(self.samples) and not any(problem.whole_file for problem in self.problems)
 
+    def require_samples(self, place: str) -> None:
+        """Add a problem where nothing was found at `place`, and nothing wrong either."""
+        if not self.samples and not self.problems:
+            message = "found 0 samples, wanted at least one"
+            self.problems.append(AnnotationProblem("no samples", place, message, whole_file=True))
+
     def rows(self) -> list[ProblemRow]:
         """Return the table of problems, the most frequent kind first."""
         by_kind: dict[str, list[AnnotationProblem]] = {}

@@ -49,9 +49,7 @@ def import_dataset(name: str, annotations: Path, images: Path, *, check: Check =
         report.problems.append(error.problem)
         return report
     scan_records(records, images, report, check=check)
-    if not report.samples and not report.problems:
-        message = "found 0 samples, wanted at least one"
-        report.problems.append(AnnotationProblem("no samples", str(annotations), message, whole_file=True))
+    report.require_samples(str(annotations))
     return report
 
 

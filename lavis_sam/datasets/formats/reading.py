@@ -73,9 +73,7 @@ def read_dataset(
             _add(report, _read_release(known, path, images, prompts, split=split, check=check, options=chosen))
     if unified:
         _add(report, scan_annotations(unified, images, check=check))
-    if not report.samples and not report.problems:
-        place = f"{annotations} (split {split})" if split else str(annotations)
-        report.problems.append(AnnotationProblem("no samples", place, "found 0 samples, wanted at least one", True))
+    report.require_samples(f"{annotations} (split {split})" if split else str(annotations))
     return report
 
 
