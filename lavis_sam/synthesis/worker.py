@@ -24,7 +24,7 @@ _REJECTED_SIDE, _REJECTED_QUALITY = 768, 80
 
 @dataclass(frozen=True)
 class PartJob:
-    """What a worker is told once."""
+    """What a worker is sent once."""
 
     settings: SynthesisSettings
     root: Path

@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.records import Background, SoftMask, SourceObject, View
+from lavis_sam.synthesis.protocols import SampleRequest
+from lavis_sam.synthesis.records import Actor, Attempt, Background, Draft, ImagePlan, Plan, SoftMask, SourceObject, View
+from lavis_sam.synthesis.stages.background import BackgroundStage
+from lavis_sam.synthesis.stages.composite import CompositeStage
+from lavis_sam.synthesis.stages.segment import SegmentStage
 
 SIDE = 96
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "yellow": (220, 200, 40)}
@@ -257,3 +261,24 @@ def folder_digest(root: Path):
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
+
+
+def planned(*paired, layout="scene", slot=0):
+    """A draft with one fake object; `paired` says for each image which earlier one it is paired with, or None."""
+    obj = FakeShapes().draw(SampleRequest(np.random.default_rng(slot), 1))
+    images = tuple(ImagePlan(layout, (Actor(0, 0, "main"),), paired_with=other) for other in paired)
+    return Draft(Plan(Attempt(0, slot, 0, "characters"), "pairs", (obj,), images))
+
+
+def laid_out(*paired, layout="scene", slot=0):
+    """The same, segmented and composed."""
+    draft = planned(*paired, layout=layout, slot=slot)
+    for stage in (SegmentStage(FakeSegmenter()), CompositeStage(96, 127)):
+        (draft,) = stage([draft])
+    return draft
+
+
+def composed(*paired, layout="scene", slot=0):
+    """The same, with places."""
+    (draft,) = BackgroundStage(FakeBackgrounds())([laid_out(*paired, layout=layout, slot=slot)])
+    return draft

@@ -15,7 +15,7 @@ from lavis_sam.synthesis.protocols import BackgroundRequest, DescribeRequest, In
 from lavis_sam.synthesis.records import Background, Composite, Layer, Rgb, SoftMask
 
 # Poses that a place's description names; all others are "Standing".
-_TOLD_POSES = ("walking", "sitting", "waving", "pointing", "cheering")
+_NAMED_POSES = ("walking", "sitting", "waving", "pointing", "cheering")
 
 
 class U2NetpSegmenter:
@@ -112,7 +112,7 @@ class TemplateBackgrounds:
         scene = request.scene or next((name for name in mixed if has_room(request.rng, name, feet)), mixed[0])
         phrases = Phrases.load("places")
         place = phrases.pick(request.rng, scene, "place", {})
-        doing = request.pose.capitalize() if request.pose in _TOLD_POSES else "Standing"
+        doing = request.pose.capitalize() if request.pose in _NAMED_POSES else "Standing"
         facts = {"place": place, "Place": place[:1].upper() + place[1:], "Doing": doing}
         text = phrases.pick(request.rng, "background", "person" if request.pose else "still", facts)
         return Background(text, place, scene)

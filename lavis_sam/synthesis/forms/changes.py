@@ -191,7 +191,7 @@ def _direction(draft: Draft, which: int) -> dict[str, str]:
     """Where an object has moved to.
 
     Raises:
-        SamDataError: Not far enough to be told.
+        SamDataError: Not far enough for an answer.
     """
     middles = []
     for composite in draft.composites:

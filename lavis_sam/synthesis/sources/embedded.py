@@ -48,7 +48,7 @@ _COVER_PIXELS = 512
 _RELATIONS = (("author",), ("genre",), ("author", "genre"))
 # Objects drawn from the generator until one differs from those that are there.
 _DRAWS = 60
-# How poses are told.
+# Words for poses.
 ACTIONS = {"arms crossed": "standing with arms crossed", "hands on hips": "standing with hands on hips"}
 _ALIKE = (
     {"navy", "blue"},

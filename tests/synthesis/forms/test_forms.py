@@ -50,7 +50,7 @@ def test_one_object_is_shared_and_every_other_one_is_not(form, count, kind):
 
 
 @pytest.mark.parametrize("form", ["pairs", "groups"])
-def test_books_are_told_by_what_they_share(form):
+def test_answers_about_books_name_what_they_share(form):
     for draft in drafts(form, "covers", 24):
         assert draft.plan.images[0].layout == "flat"
         facts = draft.plan.objects[0].attributes
@@ -121,7 +121,7 @@ def test_sides_are_those_of_the_image():
 
 
 @pytest.mark.parametrize("kind", ["characters", "icons"])
-def test_exactly_what_is_told_has_changed(kind):
+def test_exactly_what_the_answer_says_has_changed(kind):
     seen = Counter()
     for draft in drafts("changes", kind, 90):
         change, facts = draft.plan.facts["change"], draft.plan.facts

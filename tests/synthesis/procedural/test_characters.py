@@ -102,7 +102,7 @@ def test_poses_do_not_repeat():
 
 
 @pytest.mark.parametrize(("pose", "height", "wrong"), [("flying", 128, "pose"), ("standing", 8, "height")])
-def test_bad_requests_are_told(pose, height, wrong):
+def test_bad_requests_are_refused(pose, height, wrong):
     with pytest.raises(SamConfigurationError, match=wrong):
         draw_character(PERSON, pose, height)
 

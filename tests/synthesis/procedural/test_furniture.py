@@ -34,7 +34,7 @@ def test_every_piece_is_drawn_from_two_sides(kind):
     assert 0.3 < furniture_height(piece(kind)) < 2.3
 
 
-def test_the_colour_is_the_one_that_is_told():
+def test_furniture_has_the_colour_of_its_name():
     sofa = dataclasses.replace(piece("sofa"), colour="red", material="fabric", variant=0, parts="")
     means = []
     for colour in ("red", "blue"):
@@ -45,18 +45,18 @@ def test_the_colour_is_the_one_that_is_told():
     assert means[1][2] > 1.5 * means[1][0]
 
 
-def test_parts_are_told_with_the_right_article():
+def test_parts_have_the_right_article():
     found = {describe_furniture(piece("bed", seed))[1] for seed in range(40)}
     assert "with an orange cover" in found
     assert not any(" a orange" in parts for parts in found)
 
 
 @pytest.mark.parametrize(("elevation", "size", "wrong"), [(80, 96, "elevation"), (12, 8, "size")])
-def test_bad_requests_are_told(elevation, size, wrong):
+def test_bad_requests_are_refused(elevation, size, wrong):
     with pytest.raises(SamConfigurationError, match=wrong):
         draw_furniture(piece("chair"), 0, elevation, size)
 
 
-def test_an_unknown_kind_is_told():
+def test_an_unknown_kind_of_furniture_is_refused():
     with pytest.raises(SamConfigurationError, match="spaceship"):
         piece("spaceship")

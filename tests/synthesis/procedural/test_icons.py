@@ -14,7 +14,7 @@ def test_every_icon_is_there_and_means_something(name):
     assert icon_meaning(name)
 
 
-def test_icons_cannot_be_spoilt_and_unknown_ones_are_told():
+def test_icons_cannot_be_spoilt_and_unknown_ones_are_refused():
     with pytest.raises(ValueError, match="read-only"):
         load_icon(icon_names()[0])[0, 0] = 0
     with pytest.raises(SamConfigurationError, match="unicorn horn"):

@@ -16,7 +16,7 @@ def test_every_scene_belongs_to_one_split():
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_things_stand_on_free_ground(name):
+def test_views_have_free_ground_for_objects(name):
     scene = SCENES[name]
     for seed in range(5):
         yaw, fov = sample_view(np.random.default_rng(seed), name, FEET)
@@ -59,6 +59,6 @@ def test_a_full_turn_is_no_turn():
     ("arguments", "wrong"),
     [(("moon", 0, 0, 70), "moon"), (("park", 0, 0, 150), "fov"), (("park", 0, 80, 70), "pitch")],
 )
-def test_bad_requests_are_told(arguments, wrong):
+def test_bad_requests_are_refused(arguments, wrong):
     with pytest.raises(SamConfigurationError, match=wrong):
         render_background(*arguments)
