@@ -1,4 +1,4 @@
-"""The embedded backends: objects, places, a segmenter and words that need no network, no GPU and no account.
+"""The drawn world: objects, places and what is said of them, without files from outside, network, GPU or account.
 
     characters   people drawn from attributes, with poses
     furniture    solids in true perspective, with materials
@@ -6,8 +6,8 @@
     covers       book covers with invented authors and titles
     scenes       perspective views of 360-degree photographs
     compositor   subjects set into a view, with shadows on its ground
-    u2net        a small segmentation network on onnxruntime
-    texts        phrasings that keep every attribute
+    render/      the renderer; figure/ and pieces/ are the bodies, clothes and furniture that it draws
 
-All of it is a function of its arguments and of the numpy generator passed in. `types` has the records they share.
+All of it is a function of its arguments and of the numpy generator passed in. `sources/embedded.py` and
+`backends/embedded.py` hand it to the pipeline; `tests/synthesis/golden` has what it is meant to look like.
 """

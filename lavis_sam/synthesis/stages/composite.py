@@ -44,7 +44,7 @@ _TRIALS = 160
 _ENOUGH_OVERLAP = 0.02
 # Pixels of the canvas to one of a trial.
 _ROUGH = 4
-# A thing that has moved between two images is this share of the canvas away from where it was.
+# An object that has moved between two images is this share of the canvas away from where it was.
 LEAST_MOVE = 0.18
 # Icons: columns x rows, size as a share of the cell, degrees, jitter as a share of the free room.
 _GRID = (3, 2)
