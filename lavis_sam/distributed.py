@@ -135,7 +135,7 @@ class _Watch:
             return
         raise LostProcessError(
             f"rank {self.launch.rank}: an exchange with the other processes failed; {self._who()} "
-            "Continue with run.resume=auto once the cause is mended; run.timeout_minutes is the time limit."
+            "Continue with run.resume=auto once the cause is gone; run.timeout_minutes is the time limit."
         ) from error
 
     def _who(self) -> str:

@@ -49,7 +49,7 @@ def ignore_signals_in_worker(worker: int = 0) -> None:
     """For a data loading process: a terminal and SLURM signal it too, and it must live until the run has stopped.
 
     SIGTERM from the parent ends it all the same. Python sends that one when it exits and then waits for the process:
-    were it deaf, an iterator that nobody has closed would keep the interpreter waiting for ever.
+    if it ignored that, an iterator that nobody has closed would keep the interpreter waiting for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not hasattr(signal, "sigwaitinfo"):  # macOS: SIGTERM ends it, whoever sends it

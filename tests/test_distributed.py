@@ -1,6 +1,7 @@
 """One process: every helper is the identity. The launcher's environment is read strictly."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -66,5 +67,57 @@ def test_a_group_of_one_process_over_gloo():
         assert distributed.gather_on_all({"a": 1}) == [{"a": 1}]
         assert distributed.from_main({"a": 1}) == {"a": 1}
         distributed.barrier()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+SLURM = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}
+
+
+@pytest.fixture
+def group_options(monkeypatch):
+    """What the process group would be started with; and no GPU is touched."""
+    options = {}
+    stub = SimpleNamespace(set=lambda *a: None)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: options.update(device=device))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *a, **k: options.update(k, given=a))
+    monkeypatch.setattr(torch.distributed, "rendezvous", lambda *a, **k: iter([(stub, 0, 2)]))
+    monkeypatch.setattr(torch.distributed, "PrefixStore", lambda name, store: store)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    return options
+
+
+def test_process_group_of_cpus_uses_gloo_and_waiting_has_an_end(group_options):
+    with distributed.process_group(Launch(0, 2, 0), torch.device("cpu"), timedelta(minutes=3)):
+        assert group_options["given"] == ("gloo",)
+        assert group_options["timeout"] == timedelta(minutes=3)
+        assert "device" not in group_options
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (SLURM, Launch(5, 8, 1)),
+        (SLURM | {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, Launch(0, 2, 0)),  # torchrun inside a SLURM step
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}, Launch()),  # the shell of an allocation
+        (SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, Launch()),  # one task of a step
+    ],
+)
+def test_launch_under_slurm(environment, expected):
+    assert Launch.from_environment(environment) == expected
+
+
+def test_launch_of_a_slurm_step_without_its_numbers_is_an_error():
+    with pytest.raises(SamConfigurationError, match="SLURM_NTASKS"):
+        Launch.from_environment({"SLURM_STEP_ID": "0", "SLURM_PROCID": "1"})
+
+
+def test_sum_over_ranks_needs_no_gpu(monkeypatch):
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        monkeypatch.setattr(torch.Tensor, "cuda", lambda *args, **kwargs: pytest.fail("moved to a GPU"))
+        assert distributed.sum_over_ranks([1.5, 2]) == [1.5, 2.0]
     finally:
         torch.distributed.destroy_process_group()

@@ -16,6 +16,7 @@ from lavis_sam.files import (
     leaves_root,
     read_json,
     sha256_of,
+    storage_path,
     to_json,
     write_bytes,
     write_json,
@@ -176,3 +177,9 @@ def test_read_json_takes_a_byte_order_mark(tmp_path):
 def test_sha256_of_a_file(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_storage_path_is_relative_to_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert storage_path("data/annotations.json") == tmp_path / "data" / "annotations.json"
+    assert storage_path("/data") == Path("/data")

@@ -65,7 +65,7 @@ class RunnerSam(RunnerBase):
         datasets: Mapping[str, Mapping[str, Any]],
         job_id: str | None = None,
     ) -> None:
-        """Take the parts; nothing is moved or loaded yet.
+        """Store the parts; nothing is moved or loaded here.
 
         Args:
             cfg: `SamConfig`, or any configuration of LAVIS's kind.

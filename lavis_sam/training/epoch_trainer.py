@@ -136,7 +136,7 @@ class EpochTrainer:
         stop: StopRequest | None = None,
         after_step: Callable[[int], None] | None = None,
     ) -> None:
-        """Take the parts.
+        """Store the parts.
 
         Args:
             task: Gives the losses of a batch.

@@ -18,7 +18,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Inner:
-    images: int = setting(2, "images of a sample", minimum=1, key="pictures")
+    images: int = setting(2, "images of a sample", minimum=1, key="photos")
     share: float = setting(0.5, "of all", above=0, maximum=1)
 
 
@@ -52,7 +52,7 @@ def read(values):
 
 def test_read_settings_fills_nested_classes_from_plain_and_omegaconf_data():
     values = {
-        "inner": {"pictures": 3, "share": 1},
+        "inner": {"photos": 3, "share": 1},
         "backend": "sdxl",
         "words": ["x"],
         "weights": {"dog": 2},
@@ -76,8 +76,8 @@ def test_read_settings_fills_nested_classes_from_plain_and_omegaconf_data():
         ({"nam": "a"}, "run: unknown key 'nam'. Did you mean 'name'?"),
         ({"name": "c"}, "run.name: found 'c', wanted one of a, b (what it is called)."),
         ({"inner": {"images": 1}}, "run.inner: unknown key 'images'."),
-        ({"inner": {"pictures": 0}}, "run.inner.pictures: found 0, wanted at least 1 (images of a sample)."),
-        ({"inner": {"pictures": True}}, "run.inner.pictures: found True, wanted an integer"),
+        ({"inner": {"photos": 0}}, "run.inner.photos: found 0, wanted at least 1 (images of a sample)."),
+        ({"inner": {"photos": True}}, "run.inner.photos: found True, wanted an integer"),
         ({"inner": {"share": 0}}, "wanted more than 0"),
         ({"inner": {"share": float("inf")}}, "wanted a finite number"),
         ({"inner": None}, "run.inner: found None, wanted a mapping."),
@@ -96,5 +96,5 @@ def test_read_settings_names_place_found_and_wanted(values, message):
 
 def test_read_settings_collects_every_problem():
     with pytest.raises(SamConfigurationError) as caught:
-        read({"name": 1, "inner": {"pictures": 0, "shre": 1}, "weights": 3})
+        read({"name": 1, "inner": {"photos": 0, "shre": 1}, "weights": 3})
     assert len(str(caught.value).splitlines()) == 4

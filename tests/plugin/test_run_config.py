@@ -282,3 +282,27 @@ def options_of_the_readme():
 def test_the_options_of_the_readme(path, options):
     options = [option.rstrip("`.,:") for option in options]
     SamConfig(Namespace(cfg_path=str(REPOSITORY / path), options=options))
+
+
+TYPOS = """
+model: {arch: blip2_vicuna_sam, model_type: tiny, max_text_len: 7, guidance: {contxt: self}}
+datasets: {mmlink: {type: photographs, vis_procesor: {}}}
+run: {task: multi_image_captioning, ini_lr: 1}
+"""
+OTHER_TYPE = """
+model: {arch: blip2_vicuna_sam, model_type: vicuna7b}
+datasets: {mmlink: {type: photographs}}
+run: {task: multi_image_captioning, test_splits: [test]}
+"""
+
+
+def test_sam_config_refuses_unknown_keys(resolve):
+    with pytest.raises(SamConfigurationError) as caught:
+        resolve(TYPOS)
+    for word in ("max_text_len", "'contxt'. Did you mean 'context'?", "vis_procesor", "ini_lr"):
+        assert word in str(caught.value)
+
+
+def test_sam_config_takes_the_defaults_of_the_model_type_in_an_option(resolve):
+    found = resolve(OTHER_TYPE, "model.model_type=tiny").model_cfg
+    assert (found.model_type, found.sizes.vision.width) == ("tiny", 128)

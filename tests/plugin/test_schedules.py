@@ -69,3 +69,17 @@ def test_a_run_that_ends_with_its_warm_up_stays_at_the_full_rate():
 def test_missing_number_of_steps_names_the_remedy():
     with pytest.raises(SamConfigurationError, match="runner_sam"):
         rates(LinearWarmupCosineStepLRScheduler, steps_per_epoch=None)
+
+
+def test_schedule_has_no_jump_at_the_end_of_the_warm_up_and_ends_at_the_minimum():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    rate = {"min_lr": 0.0, "init_lr": 1.0, "warmup_start_lr": 0.0, "warmup_steps": 6}
+    schedule = LinearWarmupCosineStepLRScheduler(optimizer=optimizer, max_epoch=4, steps_per_epoch=5, **rate)
+    rates = []
+    for epoch in range(4):
+        for step in range(5):
+            schedule.step(cur_epoch=epoch, cur_step=step)
+            rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[4] < rates[5] < rates[6] == 1.0
+    assert max(abs(a - b) for a, b in itertools.pairwise(rates)) < 0.17
+    assert rates[-1] == pytest.approx(0.0)

@@ -1,6 +1,9 @@
 """The task: train output, answers, and the prediction file in the authors' format."""
 
+import gc
 import json
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -179,3 +182,30 @@ def test_unknown_names_list_the_valid_ones():
         task.build_datasets(SimpleNamespace(datasets_cfg=OmegaConf.create({"mmlnk": {}})))
     with pytest.raises(SamConfigurationError, match="at least one data set"):
         task.build_datasets(SimpleNamespace(datasets_cfg=OmegaConf.create({})))
+
+
+ANSWERS = [
+    {"sample_id": f"s{i}", "pred_response": "a", "gt_response": "a b", "target_loss": 1.0, "target_tokens": 2}
+    for i in range(3)
+]
+
+
+def test_after_evaluation_writes_whole_files_and_closes_them(tmp_path):
+    task = MultiImageCaptioningTask()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        found = task.after_evaluation(val_result=ANSWERS, split_name="val", epoch=0, result_dir=tmp_path)
+        gc.collect()
+    assert not [warning for warning in caught if warning.category is ResourceWarning]
+    before = Path(found["predictions"]).read_text()
+    assert [answer["sample_id"] for answer in json.loads(before)] == ["s0", "s1", "s2"]
+    broken = [ANSWERS[0] | {"gt_response": object(), "pred_response": object()}]
+    with pytest.raises(Exception, match="object"):
+        task.after_evaluation(val_result=broken, split_name="val", epoch=0, result_dir=tmp_path)
+    assert Path(found["predictions"]).read_text() == before
+
+
+def test_build_model_lists_the_known_names():
+    cfg = SimpleNamespace(model_cfg=OmegaConf.create({"arch": "blip2_vicuna_sm"}))
+    with pytest.raises(SamConfigurationError, match=r"model.arch: .*Did you mean 'blip2_vicuna_sam'\?.*Valid: "):
+        MultiImageCaptioningTask().build_model(cfg)

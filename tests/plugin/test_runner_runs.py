@@ -1,0 +1,216 @@
+"""What a run of `runner_sam` does where LAVIS's runner does not: devices, folders, epochs, checkpoints, logs.
+
+docs/lavis_defects.md says for each what LAVIS 1.0.2 does instead.
+"""
+
+import json
+import socket
+import subprocess
+import time
+
+import pytest
+import torch
+from torch.utils.data import IterableDataset
+
+import lavis_sam.weights.checkpoints
+from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.plugin.runner import RunnerSam
+from lavis_sam.plugin.task import MultiImageCaptioningTask
+from lavis_sam.training.metric_log import read_metric_log
+
+
+def make_runner(folder, dataset=None, **run):
+    datasets = {"s": {"train": dataset or StandInDataset(8), "val": StandInDataset(2), "test": StandInDataset(2)}}
+    return RunnerSam(stand_in_config(folder, **run), MultiImageCaptioningTask(), StandInModel(), datasets)
+
+
+def steps(runner):
+    return [event for event in read_metric_log(runner.output_dir / "log.jsonl") if event["event"] == "train"]
+
+
+class Zero(MultiImageCaptioningTask):
+    def after_evaluation(self, **kwargs):
+        return super().after_evaluation(**kwargs) | {"agg_metrics": 0.0}
+
+
+class NoCollater(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return {"image": torch.zeros(1), "sample_id": index}
+
+
+class Pairs(IterableDataset):
+    """A stream whose samples only its own collater can put together."""
+
+    def __len__(self):
+        return 4
+
+    def __iter__(self):
+        return iter([StandInDataset(4)[index] for index in range(4)])
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+    def collater(self, samples):
+        return StandInDataset(4).collater(samples)
+
+
+def test_runner_on_a_cpu_needs_no_gpu_and_no_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Stream", lambda *args, **kwargs: pytest.fail("a GPU was asked for"))
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda *args, **kwargs: pytest.fail("moved to a GPU"))
+    runner = make_runner(tmp_path, test_splits=["test"])
+    assert isinstance(runner.model, StandInModel)
+    assert runner.train_loader.pin_memory is False
+    runner.train()
+    assert runner.evaluate(cur_epoch="last")["test"]["s"]["samples"] == 2
+
+
+def test_runner_puts_a_relative_folder_below_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_runner("output/y", job_id="run")
+    assert (tmp_path / "output" / "y" / "run").is_dir()
+
+
+def test_runner_can_be_made_twice_in_a_process(tmp_path):
+    assert make_runner(tmp_path, job_id="a").output_dir != make_runner(tmp_path, job_id="b").output_dir
+
+
+def test_runner_resumes_from_a_checkpoint_without_frozen_parameters(tmp_path):
+    first, second = make_runner(tmp_path), make_runner(tmp_path)
+    first.train()
+    second._load_checkpoint(str(first.output_dir / "checkpoint_0.pth"))
+    assert torch.equal(second._model.trained.weight, first._model.trained.weight)
+
+
+def test_runner_refuses_a_best_checkpoint_of_something_else(tmp_path):
+    runner = make_runner(tmp_path, job_id="run")
+    torch.save({"model": {}}, runner.output_dir / "checkpoint_best.pth")
+    with pytest.raises(SamCheckpointError, match=r"checkpoint_best\.pth"):
+        runner._reload_best_model(runner._model)
+
+
+def test_runner_takes_a_metric_of_zero_for_the_best(tmp_path):
+    runner = make_runner(tmp_path, valid_splits=["val"], test_splits=["test"])
+    runner.task = Zero()
+    runner.train()
+    assert (runner.output_dir / "checkpoint_best.pth").is_file()
+
+
+def test_runner_keeps_the_best_metric_in_the_checkpoint(tmp_path):
+    runner = make_runner(tmp_path, valid_splits=["val"])
+    runner.train()
+    progress = torch.load(runner.output_dir / "checkpoint_best.pth", weights_only=True)["progress"]
+    assert progress["best_metric"] == runner.progress.best_metric is not None
+
+
+def test_runner_that_only_evaluates_saves_no_checkpoint(tmp_path):
+    runner = make_runner(tmp_path, evaluate=True, valid_splits=["val"], test_splits=["test"])
+    runner.train()
+    assert not list(runner.output_dir.glob("*.pth"))
+
+
+def test_runner_without_an_epoch_evaluates(tmp_path):
+    runner = make_runner(tmp_path, max_epoch=0, test_splits=["test"])
+    runner.train()
+    assert (runner.output_dir / "result" / "test" / "s" / "pred.json").is_file()
+
+
+def test_runner_does_not_sleep_between_epochs(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
+    make_runner(tmp_path, max_epoch=3).train()
+
+
+def test_runner_shuffles_a_resumed_run_as_its_epoch_says(tmp_path):
+    orders = []
+    for epochs in ((0, 1, 2, 3), (3,)):
+        data = make_runner(tmp_path, max_epoch=4, batch_size_train=2).training_data
+        for epoch in epochs:
+            data.start(epoch, 42)
+            order = [data.next_batch().samples["sample_id"] for _ in range(len(data))]
+        orders.append(order)
+    assert orders[0] == orders[1]
+
+
+def test_runner_writes_a_log_of_json_lines_with_numbers(tmp_path):
+    runner = make_runner(tmp_path, init_lr=2e-5)
+    runner.train()
+    events = [json.loads(line) for line in (runner.output_dir / "log.jsonl").read_text().splitlines()]
+    assert events[0]["event"] == "train"
+    assert events[0]["lr"] == pytest.approx(2e-5)
+    assert isinstance(events[0]["loss"], float)
+
+
+def test_runner_that_fails_to_save_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
+    runner = make_runner(tmp_path)
+    runner.train()
+    path = runner.output_dir / "checkpoint_0.pth"
+    before = path.read_bytes()
+
+    def half(obj, path, *args, **kwargs):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(lavis_sam.weights.checkpoints.torch, "save", half)
+    with pytest.raises(SamCheckpointError, match="No space"):
+        runner._save_checkpoint(0)
+    assert path.read_bytes() == before
+
+
+def test_runner_accumulates_to_a_mean_and_ends_with_the_epoch(tmp_path):
+    weights = []
+    for batch_size, accumulate in ((1, 2), (2, 1)):
+        runner = make_runner(tmp_path, StandInDataset(3), batch_size_train=batch_size, accum_grad_iters=accumulate)
+        runner.train()
+        assert [step["samples"] for step in steps(runner)] == [2, 1]
+        assert all(parameter.grad is None for parameter in runner._model.parameters())
+        weights.append(runner._model.trained.weight)
+    torch.testing.assert_close(*weights, atol=1e-6, rtol=0)
+
+
+def test_runner_trains_with_a_batch_larger_than_the_data_set(tmp_path):
+    runner = make_runner(tmp_path, StandInDataset(3), batch_size_train=64)
+    runner.train()
+    assert [step["samples"] for step in steps(runner)] == [3]
+
+
+def test_runner_evaluates_without_the_net_and_without_java(tmp_path, monkeypatch):
+    def forbidden(*args, **kwargs):
+        raise AssertionError("the net or a program was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(subprocess, "Popen", forbidden)
+    found = make_runner(tmp_path, test_splits=["test"]).evaluate(cur_epoch="last")
+    assert found["test"]["s"]["samples"] == 2
+
+
+def test_runner_collates_a_data_set_without_collater(tmp_path):
+    runner = make_runner(tmp_path, NoCollater(), batch_size_train=2)
+    runner.training_data.start(0, 42)
+    assert sorted(runner.training_data.next_batch().samples["sample_id"].tolist()) == [0, 1]
+
+
+def test_runner_collates_a_stream_by_its_own_collater(tmp_path):
+    runner = make_runner(tmp_path, Pairs(), batch_size_train=2)
+    runner.train()
+    assert runner._model.calls == [["s0", "s1"], ["s2", "s3"], ["s2", "s3"]]  # the last one is the stream's end
+
+
+def test_runner_saves_random_states_and_the_place_in_the_data(tmp_path):
+    runner = make_runner(tmp_path, max_epoch=1)
+    runner.train()
+    content = torch.load(runner.output_dir / "checkpoint_0.pth", weights_only=True)
+    assert set(content["random"][0]) == {"python", "numpy", "torch", "cuda"}
+    (place,) = content["data"]
+    assert (place["epoch"], place["batches"], place["samples"], place["seed"]) == (0, 2, 8, 42)
+
+
+def test_runner_names_the_new_place_of_lavis_key_amp(tmp_path):
+    with pytest.raises(SamConfigurationError, match=r"run.amp: use `model.precision`"):
+        make_runner(tmp_path, amp=True)
