@@ -1,6 +1,5 @@
 """`lavis-sam data shards`: a data set as few large files, and back."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,27 +54,23 @@ def shards(
 def _pack(
     folder: Path, images: Path | None, out: Path, megabytes: int, strict: bool, overwrite: bool
 ) -> dict[str, Any]:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from lavis_sam.datasets.annotations import accept, scan_annotations
     from lavis_sam.datasets.folder import annotation_file
     from lavis_sam.datasets.shards import write_shards
+    from lavis_sam.progress import ProgressDisplay
 
     root = images or (folder if folder.is_dir() else folder.parent)
     file = annotation_file(folder)
     scanned = scan_annotations(file, root)
     samples = accept(scanned, str(file), strict=strict)
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("samples", total=len(samples))
+    with ProgressDisplay("samples", len(samples), write=lambda text: None) as progress:
         manifest = write_shards(
             samples,
             root,
             out,
             shard_bytes=megabytes * 2**20,
             overwrite=overwrite,
-            progress=lambda done: progress.update(task, completed=done),
+            progress=lambda done: progress.show(done, f"{done}/{len(samples)}"),
         )
     return {
         "samples": manifest["samples"],

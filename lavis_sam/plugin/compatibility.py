@@ -2,7 +2,7 @@
 
 Only what is missing is added, nothing that exists is changed. transformers 4.57 lacks three names in one of the places
 where LAVIS looks for them, transformers 5 lacks a function and a module altogether. spacy (118 MB) and decord (none
-for Arm processors) serve LAVIS models that have nothing to do with ours: where they are not installed, stand-ins take
+for Arm processors) serve LAVIS models that have nothing to do with ours: where they are not installed, fakes take
 their places while LAVIS is being imported.
 """
 
@@ -49,7 +49,7 @@ def prepare() -> None:
 
 
 def tidy() -> None:
-    """Take the stand-ins away again: LAVIS has its references, and nobody else shall take them for the real ones."""
+    """Take the fakes away again: LAVIS has its references, and nobody else shall take them for the real ones."""
     while _stand_ins:
         name, module = _stand_ins.popitem()
         if sys.modules.get(name) is module:

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
+from helpers.fakes import record, write_dataset
 from helpers.release_parts import write_images
 from helpers.releases import MINIATURES
-from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.sample import to_record
 

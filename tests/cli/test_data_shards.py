@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 from PIL import Image
 
+from helpers.fakes import record
 from helpers.shards import contents, offset_of, overwrite, write_images
-from helpers.stand_in import record
 from lavis_sam.datasets.annotations import read_annotations, write_annotations
 from lavis_sam.datasets.folder import open_folder
 

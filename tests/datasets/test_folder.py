@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from helpers.fakes import record, write_dataset
 from helpers.shards import sharded
-from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.folder import is_sharded, open_folder
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.errors import SamDataError

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
+from helpers.fakes import record, write_dataset
 from helpers.release_parts import write_image
-from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets import folder
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.folder import annotation_file, write_folder

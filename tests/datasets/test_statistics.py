@@ -6,8 +6,8 @@ import io
 import pytest
 from PIL import Image
 
+from helpers.fakes import record, write_dataset
 from helpers.shards import opened, sharded
-from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.datasets.statistics import Padding, Spread, dataset_statistics, draw_statistics
 from lavis_sam.errors import SamConfigurationError

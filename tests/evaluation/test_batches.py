@@ -3,7 +3,7 @@
 import pytest
 from torch.utils.data import DataLoader
 
-from helpers.stand_in import StandInDataset
+from helpers.fakes import StandInDataset
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from helpers.stand_in import StandInDataset
+from helpers.fakes import StandInDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.generation_loop import generate_records

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from helpers.fakes import StandInDataset, StandInModel
 from helpers.models import TEXTS, random_batch, small_model
-from helpers.stand_in import StandInDataset, StandInModel
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.evaluate import answer_samples
 from lavis_sam.evaluation.sam_model import SamModel, sam_provenance

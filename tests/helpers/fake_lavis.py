@@ -1,4 +1,4 @@
-"""Small stand-ins for LAVIS, torch and transformers: the plugin's mechanism is tested without seconds of imports.
+"""Small fakes for LAVIS, torch and transformers: the plugin's mechanism is tested without seconds of imports.
 
 They have what the plugin touches, in LAVIS 1.0.2's own form, and nothing else. The integration tests use the real ones.
 """
@@ -108,11 +108,11 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 
 
 def world(folder: Path, **changed: str) -> Path:
-    """A folder for `PYTHONPATH`: the real plugin among stand-ins for its neighbours and for our registered modules.
+    """A folder for `PYTHONPATH`: the real plugin among fakes for its neighbours and for our registered modules.
 
     Args:
         folder: Where to write.
-        **changed: Room -> text of its module in place of the stand-in ("model", "processors", "builders", "task",
+        **changed: Room -> text of its module in place of the fake ("model", "processors", "builders", "task",
             "schedules", "runner").
     """
     write(folder, LAVIS | TORCH | TRANSFORMERS)

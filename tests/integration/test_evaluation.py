@@ -186,7 +186,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from helpers.stand_in import StandInDataset
+from helpers.fakes import StandInDataset
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
 from lavis_sam.evaluation.generation_loop import generate_records

@@ -1,4 +1,4 @@
-"""Two gloo processes with the stand-in model: shares of batches, the empty share, files, one folder."""
+"""Two gloo processes with the fake model: shares of batches, the empty share, files, one folder."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 
 from lavis_sam import distributed
 from lavis_sam.plugin.runner import RunnerSam

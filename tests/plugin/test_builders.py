@@ -9,9 +9,9 @@ from lavis.common.registry import registry
 from omegaconf import OmegaConf
 
 import lavis_sam
+from helpers.fakes import record, write_dataset
 from helpers.release_parts import write_json
 from helpers.releases import MINIATURES
-from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.catalogue import CATALOGUE
 from lavis_sam.errors import SamConfigurationError, SamDataError
 

@@ -1,4 +1,4 @@
-"""What the hook does to which imports: the real plugin among stand-ins for LAVIS, torch and our other modules."""
+"""What the hook does to which imports: the real plugin among fakes for LAVIS, torch and our other modules."""
 
 import subprocess
 import sys
@@ -241,6 +241,6 @@ def test_a_second_registration_changes_nothing(tmp_path):
 
 
 def test_the_stand_ins_would_notice(tmp_path):
-    """Without the plugin, the stand-in for LAVIS fails as LAVIS does: the tests above cannot pass by themselves."""
+    """Without the plugin, the fake for LAVIS fails as LAVIS does: the tests above cannot pass by themselves."""
     failed = python(tmp_path, "-c", "import lavis", path=world(tmp_path))
     assert "No module named 'spacy'" in failed.stderr

@@ -1,4 +1,4 @@
-"""The runner on the CPU, with a stand-in model: what LAVIS's RunnerBase gets wrong there works here."""
+"""The runner on the CPU, with a fake model: what LAVIS's RunnerBase gets wrong there works here."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from lavis.runners.runner_base import RunnerBase
 from lavis.tasks import CaptionTask
 from omegaconf import OmegaConf
 
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
@@ -23,9 +23,7 @@ from lavis_sam.training.output_folder import make_run_folder
 
 def make_runner(folder, *, model=None, datasets=None, job_id=None, **run):
     config = stand_in_config(folder, **({"test_splits": ["test"]} | run))
-    datasets = datasets or {
-        "stand_in": {"train": StandInDataset(10), "val": StandInDataset(3), "test": StandInDataset(5)}
-    }
+    datasets = datasets or {"fake": {"train": StandInDataset(10), "val": StandInDataset(3), "test": StandInDataset(5)}}
     task = MultiImageCaptioningTask.setup_task(cfg=config)
     return RunnerSam(cfg=config, task=task, model=model or StandInModel(), datasets=datasets, job_id=job_id)
 
@@ -57,8 +55,8 @@ def test_trains_and_captions(tmp_path):
     assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
     assert epochs[-1]["loss"] < epochs[0]["loss"]
     assert [event["event"] for event in events[-2:]] == ["evaluation", "finished"]
-    assert (events[-2]["split"], events[-2]["dataset"], events[-2]["samples"]) == ("test", "stand_in", 5)
-    predictions = json.loads((runner.output_dir / "result" / "test" / "stand_in" / "pred.json").read_text())
+    assert (events[-2]["split"], events[-2]["dataset"], events[-2]["samples"]) == ("test", "fake", 5)
+    predictions = json.loads((runner.output_dir / "result" / "test" / "fake" / "pred.json").read_text())
     assert [record["sample_id"] for record in predictions] == [f"s{i}" for i in range(5)]
     assert sorted(path.name for path in runner.output_dir.glob("*.pth")) == ["checkpoint_2.pth", "checkpoint_3.pth"]
     content = torch.load(runner.output_dir / "checkpoint_3.pth", weights_only=True)
@@ -136,7 +134,7 @@ def test_an_output_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
 
 def test_no_epoch_only_evaluates(tmp_path):
     """Defect 16: LAVIS raises UnboundLocalError."""
-    runner = make_runner(tmp_path, max_epoch=0, datasets={"stand_in": {"test": StandInDataset(2)}})
+    runner = make_runner(tmp_path, max_epoch=0, datasets={"fake": {"test": StandInDataset(2)}})
     runner.train()
     assert [event["event"] for event in metric_log(runner)] == ["evaluation", "finished"]
     assert not list(runner.output_dir.glob("*.pth"))
@@ -169,7 +167,7 @@ def test_the_best_epoch_may_have_any_metric(tmp_path, metrics, best):
     assert content["progress"]["best_metric"] == metrics[best]
     assert content["progress"]["epochs"] == best + 1
     assert torch.equal(runner._model.trained.weight, content["model"]["trained.weight"])  # what was tested
-    assert (runner.output_dir / "result" / "val_epoch2" / "stand_in" / "pred.json").is_file()
+    assert (runner.output_dir / "result" / "val_epoch2" / "fake" / "pred.json").is_file()
 
 
 @pytest.mark.parametrize("change", [lambda state: state.pop("trained.bias"), lambda state: state.clear()])

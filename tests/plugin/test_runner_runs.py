@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 import lavis_sam.weights.checkpoints
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask

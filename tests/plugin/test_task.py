@@ -12,7 +12,7 @@ from lavis.common.registry import registry
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.run_folder import read_run
 from lavis_sam.plugin.task import MultiImageCaptioningTask

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.stand_in import StandInModel
+from helpers.fakes import StandInModel
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, load_model, load_run

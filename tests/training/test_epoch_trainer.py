@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.plugin.schedules import LinearWarmupCosineStepLRScheduler

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import torch
 
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 from lavis_sam import distributed
 from lavis_sam.models.objectives import LossTerm, total_loss
 from lavis_sam.plugin.runner import RunnerSam
@@ -23,7 +23,7 @@ TOLERANCE = 1e-6
 
 
 class TwoObjectives(StandInModel):
-    """The stand-in's loss over target tokens, and a second one over images that pulls the output to 1."""
+    """The fake's loss over target tokens, and a second one over images that pulls the output to 1."""
 
     def forward(self, samples):
         output = super().forward(samples)

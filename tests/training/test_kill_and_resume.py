@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 from torchvision.transforms import Compose, RandomErasing, Resize, ToTensor
 
-from helpers.stand_in import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
+from helpers.fakes import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.plugin.runner import RunnerSam

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.stand_in import StandInDataset
+from helpers.fakes import StandInDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.training.loaders import (
     GlobalBatchSampler,

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 import torch
 
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
 from lavis_sam.plugin.runner import RunnerSam

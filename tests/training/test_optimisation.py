@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from helpers.stand_in import StandInModel
+from helpers.fakes import StandInModel
 from lavis_sam.training.optimisation import apply_gradients, build_scaler
 
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from helpers.stand_in import StandInDataset, StandInModel, stand_in_config
+from helpers.fakes import StandInDataset, StandInModel, stand_in_config
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
@@ -112,14 +112,14 @@ def test_a_switch_adds_a_logger(tmp_path, monkeypatch, switch):
     assert all(isinstance(value, float) for _, value, _ in writer.points)
 
 
-def test_tensorboard_reads_what_it_was_told(tmp_path):
+def test_tensorboard_reads_what_it_was_logged(tmp_path):
     config = stand_in_config(tmp_path, job_id="run", max_epoch=2, tensorboard=True)
     RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), {"s": {"train": StandInDataset(8)}}).train()
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
-    told = [event for event in read_metric_log(tmp_path / "run" / "log.jsonl") if event["event"] == "train"]
+    logged = [event for event in read_metric_log(tmp_path / "run" / "log.jsonl") if event["event"] == "train"]
     points = events.Scalars("train/loss")
     assert [point.step for point in points] == [0, 1, 2, 3]
-    assert [point.value for point in points] == pytest.approx([event["loss"] for event in told], rel=1e-6)
+    assert [point.value for point in points] == pytest.approx([event["loss"] for event in logged], rel=1e-6)
 
 
 @pytest.mark.parametrize(("switch", "module"), [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb")])

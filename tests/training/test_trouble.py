@@ -9,7 +9,7 @@ from torchvision.transforms import Compose, Resize, ToTensor
 
 import lavis_sam.files
 import lavis_sam.weights.checkpoints
-from helpers.stand_in import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
+from helpers.fakes import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.shards import open_shards, write_shards

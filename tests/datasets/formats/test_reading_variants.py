@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.fakes import record, write_dataset
 from helpers.release_parts import story, write_images, write_json, write_no_image
 from helpers.releases import MINIATURES
-from helpers.stand_in import record, write_dataset
 from lavis_sam.datasets.formats.image_folder import ImageFolder
 from lavis_sam.datasets.formats.reading import read_dataset
 from lavis_sam.datasets.formats.release import split_of_name
