@@ -117,7 +117,7 @@ def test_options_and_prompt_set(run, tmp_path):
     assert code == 0
     records = json.loads((tmp_path / "out" / "annotations.json").read_text())
     assert len(records) > 1
-    assert records[0]["instruction"] == "Sum up the common factor in these two pictures in a single statement."
+    assert records[0]["instruction"].startswith("Sum up the common factor in these two ")
 
 
 def test_everything_wrong_is_in_one_table(run, tmp_path):

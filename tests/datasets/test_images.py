@@ -196,8 +196,8 @@ def test_image_tensor_gives_the_numbers_of_lavis():
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
-    Image.new(mode, (6, 4)).save(tmp_path / "picture.png")
-    image = to_rgb(tmp_path / "picture.png", "s")
+    Image.new(mode, (6, 4)).save(tmp_path / "image.png")
+    image = to_rgb(tmp_path / "image.png", "s")
     assert (image.mode, image.size) == ("RGB", (6, 4))
 
 
@@ -215,12 +215,12 @@ def test_exif_rotation_is_applied(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not an image", "cut"], ids=["empty", "text", "cut off"])
 def test_damaged_images_name_file_and_sample(tmp_path, monkeypatch, content):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as LAVIS leaves it
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     if content == "cut":
         Image.effect_noise((64, 64), 50).save(path)
         content = path.read_bytes()[:500]
     path.write_bytes(content)
-    with pytest.raises(SamDataError, match=r"sample 'cat-1'.*picture\.png"):
+    with pytest.raises(SamDataError, match=r"sample 'cat-1'.*image\.png"):
         to_rgb(path, "sample 'cat-1'")
     assert ImageFile.LOAD_TRUNCATED_IMAGES
 

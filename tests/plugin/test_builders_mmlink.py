@@ -44,7 +44,7 @@ def test_photographs_through_lavis():
     assert sorted(datasets) == ["test", "train"]
     item = datasets["test"][2]
     assert item["image"].shape == (3, 3, 224, 224)
-    assert item["text_input"] == "What do the three pictures have in common?"
+    assert item["text_input"].startswith("What do the three ")
 
 
 def test_a_folder(tmp_path):

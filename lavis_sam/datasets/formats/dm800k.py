@@ -43,12 +43,12 @@ def _captions(release: Release, place: str, record: Any) -> tuple[str, list[tupl
     with release.reporting(place):
         for section in items(mapping(record), "parsed_section"):
             if mapping(section, "parsed_section").get("type") == "caption":
-                told = text(section, "text") if section.get("text") is not None else ""
-                if not told:
+                written = text(section, "text") if section.get("text") is not None else ""
+                if not written:
                     release.repaired("empty caption, left out of its article")
                     continue
                 (image,) = release.image_names.find([f"{identity(section, 'hash')}.jpg"])
-                captions.append((image, told))
+                captions.append((image, written))
         return place, captions, record
     return place, [], None
 
@@ -57,10 +57,10 @@ def _entry(
     release: Release, captions: Iterable[tuple[str, str]], record: Mapping[str, Any], split: str | None, place: str
 ) -> Entry:
     whole = []
-    for image, told in captions:
+    for image, written in captions:
         problem = release.check.problem(image)
         if problem is None:
-            whole.append((image, told))
+            whole.append((image, written))
         else:
             release.repaired(f"caption whose image has a problem ({problem[0]}), left out")
     if not whole:
@@ -68,7 +68,7 @@ def _entry(
     if len(whole) > _MOST_IMAGES:
         release.repaired(f"article cut to its first {_MOST_IMAGES} images")
     images = tuple(image for image, _ in whole[:_MOST_IMAGES])
-    sentences = [told for _, told in whole[:_MOST_IMAGES]]
+    sentences = [written for _, written in whole[:_MOST_IMAGES]]
     named = record.get("split")
     in_split = split_of_name(named) if isinstance(named, str) else split if split in SPLITS else None
     return Entry(_name(record), images, (sentences[-1],), place, story_context(sentences[:-1]), in_split)

@@ -1,4 +1,4 @@
-"""Instructions by task: enough of them, told apart, and drawn by the sample's id alone."""
+"""Instructions by task: enough of them, written apart, and drawn by the sample's id alone."""
 
 import subprocess
 import sys
@@ -57,9 +57,9 @@ def test_the_draw_is_the_same_in_every_process():
         "prompts = Prompts('storytelling'); "
         "print([prompts.draw(i, 5) for i in range(30)])"
     )
-    told = {subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}) for seed in "12"}
+    written = {subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}) for seed in "12"}
     prompts = Prompts("storytelling")
-    assert told == {f"{[prompts.draw(str(i), 5) for i in range(30)]}\n".encode()}
+    assert written == {f"{[prompts.draw(str(i), 5) for i in range(30)]}\n".encode()}
 
 
 def test_numbers_become_words():
