@@ -40,7 +40,7 @@ def test_the_registry_s_own_answers_are_unchanged():
 def test_lavis_s_catalogues_hold_our_entries_and_theirs():
     assert registry.get_model_class("blip2_vicuna_sam") is Blip2VicunaSAM
     models = dict(model_zoo)
-    assert models["blip2_vicuna_sam"] == ["vicuna7b", "vicuna13b", "tiny"]
+    assert models["blip2_vicuna_sam"] == ["vicuna7b", "vicuna13b", "tiny", "custom"]
     assert models["blip_caption"] == ["base_coco", "large_coco"]
     assert "blip2_vicuna_sam" in str(model_zoo)
     names = dataset_zoo.get_names()
