@@ -55,7 +55,7 @@ from lavis_sam.weights.vicuna import refuse_other_version
 Model = TypeVar("Model", bound=SemanticAlignment)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 INITIAL_STD = 0.02  # BERT's, EVA's and Llama's, for what a random base draws
-# A random LLM that small weights leave almost deaf: wider ones let the visual tokens move its logits, so that the
+# With small weights a random LLM is insensitive to visual tokens: wider ones let these move its logits, so that the
 # trainable parts have something to learn (42 steps bring the loss from 8.3 to 2.9 instead of from 7.3 to 6.7).
 RANDOM_LLM_STD = 0.1
 
