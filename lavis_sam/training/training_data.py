@@ -33,7 +33,7 @@ class Batch:
 
     Attributes:
         samples: The batch.
-        counts: False for a stand-in: this process has no share of this global batch, but takes part in DDP's exchange.
+        counts: False for a dummy batch: this process has no share of this global batch, but takes part in DDP's exchange.
         unusable: Samples that were left out.
     """
 
@@ -55,7 +55,7 @@ class TrainingData(Protocol):
         """Go to the beginning of an epoch, or to the loaded position within it."""
 
     def next_batch(self) -> Batch:
-        """The next batch, or a stand-in when there is none."""
+        """The next batch, or a dummy batch when there is none."""
 
     def stop(self) -> None:
         """Let go of what reads ahead (worker processes, open files); the position stays."""
@@ -180,7 +180,7 @@ class MapBatches:
         self.used += 1
         unusable = tuple(samples.pop("unusable", ()))
         if not samples:
-            samples = _stand_in(self._last, [sample.problem for sample in unusable])
+            samples = _dummy_batch(self._last, [sample.problem for sample in unusable])
             return Batch(samples, counts=False, unusable=unusable if counts else ())
         self._last = samples
         return Batch(samples, counts, unusable if counts else ())
@@ -265,7 +265,7 @@ class StreamBatches:
         """See `TrainingData`."""
         found = next(self._batches, None)
         if found is None:
-            return Batch(_stand_in(self._last, ("the stream gave this process no sample",)), counts=False)
+            return Batch(_dummy_batch(self._last, ("the stream gave this process no sample",)), counts=False)
         number, samples, self._states[number] = found
         self._turn = (number + 1) % self.workers
         self.used += 1
@@ -336,7 +336,7 @@ class _BatchedStream(IterableDataset):
             yield number, collate(samples), self.dataset.state_dict()
 
 
-def _stand_in(last: dict[str, Any] | None, problems: Sequence[str]) -> dict[str, Any]:
+def _dummy_batch(last: dict[str, Any] | None, problems: Sequence[str]) -> dict[str, Any]:
     if last is None:
         raise SamDataError("the first training batch has no usable sample: " + "; ".join(problems))
     return last
