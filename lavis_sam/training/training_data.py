@@ -33,7 +33,7 @@ class Batch:
 
     Attributes:
         samples: The batch.
-        counts: False for a dummy batch: this process has no share of the global batch, but takes part in DDP's exchange.
+        counts: False for a dummy batch: this process has no share of the global batch, but joins in DDP's exchange.
         unusable: Samples that were left out.
     """
 
