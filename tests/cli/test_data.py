@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from helpers.release_parts import write_images
 from helpers.releases import MINIATURES
 from lavis_sam.datasets.annotations import read_annotations

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from PIL import Image
 
-from helpers.fakes import record
+from helpers.dummies import record
 from helpers.shards import contents, offset_of, overwrite, write_images
 from lavis_sam.datasets.annotations import read_annotations, write_annotations
 from lavis_sam.datasets.folder import open_folder

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations, scan_annotations, write_annotations
 from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.sample import MultiImageSample, to_record

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from helpers.shards import sharded
 from lavis_sam.datasets.folder import is_sharded, open_folder
 from lavis_sam.datasets.shards.images import ShardImages

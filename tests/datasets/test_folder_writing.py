@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from helpers.release_parts import write_image
 from lavis_sam.datasets import folder
 from lavis_sam.datasets.annotations import read_annotations

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.errors import SamDataError

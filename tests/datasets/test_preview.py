@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.datasets.preview import THUMBNAIL_SIDE, chosen_samples, contact_sheet
 

@@ -6,7 +6,7 @@ import io
 import pytest
 from PIL import Image
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from helpers.shards import opened, sharded
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.datasets.statistics import Padding, Spread, dataset_statistics, draw_statistics

@@ -3,7 +3,7 @@
 import pytest
 from torch.utils.data import DataLoader
 
-from helpers.fakes import StandInDataset
+from helpers.dummies import DummyDataset
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
@@ -11,7 +11,7 @@ from lavis_sam.evaluation.batches import EvaluationLoader
 LENGTH = 23
 
 
-class Annotated(StandInDataset):
+class Annotated(DummyDataset):
     """Says beforehand how many images a sample has (one to three) and how long its instruction is."""
 
     def __init__(self, length):
@@ -23,7 +23,7 @@ class Annotated(StandInDataset):
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 30])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-@pytest.mark.parametrize("dataset", [Annotated, StandInDataset])
+@pytest.mark.parametrize("dataset", [Annotated, DummyDataset])
 def test_every_sample_is_in_one_batch_of_one_process(dataset, batch_size, world_size):
     shares = [
         EvaluationLoader(dataset(LENGTH), batch_size, rank=rank, world_size=world_size).shares()[rank]
@@ -42,7 +42,7 @@ def test_batches_hold_samples_of_like_size_the_largest_first():
 
 
 def test_no_process_idles_while_another_has_two_samples():
-    assert EvaluationLoader(StandInDataset(4), 8, world_size=4).shares() == [[[0]], [[1]], [[2]], [[3]]]
+    assert EvaluationLoader(DummyDataset(4), 8, world_size=4).shares() == [[[0]], [[1]], [[2]], [[3]]]
 
 
 def test_what_is_done_is_left_out():
@@ -91,4 +91,4 @@ def test_any_loader_becomes_one_that_repeats_nothing():
 
 def test_names_of_samples():
     assert EvaluationLoader(Annotated(5), 1).describe([2, 0]) == "sample 's2', sample 's0' (at most 3 images each)"
-    assert EvaluationLoader(StandInDataset(5), 1).describe([2]) == "sample 2 of the data set"
+    assert EvaluationLoader(DummyDataset(5), 1).describe([2]) == "sample 2 of the data set"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from helpers.fakes import StandInDataset
+from helpers.dummies import DummyDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.generation_loop import generate_records
@@ -25,7 +25,7 @@ class Recorder:
 
 
 def loader(length=7, batch_size=2):
-    return EvaluationLoader(StandInDataset(length), batch_size)
+    return EvaluationLoader(DummyDataset(length), batch_size)
 
 
 def fail(error):
@@ -68,7 +68,7 @@ def test_an_error_names_the_sample_and_loses_nothing(tmp_path, error, kind, mess
 
 
 def test_a_damaged_image_loses_nothing(tmp_path):
-    class Broken(StandInDataset):
+    class Broken(DummyDataset):
         def __getitem__(self, index):
             return fail(SamDataError("x.png: cut off")) if index == 4 else super().__getitem__(index)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.fakes import StandInDataset, StandInModel
+from helpers.dummies import DummyDataset, DummyModel
 from helpers.models import TEXTS, random_batch, small_model
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.evaluate import answer_samples
@@ -65,7 +65,7 @@ def test_a_description_holds_what_answers_depend_on():
             "vist": {"vis_processor": {"eval": {"image_size": 56}}, "build_info": {"prompt_set": "published"}}
         },
     }
-    described = SamModel(StandInModel(), DECODING, config=config, dataset="vist").describe()
+    described = SamModel(DummyModel(), DECODING, config=config, dataset="vist").describe()
     assert described["model"] == {"arch": "a", "model_type": "tiny", "guidance": {"layer_l": 3}}
     assert described["pictures"] == {"image_size": 56}
     assert described["decoding"]["num_beams"] == 2
@@ -77,8 +77,6 @@ def test_a_description_holds_what_answers_depend_on():
 def test_nothing_is_described_where_nothing_is_kept(monkeypatch):
     """A validation without a folder has no use for a fingerprint of billions of weights."""
     monkeypatch.setattr(SamModel, "describe", lambda self: pytest.fail("described"))
-    records, described = answer_samples(
-        EvaluationLoader(StandInDataset(3), 2), SamModel(StandInModel()), None, name="mine"
-    )
+    records, described = answer_samples(EvaluationLoader(DummyDataset(3), 2), SamModel(DummyModel()), None, name="mine")
     assert len(records) == 3
     assert described == {}

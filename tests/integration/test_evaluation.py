@@ -186,7 +186,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from helpers.fakes import StandInDataset
+from helpers.dummies import DummyDataset
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
 from lavis_sam.evaluation.generation_loop import generate_records
@@ -208,7 +208,7 @@ def answer(batch):
 with distributed.process_group(distributed.Launch.from_environment(), torch.device("cpu"), timedelta(seconds=60)):
     place = {"rank": distributed.rank(), "world_size": distributed.world_size()}
     try:
-        found = generate_records(EvaluationLoader(StandInDataset(40), 1, **place), answer, folder=folder, stop=stop)
+        found = generate_records(EvaluationLoader(DummyDataset(40), 1, **place), answer, folder=folder, stop=stop)
         ending = " ".join(record["pred_response"] for record in found)
     except (SamDataError, RunStopped) as error:
         ending = f"{type(error).__name__} {error}"

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 
 from lavis_sam import distributed
 from lavis_sam.plugin.runner import RunnerSam
@@ -26,12 +26,12 @@ from lavis_sam.plugin.task import MultiImageCaptioningTask
 batch_size = 2 // int(sys.argv[2])
 launch = distributed.Launch.from_environment()
 with distributed.process_group(launch, torch.device("cpu"), timedelta(seconds=60)):
-    config = stand_in_config(
+    config = dummy_config(
         Path(sys.argv[1]), max_epoch=3, batch_size_train=batch_size, valid_splits=["val"], test_splits=["test"],
         accum_grad_iters=int(sys.argv[3]),
     )
-    datasets = {"s": {"train": StandInDataset(5), "val": StandInDataset(1), "test": StandInDataset(5)}}
-    runner = RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), datasets)
+    datasets = {"s": {"train": DummyDataset(5), "val": DummyDataset(1), "test": DummyDataset(5)}}
+    runner = RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets)
     runner.train()
     print(f"rank {distributed.rank()} wrote to {runner.output_dir}")
 """

@@ -9,7 +9,7 @@ from lavis.common.registry import registry
 from omegaconf import OmegaConf
 
 import lavis_sam
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from helpers.release_parts import write_json
 from helpers.releases import MINIATURES
 from lavis_sam.datasets.catalogue import CATALOGUE

@@ -8,7 +8,7 @@ from lavis.common.registry import registry
 from lavis.datasets.builders import load_dataset
 from omegaconf import OmegaConf
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import storage_path

@@ -14,7 +14,7 @@ from lavis.runners.runner_base import RunnerBase
 from lavis.tasks import CaptionTask
 from omegaconf import OmegaConf
 
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
@@ -22,10 +22,10 @@ from lavis_sam.training.output_folder import make_run_folder
 
 
 def make_runner(folder, *, model=None, datasets=None, job_id=None, **run):
-    config = stand_in_config(folder, **({"test_splits": ["test"]} | run))
-    datasets = datasets or {"fake": {"train": StandInDataset(10), "val": StandInDataset(3), "test": StandInDataset(5)}}
+    config = dummy_config(folder, **({"test_splits": ["test"]} | run))
+    datasets = datasets or {"fake": {"train": DummyDataset(10), "val": DummyDataset(3), "test": DummyDataset(5)}}
     task = MultiImageCaptioningTask.setup_task(cfg=config)
-    return RunnerSam(cfg=config, task=task, model=model or StandInModel(), datasets=datasets, job_id=job_id)
+    return RunnerSam(cfg=config, task=task, model=model or DummyModel(), datasets=datasets, job_id=job_id)
 
 
 def metric_log(runner):
@@ -66,7 +66,7 @@ def test_trains_and_captions(tmp_path):
 def test_the_model_is_there_on_the_cpu(tmp_path):
     """Defect 1: LAVIS's `model` is None there."""
     runner = make_runner(tmp_path)
-    assert isinstance(runner.model, StandInModel)
+    assert isinstance(runner.model, DummyModel)
     assert runner.device == torch.device("cpu")
     assert not runner.cuda_enabled
     assert runner.train_loader.pin_memory is False
@@ -82,7 +82,7 @@ def test_a_run_is_repeatable(tmp_path):
 
 def test_batches_of_like_size(tmp_path):
     """`run.batching` reaches the order of the samples."""
-    dataset = StandInDataset(24)
+    dataset = DummyDataset(24)
     dataset.annotation = [SimpleNamespace(images=[0] * (1 + i % 3), instruction="", output="") for i in range(24)]
     spread = {}
     for batching in ("shuffled", "bucketed"):
@@ -115,8 +115,8 @@ def test_two_runs_at_once_have_two_folders(tmp_path):
 
 def test_a_named_run(tmp_path):
     assert make_runner(tmp_path, job_id="mine").output_dir == tmp_path / "mine"
-    config = stand_in_config(tmp_path, job_id="yours")
-    runner = RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), {"d": {"train": StandInDataset(2)}})
+    config = dummy_config(tmp_path, job_id="yours")
+    runner = RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), {"d": {"train": DummyDataset(2)}})
     assert runner.output_dir == tmp_path / "yours"
 
 
@@ -134,7 +134,7 @@ def test_an_output_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
 
 def test_no_epoch_only_evaluates(tmp_path):
     """Defect 16: LAVIS raises UnboundLocalError."""
-    runner = make_runner(tmp_path, max_epoch=0, datasets={"fake": {"test": StandInDataset(2)}})
+    runner = make_runner(tmp_path, max_epoch=0, datasets={"fake": {"test": DummyDataset(2)}})
     runner.train()
     assert [event["event"] for event in metric_log(runner)] == ["evaluation", "finished"]
     assert not list(runner.output_dir.glob("*.pth"))
@@ -142,7 +142,7 @@ def test_no_epoch_only_evaluates(tmp_path):
 
 def test_evaluate_only_saves_no_checkpoint_and_needs_no_training_set(tmp_path):
     """Defect 15."""
-    runner = make_runner(tmp_path, evaluate=True, valid_splits=["val"], datasets={"s": {"test": StandInDataset(2)}})
+    runner = make_runner(tmp_path, evaluate=True, valid_splits=["val"], datasets={"s": {"test": DummyDataset(2)}})
     runner.train()
     assert not list(runner.output_dir.glob("*.pth"))
     assert (runner.output_dir / "result" / "test" / "s" / "pred.json").is_file()
@@ -196,7 +196,7 @@ def test_a_continued_run_equals_an_uninterrupted_one(tmp_path):
     assert [event["step"] for event in steps[1]] == list(range(6, 12))
 
 
-class Signalled(StandInModel):
+class Signalled(DummyModel):
     """Gets a signal during its n-th forward pass."""
 
     at = 0
@@ -234,8 +234,8 @@ def test_a_signal_leaves_a_checkpoint_and_the_run_continues_exactly(tmp_path, at
 
 def test_several_training_and_test_sets(tmp_path):
     datasets = {
-        "one": {"train": StandInDataset(3, "a"), "test": StandInDataset(2, "a")},
-        "two": {"train": StandInDataset(4, "b"), "test": StandInDataset(3, "b")},
+        "one": {"train": DummyDataset(3, "a"), "test": DummyDataset(2, "a")},
+        "two": {"train": DummyDataset(4, "b"), "test": DummyDataset(3, "b")},
     }
     runner = make_runner(tmp_path, datasets=datasets)
     runner.train()
@@ -249,7 +249,7 @@ def test_several_training_and_test_sets(tmp_path):
 
 
 def test_epochs_are_shuffled_and_augmented_differently(tmp_path):
-    dataset = StandInDataset(10)
+    dataset = DummyDataset(10)
     runner = make_runner(tmp_path, max_epoch=2, datasets={"s": {"train": dataset}}, test_splits=[], seed=5)
     runner.train()
     assert dataset.drawn == [(5, 0), (5, 1)]
@@ -258,11 +258,11 @@ def test_epochs_are_shuffled_and_augmented_differently(tmp_path):
 
 def test_a_missing_split_is_named(tmp_path):
     with pytest.raises(SamConfigurationError, match=r"wants the split 'test', found \{'s': \['train'\]\}"):
-        make_runner(tmp_path, datasets={"s": {"train": StandInDataset(2)}}).train()
+        make_runner(tmp_path, datasets={"s": {"train": DummyDataset(2)}}).train()
 
 
 def test_a_model_without_trainable_parameters_is_an_error(tmp_path):
-    model = StandInModel()
+    model = DummyModel()
     model.requires_grad_(False)
     with pytest.raises(SamConfigurationError, match="no trainable parameter"):
         make_runner(tmp_path, model=model).train()
@@ -271,7 +271,7 @@ def test_a_model_without_trainable_parameters_is_an_error(tmp_path):
 def test_another_kind_of_task_is_an_error(tmp_path):
     task = CaptionTask(1, 10, 1, False)
     with pytest.raises(SamConfigurationError, match=r"found CaptionTask.*multi_image_captioning"):
-        RunnerSam(stand_in_config(tmp_path), task, StandInModel(), {}, "x")
+        RunnerSam(dummy_config(tmp_path), task, DummyModel(), {}, "x")
 
 
 def test_an_unknown_schedule_lists_the_valid_ones(tmp_path):

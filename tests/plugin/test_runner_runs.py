@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 import lavis_sam.weights.checkpoints
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
@@ -21,8 +21,8 @@ from lavis_sam.training.metric_log import read_metric_log
 
 
 def make_runner(folder, dataset=None, **run):
-    datasets = {"s": {"train": dataset or StandInDataset(8), "val": StandInDataset(2), "test": StandInDataset(2)}}
-    return RunnerSam(stand_in_config(folder, **run), MultiImageCaptioningTask(), StandInModel(), datasets)
+    datasets = {"s": {"train": dataset or DummyDataset(8), "val": DummyDataset(2), "test": DummyDataset(2)}}
+    return RunnerSam(dummy_config(folder, **run), MultiImageCaptioningTask(), DummyModel(), datasets)
 
 
 def steps(runner):
@@ -49,7 +49,7 @@ class Pairs(IterableDataset):
         return 4
 
     def __iter__(self):
-        return iter([StandInDataset(4)[index] for index in range(4)])
+        return iter([DummyDataset(4)[index] for index in range(4)])
 
     def state_dict(self):
         return {}
@@ -58,14 +58,14 @@ class Pairs(IterableDataset):
         pass
 
     def collater(self, samples):
-        return StandInDataset(4).collater(samples)
+        return DummyDataset(4).collater(samples)
 
 
 def test_runner_on_a_cpu_needs_no_gpu_and_no_group(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda *args, **kwargs: pytest.fail("a GPU was asked for"))
     monkeypatch.setattr(torch.Tensor, "cuda", lambda *args, **kwargs: pytest.fail("moved to a GPU"))
     runner = make_runner(tmp_path, test_splits=["test"])
-    assert isinstance(runner.model, StandInModel)
+    assert isinstance(runner.model, DummyModel)
     assert runner.train_loader.pin_memory is False
     runner.train()
     assert runner.evaluate(cur_epoch="last")["test"]["s"]["samples"] == 2
@@ -166,7 +166,7 @@ def test_runner_that_fails_to_save_leaves_the_earlier_checkpoint(tmp_path, monke
 def test_runner_accumulates_to_a_mean_and_ends_with_the_epoch(tmp_path):
     weights = []
     for batch_size, accumulate in ((1, 2), (2, 1)):
-        runner = make_runner(tmp_path, StandInDataset(3), batch_size_train=batch_size, accum_grad_iters=accumulate)
+        runner = make_runner(tmp_path, DummyDataset(3), batch_size_train=batch_size, accum_grad_iters=accumulate)
         runner.train()
         assert [step["samples"] for step in steps(runner)] == [2, 1]
         assert all(parameter.grad is None for parameter in runner._model.parameters())
@@ -175,7 +175,7 @@ def test_runner_accumulates_to_a_mean_and_ends_with_the_epoch(tmp_path):
 
 
 def test_runner_trains_with_a_batch_larger_than_the_data_set(tmp_path):
-    runner = make_runner(tmp_path, StandInDataset(3), batch_size_train=64)
+    runner = make_runner(tmp_path, DummyDataset(3), batch_size_train=64)
     runner.train()
     assert [step["samples"] for step in steps(runner)] == [3]
 

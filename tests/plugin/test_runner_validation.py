@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam.evaluation.run_folder import read_run
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
 
 
-class Learning(StandInModel):
+class Learning(DummyModel):
     """Answers with as many right words as it has been validated before."""
 
     validated = 0
@@ -25,8 +25,8 @@ class Learning(StandInModel):
 
 def train(folder, **run):
     options = {"max_epoch": 3, "valid_splits": ["val"], "job_id": "run", "log_freq": 1000}
-    config = stand_in_config(folder, **(options | run))
-    datasets = {"aesop": {"train": StandInDataset(8), "val": StandInDataset(5)}}
+    config = dummy_config(folder, **(options | run))
+    datasets = {"aesop": {"train": DummyDataset(8), "val": DummyDataset(5)}}
     task = MultiImageCaptioningTask.setup_task(cfg=config)
     runner = RunnerSam(config, task, Learning(), datasets)
     runner.train()

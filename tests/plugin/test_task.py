@@ -12,7 +12,7 @@ from lavis.common.registry import registry
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.run_folder import read_run
 from lavis_sam.plugin.task import MultiImageCaptioningTask
@@ -25,15 +25,15 @@ def predicted(identity, **changes):
 
 
 def loader(length, batch_size):
-    dataset = StandInDataset(length)
+    dataset = DummyDataset(length)
     return DataLoader(dataset, batch_size=batch_size, collate_fn=dataset.collater)
 
 
 def test_registered_and_set_up_from_a_configuration(tmp_path):
     assert registry.get_task_class("multi_image_captioning") is MultiImageCaptioningTask
-    task = MultiImageCaptioningTask.setup_task(cfg=stand_in_config(tmp_path, decoding={"num_beams": 2}))
+    task = MultiImageCaptioningTask.setup_task(cfg=dummy_config(tmp_path, decoding={"num_beams": 2}))
     assert task.decoding == {"num_beams": 2}
-    assert MultiImageCaptioningTask.setup_task(cfg=stand_in_config(tmp_path)).decoding == {}
+    assert MultiImageCaptioningTask.setup_task(cfg=dummy_config(tmp_path)).decoding == {}
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_registered_and_set_up_from_a_configuration(tmp_path):
 )
 def test_wrong_decoding_shows_before_anything_is_loaded(tmp_path, decoding, message):
     with pytest.raises(SamConfigurationError, match=message):
-        MultiImageCaptioningTask.setup_task(cfg=stand_in_config(tmp_path, decoding=decoding))
+        MultiImageCaptioningTask.setup_task(cfg=dummy_config(tmp_path, decoding=decoding))
 
 
 def test_train_output_counts_the_target_tokens():
     batch = next(iter(loader(5, 5)))  # answers of 1, 2, 3, 4 and 5 words
-    task, model = MultiImageCaptioningTask(), StandInModel()
+    task, model = MultiImageCaptioningTask(), DummyModel()
     output = task.train_output(model, batch)
     assert output.target_tokens == 15
     assert torch.equal(task.train_step(model, batch), output.loss)
@@ -55,7 +55,7 @@ def test_train_output_counts_the_target_tokens():
 
 
 def test_evaluation_does_not_depend_on_the_batch_size():
-    task, model = MultiImageCaptioningTask({"num_beams": 3}), StandInModel()
+    task, model = MultiImageCaptioningTask({"num_beams": 3}), DummyModel()
     alone, together = (task.evaluation(model, loader(7, size)) for size in (1, 7))
     assert [r["sample_id"] for r in alone] == [f"s{i}" for i in range(7)]
     assert alone[4]["pred_response"] == "question 4 (3 beams)"
@@ -65,13 +65,13 @@ def test_evaluation_does_not_depend_on_the_batch_size():
 
 
 def test_evaluation_keeps_no_graph():
-    model = StandInModel()
+    model = DummyModel()
     MultiImageCaptioningTask().evaluation(model, loader(2, 2))
     assert model.trained.weight.grad is None
 
 
 def test_several_captions_a_sample_keep_the_first():
-    class Talkative(StandInModel):
+    class Talkative(DummyModel):
         def generate(self, samples, num_captions, **decoding):
             return [f"{prompt} {i}" for prompt in samples["prompt"] for i in range(num_captions)]
 
@@ -147,7 +147,7 @@ def test_an_empty_answer_scores_nothing(tmp_path):
 def test_answers_are_kept_and_not_asked_for_again(tmp_path):
     task, model, place = (
         MultiImageCaptioningTask(),
-        StandInModel(),
+        DummyModel(),
         {"dataset": "mine", "result_dir": tmp_path},
     )
     first = task.evaluation(model, loader(5, 2), **place)
@@ -160,7 +160,7 @@ def test_answers_are_kept_and_not_asked_for_again(tmp_path):
 def test_other_weights_are_refused_or_begin_anew(tmp_path):
     task, model, place = (
         MultiImageCaptioningTask(),
-        StandInModel(),
+        DummyModel(),
         {"dataset": "mine", "result_dir": tmp_path},
     )
     task.evaluation(model, loader(3, 2), **place)

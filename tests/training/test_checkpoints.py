@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.fakes import StandInModel
+from helpers.dummies import DummyModel
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, load_model, load_run
@@ -15,7 +15,7 @@ PROGRESS = Progress(epochs=1, validated=1, step=5, best_metric=-2.5, best_epoch=
 
 @pytest.fixture
 def model():
-    return StandInModel()
+    return DummyModel()
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_holds_exactly_the_trained_parameters_and_what_continuing_needs(tmp_path
 
 def test_continues_with_weights_moments_and_progress(tmp_path, model, optimizer):
     path = save(tmp_path, 0, model, optimizer, PROGRESS)
-    other = StandInModel()
+    other = DummyModel()
     other_optimizer = build_optimizer(other, RunSettings(init_lr=0.1))
     assert load_run(path, other, other_optimizer, None).progress == PROGRESS
     for part, part_optimizer in ((model, optimizer), (other, other_optimizer)):

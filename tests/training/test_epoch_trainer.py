@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.plugin.schedules import LinearWarmupCosineStepLRScheduler
@@ -24,10 +24,10 @@ TOLERANCE = 1e-6
 
 def train(tmp_path, length=10, epochs=1, model=None, scaler=None, **run):
     tmp_path.mkdir(exist_ok=True)
-    model = model or StandInModel()
-    settings = RunSettings.from_config(stand_in_config(tmp_path, max_epoch=epochs, **run).run_cfg)
+    model = model or DummyModel()
+    settings = RunSettings.from_config(dummy_config(tmp_path, max_epoch=epochs, **run).run_cfg)
     data = build_training_data(
-        [StandInDataset(length)], batch_size=settings.batch_size_train, seed=settings.seed, rank=0, world_size=1
+        [DummyDataset(length)], batch_size=settings.batch_size_train, seed=settings.seed, rank=0, world_size=1
     )
     optimizer = build_optimizer(model, settings)
     steps = -(-len(data) // settings.accum_grad_iters)
@@ -53,7 +53,7 @@ def train(tmp_path, length=10, epochs=1, model=None, scaler=None, **run):
 
 def oracle(length=10, epochs=1, batch_size=4, init_lr=0.05, seed=42):
     """One optimizer step on the plain mean loss of each global batch."""
-    model, dataset = StandInModel(), StandInDataset(length)
+    model, dataset = DummyModel(), DummyDataset(length)
     optimizer = torch.optim.AdamW(
         [
             {"params": [model.trained.weight], "weight_decay": 0.05},
@@ -91,7 +91,7 @@ def test_accumulation_equals_one_large_batch(tmp_path, batch_size, accumulate):
 
 
 def test_only_trainable_parameters_move(tmp_path):
-    before = StandInModel()
+    before = DummyModel()
     model, _ = train(tmp_path)
     assert torch.equal(model.frozen.weight, before.frozen.weight)
     assert not torch.equal(model.trained.weight, before.trained.weight)
@@ -133,7 +133,7 @@ def test_clipping_limits_the_total_norm():
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_samples(tmp_path):
-    model = StandInModel()
+    model = DummyModel()
     model.poison = "s7"
     before = model.trained.weight.detach().clone()
     with pytest.raises(SamDataError, match=r"epoch 0 step \d.*loss of nan.*rank 0.*'s7'") as caught:
@@ -144,7 +144,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_samples(tmp_path):
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
 def test_a_batch_that_does_not_fit_is_named(tmp_path, error):
-    class Huge(StandInModel):
+    class Huge(DummyModel):
         def forward(self, samples):
             if "s7" in samples["sample_id"]:
                 raise error
@@ -163,7 +163,7 @@ def test_a_scaler_changes_nothing_but_rounding(tmp_path):
 
 
 def test_a_scaler_is_for_fp16_layers_only():
-    model, cpu = StandInModel(), torch.device("cpu")
+    model, cpu = DummyModel(), torch.device("cpu")
     assert build_scaler(model, cpu) is None
     model.frozen.to(torch.bfloat16)
     assert build_scaler(model, cpu) is None

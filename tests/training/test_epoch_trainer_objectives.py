@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import torch
 
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam import distributed
 from lavis_sam.models.objectives import LossTerm, total_loss
 from lavis_sam.plugin.runner import RunnerSam
@@ -22,7 +22,7 @@ WEIGHT = 0.3
 TOLERANCE = 1e-6
 
 
-class TwoObjectives(StandInModel):
+class TwoObjectives(DummyModel):
     """The fake's loss over target tokens, and a second one over images that pulls the output to 1."""
 
     def forward(self, samples):
@@ -42,10 +42,10 @@ def train(folder, rank, world, port, accumulate, length):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     with distributed.process_group(distributed.Launch(rank, world, rank), torch.device("cpu"), timedelta(seconds=60)):
-        config = stand_in_config(
+        config = dummy_config(
             folder, max_epoch=2, batch_size_train=4 // world // accumulate, accum_grad_iters=accumulate, job_id="run"
         )
-        datasets = {"s": {"train": StandInDataset(length)}}
+        datasets = {"s": {"train": DummyDataset(length)}}
         RunnerSam(config, MultiImageCaptioningTask(), TwoObjectives(), datasets).train()
 
 
@@ -68,7 +68,7 @@ def run(folder, world, accumulate, length):
 
 def oracle(length):
     """One optimizer step on the total of each global batch of 4."""
-    model, dataset = TwoObjectives(), StandInDataset(length)
+    model, dataset = TwoObjectives(), DummyDataset(length)
     return model(dataset.collater([dataset[index] for index in range(length)]))["losses"]
 
 
@@ -97,8 +97,8 @@ def test_epoch_trainer_reports_each_objective_and_their_weighted_sum(tmp_path):
 
 
 def test_epoch_trainer_with_one_objective_logs_no_table(tmp_path):
-    config = stand_in_config(tmp_path, job_id="run")
-    datasets = {"s": {"train": StandInDataset(4)}}
-    RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), datasets).train()
+    config = dummy_config(tmp_path, job_id="run")
+    datasets = {"s": {"train": DummyDataset(4)}}
+    RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets).train()
     assert "losses" not in (tmp_path / "run" / "log.jsonl").read_text()
     assert read_curves(tmp_path / "run").losses == {}

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 from torchvision.transforms import Compose, RandomErasing, Resize, ToTensor
 
-from helpers.fakes import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
+from helpers.dummies import SIZE, DummyDataset, DummyModel, dummy_config, record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.plugin.runner import RunnerSam
@@ -24,7 +24,7 @@ LENGTH, EPOCHS, SECONDS = 22, 4, 120
 FORK = multiprocessing.get_context("fork")
 
 
-class Noisy(StandInModel):
+class Noisy(DummyModel):
     """Its loss depends on torch's own random generator, as with dropout; a step takes long enough to be hit."""
 
     def forward(self, samples):
@@ -39,7 +39,7 @@ class Stream(IterableDataset):
     seed, epoch = 0, 0
 
     def __init__(self, length):
-        self.samples, self.next = StandInDataset(length), 0
+        self.samples, self.next = DummyDataset(length), 0
 
     def __len__(self):
         return len(self.samples)
@@ -87,7 +87,7 @@ def opened(folder):
 
 
 KINDS = {
-    "map": lambda folder: StandInDataset(LENGTH),
+    "map": lambda folder: DummyDataset(LENGTH),
     "shards": shards,
     "stream": lambda folder: Stream(LENGTH),
 }
@@ -97,10 +97,10 @@ def start(folder, kind, workers, **run):
     """A run over `kind`, that continues where its folder says."""
     torch.manual_seed(7)
     options = {"max_epoch": EPOCHS, "batch_size_train": 2, "accum_grad_iters": 2, "checkpoint_steps": 2}
-    config = stand_in_config(
+    config = dummy_config(
         folder, **options, num_workers=workers, job_id="run", resume="auto", valid_splits=["val"], **run
     )
-    datasets = {"s": {"train": KINDS[kind](folder), "val": StandInDataset(2)}}
+    datasets = {"s": {"train": KINDS[kind](folder), "val": DummyDataset(2)}}
     runner = RunnerSam(config, MultiImageCaptioningTask(), Noisy(), datasets)
     runner.train()
     return runner

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.fakes import StandInDataset
+from helpers.dummies import DummyDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.training.loaders import (
     GlobalBatchSampler,
@@ -56,7 +56,7 @@ def test_no_samples_is_an_error():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_training_loader_joins_its_data_sets(workers):
-    parts = [StandInDataset(5, "a"), StandInDataset(4, "b")]
+    parts = [DummyDataset(5, "a"), DummyDataset(4, "b")]
     loader = training_loader(parts, GlobalBatchSampler(9, 4, seed=0), num_workers=workers)
     names = [name for batch in loader for name in batch["sample_id"]]
     assert sorted(names) == [*(f"a{i}" for i in range(5)), *(f"b{i}" for i in range(4))]
@@ -64,7 +64,7 @@ def test_training_loader_joins_its_data_sets(workers):
 
 
 def test_set_draw_reaches_every_data_set_inside():
-    parts = [StandInDataset(5), StandInDataset(4)]
+    parts = [DummyDataset(5), DummyDataset(4)]
     set_draw(training_loader(parts, GlobalBatchSampler(9, 4, seed=0)).dataset, seed=7, epoch=2)
     assert [part.drawn for part in parts] == [[(7, 2)], [(7, 2)]]
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 import torch
 
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
 from lavis_sam.plugin.runner import RunnerSam
@@ -24,7 +24,7 @@ STEP = 3
 SECONDS = 120  # for a loaded machine; nothing here takes long
 
 
-class Unlucky(StandInModel):
+class Unlucky(DummyModel):
     """On one rank, something happens at a step."""
 
     def forward(self, samples):
@@ -64,8 +64,8 @@ def member(folder, rank, world, port, victim, fate, answers, further):
         with distributed.process_group(launch, torch.device("cpu"), timedelta(seconds=LIMIT)):
             model = Unlucky()
             model.victim, model.fate = victim, fate
-            config = stand_in_config(folder, max_epoch=9, batch_size_train=2, job_id="run", **further)
-            RunnerSam(config, MultiImageCaptioningTask(), model, {"s": {"train": StandInDataset(12)}}).train()
+            config = dummy_config(folder, max_epoch=9, batch_size_train=2, job_id="run", **further)
+            RunnerSam(config, MultiImageCaptioningTask(), model, {"s": {"train": DummyDataset(12)}}).train()
         answers.put((rank, "finished"))
     except Exception as error:
         answers.put((rank, f"{type(error).__name__}: {error}"))

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from helpers.fakes import StandInModel
+from helpers.dummies import DummyModel
 from lavis_sam.training.optimisation import apply_gradients, build_scaler
 
 
@@ -18,7 +18,7 @@ def test_apply_gradients_clips_to_the_largest_norm():
 
 
 def test_build_scaler_for_fp16_layers_is_on_and_not_deprecated():
-    model = StandInModel()
+    model = DummyModel()
     model.frozen.to(torch.float16)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

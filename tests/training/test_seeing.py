@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from helpers.fakes import StandInDataset, StandInModel, stand_in_config
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
@@ -101,9 +101,9 @@ def test_a_switch_adds_a_logger(tmp_path, monkeypatch, switch):
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=make))
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=make))
-    config = stand_in_config(tmp_path, job_id="run", max_epoch=2, test_splits=["test"], **{switch: True})
-    datasets = {"s": {"train": StandInDataset(8), "test": StandInDataset(2)}}
-    RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), datasets).train()
+    config = dummy_config(tmp_path, job_id="run", max_epoch=2, test_splits=["test"], **{switch: True})
+    datasets = {"s": {"train": DummyDataset(8), "test": DummyDataset(2)}}
+    RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets).train()
     (writer,) = made
     assert writer.closed
     assert [step for name, _, step in writer.points if name == "train/loss"] == [0, 1, 2, 3]
@@ -113,8 +113,8 @@ def test_a_switch_adds_a_logger(tmp_path, monkeypatch, switch):
 
 
 def test_tensorboard_reads_what_it_was_logged(tmp_path):
-    config = stand_in_config(tmp_path, job_id="run", max_epoch=2, tensorboard=True)
-    RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), {"s": {"train": StandInDataset(8)}}).train()
+    config = dummy_config(tmp_path, job_id="run", max_epoch=2, tensorboard=True)
+    RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), {"s": {"train": DummyDataset(8)}}).train()
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     logged = [event for event in read_metric_log(tmp_path / "run" / "log.jsonl") if event["event"] == "train"]
     points = events.Scalars("train/loss")
@@ -153,18 +153,18 @@ def test_no_logger_outlives_the_failure_of_another(tmp_path, monkeypatch):
 
 def test_auto_finds_the_last_unfinished_run(tmp_path):
     assert unfinished_run(tmp_path) is None
-    datasets = {"s": {"train": StandInDataset(4)}}
+    datasets = {"s": {"train": DummyDataset(4)}}
     for name in ("finished", "other"):
-        config = stand_in_config(tmp_path, job_id=name)
-        RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), datasets).train()
+        config = dummy_config(tmp_path, job_id=name)
+        RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets).train()
     assert is_finished(tmp_path / "other")
     log = tmp_path / "other" / "log.jsonl"
     log.write_text("".join(line for line in log.read_text().splitlines(True) if "finished" not in line))
     (tmp_path / "empty").mkdir()
     assert unfinished_run(tmp_path) == "other"
-    runner = RunnerSam(stand_in_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), StandInModel(), datasets)
+    runner = RunnerSam(dummy_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), DummyModel(), datasets)
     assert runner.output_dir == tmp_path / "other"
     runner.train()
     assert unfinished_run(tmp_path) is None
-    fresh = RunnerSam(stand_in_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), StandInModel(), datasets)
+    fresh = RunnerSam(dummy_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), DummyModel(), datasets)
     assert fresh.output_dir.name not in ("finished", "other", "empty")

@@ -9,7 +9,7 @@ from torchvision.transforms import Compose, Resize, ToTensor
 
 import lavis_sam.files
 import lavis_sam.weights.checkpoints
-from helpers.fakes import SIZE, StandInDataset, StandInModel, record, stand_in_config, write_dataset
+from helpers.dummies import SIZE, DummyDataset, DummyModel, dummy_config, record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.shards import open_shards, write_shards
@@ -23,9 +23,9 @@ COUNT = 12
 
 
 def make_runner(folder, dataset=None, model=None, **run):
-    config = stand_in_config(folder, job_id="run", resume="auto", **{"max_epoch": 2, "checkpoint_steps": 1} | run)
-    datasets = {"s": {"train": dataset or StandInDataset(COUNT)}}
-    return RunnerSam(config, MultiImageCaptioningTask(), model or StandInModel(), datasets)
+    config = dummy_config(folder, job_id="run", resume="auto", **{"max_epoch": 2, "checkpoint_steps": 1} | run)
+    datasets = {"s": {"train": dataset or DummyDataset(COUNT)}}
+    return RunnerSam(config, MultiImageCaptioningTask(), model or DummyModel(), datasets)
 
 
 def events(runner, kind):
@@ -98,10 +98,10 @@ def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch,
         write(path, data)
 
     monkeypatch.setattr(lavis_sam.files, "write_bytes", full)
-    datasets = {"s": {"train": StandInDataset(COUNT), "test": StandInDataset(2)}}
-    config = stand_in_config(tmp_path, job_id="run", max_epoch=1, test_splits=["test"])
+    datasets = {"s": {"train": DummyDataset(COUNT), "test": DummyDataset(2)}}
+    config = dummy_config(tmp_path, job_id="run", max_epoch=1, test_splits=["test"])
     with pytest.raises(SamConfigurationError, match=r"cannot be written \(No space left on device\).*resume=auto"):
-        RunnerSam(config, MultiImageCaptioningTask(), StandInModel(), datasets).train()
+        RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets).train()
     assert whole(tmp_path) == (["checkpoint_0.pth"] if name == "pred.json" else [])
 
 
@@ -163,7 +163,7 @@ def test_a_corrupt_shard_is_passed_over_and_counted(tmp_path, images):
 
 
 def test_losses_that_are_not_finite_are_skipped_up_to_a_count(tmp_path):
-    model = StandInModel()
+    model = DummyModel()
     model.poison = "s3"
     runner = make_runner(tmp_path, model=model, max_nonfinite_steps=2)
     runner.train()
@@ -175,7 +175,7 @@ def test_losses_that_are_not_finite_are_skipped_up_to_a_count(tmp_path):
 
 
 def test_a_gradient_that_is_not_finite_is_met_too(tmp_path):
-    class Steep(StandInModel):
+    class Steep(DummyModel):
         def forward(self, samples):
             output = super().forward(samples)
             return output | {"loss": torch.sqrt(output["loss"] - output["loss"].detach()) + output["loss"].detach()}

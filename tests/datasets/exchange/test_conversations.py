@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.exchange import EXPORTS, export_records, import_dataset
 from lavis_sam.datasets.exchange.conversations import conversation_records

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.fakes import record, write_dataset
+from helpers.dummies import record, write_dataset
 from helpers.release_parts import story, write_images, write_json, write_no_image
 from helpers.releases import MINIATURES
 from lavis_sam.datasets.formats.image_folder import ImageFolder

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.fakes import record
+from helpers.dummies import record
 from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded, tar_of
 from lavis_sam.datasets.shards import DamagedSampleError, index_shards, scan_shards, unpack_shards, write_shards
 from lavis_sam.datasets.shards.images import ShardImages

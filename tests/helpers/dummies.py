@@ -15,7 +15,7 @@ from lavis_sam.datasets.collate import collate_multi_image
 SIZE = 8
 
 
-class StandInModel(nn.Module):
+class DummyModel(nn.Module):
     """Predicts a text's number of words from the mean colour of the real images; answers with the instruction.
 
     A sample's target tokens are the words of its answer, so batches differ in tokens as real ones do.
@@ -63,7 +63,7 @@ class StandInModel(nn.Module):
         pass
 
 
-class StandInDataset(torch.utils.data.Dataset):
+class DummyDataset(torch.utils.data.Dataset):
     """`length` samples with one to three images of random colours, and one to five words."""
 
     def __init__(self, length, prefix="s"):
@@ -90,17 +90,17 @@ class StandInDataset(torch.utils.data.Dataset):
         return collate_multi_image(samples)
 
 
-class StandInConfig(SimpleNamespace):
+class DummyConfig(SimpleNamespace):
     """What runner and task ask of a configuration."""
 
     def to_dict(self):
         return {"run": OmegaConf.to_container(self.run_cfg)}
 
 
-def stand_in_config(folder: Path, **run) -> StandInConfig:
+def dummy_config(folder: Path, **run) -> DummyConfig:
     """A configuration whose runs go below `folder`."""
     defaults = {"output_dir": str(folder), "device": "cpu", "init_lr": 0.05, "batch_size_train": 4, "log_freq": 1000}
-    return StandInConfig(run_cfg=OmegaConf.create(defaults | run))
+    return DummyConfig(run_cfg=OmegaConf.create(defaults | run))
 
 
 def write_dataset(folder: Path, records: list[dict], *, lines: bool = False) -> Path:
