@@ -1,9 +1,13 @@
 """Checkpoint files of a run: exactly what was trained, whole or refused."""
 
+import errno
+
 import pytest
 import torch
 
+import lavis_sam.weights.checkpoints
 from helpers.dummies import DummyModel
+from helpers.runs import events, make_runner, whole
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, load_model, load_run
@@ -119,3 +123,44 @@ def test_an_optimizer_of_another_run_is_refused(tmp_path, model, optimizer):
     other = torch.optim.AdamW([model.trained.weight])
     with pytest.raises(SamCheckpointError, match="optimizer state does not fit"):
         load_run(path, model, other, None)
+
+
+@pytest.mark.parametrize("reported", ["by the system", "by torch"])
+def test_a_full_disk_is_one_clear_error_and_no_checkpoint_is_lost(tmp_path, monkeypatch, reported):
+    runner, save, calls = make_runner(tmp_path), torch.save, []
+
+    def full(obj, path):
+        calls.append(path)
+        if len(calls) > 3:
+            path.write_bytes(b"half a file")
+            if reported == "by torch":
+                raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(obj, path)
+
+    monkeypatch.setattr(lavis_sam.weights.checkpoints.torch, "save", full)
+    with pytest.raises(SamCheckpointError, match=r"run/checkpoint_1_step4\.pth: the checkpoint cannot be written"):
+        runner.train()
+    assert whole(tmp_path) == ["checkpoint_0.pth", "checkpoint_0_step2.pth"]
+    assert not list(tmp_path.glob("run/.*"))
+    monkeypatch.undo()
+    continued = make_runner(tmp_path)  # there is room again
+    continued.train()
+    assert events(continued, "resumed")[0]["step"] == 3
+
+
+def test_a_read_only_folder_is_one_clear_error(tmp_path, monkeypatch):
+    runner, made = make_runner(tmp_path), []
+
+    def read_only(path, *args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    def after_two_steps(event, **values):
+        made.append(event)
+        if len(made) == 2:
+            monkeypatch.setattr(lavis_sam.weights.checkpoints, "atomic_path", read_only)
+
+    monkeypatch.setattr(runner.metric_log, "write", after_two_steps)
+    with pytest.raises(SamCheckpointError, match=r"Read-only file system.*Earlier ones are as they were"):
+        runner.train()
+    assert whole(tmp_path) == ["checkpoint_0_step1.pth"]

@@ -1,7 +1,54 @@
-"""The folder of a run."""
+"""The folder of a run: its name, what is written into it, and whether the run has finished."""
 
-from lavis_sam.training.output_folder import make_run_folder
+import errno
+
+import pytest
+
+import lavis_sam.files
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
+from helpers.runs import COUNT, whole
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.plugin.runner import RunnerSam
+from lavis_sam.plugin.task import MultiImageCaptioningTask
+from lavis_sam.training.output_folder import is_finished, make_run_folder, unfinished_run
 
 
 def test_make_run_folder_gives_runs_that_start_together_folders_of_their_own(tmp_path):
     assert len({make_run_folder(tmp_path, None) for _ in range(5)}) == 5
+
+
+def test_auto_finds_the_last_unfinished_run(tmp_path):
+    assert unfinished_run(tmp_path) is None
+    datasets = {"s": {"train": DummyDataset(4)}}
+    for name in ("finished", "other"):
+        config = dummy_config(tmp_path, job_id=name)
+        RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets).train()
+    assert is_finished(tmp_path / "other")
+    log = tmp_path / "other" / "log.jsonl"
+    log.write_text("".join(line for line in log.read_text().splitlines(True) if "finished" not in line))
+    (tmp_path / "empty").mkdir()
+    assert unfinished_run(tmp_path) == "other"
+    runner = RunnerSam(dummy_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), DummyModel(), datasets)
+    assert runner.output_dir == tmp_path / "other"
+    runner.train()
+    assert unfinished_run(tmp_path) is None
+    fresh = RunnerSam(dummy_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), DummyModel(), datasets)
+    assert fresh.output_dir.name not in ("finished", "other", "empty")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "pred.json"])
+def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch, name):
+    """Before the first step, and after the last: what was trained is on the disk."""
+    write = lavis_sam.files.write_bytes
+
+    def full(path, data):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(lavis_sam.files, "write_bytes", full)
+    datasets = {"s": {"train": DummyDataset(COUNT), "test": DummyDataset(2)}}
+    config = dummy_config(tmp_path, job_id="run", max_epoch=1, test_splits=["test"])
+    with pytest.raises(SamConfigurationError, match=r"cannot be written \(No space left on device\).*resume=auto"):
+        RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets).train()
+    assert whole(tmp_path) == (["checkpoint_0.pth"] if name == "pred.json" else [])

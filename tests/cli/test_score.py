@@ -1,35 +1,15 @@
-"""`lavis-sam score`, `compare` and `table`, as a user types them."""
+"""`lavis-sam score`, as a user types it."""
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from helpers.scored import FIXTURES
 from lavis_sam.datasets.annotations import write_annotations
 from lavis_sam.datasets.sample import MultiImageSample
-
-FIXTURES = Path(__file__).parents[1] / "metrics" / "fixtures"
-
-
-@pytest.fixture
-def story(tmp_path):
-    """The authors' story predictions as a file of their exchange format."""
-    stored = json.loads((FIXTURES / "metrics_story.json").read_text("utf-8"))
-    path = tmp_path / "story.json"
-    path.write_text(json.dumps(stored["predictions"]), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def worse(story):
-    """The same samples with every answer the same."""
-    records = [{**record, "pred_response": "the end"} for record in json.loads(story.read_text("utf-8"))]
-    path = story.with_name("worse.json")
-    path.write_text(json.dumps(records), encoding="utf-8")
-    return path
 
 
 @pytest.mark.parametrize("name", ["caption", "story"])
@@ -110,77 +90,8 @@ def test_predictions_are_checked_against_their_data_set(run, tmp_path):
     assert f"{folder} lacks 1 of {path}'s samples: z" in err
 
 
-def test_compare(run, story, worse):
-    code, out, _ = run("compare", worse, story, "--resamples", 50)
-    assert code == 0
-    assert f"A: {worse}" in out
-    assert "30 samples, protocol sam" in out
-    code, out, _ = run("compare", worse, story, "--resamples", 50, "--json")
-    assert code == 0
-    metrics = json.loads(out)["metrics"]
-    assert metrics["rouge"]["difference"] > 0
-    assert metrics["rouge"]["p_value"] < 0.05
-
-
-def test_compare_refuses_other_samples(run, story):
-    code, out, err = run("compare", story, FIXTURES / "metrics_caption.json")
-    assert (code, out) == (2, "")
-    assert f"{story} lacks 39 of" in err
-    assert "metrics_caption.json lacks 30 of" in err
-
-
-def test_scored_predictions_become_a_table(run, story, worse, tmp_path):
-    for path, name in ((story, "good"), (worse, "bad")):
-        code, out, _ = run("score", path, "--out", tmp_path / name / "AESOP", "--resamples", 0)
-        assert code == 0
-        assert f"written to {tmp_path / name / 'AESOP'}" in out
-    code, out, _ = run("table", tmp_path / "good", tmp_path / "bad")
-    assert code == 0
-    assert out.startswith("## Table 2b: storytelling (protocol sam, ×100)")
-    assert "| published | SAM | 23.45 |" in out
-    assert "| measured | good | 58.59 | 260.92 | 22.23 |" in out
-    assert "| measured | bad |" in out
-    code, out, _ = run("table", tmp_path / "good", "--json")
-    assert code == 0
-    (table,) = json.loads(out)["tables"]
-    assert table["rows"][-1]["values"]["AESOP"]["cider"] == pytest.approx(260.9242266176951, abs=1e-6)
-
-
 def test_out_with_json_and_another_name(run, story, tmp_path):
     code, out, _ = run("score", story, "--json", "--out", tmp_path / "run" / "x", "--dataset", "vist")
     assert code == 0
     assert json.loads(out)["count"] == 30
     assert "| measured | run |" in run("table", tmp_path / "run")[1]
-
-
-def test_tables_do_not_mix_protocols_or_data(run, story, worse, tmp_path):
-    run("score", story, "--out", tmp_path / "one" / "AESOP", "--resamples", 0)
-    run("score", worse, "--out", tmp_path / "two" / "AESOP", "--resamples", 0, "--protocol", "coco")
-    code, out, err = run("table", tmp_path / "one", tmp_path / "two")
-    assert (code, out) == (2, "")
-    assert "under protocol sam" in err
-    assert "under coco" in err
-    run("score", FIXTURES / "metrics_caption.json", "--out", tmp_path / "two" / "AESOP", "--resamples", 0)
-    code, out, err = run("table", tmp_path / "one", tmp_path / "two")
-    assert (code, out) == (2, "")
-    assert "evaluated on different samples or references" in err
-
-
-def test_published_tables_alone(run):
-    code, out, _ = run("table", "--table", "4", "--table", "2a")
-    assert code == 0
-    assert out.index("Table 4: change captioning") < out.index("Table 2a: group captioning")
-    assert "measured" not in out
-    code, out, err = run("table", "--table", "1")
-    assert (code, out) == (2, "")
-    assert "found '1', wanted one of 2a, 2b, 3, 4" in err
-    code, out, err = run("table", "nowhere")
-    assert (code, out) == (2, "")
-    assert "nowhere: there is no such folder" in err
-
-
-@pytest.mark.parametrize("command", ["score", "compare", "table"])
-def test_help_has_examples(run, command):
-    code, out, _ = run(command, "--help")
-    assert code == 0
-    assert f"lavis-sam {command} " in out.split("Examples:")[1]

@@ -1,0 +1,34 @@
+"""Curves of runs are read from their logs and drawn."""
+
+import sys
+
+import pytest
+
+from helpers.run_logs import write_log
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.training.curves import draw_curves, read_curves
+
+
+def test_curves_are_read_over_kills_and_continuations(tmp_path):
+    again = {"event": "train", "step": 1, "loss": 7.0, "lr": 0.2}
+    skipped = {"event": "train", "step": 3, "loss": None, "lr": 0.2}
+    validation = {"event": "evaluation", "epoch": 0, "loss": 5.0}
+    tested = {"event": "evaluation", "epoch": "last", "loss": 1.0}
+    curves = read_curves(write_log(tmp_path / "run", [3.0, 2.0, 1.0], again, skipped, validation, tested))
+    assert curves.name == "run"
+    assert curves.loss == {0: 3.0, 1: 7.0, 2: 1.0}
+    assert curves.lr == {0: 0.1, 1: 0.2, 2: 0.1, 3: 0.2}
+    assert curves.validation == {4: 5.0}
+
+
+def test_plot_needs_runs(tmp_path):
+    with pytest.raises(SamDataError, match=r"log\.jsonl: cannot be read"):
+        read_curves(tmp_path)
+    with pytest.raises(SamDataError, match="found no training step"):
+        read_curves(write_log(tmp_path / "empty", []))
+
+
+def test_without_matplotlib_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(SamConfigurationError, match="pip install matplotlib"):
+        draw_curves([write_log(tmp_path / "run", [1.0])])

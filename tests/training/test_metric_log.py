@@ -1,0 +1,26 @@
+"""The log of a run after a crash."""
+
+import pytest
+
+from helpers.runs import make_runner
+from lavis_sam.errors import SamConfigurationError
+from lavis_sam.training.metric_log import MetricLog, read_metric_log
+
+
+def test_a_line_that_a_killed_run_left_half_is_ended_and_passed_over(tmp_path):
+    metric_log = MetricLog(tmp_path / "log.jsonl")
+    metric_log.end_last_line()
+    metric_log.write("train", step=0)
+    with open(metric_log.path, "a") as file:
+        file.write('{"event": "tra')
+    metric_log.end_last_line()
+    metric_log.write("train", step=1)
+    metric_log.end_last_line()
+    assert [event["step"] for event in read_metric_log(metric_log.path)] == [0, 1]
+
+
+def test_a_log_that_cannot_be_written_is_one_clear_error(tmp_path):
+    runner = make_runner(tmp_path)
+    (runner.output_dir / "log.jsonl").mkdir()
+    with pytest.raises(SamConfigurationError, match=r"log\.jsonl: cannot be written \(Is a directory\)"):
+        runner.train()

@@ -1,0 +1,71 @@
+"""Images that vanish and shards that are corrupt stop a run by name, or are counted."""
+
+import multiprocessing
+
+import pytest
+from torchvision.transforms import Compose, Resize, ToTensor
+
+from helpers.dummies import SIZE, record, write_dataset
+from helpers.runs import COUNT, events, make_runner
+from lavis_sam.datasets.annotations import read_annotations
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
+from lavis_sam.datasets.shards import open_shards, write_shards
+from lavis_sam.errors import SamDataError
+
+PROCESSOR = Compose([Resize((SIZE, SIZE)), ToTensor()])
+
+
+@pytest.fixture
+def images(tmp_path):
+    records = [record(f"s{i}", img_list=[f"{i}.png"], output="a word") for i in range(COUNT)]
+    return write_dataset(tmp_path / "pictures", records)
+
+
+def opened(annotations):
+    root = annotations.parent
+    return MultiImageDataset(read_annotations(annotations, root), FolderImages(root), PROCESSOR)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_vanished_image_stops_the_run_by_name(tmp_path, images, workers):
+    dataset = opened(images)
+    (images.parent / "7.png").unlink()
+    with pytest.raises(SamDataError, match=r"epoch 0 step \d.*7\.png.*max_bad_samples allows 0") as caught:
+        make_runner(tmp_path, dataset, num_workers=workers).train()
+    assert "Traceback" not in str(caught.value)
+    # However long somebody keeps the error and its frames: the worker processes are gone.
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_vanished_image_is_left_out_and_counted_if_the_run_allows_it(tmp_path, images, workers):
+    dataset = opened(images)
+    (images.parent / "7.png").unlink()
+    runner = make_runner(tmp_path, dataset, num_workers=workers, max_bad_samples=2)
+    runner.train()
+    assert runner.progress.bad_samples == 2  # once an epoch
+    assert [event["samples"] for event in events(runner, "epoch")] == [COUNT - 1] * 2
+    assert all("7.png" in event["problems"][0] for event in events(runner, "bad_samples"))
+
+
+def test_a_batch_without_any_usable_sample_counts_for_nothing(tmp_path, images):
+    dataset = opened(images)
+    runner = make_runner(tmp_path, dataset, batch_size_train=1, accum_grad_iters=3, max_bad_samples=9, max_epoch=1)
+    order = [index for (index,) in runner.training_data.sampler]
+    (images.parent / f"{order[4]}.png").unlink()
+    runner.train()
+    assert [event["samples"] for event in events(runner, "train")] == [3, 2, 3, 3]
+
+
+def test_a_corrupt_shard_is_passed_over_and_counted(tmp_path, images):
+    samples = read_annotations([images], images.parent)
+    write_shards(samples, images.parent, tmp_path / "shards", shard_bytes=18_000)
+    first = sorted((tmp_path / "shards").glob("*.tar"))[0]
+    content = bytearray(first.read_bytes())
+    place = content.index(b"\x89PNG") + 60
+    content[place : place + 8] = b"\xff" * 8
+    first.write_bytes(content)
+    runner = make_runner(tmp_path, open_shards([tmp_path / "shards"], PROCESSOR))
+    runner.train()
+    assert (runner.progress.damaged_samples, runner.progress.bad_samples) == (2, 0)
+    assert [event["samples"] for event in events(runner, "epoch")] == [COUNT - 1] * 2
