@@ -69,6 +69,7 @@ setup(
     # Without salesforce-lavis: its pins of 2023 contradict these, and no resolver would find a way. requirements.txt is
     # the resolution, installed with --no-deps.
     install_requires=[
+        "fsspec",
         "huggingface_hub",
         "numpy",
         "omegaconf>=2.3",
@@ -85,7 +86,7 @@ setup(
         "torchvision",
         "transformers>=4.57",
         "typer",
-        "webdataset",
+        "webdataset>=1.0",
     ],
     extras_require={
         "logging": ["tensorboard", "wandb"],

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lavis_sam.errors import SamDataError, SamError
+from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -283,3 +283,26 @@ def storage_path(storage: str) -> Path:
     if storage.startswith(PACKAGE_PREFIX):
         return PACKAGE_ROOT / storage.removeprefix(PACKAGE_PREFIX)
     return Path(os.path.abspath(os.path.expanduser(storage)))
+
+
+def expand_storage(storage: str) -> list[str]:
+    """Return the places that a `storage` of webdataset shards stands for.
+
+    As webdataset has it: `a/{000000..000042}.tar` counts, `::` separates several, `pipe:` begins a command, and
+    `http://`, `https://`, `s3://`, … a URL. Anything else is a local path (see `storage_path`), returned absolute.
+
+    Raises:
+        SamConfigurationError: Braces that are not closed, or an environment variable that is not set.
+    """
+    from webdataset.shardlists import expand_urls  # and with it PyTorch
+
+    try:
+        urls = expand_urls(storage)
+    except (ValueError, AssertionError) as error:
+        raise SamConfigurationError(f"storage: found {storage!r}, which webdataset cannot expand: {error}.") from error
+    return [url if is_remote(url) else str(storage_path(url.removeprefix("file://"))) for url in urls]
+
+
+def is_remote(storage: str) -> bool:
+    """Whether a storage is a `pipe:` command or a URL, which no file system can look at."""
+    return storage.startswith("pipe:") or ("://" in storage and not storage.startswith("file://"))

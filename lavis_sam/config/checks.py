@@ -11,14 +11,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lavis_sam.config.names import unknown_name
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.files import storage_path
+from lavis_sam.files import expand_storage, is_remote, storage_path
 
 # Keys below a data set that a user may add to its packaged configuration: what processors and formats take is theirs.
 _ADDABLE = re.compile(
     r"model\.objectives\.[^.]+"
     r"|datasets\.[^.]+\.(sample_ratio|data_type"
     r"|(vis|text)_processor\.(train|eval)(\..*)?"
-    r"|build_info\.(form|prompt_set|check|strict|options(\..*)?|annotations\.(train|val|test)(\..*)?"
+    r"|build_info\.(form|prompt_set|prompt|samples|shuffle_buffer|check|strict|options(\..*)?|annotations\.(train|val|test)(\..*)?"
     r"|(images|shards|videos|features)(\.storage)?))"
     r"|model\.inject\..*"  # names and options are those of `lavis_sam.weights.injection`
 )
@@ -108,8 +108,10 @@ def _missing_data(place: str, section: DictConfig) -> Iterator[str]:
     places |= {kind: info[kind] for kind in (section.get("data_type"),) if kind in info}
     for key, node in places.items():
         storage = node.get("storage") if isinstance(node, DictConfig) else None
-        for one in [storage] if isinstance(storage, str) else storage or ():
-            path = storage_path(one)
+        storages = [storage] if isinstance(storage, str) else list(storage or ())
+        if section.get("data_type") == "webdataset":
+            storages = [place for one in storages for place in expand_storage(one) if not is_remote(place)]
+        for path in map(storage_path, storages):
             if not os.access(path, os.R_OK):
                 reason = "cannot be read" if path.exists() else "no such file or folder"
                 yield f"{place}.{key}.storage: {path}: {reason}."

@@ -124,16 +124,8 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
     def item(self, index: int, repeat: int = 0) -> dict[str, Any]:
         """Return `self[index]`; with another `repeat`, augmented differently within the same epoch."""
         sample = self.annotation[index]
-        images = self.images(index)
-        with _drawing_from(self._augmentation_seed(index, repeat)):
-            tensors = [self.vis_processor(image) for image in images]
-        return {
-            "image": torch.stack(tensors, dim=1),
-            "text_input": self.text_processor(sample.instruction),
-            "text_output": self.text_processor(sample.output),
-            "sample_id": sample.id,
-            "references": list(sample.references),
-        }
+        seed = augmentation_seed(self.seed, self.epoch, index, repeat)
+        return make_item(sample, self.images(index), self.vis_processor, self.text_processor, seed)
 
     def images(self, index: int) -> list[Image.Image]:
         """Return the sample's N images as RGB, before the transform.
@@ -151,9 +143,37 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         """Pad samples to a batch; see `collate_multi_image`."""
         return collate_multi_image(samples)
 
-    def _augmentation_seed(self, index: int, repeat: int) -> int:
-        mixed = self.seed * _SEED_FACTOR + self.epoch * _EPOCH_FACTOR + index * _INDEX_FACTOR + repeat * _REPEAT_FACTOR
-        return mixed % 2**63
+
+def augmentation_seed(seed: int, epoch: int, index: int, repeat: int = 0) -> int:
+    """Return the seed of an item's random augmentation."""
+    return (seed * _SEED_FACTOR + epoch * _EPOCH_FACTOR + index * _INDEX_FACTOR + repeat * _REPEAT_FACTOR) % 2**63
+
+
+def make_item(
+    sample: MultiImageSample,
+    images: Sequence[Image.Image],
+    transform: Callable[[Image.Image], Any],
+    text_processor: Callable[[str], str],
+    seed: int,
+) -> dict[str, Any]:
+    """Return `image` [3, N, H, W], `text_input`, `text_output`, `sample_id` and `references` of a sample.
+
+    Args:
+        sample: The sample.
+        images: Its N images, RGB.
+        transform: PIL image -> tensor [3, H, W].
+        text_processor: Text -> text.
+        seed: Of what `transform` draws at random.
+    """
+    with _drawing_from(seed):
+        tensors = [transform(image) for image in images]
+    return {
+        "image": torch.stack(tensors, dim=1),
+        "text_input": text_processor(sample.instruction),
+        "text_output": text_processor(sample.output),
+        "sample_id": sample.id,
+        "references": list(sample.references),
+    }
 
 
 @contextmanager

@@ -17,12 +17,13 @@ from lavis_sam.datasets.formats.release import SPLITS
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import open_shards
+from lavis_sam.datasets.shards.stream import SHUFFLE_BUFFER, ShardStream
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.files import PACKAGE_ROOT, storage_path
+from lavis_sam.files import PACKAGE_ROOT, expand_storage, is_remote, storage_path
 from lavis_sam.plugin.registry import registered_class
 
-# The `data_type` of a configuration whose annotations are folders that `lavis-sam data shards` wrote.
-SHARDS = "shards"
+# The `data_type`s of configurations whose annotations are shards: read by their places, and streamed.
+SHARDS, WEBDATASET = "shards", "webdataset"
 # LAVIS's text processors that rewrite texts; the prompts and answers of this project must not pass through them.
 _REWRITING_PROCESSORS = ("blip_caption", "blip_question")
 
@@ -33,7 +34,9 @@ class MultiImageBuilder(BaseDatasetBuilder):
     `register_dataset` makes and registers the subclass of a data set. Nothing is ever downloaded. Under `build_info`:
 
     - `<data_type>.storage`: the folder of images; `annotations.<split>.storage`: files or folders of annotations.
-      With `data_type: shards` there is no such folder, and the latter are folders of shards;
+      With `data_type: shards` there is no such folder, and the latter are folders of shards; with
+      `data_type: webdataset`, the training split's are whatever webdataset opens (see `ShardStream`), with `prompt`,
+      `samples` and `shuffle_buffer` beside them;
     - `form`: "auto" (look), "unified", or "release", the files as the data set's authors give them out;
     - `prompt_set`: the instructions that a release's samples get; `options`: what its format lets one choose;
     - `check`: how closely to look at the images before the run, "paths", "quick" or "full";
@@ -68,7 +71,7 @@ class MultiImageBuilder(BaseDatasetBuilder):
             return BaseProcessor()
         return registered_class("processor", cfg.get("name"), "datasets.*.*_processor.name").from_config(cfg)
 
-    def build(self) -> dict[str, MultiImageDataset]:
+    def build(self) -> dict[str, MultiImageDataset | ShardStream]:
         """Return split name ("train", "val", "test") -> data set.
 
         Raises:
@@ -77,25 +80,56 @@ class MultiImageBuilder(BaseDatasetBuilder):
         """
         self._check_processors()
         self.build_processors()
-        datasets = {}
+        datasets: dict[str, MultiImageDataset | ShardStream] = {}
         for split, info in self._required("build_info.annotations").items():
             if split not in SPLITS:
                 raise SamConfigurationError(unknown_name("split", split, SPLITS, "datasets.*.build_info.annotations"))
             if info is None:  # a project switches a packaged split off with `test: null`
                 continue
-            storage = info.storage
-            paths = [storage_path(path) for path in ([storage] if isinstance(storage, str) else storage)]
-            datasets[split] = self._dataset(split, paths)
+            storages = [info.storage] if isinstance(info.storage, str) else list(info.storage)
+            if self.data_type == WEBDATASET and split == "train":
+                datasets[split] = self._stream(storages)
+            else:
+                datasets[split] = self._dataset(split, self._local(split, storages))
         return datasets
+
+    def _local(self, split: str, storages: Sequence[str]) -> list[Path]:
+        """Return the paths of a split's storages.
+
+        Raises:
+            SamConfigurationError: They are no paths.
+        """
+        if self.data_type != WEBDATASET:
+            return [storage_path(storage) for storage in storages]
+        places = [place for storage in storages for place in expand_storage(storage)]
+        if remote := [place for place in places if is_remote(place)]:
+            raise SamConfigurationError(
+                f"datasets.*.build_info.annotations.{split}.storage: found {remote[0]!r}, wanted shards on a disk: an "
+                "evaluation asks for every sample by its place, once. Copy the shards, or name annotations."
+            )
+        return list(map(Path, places))
+
+    def _stream(self, storages: Sequence[str]) -> ShardStream:
+        """Return the training split of `data_type: webdataset`."""
+        info = self.config.build_info
+        return ShardStream(
+            [place for storage in storages for place in expand_storage(storage)],
+            self.vis_processors["train"],
+            text_processor=self.text_processors["train"],
+            prompt=info.get("prompt"),
+            samples=info.get("samples"),
+            shuffle_buffer=info.get("shuffle_buffer", SHUFFLE_BUFFER),
+        )
 
     def _dataset(self, split: str, paths: Sequence[Path]) -> MultiImageDataset:
         """Return a split's data set, from annotation files or from shards."""
         kind = "train" if split == "train" else "eval"
         transform, text_processor = self.vis_processors[kind], self.text_processors[kind]
         info = self.config.build_info
-        if self.data_type == SHARDS:
-            check, strict = info.get("check", "quick"), bool(info.get("strict", False))
-            dataset = open_shards(paths, transform, text_processor=text_processor, check=check, strict=strict)
+        if self.data_type in (SHARDS, WEBDATASET):
+            options = {"check": info.get("check", "quick"), "prompt": info.get("prompt")}
+            strict = bool(info.get("strict", False))
+            dataset = open_shards(paths, transform, text_processor=text_processor, strict=strict, **options)
         else:
             root = storage_path(self._required(f"build_info.{self.data_type}.storage"))
             dataset_class = self.train_dataset_cls if kind == "train" else self.eval_dataset_cls

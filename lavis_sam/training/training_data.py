@@ -1,4 +1,6 @@
-"""The training batches of a process with a position that can be saved: map-style data sets, or one stream.
+"""All that a run takes batches from; the training batches of a process have a position that can be saved.
+
+They come from map-style data sets, or from one stream.
 
 Both give the same thing to the training loop: `Batch`es, `remaining`, `state_dict` and `load_state_dict`. The position
 is that of the batches handed out, whatever worker processes have read ahead.
@@ -6,6 +8,7 @@ is that of the batches handed out, whatever worker processes have read ahead.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -15,12 +18,13 @@ from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.datasets.guarded import Unusable
 from lavis_sam.datasets.sampler import training_order
+from lavis_sam.datasets.shards.stream import ShardStream
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.signals import ignore_signals_in_worker
 from lavis_sam.training.loaders import (
     GlobalBatchSampler,
-    collater_of,
+    GuardedCollate,
     datasets_by_split,
     set_draw,
     training_loader,
@@ -136,16 +140,21 @@ def build_training_data(
         SamConfigurationError: A stream beside another training set, an unknown batching or wrong ratios.
         SamDataError: No sample.
     """
-    if not any(isinstance(dataset, IterableDataset) for dataset in datasets):
+    if not any(isinstance(dataset, ShardStream) for dataset in datasets):
         order = training_order(datasets, global_batch=batch_size * world_size, seed=seed, batching=batching)
         sampler = GlobalBatchSampler(len(order), batch_size, seed=seed, rank=rank, world_size=world_size, order=order)
         return MapBatches(training_loader(datasets, sampler, **options), sampler)
     if len(datasets) > 1:
         raise SamConfigurationError(
-            f"datasets: found {len(datasets)} training sets, one of them a stream of shards; wanted a single stream. "
-            "Mix them in one data set's own configuration."
+            f"datasets: found {len(datasets)} training sets, one of them a stream (type: webdataset), which must be "
+            "alone. Name the shards of both in one storage, or mix sets of `type: shards`."
         )
-    return StreamBatches(datasets[0], batch_size, rank=rank, world_size=world_size, **options)
+    if batching != "shuffled":
+        raise SamConfigurationError(
+            f"run.batching: found {batching!r} for a stream (type: webdataset), wanted 'shuffled': nobody knows the "
+            "sizes of its samples before they come."
+        )
+    return StreamBatches(datasets[0], batch_size, seed=seed, rank=rank, world_size=world_size, **options)
 
 
 class MapBatches:
@@ -219,17 +228,19 @@ class MapBatches:
 
 
 class StreamBatches:
-    """Batches of a stream, an `IterableDataset` with `state_dict` and `load_state_dict`.
+    """Batches of a `ShardStream`.
 
-    Each worker makes whole batches of its own samples and sends its stream's state with each; the states of the batches
-    handed out, and whose turn it is, are the position.
+    Each worker makes whole batches of its own samples and sends its stream's position with each; the positions behind
+    the batches handed out, and whose turn it is, are the position of the process.
     """
 
-    def __init__(self, dataset: Any, batch_size: int, *, rank: int, world_size: int, **options: Any) -> None:
-        if hasattr(dataset, "set_place"):
-            dataset.set_place(rank, world_size)
+    def __init__(
+        self, dataset: ShardStream, batch_size: int, *, seed: int, rank: int, world_size: int, **options: Any
+    ) -> None:
+        dataset.seed = seed
         self.dataset, self.batch_size, self.world_size = dataset, batch_size, world_size
         self.workers = max(1, options.get("num_workers", 0))
+        dataset.split(rank, world_size, self.workers)
         self.source = _BatchedStream(dataset, batch_size)
         self.loader = DataLoader(
             self.source,
@@ -263,14 +274,17 @@ class StreamBatches:
 
     def next_batch(self) -> Batch:
         """See `TrainingData`."""
-        found = next(self._batches, None)
-        if found is None:
-            return Batch(_dummy_batch(self._last, ("the stream gave this process no sample",)), counts=False)
-        number, samples, self._states[number] = found
-        self._turn = (number + 1) % self.workers
-        self.used += 1
-        self._last = samples
-        return Batch(samples)
+        unusable: list[Unusable] = []
+        for number, samples, state in self._batches:
+            self._states[number] = state
+            self._turn = (number + 1) % self.workers
+            self.used += 1
+            unusable += samples.pop("unusable", ())
+            if samples:
+                self._last = samples
+                return Batch(samples, unusable=tuple(unusable))
+        problems = [sample.problem for sample in unusable] or ["the stream gave this process no sample"]
+        return Batch(_dummy_batch(self._last, problems), counts=False, unusable=tuple(unusable))
 
     def stop(self) -> None:
         """See `TrainingData`."""
@@ -278,15 +292,8 @@ class StreamBatches:
 
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingData`."""
-        return {
-            "kind": "stream",
-            "epoch": self.epoch,
-            "batches": self.used,
-            "workers": list(self._states),
-            "turn": self._turn,
-            "batch_size": self.batch_size,
-            "world_size": self.world_size,
-        }
+        position = {"epoch": self.epoch, "batches": self.used, "workers": list(self._states), "turn": self._turn}
+        return position | self._identity()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `TrainingData`.
@@ -294,29 +301,30 @@ class StreamBatches:
         Raises:
             SamCheckpointError: The position is one in other data.
         """
-        wanted = {
-            "kind": "stream",
-            "num_workers": self.workers,
-            "batch_size": self.batch_size,
-            "world_size": self.world_size,
-        }
-        found = {key: state.get(key) for key in wanted} | {"num_workers": len(state.get("workers", ()))}
+        wanted = self._identity()
+        found = {key: state.get(key) for key in wanted}
         if state.get("batches", 0) and found != wanted:
             raise SamCheckpointError(
                 f"the training data of the checkpoint are {found}, those of this run {wanted}: within an epoch of a "
-                "stream, a run continues only with the same numbers of workers, processes and samples in a batch."
+                "stream, a run continues only with the same shards, buffer and seed, and the same numbers of workers, "
+                "processes and samples in a batch."
             )
         self.epoch, self.used = int(state["epoch"]), int(state["batches"])
         self._states, self._turn = list(state["workers"]), int(state["turn"])
 
+    def _identity(self) -> dict[str, Any]:
+        sizes = {"num_workers": self.workers, "batch_size": self.batch_size, "world_size": self.world_size}
+        return {"kind": "stream", **sizes, **self.dataset.identity}
+
 
 class _BatchedStream(IterableDataset):
-    """In each worker: (worker's number, batch, the stream's state after it)."""
+    """In each worker: (worker's number, batch, the stream's position behind it)."""
 
-    def __init__(self, dataset: Any, batch_size: int) -> None:
+    def __init__(self, dataset: ShardStream, batch_size: int) -> None:
         self.dataset, self.batch_size = dataset, batch_size
         self.states: list[Any] = [None]
         self.turn = 0
+        self._collate = GuardedCollate(dataset.collater)
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any], Any] | None]:
         info = get_worker_info()
@@ -325,15 +333,9 @@ class _BatchedStream(IterableDataset):
             self.dataset.load_state_dict(self.states[number])
         if number < self.turn:
             yield None  # the loader asks its workers in turn from the first on, and it is not this one's turn
-        collate = collater_of(self.dataset)
-        samples: list[Any] = []
-        for sample in self.dataset:
-            samples.append(sample)
-            if len(samples) == self.batch_size:
-                yield number, collate(samples), self.dataset.state_dict()
-                samples = []
-        if samples:
-            yield number, collate(samples), self.dataset.state_dict()
+        items = iter(self.dataset)
+        while batch := list(islice(items, self.batch_size)):
+            yield number, self._collate(enumerate(batch)), self.dataset.state_dict()
 
 
 def _dummy_batch(last: dict[str, Any] | None, problems: Sequence[str]) -> dict[str, Any]:

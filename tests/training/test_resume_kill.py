@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
 from torchvision.transforms import Compose, RandomErasing, Resize, ToTensor
 
 from helpers.dummies import SIZE, DummyDataset, DummyModel, dummy_config, record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.shards import open_shards, write_shards
+from lavis_sam.datasets.shards.stream import ShardStream
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
 from lavis_sam.training.checkpoints import RunCheckpoints
@@ -24,6 +24,9 @@ LENGTH, EPOCHS, SECONDS = 22, 4, 120
 FORK = multiprocessing.get_context("fork")
 
 
+AUGMENTED = Compose([Resize((SIZE, SIZE)), ToTensor(), RandomErasing(p=0.5)])
+
+
 class Noisy(DummyModel):
     """Its loss depends on torch's own random generator, as with dropout; a step takes long enough to be hit."""
 
@@ -31,39 +34,6 @@ class Noisy(DummyModel):
         time.sleep(0.01)
         output = super().forward(samples)
         return output | {"loss": output["loss"] * (0.5 + torch.rand(()))}
-
-
-class Stream(IterableDataset):
-    """Samples that come one after the other; ranks and workers take turns, and nothing can be asked for twice."""
-
-    seed, epoch = 0, 0
-
-    def __init__(self, length):
-        self.samples, self.next = DummyDataset(length), 0
-
-    def __len__(self):
-        return len(self.samples)
-
-    def set_epoch(self, epoch):
-        self.epoch, self.next = epoch, 0
-
-    def state_dict(self):
-        return {"next": self.next}
-
-    def load_state_dict(self, state):
-        self.next = state["next"]
-
-    def collater(self, samples):
-        return self.samples.collater(samples)
-
-    def __iter__(self):
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed + self.epoch)).tolist()
-        share = order[worker::workers]
-        while self.next < len(share):
-            index, self.next = share[self.next], self.next + 1
-            yield self.samples[index]
 
 
 def shards(folder):
@@ -82,14 +52,18 @@ def shards(folder):
 
 
 def opened(folder):
-    processor = Compose([Resize((SIZE, SIZE)), ToTensor(), RandomErasing(p=0.5)])
-    return open_shards([folder / "shards"], processor)
+    return open_shards([folder / "shards"], AUGMENTED)
+
+
+def stream(folder):
+    shards(folder)
+    return ShardStream([str(folder / "shards")], AUGMENTED, shuffle_buffer=5)
 
 
 KINDS = {
     "map": lambda folder: DummyDataset(LENGTH),
     "shards": shards,
-    "stream": lambda folder: Stream(LENGTH),
+    "stream": stream,
 }
 
 

@@ -22,6 +22,7 @@ def open_shards(
     seed: int = 0,
     check: Check = "quick",
     strict: bool = False,
+    prompt: str | None = None,
 ) -> MultiImageDataset:
     """Open shards as a map-style data set: the same items as from a folder with the same images.
 
@@ -39,10 +40,11 @@ def open_shards(
         seed: Seed of the random augmentation.
         check: "full" compares the shards' SHA-256 first; see `index_shards`.
         strict: Any damage is an error; otherwise damaged samples are passed over, and the log says how many.
+        prompt: The instruction of samples that bring none.
 
     Raises:
         SamDataError: No shards, a member that may do harm, no whole sample, or, if `strict`, any damage.
     """
-    index = index_shards(paths, check=check)
+    index = index_shards(paths, check=check, prompt=prompt)
     samples = accept(index.report, f"shards {names(paths)}", strict=strict)
     return MultiImageDataset(samples, ShardImages(index), transform, text_processor=text_processor, seed=seed)
