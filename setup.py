@@ -70,6 +70,7 @@ setup(
     # the resolution, installed with --no-deps.
     install_requires=[
         "fsspec",
+        "fsspec",
         "huggingface_hub",
         "numpy",
         "omegaconf>=2.3",

@@ -1,8 +1,11 @@
 """How to decode: the settings of `generate`, checked as soon as they are made."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
 
 
@@ -36,6 +39,23 @@ class Decoding:
     length_penalty: float = 1.0
     num_captions: int = 1
     temperature: float = 1.0
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[Any, Any], place: str) -> "Decoding":
+        """Read settings.
+
+        Args:
+            values: names of settings and their values.
+            place: the configuration key or call that holds them, for messages.
+
+        Raises:
+            SamConfigurationError: unknown settings (all are named, each with the nearest known one), or an impossible
+                value.
+        """
+        known = [setting.name for setting in fields(cls)]
+        if unknown := [unknown_name("key", name, known, place) for name in values if name not in known]:
+            raise SamConfigurationError("\n".join(unknown))
+        return cls(**{str(name): value for name, value in values.items()})
 
     def __post_init__(self) -> None:
         for setting in fields(self):

@@ -3,10 +3,10 @@
 The paper's text and the authors' code differ; ARCHITECTURE.md tells how, and the defaults are the code's.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.w_former import EXTRACTORS
 
@@ -17,14 +17,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "extractor": (*EXTRACTORS, "none"),
     "positions": ("all", "queries"),
 }
-
-
-def unknown_key(place: str, key: object, known: Iterable[str]) -> SamConfigurationError:
-    """The error for a key that a config node does not know, with the nearest known one."""
-    known = list(known)
-    near = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return SamConfigurationError(f"{place}.{key} is unknown; {hint}Known keys: {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ class Guidance:
         known = [entry.name for entry in fields(cls)]
         for key in values or {}:
             if key not in known:
-                raise unknown_key("model.guidance", key, known)
+                raise SamConfigurationError(unknown_name("key", key, known, "model.guidance"))
         return cls(**dict(values or {}))  # type: ignore[arg-type]  # __post_init__ checks every value
 
     def at_depth(self, layers: int) -> "ResolvedGuidance":

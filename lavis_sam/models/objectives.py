@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.language.sequence import LanguageLoss
 from lavis_sam.models.visual_path import VisualPath
@@ -84,7 +85,7 @@ def read_objectives(values: Mapping[Any, Any] | None) -> dict[str, float]:
         raise SamConfigurationError("model.objectives is empty; wanted at least one name and its weight")
     for name, weight in weights.items():
         if name not in OBJECTIVES:
-            raise SamConfigurationError(f"model.objectives.{name} is unknown; choose one of {', '.join(OBJECTIVES)}")
+            raise SamConfigurationError(unknown_name("objective", name, OBJECTIVES, "model.objectives"))
         is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
         if not is_number or not math.isfinite(weight) or weight < 0:
             raise SamConfigurationError(f"model.objectives.{name} is {weight!r}; wanted a weight of at least 0")

@@ -15,7 +15,7 @@ from lavis_sam.models.adaptive_adjustment import AdaptiveAdjustment
 from lavis_sam.models.batch import read_prompts, read_targets
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.sequence import LanguageLoss, target_loss, training_inputs
+from lavis_sam.models.language.sequence import LanguageInputs, LanguageLoss, target_loss, training_inputs
 from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.objectives import OBJECTIVES, read_objectives, total_loss
 from lavis_sam.models.q_former import QFormer
@@ -160,7 +160,13 @@ class SemanticAlignment(nn.Module):
         Raises:
             SamDataError: a sample is longer than the language model reads.
         """
-        inputs = training_inputs(
+        return target_loss(self.llm_model, self.language_inputs(visual, instructions, targets))
+
+    def language_inputs(
+        self, visual: VisualPath, instructions: Sequence[str], targets: Sequence[str]
+    ) -> LanguageInputs:
+        """Lay out what the language model reads in training; see `training_inputs`."""
+        return training_inputs(
             self.llm_model,
             self.llm_tokenizer,
             visual.tokens,
@@ -170,7 +176,6 @@ class SemanticAlignment(nn.Module):
             max_txt_len=self.max_txt_len,
             max_output_txt_len=self.max_output_txt_len,
         )
-        return target_loss(self.llm_model, inputs)
 
     @torch.no_grad()
     def generate_from(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.guidance import unknown_key
 
 Section = TypeVar("Section")
 
@@ -70,7 +70,7 @@ class ModelSizes:
         values = values or {}
         for key in values:
             if key not in ("vision", "q_former", "language"):
-                raise unknown_key("model.sizes", key, ("vision", "q_former", "language"))
+                raise SamConfigurationError(unknown_name("key", key, ("vision", "q_former", "language"), "model.sizes"))
         return cls(
             vision=_read_section("vision", VisionSizes, values),
             q_former=_read_section("q_former", QFormerSizes, values),
@@ -84,7 +84,7 @@ def _read_section(name: str, section: type[Section], values: Mapping[str, Any]) 
     known = [field.name for field in fields(section)]  # type: ignore[arg-type]
     for key, value in given.items():
         if key not in known:
-            raise unknown_key(f"model.sizes.{name}", key, known)
+            raise SamConfigurationError(unknown_name("key", key, known, f"model.sizes.{name}"))
         if value is None and key == "kv_heads":
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:

@@ -1,24 +1,62 @@
 """Running our model on a stored case: the same weights, images and texts, through the path that training uses."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.models.language.sequence import LanguageInputs, LanguageLoss, target_loss, training_inputs
-from lavis_sam.models.released_search import Decoding, Generation, generate
+from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.language.sequence import LanguageInputs, LanguageLoss, target_loss
+from lavis_sam.models.released_search import Generation
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
 from lavis_sam.models.visual_path import GuidedVisualPath, VisualPath, guided_visual_path
 from lavis_sam.parity.cases import Case
 from lavis_sam.weights.build_model import build_model
-from lavis_sam.weights.checkpoints import RELEASED_NAMES, load_checked, translate_released
+from lavis_sam.weights.checkpoints import load_checked, translate_released
 
 GRADIENTS = "out.grad."
+# Section of our sizes -> the section of a case's JSON, and our names -> the authors'.
+SIZES = {
+    "vision": (
+        "vit",
+        {
+            "image_size": "img_size",
+            "patch_size": "patch_size",
+            "width": "embed_dim",
+            "depth": "depth",
+            "heads": "num_heads",
+            "mlp_ratio": "mlp_ratio",
+        },
+    ),
+    "q_former": (
+        "qformer",
+        {
+            "width": "hidden_size",
+            "layers": "num_layers",
+            "heads": "num_heads",
+            "intermediate": "intermediate_size",
+            "max_positions": "max_position_embeddings",
+            "cross_attention_frequency": "cross_attention_freq",
+            "queries": "num_query_tokens",
+        },
+    ),
+    "language": (
+        "llm",
+        {
+            "width": "hidden_size",
+            "layers": "num_layers",
+            "heads": "num_heads",
+            "intermediate": "intermediate_size",
+            "max_positions": "max_position_embeddings",
+        },
+    ),
+}
+EMBEDDINGS = {
+    "q_former": "Qformer.bert.embeddings.word_embeddings.weight",
+    "language": "llm_model.model.embed_tokens.weight",
+}
 
 
 @dataclass(frozen=True)
@@ -44,10 +82,9 @@ def build_case_model(case: Case) -> SemanticAlignment:
         SamCheckpointError: the weights do not fit the sizes.
     """
     weights = translate_released(case.weights)
-    sizes = _read_sizes(case, weights)
     model = build_model(
         {
-            "sizes": asdict(sizes),
+            "sizes": _read_sizes(case, weights),
             "bert_tokenizer": str(case.tokenizers),
             "llm_tokenizer": str(case.tokenizers),
             "max_txt_len": case.setting("config.max_txt_len", int),
@@ -58,49 +95,21 @@ def build_case_model(case: Case) -> SemanticAlignment:
     return model.eval()
 
 
-def _read_sizes(case: Case, weights: dict[str, Tensor]) -> ModelSizes:
-    """Sizes from the case's JSON; the vocabularies, which an added token made longer, from the weights."""
-
-    def size(key: str, kind: type = int) -> Any:
-        value = case.setting(key, kind)
-        if value <= 0:
-            raise SamDataError(f"case_{case.name}.json: {key} is {value}, a positive number is wanted.")
-        return value
-
-    return ModelSizes(
-        vision=VisionSizes(
-            image_size=size("config.vit.img_size"),
-            patch_size=size("config.vit.patch_size"),
-            width=size("config.vit.embed_dim"),
-            depth=size("config.vit.depth"),
-            heads=size("config.vit.num_heads"),
-            mlp_ratio=size("config.vit.mlp_ratio", float),
-        ),
-        q_former=QFormerSizes(
-            width=size("config.qformer.hidden_size"),
-            layers=size("config.qformer.num_layers"),
-            heads=size("config.qformer.num_heads"),
-            intermediate=size("config.qformer.intermediate_size"),
-            vocabulary=_rows(case, weights, "Qformer.bert.embeddings.word_embeddings.weight"),
-            max_positions=size("config.qformer.max_position_embeddings"),
-            cross_attention_frequency=size("config.qformer.cross_attention_freq"),
-            queries=size("config.qformer.num_query_tokens"),
-        ),
-        language=LanguageSizes(
-            width=size("config.llm.hidden_size"),
-            layers=size("config.llm.num_layers"),
-            heads=size("config.llm.num_heads"),
-            intermediate=size("config.llm.intermediate_size"),
-            vocabulary=_rows(case, weights, "llm_model.model.embed_tokens.weight"),
-            max_positions=size("config.llm.max_position_embeddings"),
-        ),
-    )
-
-
-def _rows(case: Case, weights: dict[str, Tensor], name: str) -> int:
-    if name not in weights:
-        raise SamDataError(f"case_{case.name}_weights.safetensors: {name} is missing. Copy the complete case.")
-    return len(weights[name])
+def _read_sizes(case: Case, weights: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """The `sizes` node of a case; the vocabularies, which an added token made longer, from the weights."""
+    sizes: dict[str, dict[str, float]] = {}
+    for section, (theirs, names) in SIZES.items():
+        sizes[section] = {}
+        for ours, name in names.items():
+            key = f"config.{theirs}.{name}"
+            sizes[section][ours] = value = case.setting(key, float if ours == "mlp_ratio" else int)
+            if value <= 0:
+                raise SamDataError(f"case_{case.name}.json: {key} is {value}, a positive number is wanted.")
+    for section, table in EMBEDDINGS.items():
+        if table not in weights:
+            raise SamDataError(f"case_{case.name}_weights.safetensors: {table} is missing. Copy the complete case.")
+        sizes[section]["vocabulary"] = len(weights[table])
+    return sizes
 
 
 def read_samples(case: Case) -> dict[str, Any]:
@@ -124,18 +133,12 @@ def visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> GuidedVisu
     return guided_visual_path(model, samples, samples["text_input"])
 
 
+@torch.no_grad()
 def watched_visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> tuple[GuidedVisualPath, Streams]:
-    """Steps 1 to 5 of a guided batch without gradients, and what ran inside."""
-    with _watch(model) as seen:
-        visual = visual_path(model, samples)
-    return visual, Streams(seen["q"], seen["w"], seen["input_ids"])
+    """Run steps 1 to 5 of a guided batch without gradients, and note what passes the modules around the interaction.
 
-
-@contextmanager
-def _watch(model: SemanticAlignment) -> Iterator[dict[str, Tensor]]:
-    """Note what passes the modules around the first interaction, which is at the input of the last layer.
-
-    The layer in front of it serves the Q stream, then the W stream; Linear_h comes next, so what it gave last is W.
+    It is at the input of the last layer. The layer before it serves the Q stream, then the W stream, then comes Linear_h:
+    what that layer gave last is W.
     """
     bert = model.Qformer.bert
     before = bert.encoder.layer[-2] if bert.num_layers > 1 else bert.embeddings
@@ -156,71 +159,55 @@ def _watch(model: SemanticAlignment) -> Iterator[dict[str, Tensor]]:
         model.get_submodule("w_former.linear_h").register_forward_pre_hook(note_interaction),
     ]
     try:
-        yield seen
+        visual = visual_path(model, samples)
     finally:
         for hook in hooks:
             hook.remove()
+    return visual, Streams(seen["q"], seen["w"], seen["input_ids"])
 
 
+@torch.no_grad()
 def language(
     model: SemanticAlignment, samples: dict[str, Any], visual: VisualPath
 ) -> tuple[LanguageInputs, LanguageLoss]:
     """Step 6 in training: what the language model reads, and the logits and losses of the target tokens."""
-    with torch.no_grad():
-        inputs = training_inputs(
-            model.llm_model,
-            model.llm_tokenizer,
-            visual.tokens,
-            visual.token_mask,
-            samples["text_input"],
-            samples["text_output"],
-            max_txt_len=model.max_txt_len,
-            max_output_txt_len=model.max_output_txt_len,
-        )
-        return inputs, target_loss(model.llm_model, inputs)
+    inputs = model.language_inputs(visual, samples["text_input"], samples["text_output"])
+    return inputs, target_loss(model.llm_model, inputs)
 
 
 def loss_and_gradients(
-    model: SemanticAlignment, samples: dict[str, Any], names: list[str]
-) -> tuple[Tensor, dict[str, Tensor | None]]:
-    """Loss of a training step, and the gradients of the parameters that the authors' code calls `names`.
+    model: SemanticAlignment, samples: dict[str, Any], stored: dict[str, Tensor]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Run a training step.
+
+    Args:
+        model: the model.
+        samples: the batch.
+        stored: gradients by the authors' parameter names.
+
+    Returns:
+        The loss, and our gradients of these parameters, in their order.
 
     Raises:
         SamDataError: the model has no such parameter.
     """
-    parameters = dict(model.named_parameters())
-    ours = {name: _our_name(name) for name in names}
-    unknown = [name for name in names if ours[name] not in parameters]
-    if unknown:
+    parameters, ours = dict(model.named_parameters()), list(translate_released(stored))
+    if unknown := [theirs for theirs, name in zip(stored, ours, strict=True) if name not in parameters]:
         raise SamDataError(f"gradients of {', '.join(unknown)} are stored, but the model has no such parameter")
-    for name in ours.values():
-        parameters[name].requires_grad_(True)
+    chosen = [parameters[name].requires_grad_(True) for name in ours]
     model.zero_grad(set_to_none=True)
     loss = model(samples)["loss"]
     loss.backward()
-    return loss.detach(), {name: parameters[ours[name]].grad for name in names}
-
-
-def _our_name(name: str) -> str:
-    old = next((prefix for prefix in RELEASED_NAMES if name.startswith(prefix)), "")
-    return RELEASED_NAMES[old] + name.removeprefix(old) if old else name
+    return loss.detach(), [parameter.grad for parameter in chosen]
 
 
 def read_decoding(case: Case, name: str) -> Decoding:
-    """The generation setting `name` of a case.
+    """Read the generation setting `name` of a case.
 
     Raises:
-        SamDataError: it has a key that generation does not know.
-        SamConfigurationError: a value is impossible.
+        SamConfigurationError: it has a key that generation does not know, or an impossible value.
     """
-    settings = case.setting(f"generate.{name}", dict)
-    known = [field.name for field in fields(Decoding)]
-    unknown = [key for key in settings if key not in known]
-    if unknown:
-        raise SamDataError(
-            f"case_{case.name}.json: generate.{name} has unknown keys {', '.join(unknown)}; known: {', '.join(known)}."
-        )
-    return Decoding(**settings)
+    return Decoding.from_mapping(case.setting(f"generate.{name}", dict), f"case_{case.name}.json: generate.{name}")
 
 
 def generated(
@@ -238,7 +225,7 @@ def generated(
 
     hook = model.llm_model.get_submodule("model").register_forward_pre_hook(note, with_kwargs=True)
     try:
-        result = generate(model.llm_model, model.llm_tokenizer, visual.tokens, visual.token_mask, prompts, decoding)
+        result = model.generate_from(visual, prompts, decoding)
     finally:
         hook.remove()
     return result, positions[0]

@@ -181,14 +181,14 @@ def _compare_language(
 
 def _compare_gradients(case: Case, model: SemanticAlignment, samples: dict[str, Any]) -> Iterator[Comparison]:
     """A training step: its loss, and the gradient of every parameter for which one is stored."""
-    stored = [array for array in case.arrays if array.startswith(measure.GRADIENTS)]
-    names = [array.removeprefix(measure.GRADIENTS) for array in stored]
-    loss, gradients = measure.loss_and_gradients(model, samples, names)
+    prefix = measure.GRADIENTS
+    stored = {name.removeprefix(prefix): array for name, array in case.arrays.items() if name.startswith(prefix)}
+    loss, gradients = measure.loss_and_gradients(model, samples, stored)
     yield _close(case, "out.loss", loss.reshape(1), LOSS_TOLERANCE)
-    for array, name in zip(stored, names, strict=True):
-        yield compare_gradient(array, gradients[name], case.arrays[array])
+    for ours, (name, theirs) in zip(gradients, stored.items(), strict=True):
+        yield compare_gradient(f"{prefix}{name}", ours, theirs)
     if not stored:
-        yield absent(f"{measure.GRADIENTS}*")
+        yield absent(f"{prefix}*")
 
 
 def _compare_generation(

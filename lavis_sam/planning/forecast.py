@@ -20,8 +20,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.language_model import checkpointed_layers
-from lavis_sam.models.released_search import Decoding
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.models.w_former import EXTRACTORS

@@ -1,6 +1,5 @@
 """The LAVIS task `multi_image_captioning`: train on instruction and answer, caption by generation."""
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,11 +57,7 @@ class MultiImageCaptioningTask(BaseTask):
             raise SamConfigurationError(
                 unknown_name("metric", select_best_by, ["loss", *METRICS], "run.select_best_by")
             )
-        known = [entry.name for entry in dataclasses.fields(Decoding)]
-        unknown = [unknown_name("key", name, known, "run.decoding") for name in self.decoding if name not in known]
-        if unknown:
-            raise SamConfigurationError("\n".join(unknown))
-        Decoding(**self.decoding)
+        Decoding.from_mapping(self.decoding, "run.decoding")
 
     @classmethod
     def setup_task(cls, cfg: Any, **kwargs: Any) -> "MultiImageCaptioningTask":

@@ -18,9 +18,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.memory import naming_samples
-from lavis_sam.models.guidance import unknown_key
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.weights.adapters import is_adapter
 from lavis_sam.weights.build_model import build_model
@@ -92,7 +92,7 @@ def model_config(
     changes = {**said, **(settings or {})}
     for key in changes:
         if key not in config:
-            raise unknown_key("model", key, map(str, config))
+            raise SamConfigurationError(unknown_name("key", key, map(str, config), "model"))
     if precision is not None:
         changes["precision"] = precision
     if base is not None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.images import image_tensor, is_image, to_rgb
 from lavis_sam.errors import SamConfigurationError, SamDataError
@@ -133,7 +132,7 @@ class SamPredictor:
             SamDataError: An image cannot be read, a sample has none, or is longer than the language model reads.
             SamConfigurationError: An impossible setting, or out of memory; the samples are named.
         """
-        settings = _read_decoding(decoding)
+        settings = Decoding.from_mapping(decoding, "caption")
         samples, is_single = _read_samples(images)
         prompts = _read_prompts(prompt, len(samples), self.model.prompt)
         self._check_lengths(samples, prompts)
@@ -163,7 +162,7 @@ class SamPredictor:
             SamDataError: See `caption`; or there are several samples.
             SamConfigurationError: See `caption`; or several beams are asked for.
         """
-        settings = _read_decoding({"num_beams": 1, **decoding})
+        settings = Decoding.from_mapping({"num_beams": 1, **decoding}, "stream")
         if settings.num_beams != 1 or settings.num_captions != 1:
             raise SamConfigurationError(
                 f"num_beams is {settings.num_beams} and num_captions {settings.num_captions}; a text can be streamed "
@@ -238,14 +237,6 @@ class SamPredictor:
             collected.append({"image": torch.stack(tensors, dim=1), "sample_id": number})
         batch = collate_multi_image(collected)
         return {key: value.to(self.model.device) for key, value in batch.items() if key != "sample_id"}
-
-
-def _read_decoding(decoding: Mapping[str, Any]) -> Decoding:
-    known = Decoding.__dataclass_fields__
-    for key in decoding:
-        if key not in known:
-            raise SamConfigurationError(unknown_name("decoding setting", key, known, "caption"))
-    return Decoding(**decoding)
 
 
 def _read_samples(images: Any) -> tuple[list[list[Any]], bool]:

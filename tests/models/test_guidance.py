@@ -36,7 +36,9 @@ def test_an_unknown_value_is_named_with_the_known_ones(key):
 
 
 def test_an_unknown_key_names_the_nearest():
-    with pytest.raises(SamConfigurationError, match=r"model\.guidance\.contxt is unknown; did you mean context\?"):
+    with pytest.raises(
+        SamConfigurationError, match=r"model\.guidance: unknown key 'contxt'\. Did you mean 'context'\?"
+    ):
         Guidance.from_mapping({"contxt": "all"})
 
 

@@ -64,7 +64,7 @@ def test_a_term_without_items_adds_nothing():
     ("values", "words"),
     [
         ({}, "model.objectives is empty"),
-        ({"langage": 1}, "model.objectives.langage is unknown; choose one of language"),
+        ({"langage": 1}, "model.objectives: unknown objective 'langage'. Did you mean 'language'?"),
         ({"language": -1}, "model.objectives.language is -1; wanted a weight"),
         ({"language": True}, "is True; wanted a weight"),
         ({"language": float("nan")}, "is nan; wanted a weight"),

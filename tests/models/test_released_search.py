@@ -11,9 +11,10 @@ from helpers.language import padded_alike, released_case, released_tokenizer
 from helpers.toy_llm import toy_llm, toy_visual_tokens
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models import released_search as generation
+from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.language_model import as_language_model
 from lavis_sam.models.language.sequence import join
-from lavis_sam.models.released_search import Decoding, generate
+from lavis_sam.models.released_search import generate
 
 SCORE_TOLERANCE = 1e-5  # measured: 4e-7 on the authors' cases
 PROMPTS = ["how many dogs ?", "what do the images have in common ? describe it in one sentence .", "", "a red car"]

@@ -6,9 +6,10 @@ import torch
 from helpers.instructblip import TOKENIZERS
 from helpers.toy_llm import toy_llm, toy_visual_tokens
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.language_model import TransformersLanguageModel
 from lavis_sam.models.language.sequence import check_length
-from lavis_sam.models.released_search import Decoding, generate, stream
+from lavis_sam.models.released_search import generate, stream
 from lavis_sam.weights.tokenizers import load_tokenizer
 
 GREEDY = Decoding(num_beams=1, max_length=40)

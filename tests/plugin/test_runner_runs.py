@@ -10,10 +10,12 @@ import time
 
 import pytest
 import torch
-from torch.utils.data import IterableDataset
+from torchvision.transforms import Compose, Resize, ToTensor
 
 import lavis_sam.weights.checkpoints
-from helpers.dummies import DummyDataset, DummyModel, dummy_config
+from helpers.dummies import SIZE, DummyDataset, DummyModel, dummy_config
+from helpers.shards import sharded
+from lavis_sam.datasets.shards.stream import ShardStream
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
@@ -40,25 +42,6 @@ class NoCollater(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         return {"image": torch.zeros(1), "sample_id": index}
-
-
-class Pairs(IterableDataset):
-    """A stream whose samples only its own collater can put together."""
-
-    def __len__(self):
-        return 4
-
-    def __iter__(self):
-        return iter([DummyDataset(4)[index] for index in range(4)])
-
-    def state_dict(self):
-        return {}
-
-    def load_state_dict(self, state):
-        pass
-
-    def collater(self, samples):
-        return DummyDataset(4).collater(samples)
 
 
 def test_runner_on_a_cpu_needs_no_gpu_and_no_group(tmp_path, monkeypatch):
@@ -197,9 +180,12 @@ def test_runner_collates_a_data_set_without_collater(tmp_path):
 
 
 def test_runner_collates_a_stream_by_its_own_collater(tmp_path):
-    runner = make_runner(tmp_path, Pairs(), batch_size_train=2)
+    """Samples of one, two and three images, which only it can put together."""
+    _, folder = sharded(tmp_path, count=4, shard_bytes=2**20)
+    stream = ShardStream([str(folder)], Compose([Resize((SIZE, SIZE)), ToTensor()]), shuffle_buffer=1)
+    runner = make_runner(tmp_path, stream, batch_size_train=2)
     runner.train()
-    assert runner._model.calls == [["s0", "s1"], ["s2", "s3"], ["s2", "s3"]]  # the last one is the stream's end
+    assert runner._model.calls == [["s/0", 1], ["s/2", 3], ["s/2", 3]]  # the last one is the stream's end
 
 
 def test_runner_saves_random_states_and_the_place_in_the_data(tmp_path):

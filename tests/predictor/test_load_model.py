@@ -178,12 +178,13 @@ def test_a_13b_folder_is_vicuna13b(folder, tmp_path):
 def test_released_checkpoint_over_instructblip_reproduces_the_fixtures(tmp_path, case_name, with_projection):
     """The shared cases as their users meet them: an InstructBLIP file, EVA's, a Vicuna folder, and SAM's over them."""
     from helpers.weights import config_for, write_release
+    from lavis_sam.models.sizes import ModelSizes
     from lavis_sam.parity.measure import _read_sizes
     from lavis_sam.weights.build_model import build_model
 
     case = read_case(FIXTURES, case_name)
     reference = build_case_model(case)
-    sizes = _read_sizes(case, case.weights)
+    sizes = ModelSizes.from_mapping(_read_sizes(case, case.weights))
     files = write_release(tmp_path, reference) | {"bert_tokenizer": str(case.tokenizers)}
     shutil.copy(case.tokenizers / "tokenizer.model", files["llm_model"])
     layers = ("attn.", "Qformer.bert.encoder.one_2_muliple.", "Qformer.bert.encoder.multiple_2_one.")
@@ -228,7 +229,7 @@ def test_settings_reach_the_model():
             "tiny",
             {"settings": {"guidanse": {}}},
             SamConfigurationError,
-            "model.guidanse is unknown; did you mean guidance?",
+            "unknown key 'guidanse'. Did you mean 'guidance'?",
         ),
         ("tiny", {"settings": {"guidance": "all"}}, SamConfigurationError, "guidance"),
         ("tiny", {"precision": "fp8"}, SamConfigurationError, "model.precision is 'fp8'"),

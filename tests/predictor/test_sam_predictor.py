@@ -198,7 +198,7 @@ def test_prompts_that_do_not_fit(predictor, prompt, words):
     [
         ({"num_beam": 3}, "Did you mean 'num_beams'?"),
         ({"num_beams": 0}, "num_beams of generate is 0"),
-        ({"output_scores": True}, "unknown decoding setting 'output_scores'"),
+        ({"output_scores": True}, "caption: unknown key 'output_scores'"),
     ],
 )
 def test_decoding_settings_that_do_not_exist(predictor, decoding, words):
