@@ -137,7 +137,7 @@ def visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> GuidedVisu
 def watched_visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> tuple[GuidedVisualPath, Streams]:
     """Run steps 1 to 5 of a guided batch without gradients, and note what passes the modules around the interaction.
 
-    It is at the input of the last layer. The layer before it serves the Q stream, then the W stream, then comes Linear_h:
+    It is at the input of the last layer. The layer before it serves the Q stream, then the W stream; after it Linear_h:
     what that layer gave last is W.
     """
     bert = model.Qformer.bert
