@@ -1,0 +1,191 @@
+"""`ShardStream`: shards from anywhere, split by process and worker, shuffled by seed, continued at the exact sample."""
+
+import functools
+import http.server
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+
+import pytest
+import webdataset
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.transforms import Compose, Resize, ToTensor
+
+from helpers.shards import offset_of, overwrite, sharded
+from lavis_sam.datasets.guarded import Unusable
+from lavis_sam.datasets.shards.stream import ShardStream
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.files import expand_storage
+
+TENSOR = Compose([Resize((4, 4)), ToTensor()])
+
+
+def jpeg(shade):
+    buffer = io.BytesIO()
+    Image.new("RGB", (12, 10), (shade, 90, 200 - shade)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def written_by_the_library(folder, shards=4, each=3):
+    """Shards as LAVIS's users have them: written by webdataset alone, nothing of ours in them."""
+    folder.mkdir(exist_ok=True)
+    with webdataset.ShardWriter(str(folder / "set-%06d.tar"), maxcount=each, verbose=0) as writer:
+        for number in range(shards * each):
+            writer.write(
+                {
+                    "__key__": f"s{number:03d}",
+                    "0.jpg": jpeg(number),
+                    "1.jpg": jpeg(2 * number),
+                    "json": json.dumps({"caption": f"Answer {number}."}).encode(),
+                }
+            )
+    return f"{folder}/set-{{000000..{shards - 1:06d}}}.tar"
+
+
+def stream(storage, **options):
+    return ShardStream(expand_storage(storage), TENSOR, prompt="What do they share?", **options)
+
+
+def ids(items):
+    return [item["sample_id"] for item in items if not isinstance(item, Unusable)]
+
+
+def test_stream_reads_what_the_library_alone_wrote(tmp_path):
+    items = list(stream(written_by_the_library(tmp_path / "set")))
+    assert len(items) == 12
+    assert {item["text_output"] for item in items} == {f"Answer {number}." for number in range(12)}
+    assert {item["text_input"] for item in items} == {"What do they share?"}
+    assert all(item["image"].shape == (3, 2, 4, 4) for item in items)
+
+
+def test_stream_order_depends_on_seed_and_epoch_alone(tmp_path):
+    storage = written_by_the_library(tmp_path / "set")
+    first, again, other = stream(storage, shuffle_buffer=5), stream(storage, shuffle_buffer=5), stream(storage, seed=1)
+    orders = [ids(first), ids(again), ids(other)]
+    assert orders[0] == orders[1] != orders[2]
+    first.set_epoch(1)
+    assert ids(first) != orders[0]
+    assert sorted(ids(first)) == sorted(orders[0])
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 0), (2, 0), (1, 2), (2, 2)])
+def test_stream_shares_are_everything_once(tmp_path, ranks, workers):
+    storage = written_by_the_library(tmp_path / "set")
+    found = []
+    for rank in range(ranks):
+        share = stream(storage)
+        share.split(rank, ranks, max(1, workers))
+        found += ids(DataLoader(share, batch_size=None, num_workers=workers))
+    assert sorted(found) == sorted(ids(stream(storage)))
+    assert len(set(found)) == 12
+
+
+def test_stream_goes_on_at_the_exact_sample_from_any_position(tmp_path):
+    storage = written_by_the_library(tmp_path / "set")
+    whole = stream(storage, shuffle_buffer=5)
+    order, positions = [], []
+    for item in whole:
+        order.append(item["sample_id"])
+        positions.append(whole.state_dict())
+    for taken, position in enumerate(positions, start=1):
+        rest = stream(storage, shuffle_buffer=5)
+        rest.load_state_dict(json.loads(json.dumps(position)))
+        assert ids(rest) == order[taken:]
+
+
+def test_stream_needs_a_shard_for_each_worker(tmp_path):
+    few = stream(written_by_the_library(tmp_path / "set", shards=3))
+    with pytest.raises(SamConfigurationError, match=r"found 3 shard\(s\) for 2 process\(es\) with 2 worker\(s\)"):
+        few.split(0, 2, 2)
+
+
+def test_stream_tells_of_every_damaged_sample(tmp_path):
+    samples, folder = sharded(tmp_path)
+    path = sorted(folder.glob("*.tar"))[-1]
+    overwrite(path, offset_of(path, "000000009.1.png") + 40, b"??")
+    items = list(ShardStream([str(folder)], TENSOR))
+    assert len(ids(items)) == len(samples) - 1
+    (damage,) = [item for item in items if isinstance(item, Unusable)]
+    assert "CRC-32" in str(damage.problem)
+
+
+def test_stream_tells_where_a_shard_is_cut_off(tmp_path):
+    storage = written_by_the_library(tmp_path / "set", shards=1, each=6)
+    path = tmp_path / "set" / "set-000000.tar"
+    path.write_bytes(path.read_bytes()[:8000])
+    items = list(stream(storage, samples=6))
+    assert 0 < len(ids(items)) < 6
+    assert any(isinstance(item, Unusable) and str(path) in str(item.problem) for item in items)
+
+
+def test_stream_refuses_shards_without_a_sample(tmp_path):
+    tarfile.open(tmp_path / "empty.tar", "w").close()
+    with pytest.raises(SamDataError, match="wanted at least one"):
+        ShardStream([str(tmp_path / "empty.tar")])
+
+
+def test_stream_reads_a_pipe(tmp_path):
+    written_by_the_library(tmp_path / "set")
+    piped = ShardStream(
+        expand_storage(f"pipe:cat {tmp_path}/set/set-{{000000..000003}}.tar"), TENSOR, samples=12, prompt="?"
+    )
+    assert sorted(item["text_output"] for item in piped) == sorted(f"Answer {number}." for number in range(12))
+
+
+def test_stream_tells_of_a_pipe_that_fails():
+    (told,) = list(ShardStream(["pipe:exit 3"], samples=1))
+    assert isinstance(told, Unusable)
+    assert "pipe:exit 3" in str(told.problem)
+
+
+def test_stream_reads_http(tmp_path):
+    written_by_the_library(tmp_path / "set")
+    handler = functools.partial(Quiet, directory=str(tmp_path / "set"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/set-{{000000..000003}}.tar"
+        found = ids(ShardStream(expand_storage(url), TENSOR, samples=12, prompt="?"))
+        server.shutdown()
+    assert len(set(found)) == 12
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server that logs nothing."""
+
+    def log_message(self, *args):
+        pass
+
+
+def test_stream_wants_to_know_how_many_remote_samples_there_are():
+    with pytest.raises(SamConfigurationError, match=r"build_info\.samples"):
+        ShardStream(["https://example.invalid/a.tar"])
+
+
+def test_stream_names_a_file_system_that_is_not_installed():
+    with pytest.raises(SamConfigurationError, match="nowhere://"):
+        ShardStream(["nowhere://bucket/a.tar"], samples=1)
+
+
+def test_shards_of_ours_are_read_by_webdataset_alone(tmp_path):
+    """A process that imports nothing of this package."""
+    samples, folder = sharded(tmp_path)
+    code = (
+        "import glob, io, json, sys, webdataset\n"
+        "from PIL import Image\n"
+        f"urls = sorted(glob.glob({str(folder)!r} + '/*.tar'))\n"
+        "records = list(webdataset.WebDataset(urls, shardshuffle=False))\n"
+        "for record in records:\n"
+        "    count = len(json.loads(record['json'])['img_list'])\n"
+        "    images = [key for key in record if key.split('.')[0].isdigit()]\n"
+        "    assert len(images) == count\n"
+        "    for key in images: Image.open(io.BytesIO(record[key])).load()\n"
+        "assert not any(name.startswith('lavis_sam.datasets') for name in sys.modules)\n"
+        "print(len(records))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(samples)
