@@ -1,18 +1,17 @@
 """This package's model against stored results, and the comparison against damaged ones."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
+from helpers.parity_cases import edit_settings, edit_tensors
+from lavis_sam.errors import SamDataError
 from lavis_sam.parity.report import run_folder
 
 pytestmark = pytest.mark.parity
-
 HERE = Path(__file__).parent
 FIXTURES = HERE / "fixtures"
 DUE = [
@@ -81,29 +80,6 @@ def test_it_also_holds_where_the_authors_cases_do_not_look():
     assert [case.name for case in report.cases] == ["odd_depth", "ragged", "untrained_single"]
     assert report.count("absent") == report.count("skipped") == 0
     assert report.count("pass") > 80
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Case A alone, without generation, which is slow."""
-    for part in (".json", "_io.safetensors", "_weights.safetensors"):
-        shutil.copy(FIXTURES / f"case_A{part}", tmp_path)
-    shutil.copytree(FIXTURES / "tok", tmp_path / "tok")
-    edit_settings(tmp_path, lambda settings: settings.pop("generate"))
-    return tmp_path
-
-
-def edit_settings(folder, change):
-    settings = json.loads((folder / "case_A.json").read_text())
-    change(settings)
-    (folder / "case_A.json").write_text(json.dumps(settings))
-
-
-def edit_tensors(folder, kind, change):
-    path = folder / f"case_A_{kind}.safetensors"
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path)
 
 
 @pytest.mark.parametrize(
@@ -219,60 +195,3 @@ def test_a_gradient_that_never_arrives_fails(folder):
         folder, "io", lambda arrays: arrays.update({"out.grad.visual_encoder.pos_embed": torch.ones(1, 17, 48)})
     )
     assert [row.array for _, row in failures(run_folder(folder))] == ["out.grad.visual_encoder.pos_embed"]
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "words"),
-    [
-        (lambda s: s["config"]["vit"].pop("depth"), SamDataError, r"case_A\.json: config\.vit\.depth is None"),
-        (lambda s: s["config"]["vit"].update(depth="2"), SamDataError, r"config\.vit\.depth is '2', .* type int"),
-        (lambda s: s["config"]["vit"].update(depth=True), SamDataError, r"config\.vit\.depth is True"),
-        (lambda s: s["config"]["vit"].update(depth=3), SamCheckpointError, r"missing: visual_encoder\.blocks\.2"),
-        (lambda s: s["config"]["qformer"].update(num_layers=3), SamCheckpointError, r"unexpected: .*layer\.3"),
-        (lambda s: s["config"]["llm"].update(intermediate_size=81), SamCheckpointError, r"\[80, 40\] in the file"),
-        (lambda s: s["config"]["qformer"].update(num_heads=5), SamConfigurationError, r"heads 5"),
-        (lambda s: s["config"]["qformer"].update(cross_attention_freq=0), SamDataError, r"cross_attention_freq is 0"),
-        (lambda s: s.update(text_input="one text"), SamDataError, r"text_input is 'one text'"),
-        (lambda s: s.update(text_input=["one text"]), SamDataError, r"2"),
-        (lambda s: s.update(text_output=[1, 2]), SamDataError, r"text_output is \[1, 2\]"),
-        (lambda s: s.update(generate={"x": {"beams": 5}}), SamConfigurationError, r"generate\.x: unknown .*'beams'"),
-        (lambda s: s.update(generate={"x": {"num_beams": 0}}), SamConfigurationError, r"num_beams"),
-        (lambda s: s.update(generate={"x": 5}), SamDataError, r"generate\.x is 5"),
-    ],
-)
-def test_settings_that_make_no_sense_are_clear_errors(folder, change, error, words):
-    edit_settings(folder, change)
-    with pytest.raises(error, match=words):
-        run_folder(folder)
-
-
-def test_every_missing_file_is_named_at_once(folder):
-    (folder / "case_A_weights.safetensors").unlink()
-    (folder / "tok" / "vocab.txt").unlink()
-    (folder / "case_Z.json").write_text("{}")
-    with pytest.raises(SamDataError) as error:
-        run_folder(folder)
-    for name in ("case_A_weights.safetensors", "case_Z_io.safetensors", "case_Z_weights.safetensors", "tok/vocab.txt"):
-        assert name in str(error.value)
-    assert "case_A.json" not in str(error.value)
-
-
-@pytest.mark.parametrize(("content", "words"), [("{", "not JSON"), ("[1]", "found a list")])
-def test_broken_settings_are_named(folder, content, words):
-    (folder / "case_A.json").write_text(content)
-    with pytest.raises(SamDataError, match=rf"case_A\.json: {words}"):
-        run_folder(folder)
-
-
-def test_broken_tensors_are_named(folder):
-    path = folder / "case_A_io.safetensors"
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(SamCheckpointError, match=r"case_A_io\.safetensors: this is no readable checkpoint"):
-        run_folder(folder)
-
-
-def test_a_folder_without_cases_is_an_error(tmp_path):
-    with pytest.raises(SamDataError, match="no case in this folder"):
-        run_folder(tmp_path)
-    with pytest.raises(SamDataError, match="no such folder"):
-        run_folder(tmp_path / "none")

@@ -10,7 +10,6 @@ import torch
 from omegaconf import OmegaConf
 
 from helpers.instructblip import folder_config, transformers_model, write_folder
-from helpers.models import small_model
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.parity.cases import read_case
 from lavis_sam.parity.measure import build_case_model, read_samples
@@ -25,18 +24,6 @@ FIXTURES = Path(__file__).parents[1] / "parity" / "fixtures"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_folder(transformers_model(), tmp_path_factory.mktemp("base") / "instructblip")
-
-
-@pytest.fixture
-def trained_tiny():
-    """The tiny model with layers that somebody trained."""
-    model = load_model("tiny", device="cpu")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                generator = torch.Generator().manual_seed(len(name))
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    return model
 
 
 def assert_equal(found, wanted):
@@ -94,46 +81,6 @@ def test_a_checkpoint_of_a_run_says_its_model_type_and_guidance(trained_tiny, tm
 
 def load_trained_state(model, other):
     model.load_state_dict({**model.state_dict(), **trainable_state_dict(other)})
-
-
-def test_an_adapter_that_was_exported_is_loaded_by_its_folder(trained_tiny, tmp_path):
-    written = export_model(trained_tiny, tmp_path / "adapter", "adapter", source="tiny")
-    assert written["bytes"] == sum(path.stat().st_size for path in (tmp_path / "adapter").iterdir())
-    assert_equal(load_model(tmp_path / "adapter", device="cpu"), trained_tiny)
-    assert_equal(load_model("tiny", checkpoint=tmp_path / "adapter", device="cpu"), trained_tiny)
-    export_model(trained_tiny, tmp_path / "adapter", "adapter", source="tiny")  # its own folder may be written again
-
-
-def test_the_authors_names_go_out_and_in(trained_tiny, tmp_path):
-    export_model(trained_tiny, tmp_path / "sam.pth", "released", source="tiny")
-    saved = torch.load(tmp_path / "sam.pth", weights_only=True)["model"]
-    assert {"attn.weight", "Qformer.bert.encoder.one_2_muliple.0.weight", "llm_proj.weight"} <= set(saved)
-    assert_equal(load_model("tiny", checkpoint=tmp_path / "sam.pth", device="cpu"), trained_tiny)
-
-
-def test_the_base_goes_out_in_transformers_layout_and_in(trained_tiny, tmp_path):
-    export_model(trained_tiny, tmp_path / "base", "instructblip", source="tiny")
-    again = load_model(tmp_path / "base", device="cpu", precision="fp32")
-    assert torch.equal(again.llm_model.lm_head.weight, trained_tiny.llm_model.lm_head.weight)
-    assert torch.equal(again.llm_proj.weight, trained_tiny.llm_proj.weight)
-    assert again.guidance.layer_k == 4, "interaction layers stay inside a shallow Q-Former"
-
-
-@pytest.mark.parametrize(
-    ("form", "prepare", "words"),
-    [
-        ("onnx", lambda p: None, "format is 'onnx'; choose one of adapter, released, instructblip"),
-        ("released", lambda p: p.mkdir(), "is a folder; the format released writes a .pth file"),
-        ("adapter", lambda p: p.write_text("x"), "is a file; the format adapter writes a folder"),
-        ("adapter", lambda p: (p.mkdir(), (p / "README.md").write_text("mine")), "is a folder with other files in it"),
-        ("instructblip", lambda p: (p.mkdir(), (p / "x").touch()), "is a folder with other files in it"),
-    ],
-)
-def test_an_export_never_writes_over_something_else(tmp_path, form, prepare, words):
-    prepare(tmp_path / "out")
-    with pytest.raises(SamConfigurationError) as error:
-        export_model(small_model(), tmp_path / "out", form, source="tiny")
-    assert words in str(error.value)
 
 
 def test_transformers_folder_is_a_source_and_a_base(folder, tmp_path):
