@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations, scan_annotations, write_annotations
-from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.sample import MultiImageSample, to_record
 from lavis_sam.errors import SamDataError
 
@@ -178,29 +177,6 @@ def test_one_broken_file_of_several_is_an_error_even_so(tmp_path):
     (tmp_path / "broken.json").write_text("[{")
     with pytest.raises(SamDataError, match="not JSON"):
         read_annotations([path, tmp_path / "broken.json"], tmp_path, strict=False)
-
-
-def test_the_report_as_a_table(tmp_path):
-    path = write_dataset(tmp_path, [record("a", img_list=["x.png", "y.png"])])
-    path.write_text(
-        json.dumps(
-            [record("a", img_list=["x.png", "gone.png", "lost.png"]), record("b", img_list=["x.png"], output="")]
-        )
-    )
-    report = scan_annotations(path, tmp_path)
-    assert report.dropped == 2
-    missing, empty = report.rows()
-    assert (missing.kind, missing.count, missing.records, len(missing.examples)) == ("missing image", 2, 1, 2)
-    assert (empty.kind, empty.count, empty.records) == ("empty output", 1, 1)
-    plain = report.as_dict()
-    assert (plain["samples"], plain["dropped"], plain["repairs"]) == (0, 2, {})
-    assert plain["problems"][0]["examples"] == list(missing.examples)
-    assert "gone.png" in missing.examples[0]
-
-
-def test_a_problem_is_printable_whatever_it_is_about():
-    problem = AnnotationProblem("missing image", "images/\udcff.png", "\ud800")
-    assert (problem.place, problem.message) == ("images/\\udcff.png", "\\ud800")
 
 
 def test_written_annotations_read_the_same(tmp_path):

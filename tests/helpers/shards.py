@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -83,3 +84,12 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(data)
+
+
+def noisy(image: Image.Image) -> torch.Tensor:
+    """Depends on the image and on torch's generator, as augmentations do."""
+    return torch.tensor(image.resize((4, 4)).tobytes()[0] / 255) + torch.rand(3, 4, 4)
+
+
+def text(value: str) -> str:
+    return value.upper()

@@ -1,13 +1,13 @@
+"""The page about a data set."""
+
 import base64
 import re
 import shutil
 
-import numpy as np
 import pytest
 
 from helpers.synthesis import config
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.charts import bars, heat_map, histogram
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.page import write_report
 from lavis_sam.synthesis.run import synthesize
@@ -72,16 +72,3 @@ def test_images_that_were_deleted_are_left_out(root, tmp_path):
 def test_there_has_to_be_a_data_set(tmp_path):
     with pytest.raises(SamDataError, match="wanted a finished data set"):
         write_report(tmp_path, tmp_path / "page.html")
-
-
-def test_a_histogram_counts_and_has_its_thresholds():
-    chart = histogram([0.1, 0.2, 0.2], [0.9], 0.5, None)
-    assert chart.count("<rect") == 3
-    assert chart.count("<line") == 1
-    assert histogram([1.0, 1.0], [], 1.0, 1.0).count("<rect") == 1, "one value has a width too"
-
-
-def test_charts_escape_and_survive_nothing():
-    assert "&lt;b&gt;" in bars({"<b>": 1})
-    assert bars({}).startswith("<svg")
-    assert heat_map(np.zeros((4, 4), int)).count("<rect") == 1

@@ -3,41 +3,17 @@
 import logging
 import multiprocessing
 import pickle
-import zipfile
 
 import pytest
 import torch
 from lavis.common.registry import registry
 from omegaconf import OmegaConf
-from PIL import Image
 from torch.utils.data import DataLoader
 
 from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded
-from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
-from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards import DamagedSampleError, open_shards, write_shards
 from lavis_sam.datasets.shards import images as images_module
 from lavis_sam.errors import SamDataError
 from lavis_sam.plugin.builders import MMLinkBuilder
-
-
-def noisy(image: Image.Image) -> torch.Tensor:
-    """Depends on the image and on torch's generator, as augmentations do."""
-    return torch.tensor(image.resize((4, 4)).tobytes()[0] / 255) + torch.rand(3, 4, 4)
-
-
-def text(value: str) -> str:
-    return value.upper()
-
-
-@pytest.fixture
-def pair(tmp_path):
-    """The same samples as a folder and as shards."""
-    samples, path = sharded(tmp_path)
-    return (
-        MultiImageDataset(samples, FolderImages(tmp_path / "pictures"), noisy, text_processor=text, seed=5),
-        open_shards([path], noisy, text_processor=text, seed=5),
-    )
 
 
 def assert_equal_items(one, two):
@@ -74,57 +50,12 @@ def test_a_pickled_copy_reads_the_same(pair):
     assert_equal_items(pickle.loads(pickle.dumps(pair[1]))[7], pair[1][7])
 
 
-def test_few_files_are_open_at_once(pair, monkeypatch):
-    monkeypatch.setattr(images_module, "_MOST_OPEN_FILES", 2)
-    dataset = pair[1]
-    for index in (0, 9, 4, 0, 9):
-        assert_equal_items(dataset[index], pair[0][index])
-        assert len(dataset.store._files._open) <= 2
-
-
-def test_a_shard_that_vanished_is_an_error_that_names_it(tmp_path):
-    _, path = sharded(tmp_path)
-    dataset = opened(path)
-    (path / "000000.tar").unlink()
-    with pytest.raises(SamDataError, match=r"000000\.tar: cannot be read any more") as caught:
-        dataset[0]
-    assert not isinstance(caught.value, DamagedSampleError)
-
-
-def test_a_shard_that_was_cut_off_since(tmp_path):
-    _, path = sharded(tmp_path)
-    dataset = opened(path)
-    (path / "000000.tar").write_bytes(b"")
-    with pytest.raises(DamagedSampleError, match="image 1 was cut off"):
-        dataset[0]
-
-
-def test_a_decompression_bomb_is_refused_with_the_limit(tmp_path):
-    bomb = Image.new("1", (30_000, 30_000))
-    bomb.save(tmp_path / "bomb.png")
-    assert (tmp_path / "bomb.png").stat().st_size < 200_000
-    write_shards([MultiImageSample(1, ("bomb.png",), "What?", "Boom.", ("Boom.",), "")], tmp_path, tmp_path / "out")
-    with pytest.raises(DamagedSampleError, match=r"sample 1 .*900000000 pixels.* limit of 178956970"):
-        opened(tmp_path / "out")[0]
-
-
-def test_a_file_of_another_format_is_no_image(tmp_path):
-    with zipfile.ZipFile(tmp_path / "x.png", "w") as file:
-        file.writestr("a", "b")
-    write_shards([MultiImageSample(1, ("x.png",), "What?", "No.", ("No.",), "")], tmp_path, tmp_path / "out")
-    with pytest.raises(DamagedSampleError, match="image 1 cannot be read as an image"):
-        opened(tmp_path / "out")[0]
-
-
 def test_dropped_samples_are_logged_with_their_count(tmp_path, caplog):
     _, path = sharded(tmp_path)
     overwrite(path / "000000.tar", offset_of(path / "000000.tar", "000000001.json"), b"[[")
     with caplog.at_level(logging.WARNING):
         assert len(opened(path)) == 9
     assert "9 whole sample(s); 1 dropped (1 x damaged member)" in caplog.text
-
-
-# Order ----------------------------------------------------------------------------------------------------------------
 
 
 def test_nearby_order_has_every_sample_once_and_few_shards_at_a_time(tmp_path, monkeypatch):
@@ -142,9 +73,6 @@ def test_nearby_order_has_every_sample_once_and_few_shards_at_a_time(tmp_path, m
             assert len(set(shards[first:last])) <= 2
     firsts = {dataset.nearby_order(torch.Generator().manual_seed(seed))[0] for seed in range(40)}
     assert len(firsts) > 12  # every sample may come first
-
-
-# Through LAVIS --------------------------------------------------------------------------------------------------------
 
 
 def config(path, **changes):

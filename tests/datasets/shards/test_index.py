@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from helpers.dummies import record
 from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded, tar_of
-from lavis_sam.datasets.shards import DamagedSampleError, index_shards, scan_shards, unpack_shards, write_shards
+from lavis_sam.datasets.shards import DamagedSampleError, index_shards, scan_shards
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.layout import MANIFEST
 from lavis_sam.errors import SamDataError
@@ -35,12 +35,6 @@ def test_every_sample_is_found(shards):
     assert contents(index.report.samples) == contents(samples)
     assert not index.report.problems
     assert [place.key for place in index.places] == [f"{i:09d}" for i in range(len(samples))]
-
-
-def test_without_a_manifest_all_tar_files_of_the_folder_count(shards):
-    samples, path = shards
-    (path / MANIFEST).unlink()
-    assert contents(opened(path).annotation) == contents(samples)
 
 
 def test_tar_files_in_any_order(shards):
@@ -73,9 +67,6 @@ def test_shards_of_the_synthesis(tmp_path):
     dataset = opened(root)
     assert [sample.output for sample in dataset.annotation] == [sample.output for sample in samples]
     assert ShardImages(dataset.store.index).contents(4) == [(root / name).read_bytes() for name in samples[4].images]
-
-
-# Damage ---------------------------------------------------------------------------------------------------------------
 
 
 def harmed(path, key, member, change):
@@ -231,40 +222,6 @@ def test_members_that_are_no_sample_s_are_passed_over(tmp_path):
     assert not index.report.problems
 
 
-# Manifests ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("manifest", "complaint"),
-    [
-        ("[]", "shards: found None"),
-        ("{}", "shards: found None"),
-        ('{"shards": []}', r"shards: found \[\]"),
-        ('{"shards": ["x.tar"]}', r"shards\[0\]: found 'x.tar', wanted file, samples, bytes, sha256"),
-        ("not json", "not JSON"),
-        *(
-            (json.dumps({"shards": [{"file": file, "samples": 1, "bytes": 1, "sha256": ""}]}), "wanted a .tar below")
-            for file in ("/etc/passwd.tar", "../x.tar", "a/../../x.tar", "x.zip", "x\0.tar")
-        ),
-        ('{"shards": [{"file": "gone.tar", "samples": 1, "bytes": 1, "sha256": ""}]}', "there is no file"),
-        ('{"shards": [{"file": "link.tar", "samples": 1, "bytes": 1, "sha256": ""}]}', "there is no file"),
-    ],
-)
-def test_wrong_manifests(tmp_path, manifest, complaint):
-    (tmp_path / "link.tar").symlink_to("/etc/passwd")
-    (tmp_path / MANIFEST).write_text(manifest)
-    with pytest.raises(SamDataError, match=complaint):
-        index_shards([tmp_path])
-
-
-def test_a_folder_without_shards_is_an_error(tmp_path):
-    with pytest.raises(SamDataError, match=r"found neither manifest\.json nor a \.tar file"):
-        index_shards([tmp_path])
-
-
-# Property -------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def specimen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("specimen")
@@ -306,15 +263,3 @@ def test_fuzzed_shards_give_whole_samples_or_our_errors(specimen, data):
         except SamDataError:
             continue
         assert found == [(folder / "pictures" / name).read_bytes() for name in sample.images]
-
-
-def test_unpacked_shards_are_what_was_packed(shards, tmp_path):
-    samples, path = shards
-    report = unpack_shards([path], tmp_path / "again")
-    assert contents(report.samples) == contents(samples)
-    for sample in samples:
-        for name in sample.images:
-            assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "pictures" / name).read_bytes()
-    write_shards(report.samples, tmp_path / "again", tmp_path / "shards_again", shard_bytes=32 * 1024)
-    for shard in sorted(path.iterdir()):
-        assert (tmp_path / "shards_again" / shard.name).read_bytes() == shard.read_bytes()

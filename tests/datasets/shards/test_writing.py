@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from helpers.shards import contents, opened, write_images
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards import index_shards, unpack_shards, write_shards, writing
+from lavis_sam.datasets.shards import index_shards, write_shards, writing
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.layout import MANIFEST
 from lavis_sam.errors import SamDataError
@@ -96,9 +96,6 @@ def test_members_carry_nothing_of_the_machine(source, tmp_path):
         for member in tar:
             found = (member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode)
             assert found == (0, 0, 0, "", "", 0o644)
-
-
-# Interruption ---------------------------------------------------------------------------------------------------------
 
 
 class InterruptedRunError(Exception):
@@ -220,9 +217,6 @@ def test_killed_runs_go_on_to_the_same_bytes(tmp_path):
     assert files(out) == files(tmp_path / "whole")
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------
-
-
 def test_a_finished_folder_is_not_written_again(source, tmp_path):
     samples, root = source
     write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL)
@@ -280,57 +274,3 @@ def test_no_samples_make_a_manifest_that_says_so(tmp_path):
     assert (manifest["samples"], manifest["shards"]) == (0, [])
     with pytest.raises(SamDataError, match=r"shards: found \[\]"):
         opened(tmp_path / "out")
-
-
-# Unpacking ------------------------------------------------------------------------------------------------------------
-
-
-def test_unpacking_wants_an_empty_folder(source, tmp_path):
-    samples, root = source
-    write_shards(samples, root, tmp_path / "out")
-    with pytest.raises(SamDataError, match="wanted a new or empty one"):
-        unpack_shards([tmp_path / "out"], root)
-
-
-def test_unpacking_refuses_two_images_of_one_name(source, tmp_path):
-    samples, root = source
-    other = tmp_path / "other"
-    others = [replace(sample, id=f"other {sample.id}") for sample in write_images(other)]
-    (other / samples[0].images[0]).write_bytes((other / samples[1].images[0]).read_bytes())
-    write_shards(samples, root, tmp_path / "one")
-    write_shards(others, other, tmp_path / "two")
-    with pytest.raises(SamDataError, match="was written with other contents before"):
-        unpack_shards([tmp_path / "one", tmp_path / "two"], tmp_path / "back")
-
-
-@pytest.mark.parametrize(
-    ("images", "complaint"),
-    [
-        (("annotations.json",), "the annotation file's name"),
-        (("a", "a/b"), "cannot be written"),
-        (("x" * 300,), "cannot be written"),
-    ],
-)
-def test_unpacking_refuses_paths_that_cannot_be(source, tmp_path, images, complaint):
-    """A shard from elsewhere may name its images as it likes."""
-    from helpers.shards import tar_of
-
-    record = {"id": 1, "img_list": list(images), "instruction": "What?", "output": "That."}
-    members = [(f"a.{number}.png", b"1") for number in range(1, len(images) + 1)]
-    path = tar_of(tmp_path / "t.tar", [("a.json", json.dumps(record).encode()), *members])
-    with pytest.raises(SamDataError, match=complaint):
-        unpack_shards([path], tmp_path / "back")
-
-
-def test_unpacking_leaves_damaged_samples_out_if_allowed(source, tmp_path):
-    from helpers.shards import offset_of, overwrite
-
-    samples, root = source
-    write_shards(samples, root, tmp_path / "out")
-    shard = tmp_path / "out" / "000000.tar"
-    overwrite(shard, offset_of(shard, "000000001.1.png") + 30, b"?")
-    with pytest.raises(SamDataError, match="checksum"):
-        unpack_shards([tmp_path / "out"], tmp_path / "strict")
-    report = unpack_shards([tmp_path / "out"], tmp_path / "back", strict=False)
-    assert contents(report.samples) == contents(samples[:1] + samples[2:])
-    assert report.dropped == 1

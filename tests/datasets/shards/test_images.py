@@ -1,0 +1,61 @@
+"""Images out of shards: few open files, and damage is named."""
+
+import zipfile
+
+import pytest
+import torch
+from PIL import Image
+
+from helpers.shards import opened, sharded
+from lavis_sam.datasets.sample import MultiImageSample
+from lavis_sam.datasets.shards import DamagedSampleError, write_shards
+from lavis_sam.datasets.shards import images as images_module
+from lavis_sam.errors import SamDataError
+
+
+def assert_equal_items(one, two):
+    assert one.keys() == two.keys()
+    assert torch.equal(one["image"], two["image"])
+    assert {k: v for k, v in one.items() if k != "image"} == {k: v for k, v in two.items() if k != "image"}
+
+
+def test_few_files_are_open_at_once(pair, monkeypatch):
+    monkeypatch.setattr(images_module, "_MOST_OPEN_FILES", 2)
+    dataset = pair[1]
+    for index in (0, 9, 4, 0, 9):
+        assert_equal_items(dataset[index], pair[0][index])
+        assert len(dataset.store._files._open) <= 2
+
+
+def test_a_shard_that_vanished_is_an_error_that_names_it(tmp_path):
+    _, path = sharded(tmp_path)
+    dataset = opened(path)
+    (path / "000000.tar").unlink()
+    with pytest.raises(SamDataError, match=r"000000\.tar: cannot be read any more") as caught:
+        dataset[0]
+    assert not isinstance(caught.value, DamagedSampleError)
+
+
+def test_a_shard_that_was_cut_off_since(tmp_path):
+    _, path = sharded(tmp_path)
+    dataset = opened(path)
+    (path / "000000.tar").write_bytes(b"")
+    with pytest.raises(DamagedSampleError, match="image 1 was cut off"):
+        dataset[0]
+
+
+def test_a_decompression_bomb_is_refused_with_the_limit(tmp_path):
+    bomb = Image.new("1", (30_000, 30_000))
+    bomb.save(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 200_000
+    write_shards([MultiImageSample(1, ("bomb.png",), "What?", "Boom.", ("Boom.",), "")], tmp_path, tmp_path / "out")
+    with pytest.raises(DamagedSampleError, match=r"sample 1 .*900000000 pixels.* limit of 178956970"):
+        opened(tmp_path / "out")[0]
+
+
+def test_a_file_of_another_format_is_no_image(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.png", "w") as file:
+        file.writestr("a", "b")
+    write_shards([MultiImageSample(1, ("x.png",), "What?", "No.", ("No.",), "")], tmp_path, tmp_path / "out")
+    with pytest.raises(DamagedSampleError, match="image 1 cannot be read as an image"):
+        opened(tmp_path / "out")[0]
