@@ -1,10 +1,13 @@
-"""What the tests of the commands about scores share."""
+"""What several tests of commands share: files of scores, a service and a data set."""
 
 import json
 
 import pytest
 
+from helpers.endpoint_fixtures import data_set, no_key, service
 from helpers.scored import FIXTURES
+
+__all__ = ["data_set", "no_key", "service"]
 
 
 @pytest.fixture

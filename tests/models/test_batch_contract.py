@@ -1,7 +1,5 @@
 """The batch contract: results never depend on who else is in the batch, and bad batches are named."""
 
-import warnings
-
 import pytest
 import torch
 
@@ -50,52 +48,6 @@ def test_the_loss_is_the_mean_over_all_target_tokens():
     torch.testing.assert_close(result["loss"], (result["per_sample_loss"] * weights).sum())
 
 
-@pytest.mark.parametrize("context", ["all", "others", "self"])
-def test_permuting_images_permutes_blocks(context):
-    model, batch = small_model(context=context), random_batch([3])
-    order = [2, 0, 1]
-    with torch.no_grad():
-        tokens = model.encode(batch, TEXTS[:1]).tokens.unflatten(1, (3, -1))
-        permuted = model.encode({"image": batch["image"][:, :, order]}, TEXTS[:1]).tokens.unflatten(1, (3, -1))
-    torch.testing.assert_close(permuted, tokens[:, order], atol=TOKEN_TOLERANCE, rtol=0)
-
-
-@pytest.mark.parametrize("guidance", [{}, {"context": "others"}, {"layer_l": 1, "layer_k": 3}, {"extractor": "linear"}])
-def test_zero_initialised_guidance_is_instructblip_bit_for_bit(guidance):
-    batch = random_batch(COUNTS)
-    start, plain = small_model(zero=True, **guidance), small_model(zero=True, extractor="none")
-    plain.load_state_dict(start.state_dict(), strict=False)
-    with torch.no_grad():
-        ours = start.encode(batch, batch["text_input"]).tokens
-        theirs = plain.encode(batch, batch["text_input"]).tokens
-        assert torch.equal(ours, theirs)
-        assert torch.equal(start(batch)["loss"], plain(batch)["loss"])
-
-
-def test_a_4d_batch_has_no_guidance_and_one_image_of_a_5d_batch_has():
-    model, batch = small_model(), random_batch([1, 1])
-    plain = small_model(extractor="none")
-    plain.load_state_dict(model.state_dict(), strict=False)
-    with torch.no_grad():
-        flat = model.encode({"image": batch["image"][:, :, 0]}, batch["text_input"]).tokens
-        guided = model.encode(batch, batch["text_input"]).tokens
-        expected = plain.encode(batch, batch["text_input"]).tokens
-    torch.testing.assert_close(flat, expected, atol=TOKEN_TOLERANCE, rtol=0)
-    assert (guided - flat).abs().max() > 0.01
-
-
-def test_others_with_one_image_is_no_guidance_and_no_nan():
-    model, batch = small_model(context="others"), random_batch([1, 2])
-    visual = model.encode(batch, batch["text_input"])
-    assert not visual.semantics[0].any()
-    assert visual.semantics[1:].any(dim=2).all()
-    visual.tokens.sum().backward()
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            assert parameter.grad is not None, f"{name} took no part: DDP would wait for it"
-            assert parameter.grad.isfinite().all(), name
-
-
 def test_noise_in_padded_images_changes_nothing():
     model, batch = small_model(), random_batch(COUNTS)
     quiet = dict(batch, image=batch["image"].masked_fill(~batch["image_mask"][:, None, :, None, None], 0.0))
@@ -131,17 +83,6 @@ def test_prompts_are_one_for_all_or_one_each():
     assert one == model.generate({**batch, "prompt": [TEXTS[0]] * 2}, num_beams=1, max_length=8)
     with pytest.raises(SamDataError, match=r"holds 3 prompts for a batch of B = 2"):
         model.generate({**batch, "prompt": TEXTS[:3]})
-
-
-def test_pairs_under_others_and_images_warn_once():
-    model = small_model(context="others").train()
-    with pytest.warns(UserWarning, match="adaptive layer cannot learn"):
-        model(random_batch([2, 2]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model(random_batch([2, 2]))
-        small_model(context="others").train()(random_batch([2, 3]))
-        small_model(context="others", normalise="patches").train()(random_batch([2, 2]))
 
 
 def test_to_device_moves_tensors_and_keeps_the_rest():
