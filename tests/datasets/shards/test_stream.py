@@ -137,9 +137,9 @@ def test_stream_reads_a_pipe(tmp_path):
 
 
 def test_stream_tells_of_a_pipe_that_fails():
-    (told,) = list(ShardStream(["pipe:exit 3"], samples=1))
-    assert isinstance(told, Unusable)
-    assert "pipe:exit 3" in str(told.problem)
+    (unusable,) = list(ShardStream(["pipe:exit 3"], samples=1))
+    assert isinstance(unusable, Unusable)
+    assert "pipe:exit 3" in str(unusable.problem)
 
 
 def test_stream_reads_http(tmp_path):
