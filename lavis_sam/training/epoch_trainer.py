@@ -215,8 +215,11 @@ class EpochTrainer:
         total = _Total.over_ranks(window, stop=self.stop.name is not None)
         self._stop_agreed = total.stops > 0
         self._handle_bad_samples(total.unusable, window, place)
-        if total.batches == 0:
+        if total.batches == 0 and total.unusable == 0:
             return None
+        if total.samples == 0:  # no sample of the step was usable: nothing to learn, and not the epoch's end
+            self.optimizer.zero_grad()
+            return self._report(total, started, window, norm=math.nan)
         if not math.isfinite(total.loss):
             counts = " and ".join(f"{count:.0f}" for count in total.counts.values())
             self._skip(f"a summed loss of {sum(total.sums.values())} over {counts} target tokens", window, place)

@@ -76,7 +76,8 @@ def load(
     _raise_everywhere(problem)
     state = load_run(path, model, optimizer, scaler)
     rank, ranks = distributed.rank(), distributed.world_size()
-    if state.data:
+    # Without sums the run stands between two epochs, and whoever continues it may have other processes and data.
+    if state.data and state.progress.sums:
         try:
             data.load_state_dict(state.data[rank if len(state.data) == ranks else 0])
         except SamCheckpointError as error:

@@ -10,7 +10,9 @@ from helpers.runs import COUNT, events, make_runner
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.shards import open_shards, write_shards
-from lavis_sam.errors import SamDataError
+from lavis_sam.datasets.shards.stream import ShardStream
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
+from lavis_sam.training.training_data import build_training_data
 
 PROCESSOR = Compose([Resize((SIZE, SIZE)), ToTensor()])
 
@@ -55,6 +57,59 @@ def test_a_batch_without_any_usable_sample_counts_for_nothing(tmp_path, images):
     (images.parent / f"{order[4]}.png").unlink()
     runner.train()
     assert [event["samples"] for event in events(runner, "train")] == [3, 2, 3, 3]
+
+
+def test_a_step_without_any_usable_sample_does_not_end_the_epoch(tmp_path, images):
+    dataset = opened(images)
+    runner = make_runner(tmp_path, dataset, batch_size_train=1, accum_grad_iters=1, max_bad_samples=9, max_epoch=1)
+    order = [index for (index,) in runner.training_data.sampler]
+    (images.parent / f"{order[4]}.png").unlink()
+    runner.train()
+    assert [event["samples"] for event in events(runner, "train")] == [1] * 4 + [0] + [1] * (COUNT - 5)
+    assert (runner.progress.skipped_steps, runner.progress.bad_samples) == (0, 1)
+
+
+@pytest.fixture
+def sharded_images(tmp_path, images):
+    samples = read_annotations([images], images.parent)
+    write_shards(samples, images.parent, tmp_path / "shards", shard_bytes=18_000)
+    return str(tmp_path / "shards")
+
+
+def test_a_stream_alone_may_be_trained_on_and_only_shuffled(sharded_images):
+    stream, other = ShardStream([sharded_images], PROCESSOR), open_shards([sharded_images], PROCESSOR)
+    place = {"batch_size": 2, "seed": 0, "rank": 0, "world_size": 1}
+    with pytest.raises(SamConfigurationError, match="found 2 training sets, one of them a stream"):
+        build_training_data([stream, other], **place)
+    with pytest.raises(SamConfigurationError, match="found 'bucketed' for a stream"):
+        build_training_data([stream], batching="bucketed", **place)
+
+
+@pytest.mark.parametrize(
+    "change", [{"batch_size": 3}, {"num_workers": 2}, {"world_size": 2}, {"seed": 1}, {"shuffle_buffer": 7}]
+)
+def test_a_stream_s_position_is_refused_by_another_run(sharded_images, change):
+    def data(batch_size=2, seed=0, rank=0, world_size=1, num_workers=0, shuffle_buffer=5):
+        stream = ShardStream([sharded_images], PROCESSOR, shuffle_buffer=shuffle_buffer)
+        options = {"batch_size": batch_size, "seed": seed, "rank": rank, "world_size": world_size}
+        return build_training_data([stream], num_workers=num_workers, **options)
+
+    first = data()
+    first.start(0, 0)
+    first.next_batch()
+    data().load_state_dict(first.state_dict())
+    with pytest.raises(SamCheckpointError, match="within an epoch of a stream, a run continues only with"):
+        data(**change).load_state_dict(first.state_dict())
+
+
+def test_a_stream_goes_on_with_other_sizes_after_a_whole_epoch(tmp_path, sharded_images):
+    def runner(**options):
+        return make_runner(tmp_path, ShardStream([sharded_images], PROCESSOR), **options)
+
+    runner(max_epoch=1, batch_size_train=4).train()
+    continued = runner(max_epoch=2, batch_size_train=3)
+    continued.train()
+    assert [event["samples"] for event in events(continued, "epoch")] == [COUNT] * 2
 
 
 def test_a_corrupt_shard_is_passed_over_and_counted(tmp_path, images):

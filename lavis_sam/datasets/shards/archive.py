@@ -92,35 +92,38 @@ class _Source:
         self._file, self._ahead, self.position = file, b"", 0
         # Pipes of webdataset have no `seekable`, and remote files seek at the price of a request.
         is_local = hasattr(file, "fileno") and file.seekable()
-        self._size = os.fstat(file.fileno()).st_size if is_local else None
+        self._descriptor = file.fileno() if is_local else None
+        self._size = os.fstat(file.fileno()).st_size if is_local else 0
 
     def take(self, size: int) -> bytes:
         """Return the next bytes; fewer only at the end of the file."""
-        parts = [self._ahead[:size]]
-        self._ahead = self._ahead[size:]
-        missing = size - len(parts[0])
-        while missing > 0 and (part := self._file.read(missing)):
-            parts.append(part)
-            missing -= len(part)
-        self.position += size - missing
-        return b"".join(parts) if len(parts) > 1 else parts[0]
+        if self._descriptor is not None:
+            data = os.pread(self._descriptor, size, self.position)
+        else:
+            parts, self._ahead = [self._ahead[:size]], self._ahead[size:]
+            missing = size - len(parts[0])
+            while missing and (part := self._file.read(missing)):
+                parts.append(part)
+                missing -= len(part)
+            data = b"".join(parts)
+        self.position += len(data)
+        return data
 
     def give_back(self, data: bytes) -> None:
         """Let the next `take` begin with `data`, the last bytes taken."""
-        self._ahead, self.position = data + self._ahead, self.position - len(data)
+        self.position -= len(data)
+        if self._descriptor is None:
+            self._ahead = data + self._ahead
 
     def skip(self, size: int) -> bool:
         """Pass over the next bytes; False if the file ends before them."""
-        if self._size is None or size <= len(self._ahead):
-            end = self.position + size
+        end = self.position + size
+        if self._descriptor is not None:
+            self.position = min(end, self._size)
+        else:
             while self.position < end and self.take(min(_CHUNK_BYTES, end - self.position)):
                 pass
-            return self.position == end
-        whole = self.position + size <= self._size
-        self.position = min(self.position + size, self._size)
-        self._ahead = b""
-        self._file.seek(self.position)
-        return whole
+        return self.position == end
 
 
 class _Reader:

@@ -2,6 +2,11 @@
 
 Shards are looked through once, when they are opened; from then on every sample can be read by itself. So the order of
 samples is a matter for the sampler alone, whatever the number of processes and workers.
+
+`ShardListDataset` of webdataset's `wids` could take this place and does not. Measured with webdataset 0.2.100, of which
+`wids` was still a part, on 2,000 samples in 10 shards: the bytes of a sample take 55 microseconds there and 13 here;
+opening takes 0.2 s here and nothing there, where the number of samples in each shard must be known. One damaged header
+costs one sample here, and there all 217 of its shard, each by a UnicodeDecodeError that names none.
 """
 
 import os

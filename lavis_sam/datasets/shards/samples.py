@@ -30,6 +30,8 @@ MAX_SAMPLE_BYTES = 1024**3
 DAMAGED = "damaged member"
 
 _TEXTS = ("txt", "cls")
+_RECORDS = (ANNOTATION, *_TEXTS)
+_RECORD_ENDS = tuple(f".{rest}" for rest in _RECORDS)
 _IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm"})
 _MOST_DIGITS = 6
 
@@ -44,7 +46,7 @@ class StoredImage:
     content: bytes | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class StoredSample:
     """What the members of one key make.
 
@@ -65,7 +67,7 @@ class StoredSample:
 
 def is_record(name: str) -> bool:
     """Whether a member holds a sample's record or text."""
-    return _split(name)[1] in (ANNOTATION, *_TEXTS)
+    return name.lower().endswith(_RECORD_ENDS) and _split(name)[1] in _RECORDS
 
 
 def is_image(name: str) -> bool:
@@ -100,7 +102,7 @@ def stored_samples(found: Iterable[Member | Damage], shard: str, prompt: str | N
     yield from _lost(torn, shard)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Group:
     """The members of one sample so far; `torn` says where tar could not be read since the first of them."""
 
@@ -113,7 +115,7 @@ class _Group:
 
     def add(self, rest: str, member: Member) -> None:
         number = _image_number(rest)
-        if rest in (ANNOTATION, *_TEXTS):
+        if rest in _RECORDS:
             self.twice = self.twice or (f"its {_called(rest)}" if rest in self.texts else None)
             self.texts[rest] = member
         elif number is not None:

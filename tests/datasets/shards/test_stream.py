@@ -137,9 +137,33 @@ def test_stream_reads_a_pipe(tmp_path):
 
 
 def test_stream_tells_of_a_pipe_that_fails():
-    (unusable,) = list(ShardStream(["pipe:exit 3"], samples=1))
-    assert isinstance(unusable, Unusable)
-    assert "pipe:exit 3" in str(unusable.problem)
+    """Whether the shell ends before or after its output is read."""
+    found = list(ShardStream(["pipe:exit 3"], samples=1))
+    assert all(isinstance(unusable, Unusable) and "pipe:exit 3" in unusable.problem for unusable in found)
+    assert [unusable.tolerated for unusable in found].count(False) == 1
+
+
+def test_stream_finds_members_again_behind_one_that_lies_about_its_size(tmp_path):
+    storage = written_by_the_library(tmp_path / "set", shards=1, each=4)
+    path = tmp_path / "set" / "set-000000.tar"
+    with tarfile.open(path) as tar:
+        header = tar.getmember("s001.1.jpg")
+        lie = tarfile.TarInfo(header.name)
+    lie.size = 1
+    overwrite(path, header.offset, lie.tobuf(tarfile.USTAR_FORMAT))
+    items = list(stream(storage, samples=4, shuffle_buffer=1))
+    assert [f"s{number:03d}" for number in (0, 2, 3)] == [name.rpartition("/")[2] for name in ids(items)]
+    assert any(isinstance(item, Unusable) and item.tolerated for item in items)
+
+
+def test_stream_goes_on_behind_a_shard_without_samples(tmp_path):
+    storage = written_by_the_library(tmp_path / "set")
+    tarfile.open(tmp_path / "set" / "set-000001.tar", "w").close()
+    (tmp_path / "set" / "set-000002.tar").write_bytes(b"")
+    items = list(stream(storage))
+    assert len(ids(items)) == 6
+    (unusable,) = [item for item in items if isinstance(item, Unusable)]  # no tar at all
+    assert "set-000002.tar" in unusable.problem
 
 
 def test_stream_reads_http(tmp_path):
