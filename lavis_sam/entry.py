@@ -27,6 +27,7 @@ def build_parser(program: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--options",
         nargs="+",
+        action="extend",
         metavar="KEY=VALUE",
         help="settings that replace the file's, as in run.init_lr=1e-4 model.model_type=tiny",
     )

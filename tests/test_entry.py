@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lavis_sam import evaluate, train
+from lavis_sam.entry import build_parser
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY = str(REPOSITORY / "projects" / "sam" / "tiny" / "train.yaml")
@@ -41,3 +42,9 @@ def test_the_configuration_file_is_required(capsys, program):
         program([])
     assert caught.value.code == 2
     assert "--cfg-path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["lavis.train", "lavis.evaluate"])
+def test_every_options_of_the_command_line_counts(program):
+    words = ["--cfg-path", "x", "--options", "a.b=1", "c.d=2", "--options", "e.f=3"]
+    assert build_parser(program, "").parse_args(words).options == ["a.b=1", "c.d=2", "e.f=3"]

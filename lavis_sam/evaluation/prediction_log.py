@@ -135,7 +135,7 @@ def read_answers(path: Path, fingerprint: Mapping[str, Any], *, count: int) -> d
     for number, line in enumerate(_lines(path), start=1):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if number == 1:
             _check_header(path, record, fingerprint)

@@ -1,6 +1,5 @@
 """The last pass over the finished parts, in the data set's order: near duplicates, annotations, shards, manifest."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -11,7 +10,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lavis_sam.files import atomic_path, sha256_of, to_json, write_bytes, write_json, write_shard
+from lavis_sam.errors import SamDataError
+from lavis_sam.files import (
+    UnusableFileError,
+    atomic_path,
+    parse_json,
+    sha256_of,
+    to_json,
+    write_bytes,
+    write_json,
+    write_shard,
+)
 from lavis_sam.synthesis.configuration import SynthesisSettings
 from lavis_sam.synthesis.duplicates import DuplicateIndex
 from lavis_sam.synthesis.manifest import RunCounts, annotation
@@ -171,10 +180,17 @@ def finish(
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSON-lines file of a data set."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
+    """Yield the records of a JSON-lines file of a data set.
+
+    Raises:
+        SamDataError: A line is no JSON.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield parse_json(line)
+            except UnusableFileError as error:
+                raise SamDataError(f"{path}:{number}: {error}; wanted what `lavis-sam synthesize` wrote.") from error
 
 
 def write_shards(root: Path, annotations: Iterable[Mapping[str, Any]], shard_size: int) -> list[dict[str, Any]]:

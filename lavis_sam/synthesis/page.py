@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.files import write_text
+from lavis_sam.files import leaves_root, write_text
 from lavis_sam.synthesis.charts import bars, heat_map, histogram
 from lavis_sam.synthesis.dataset_writer import DUPLICATE_SCORE, REJECTIONS, SAMPLES, read_lines
 from lavis_sam.synthesis.duplicates import DuplicateIndex
@@ -41,17 +41,34 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 0; } figcaption { font-size: .85rem; color: #555; }
 """
 
+# Nothing is loaded and nothing runs, whatever the records say.
+_POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
+
 
 def write_report(root: Path, path: Path) -> None:
     """Write the page about the data set in `root` to `path`.
 
     Raises:
-        SamDataError: `root` holds no finished data set.
+        SamDataError: `root` holds no finished data set, or one whose records are damaged.
     """
     folder = WorkFolder(root)
     if not folder.is_finished:
         raise SamDataError(f"{root}: no {MANIFEST}; wanted a finished data set of `lavis-sam synthesize`.")
-    manifest = folder.manifest()
+    try:
+        page = _page(root, folder.manifest())
+    # Whoever made the folder may have written anything into its records.
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
+        raise SamDataError(
+            f"{root}: {MANIFEST}, {SAMPLES} or {REJECTIONS} is not what `lavis-sam synthesize` writes "
+            f"({type(error).__name__}: {error}). Make the data set again."
+        ) from error
+    write_text(path, page)
+
+
+def _page(root: Path, manifest: Mapping[str, Any]) -> str:
     gathered = _Gathered(read_lines(root / SAMPLES))
     rejections = list(read_lines(root / REJECTIONS))
     parts = [
@@ -63,9 +80,9 @@ def write_report(root: Path, path: Path) -> None:
         "<h2>Diversity</h2>" + _diversity(gathered) + _alike(root, gathered),
         "<h2>Sources and backends</h2>" + _sources(manifest),
     ]
-    title = f"{manifest['accepted']} samples: {html.escape(root.resolve().name)}"
-    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
-    write_text(path, page + f"<h1>{title}</h1>" + "\n".join(parts) + "</html>\n")
+    title = f"{int(manifest['accepted'])} samples: {html.escape(root.resolve().name)}"
+    head = f"<!doctype html><html lang=en><meta charset=utf-8>{_POLICY}<title>{title}</title><style>{_STYLE}</style>"
+    return head + f"<h1>{title}</h1>" + "\n".join(parts) + "</html>\n"
 
 
 class _Gathered:
@@ -125,20 +142,20 @@ def _heading(manifest: Mapping[str, Any]) -> str:
     run = manifest["run"]
     settings = run["settings"]
     return (
-        f"<p>{manifest['accepted']} of {run['num']} samples accepted from {manifest['tries']} tries; form "
-        f"<b>{html.escape(settings['form'])}</b>, split {html.escape(settings['split'])}, seed {run['seed']}, "
-        f"lavis_sam {html.escape(run['version'])}.</p>"
+        f"<p>{int(manifest['accepted'])} of {int(run['num'])} samples accepted from {int(manifest['tries'])} tries; "
+        f"form <b>{html.escape(settings['form'])}</b>, split {html.escape(settings['split'])}, "
+        f"seed {int(run['seed'])}, lavis_sam {html.escape(run['version'])}.</p>"
     )
 
 
 def _funnel(manifest: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{html.escape(stage)}<td class=number>{entry['entered']}<td class=number>{entry['passed']}"
+        f"<tr><td>{html.escape(stage)}<td class=number>{int(entry['entered'])}<td class=number>{int(entry['passed'])}"
         f"<td class=number>{entry['entered'] - entry['passed']}"
         for stage, entry in manifest["stages"].items()
     )
     kinds = "".join(
-        f"<tr><td>{html.escape(kind)}<td class=number>{entry['accepted']}<td class=number>{entry['rejected']}"
+        f"<tr><td>{html.escape(kind)}<td class=number>{int(entry['accepted'])}<td class=number>{int(entry['rejected'])}"
         for kind, entry in manifest["kinds"].items()
     )
     chart = bars({stage: entry["passed"] for stage, entry in manifest["stages"].items()})
@@ -169,14 +186,14 @@ def _rejected(root: Path, manifest: Mapping[str, Any], rejections: list[dict[str
         kinds = ", ".join(f"{kind} {count}" for kind, count in entry["kinds"].items())
         meaning = SCORES.get(reason, "an error")
         parts.append(
-            f"<h3>{html.escape(reason)}: {entry['count']}</h3><p class=muted>{html.escape(meaning)}; stage "
+            f"<h3>{html.escape(reason)}: {int(entry['count'])}</h3><p class=muted>{html.escape(meaning)}; stage "
             f"{html.escape(entry['stage'])}; {html.escape(kinds)}</p>"
         )
         same = [rejection for rejection in rejections if rejection["reason"] == reason]
         shown = sorted(same, key=lambda rejection: rejection["picture"] is None)[:_REJECTED_SHOWN]
         cards = "".join(
             f"<div class=card>{_image(root, rejection['picture'])}<p>{_judgement(rejection)}"
-            f"<p class=muted>{rejection['slot']:06d}, try {rejection['attempt']}</div>"
+            f"<p class=muted>{rejection['slot']:06d}, try {int(rejection['attempt'])}</div>"
             for rejection in shown
         )
         parts.append(f"<div class=cards>{cards}</div>")
@@ -259,8 +276,10 @@ def _sources(manifest: Mapping[str, Any]) -> str:
 
 
 def _image(root: Path, file: str | None) -> str:
-    """An image inside the page; nothing where there is no file (any more)."""
-    if file is None or not (root / file).is_file():
+    """An image inside the page; nothing where there is no file (any more), or one outside the data set."""
+    if file is None or leaves_root(file) or not (root / file).is_file():
+        return ""
+    if not (root / file).resolve().is_relative_to(root.resolve()):  # a link that leads out
         return ""
     with Image.open(root / file) as image:
         small = image.convert("RGB")

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 import types
 import typing
 from collections import Counter
@@ -45,6 +46,15 @@ FORM_CLASSES = {
 }
 # Of the groups that a source set aside, so many are named in the manifest.
 _NAMED_SKIPPED = 5
+# Job -> what its backend is asked; see `protocols`.
+_METHODS = {
+    "segment": "segment",
+    "background": "write",
+    "inpaint": "inpaint",
+    "describe": "describe",
+    "refine": "refine",
+    "score": "score",
+}
 
 
 class PipelineBuilder:
@@ -129,6 +139,7 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
     if not path:
         return None
     factory = _resolve(path, place)
+    _check_factory(factory, path, "draw" if job in KINDS else _METHODS[job], place)
     known = inspect.signature(factory).parameters
     problems = [unknown_name("option", option, known, place) for option in backend.options if option not in known]
     missing = [
@@ -145,6 +156,21 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
         raise SamConfigurationError("\n".join(problems))
     fitting = {name: value for name, value in context.items() if name in known}
     return factory(**{**fitting, **backend.options})
+
+
+def _check_factory(factory: Callable[..., Any], path: str, method: str, place: str) -> None:
+    """Refuse what cannot be a backend before it is called: a configuration may come from a stranger."""
+    module = path.partition(":")[0].partition(".")[0]
+    is_class = isinstance(factory, type)
+    if (
+        module in sys.stdlib_module_names
+        or not (is_class or inspect.isfunction(factory))
+        or (is_class and not callable(getattr(factory, method, None)))
+    ):
+        raise SamConfigurationError(
+            f"{place}.backend: found {path!r}, wanted a class with the method {method!r}, or a Python function that "
+            "makes one, from a module that is not Python's own. It was not called."
+        )
 
 
 def _is_plain(annotation: Any) -> bool:

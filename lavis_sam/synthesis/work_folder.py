@@ -139,7 +139,7 @@ class WorkFolder:
         try:
             records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             return [Outcome(**{**record, "rejections": tuple(record["rejections"])}) for record in records]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise SamDataError(f"{path}: damaged ({error}); remove it and run again with --resume.") from error
 
     def remove_work(self) -> None:

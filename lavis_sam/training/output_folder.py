@@ -22,9 +22,14 @@ def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Pat
         Its name and its absolute path.
 
     Raises:
-        SamConfigurationError: It cannot be made; on every process.
+        SamConfigurationError: It cannot be made, or its name leads elsewhere; on every process.
     """
     problem = None
+    if (found := name or settings.job_id) and not _is_one_name(found):
+        raise SamConfigurationError(
+            f"run.job_id: found {found!r}, wanted the name of one folder, without {os.sep!r} and no {os.pardir!r}; "
+            "run.output_dir says where it is."
+        )
     if distributed.is_main_process():
         try:
             parent, name = Path(settings.output_dir), name or settings.job_id
@@ -40,6 +45,10 @@ def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Pat
             "name another one."
         )
     return str(name), Path(os.path.abspath(os.path.expanduser(settings.output_dir))) / str(name)
+
+
+def _is_one_name(name: str) -> bool:
+    return Path(name).name == name and name not in (os.curdir, os.pardir) and "\0" not in name
 
 
 def make_run_folder(parent: Path, name: str | None) -> str:

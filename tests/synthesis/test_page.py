@@ -1,6 +1,7 @@
 """The page about a data set."""
 
 import base64
+import json
 import re
 import shutil
 
@@ -42,7 +43,9 @@ def test_the_page_shows_everything(root, tmp_path):
     assert len(images) >= 20
     assert all(base64.b64decode(image)[:2] == b"\xff\xd8" for image in images)
     assert "<script" not in page
-    assert "http" not in page, "the page needs nothing from elsewhere"
+    assert "http:" not in page
+    assert "https:" not in page, "the page needs nothing from elsewhere"
+    assert "default-src 'none'" in page
 
 
 def test_the_most_alike_samples_stand_side_by_side(root, tmp_path):
@@ -72,3 +75,52 @@ def test_images_that_were_deleted_are_left_out(root, tmp_path):
 def test_there_has_to_be_a_data_set(tmp_path):
     with pytest.raises(SamDataError, match="wanted a finished data set"):
         write_report(tmp_path, tmp_path / "page.html")
+
+
+@pytest.fixture
+def strange(root, tmp_path):
+    """Give a copy of the set, and a function that changes its manifest."""
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+
+    def change(**values):
+        manifest = json.loads((copy / "manifest.json").read_text()) | values
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+        return copy
+
+    return change
+
+
+@pytest.mark.parametrize("value", ["<script>alert(1)</script>", None, {"a": 1}])
+@pytest.mark.parametrize("key", ["accepted", "tries", "stages", "kinds", "run"])
+def test_a_strangers_manifest_is_one_clear_error_and_never_markup(strange, tmp_path, key, value):
+    with pytest.raises(SamDataError, match=r"manifest\.json.*not what `lavis-sam synthesize` writes"):
+        write_report(strange(**{key: value}), tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_images_outside_the_data_set_are_not_shown(strange, root, tmp_path):
+    copy = strange()
+    inside = next((copy / "images").rglob("*.jpg"))
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(inside.read_bytes())
+    shutil.rmtree(copy / "rejected")
+    (copy / "link.jpg").symlink_to(outside)
+    lines = (copy / "samples.jsonl").read_text().splitlines()
+    for file in (str(outside), "../outside.jpg", "link.jpg"):
+        records = [json.loads(line) for line in lines]
+        for record in records:
+            for image in record["pictures"]:
+                image["file"] = file
+        (copy / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        write_report(copy, tmp_path / "page.html")
+        assert "base64" not in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("line", ["{", "[" * 100_000])
+def test_a_damaged_line_of_samples_is_named(strange, tmp_path, line):
+    copy = strange()
+    with (copy / "samples.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(SamDataError, match=r"samples\.jsonl:\d+: not JSON"):
+        write_report(copy, tmp_path / "page.html")

@@ -41,3 +41,14 @@ def test_all_that_is_wrong_comes_at_once():
     with pytest.raises(SamConfigurationError) as caught:
         made("characters", "folder", licence=1, roots="x")
     assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "path", ["os:system", "subprocess:getoutput", "builtins:eval", "lavis_sam.files:UnusableFileError"]
+)
+def test_what_cannot_be_a_backend_is_not_called(path, tmp_path):
+    options = {"command": f"touch {tmp_path}/ran", "cmd": f"touch {tmp_path}/ran"}
+    for option in options:
+        with pytest.raises(SamConfigurationError, match="It was not called"):
+            made("segment", path, **{option: options[option]})
+    assert not list(tmp_path.iterdir())

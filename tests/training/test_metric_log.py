@@ -24,3 +24,8 @@ def test_a_log_that_cannot_be_written_is_one_clear_error(tmp_path):
     (runner.output_dir / "log.jsonl").mkdir()
     with pytest.raises(SamConfigurationError, match=r"log\.jsonl: cannot be written \(Is a directory\)"):
         runner.train()
+
+
+def test_a_line_that_is_nested_too_deeply_is_passed_over(tmp_path):
+    (tmp_path / "log.jsonl").write_text("[" * 100_000 + '\n{"event": "train"}\n')
+    assert list(read_metric_log(tmp_path / "log.jsonl")) == [{"event": "train"}]

@@ -7,10 +7,11 @@ import pytest
 import lavis_sam.files
 from helpers.dummies import DummyDataset, DummyModel, dummy_config
 from helpers.runs import COUNT, whole
+from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
-from lavis_sam.training.output_folder import is_finished, make_run_folder, unfinished_run
+from lavis_sam.training.output_folder import agreed_run_folder, is_finished, make_run_folder, unfinished_run
 
 
 def test_make_run_folder_gives_runs_that_start_together_folders_of_their_own(tmp_path):
@@ -52,3 +53,10 @@ def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch,
     with pytest.raises(SamConfigurationError, match=r"cannot be written \(No space left on device\).*resume=auto"):
         RunnerSam(config, MultiImageCaptioningTask(), DummyModel(), datasets).train()
     assert whole(tmp_path) == (["checkpoint_0.pth"] if name == "pred.json" else [])
+
+
+@pytest.mark.parametrize("name", ["a/../../out", "../out", "..", "/out", "a/b"])
+def test_a_job_id_that_leads_elsewhere_is_refused(tmp_path, name):
+    with pytest.raises(SamConfigurationError, match=r"run\.job_id: found .*wanted the name of one folder"):
+        agreed_run_folder(RunSettings(output_dir=str(tmp_path / "runs"), job_id=name), None)
+    assert not list(tmp_path.iterdir())

@@ -148,7 +148,7 @@ def _finished(folder: Path, plan: _Plan) -> list[dict[str, Any]]:
     """The shards of an interrupted run, as far as they are whole and belong to the same plan."""
     lines = []
     # A line that was being written when the run ended is no line.
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         for line in (folder / PROGRESS).read_text(encoding="utf-8").splitlines():
             lines.append(json.loads(line))
     if not lines or lines[0] != {"plan": plan.digest}:
