@@ -198,3 +198,19 @@ def test_fuzzed_bytes_give_members_or_our_errors(folder, data):
             assert 0 <= entry.offset <= entry.offset + entry.size <= path.stat().st_size
             assert ".." not in entry.name.split("/")
             assert not entry.name.startswith("/")
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_every_cut_before_the_end_mark_is_noticed(tmp_path, kind):
+    path = tar_of(
+        tmp_path / "t.tar", [("größe.json", b"{}"), ("größe.1.jpg", b"x" * 300), ("z.json", b"2")], format=kind
+    )
+    data = path.read_bytes()
+    end = offset_of(path, "z.json") + 512
+    for cut in range(end + 512):
+        path.write_bytes(data[:cut])
+        entries = list(read_members(path))
+        assert isinstance(entries[-1], Damage), cut
+        assert "cut off" in entries[-1].message, cut
+    path.write_bytes(data[: end + 512])  # one block of zeros: nothing is lost
+    assert [type(entry) for entry in read_members(path)] == [Member] * 3
