@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.datasets.formats.fields import RecordError, identity, items, mapping, wrong_type
+from lavis_sam.datasets.formats.fields import RecordError, given, identity, items, mapping, wrong_type
 from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.records import read_records
 from lavis_sam.datasets.sample import MultiImageSample
@@ -45,7 +45,7 @@ def conversation_records(path: Path, problems: list[AnnotationProblem]) -> Itera
 
 
 def _unified(record: Mapping[str, Any], place: str) -> list[tuple[str, dict[str, Any]]]:
-    name = record.get("id", record.get("sample_id"))
+    name = given(record, "id", "sample_id")
     images = _images(record)
     turns = _turns(record)
     marks = sum(text.count(IMAGE_MARK) for text, _ in turns)
@@ -56,24 +56,27 @@ def _unified(record: Mapping[str, Any], place: str) -> list[tuple[str, dict[str,
     if len(turns) > 1:
         name = identity({"id": name}, "id")
     unified = []
-    said = ""
+    first = turns[0][0]
+    rest, shown = "", 0  # what was said after the first question, marks in its place; a mark in an answer is text
     for turn, (question, answer) in enumerate(turns, start=1):
-        said += question
-        shown = said.count(IMAGE_MARK)
-        whole = {"img_list": images[:shown], "instruction": _instruction(said, shown), "output": answer}
+        rest += _placed(question, shown) if turn > 1 else ""
+        shown += question.count(IMAGE_MARK)
+        whole = {"img_list": images[:shown], "instruction": _instruction(first, shown, rest), "output": answer}
         if len(turns) == 1:
             metadata = record.get("metadata")
-            references = record.get("references", metadata.get("references") if isinstance(metadata, dict) else None)
+            references = given(record, "references")
+            if references is None and isinstance(metadata, dict):
+                references = metadata.get("references")
             unified.append((place, {"id": name, **whole, "references": references}))
         else:
             unified.append((f"{place} turn {turn}", {"id": f"{name}/{turn}", **whole}))
-        said += f"\n{answer}\n"
+        rest += f"\n{answer}\n"
     return unified
 
 
 def _images(record: Mapping[str, Any]) -> list[Any]:
     """Return paths; Mantis' parquet files write them as `{"path", "bytes"}`, and one image may stand without a list."""
-    images = record.get("images", record.get("image"))
+    images = given(record, "images", "image")
     if isinstance(images, str):
         images = [images]
     if not isinstance(images, list):
@@ -83,12 +86,12 @@ def _images(record: Mapping[str, Any]) -> list[Any]:
 
 def _turns(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Yield (question, answer) pairs; what a system message says stands before the first question."""
-    key = "conversations" if "conversations" in record else "conversation"
+    key = "conversations" if record.get("conversations") is not None else "conversation"
     turns: list[tuple[str, str]] = []
     question: str | None = None
     for message in items(record, key):
-        role = mapping(message, key).get("role", message.get("from"))
-        text = message.get("content", message.get("value"))
+        role = given(mapping(message, key), "role", "from")
+        text = given(message, "content", "value")
         if not isinstance(text, str):
             raise wrong_type(key, text, "a text")
         if role in _ANSWER and question is not None:
@@ -103,13 +106,18 @@ def _turns(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return turns
 
 
-def _instruction(text: str, images: int) -> str:
-    """Drop leading marks for all images; otherwise turn each mark into the place of its image."""
+def _instruction(text: str, images: int, rest: str = "") -> str:
+    """Drop leading marks for all images, or else turn each mark into its image's place; `rest` is appended as it is."""
     leading = _LEADING_MARKS.match(text)
     if leading and leading.group().count(IMAGE_MARK) == images:
-        rest = text[leading.end() :]
-        return rest[1:] if rest.startswith("\n") else rest.lstrip(" \t")
-    for k in range(1, images + 1):
+        after = text[leading.end() :] + rest
+        return after[1:] if after.startswith("\n") else after.lstrip(" \t")
+    return _placed(text, 0) + rest
+
+
+def _placed(text: str, before: int) -> str:
+    """Turn each mark into the place of its image, of which `before` came earlier."""
+    for k in range(before + 1, before + text.count(IMAGE_MARK) + 1):
         text = text.replace(IMAGE_MARK, f"{{image#{k}}}", 1)
     return text
 

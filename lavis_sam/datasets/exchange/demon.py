@@ -64,7 +64,7 @@ def _unified(record: Mapping[str, Any], instructions: list[Any]) -> dict[str, An
 
 def _choices(instance: Mapping[str, Any]) -> str:
     """Return the choices as the benchmark writes them behind the context."""
-    if "choice_list" not in instance:
+    if instance.get("choice_list") is None:
         return ""
     quoted = ", ".join(f"'{choice}'" for choice in items(instance, "choice_list"))
     return f"Choice list:[{quoted}]. Your answer is:"

@@ -34,6 +34,11 @@ def mapping(value: Any, key: str = "record") -> Mapping[str, Any]:
     return value
 
 
+def given(record: Mapping[str, Any], *keys: str) -> Any:
+    """Return the value of the first key that has one; `null`, which tables write for nothing, is none."""
+    return next((record[key] for key in keys if record.get(key) is not None), None)
+
+
 def items(record: Mapping[str, Any], key: str) -> list[Any]:
     """Return `record[key]`, which must be a list.
 

@@ -238,15 +238,16 @@ def _foreign(
     Raises:
         ValueError: It has no instruction, or images are missing.
     """
-    instruction = record.get("instruction", prompt)
+    instruction = prompt if record.get("instruction") is None else record["instruction"]
     if instruction is None:
         raise ValueError("its record has no `instruction`; build_info.prompt can give one to all samples")
     if len(members) != len(group.images):
         raise ValueError(f"its images have the numbers {sorted(group.images)}, wanted all from 0 or 1 on")
     texts = (_text(group, rest).strip() for rest in _TEXTS if rest in group.texts)
-    output = record.get("output", record.get("caption"))
+    output = record.get("caption") if record.get("output") is None else record["output"]
+    identity = f"{PurePath(shard).stem}/{group.key}" if record.get("id") is None else record["id"]
     return {
-        "id": record.get("id", f"{PurePath(shard).stem}/{group.key}"),
+        "id": identity,
         "img_list": [member.name for member in members],
         "instruction": instruction,
         "output": next(texts, None) if output is None else output,

@@ -186,3 +186,40 @@ def test_round_trip_loses_nothing(image_folder, name, records, numbered):
     assert not after.problems
     assert [to_record(one) for one in after.samples] == [to_record(one) for one in before]
     assert [type(one.id) for one in after.samples] == [type(one.id) for one in before]
+
+
+def instructions(tmp_path, *turns):
+    records, problems = unified(tmp_path, mantis(*turns, images=("a.png", "b.png", "c.png")))
+    assert not problems
+    return [(found["instruction"], len(found["img_list"])) for found in records]
+
+
+def test_a_mark_in_an_answer_is_text(tmp_path):
+    turns = (f"{IMAGE} one", f"write {IMAGE}", f"{IMAGE} two", "B", f"and {IMAGE}?", "C")
+    first = f"{{image#1}} one\nwrite {IMAGE}\n{{image#2}} two"
+    assert instructions(tmp_path, *turns) == [("one", 1), (first, 2), (f"{first}\nB\nand {{image#3}}?", 3)]
+
+
+def test_a_mark_in_an_answer_after_leading_marks_is_text(tmp_path):
+    assert instructions(tmp_path, f"{IMAGE * 3}\nwhat?", f"{IMAGE}{IMAGE}", "why?", "so") == [
+        ("what?", 3),
+        (f"what?\n{IMAGE}{IMAGE}\nwhy?", 3),
+    ]
+
+
+def test_a_mark_that_begins_an_answer_is_no_leading_mark(tmp_path):
+    turns = (IMAGE, f"{IMAGE} is a mark", f"{IMAGE}{IMAGE} what?", "this")
+    assert instructions(tmp_path, *turns)[1] == (f"{{image#1}}\n{IMAGE} is a mark\n{{image#2}}{{image#3}} what?", 3)
+
+
+@pytest.mark.parametrize("null", ["id", "images", "conversations", "references", "role", "content"])
+def test_a_null_beside_the_other_spelling_is_nothing(tmp_path, null):
+    asked = {"from": "human", "value": f"{IMAGE} Who?", "role": None, "content": None}
+    answered = {"from": "gpt", "value": "Ann.", "role": None, "content": None}
+    if null not in ("role", "content"):
+        asked, answered = ({k: m[k] for k in ("from", "value")} for m in (asked, answered))
+    key = "conversation" if null == "conversations" else "conversations"
+    whole = {"sample_id": 5, "image": "a.png", key: [asked, answered], "metadata": {"references": ["An"]}, null: None}
+    (found,), problems = unified(tmp_path, whole)
+    assert not problems
+    assert found == {"id": 5, "img_list": ["a.png"], "instruction": "Who?", "output": "Ann.", "references": ["An"]}

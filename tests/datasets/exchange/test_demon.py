@@ -79,3 +79,10 @@ def test_other_documents_are_refused(read, content):
 
 def test_no_samples(read):
     assert read({"metadata": {"task_instruction": []}, "data": []}).problems[0].kind == "no samples"
+
+
+def test_a_null_list_of_choices_is_none(read):
+    instance = {"context": CONTEXT, "images_path": ["a.jpg", "b.jpg"], "choice_list": None}
+    report = read(document(task_instance=instance))
+    assert not report.problems
+    assert report.samples[1].instruction == "Tell the end." + CONTEXT

@@ -85,3 +85,12 @@ def test_samples_know_records_and_images_by_name():
         "a.12",
         "a.PNG",
     ]
+
+
+@pytest.mark.parametrize(
+    ("null", "wanted"), [("id", ("part-3/a", "What?", "That.")), ("instruction", (7, "Describe it.", "That."))]
+)
+def test_samples_take_a_null_of_a_foreign_record_for_nothing(tmp_path, null, wanted):
+    record = {"id": 7, **TEXT, null: None}
+    (sample,) = stored(tmp_path, [("a.json", record), ("a.jpg", b"1")], prompt="Describe it.").report.samples
+    assert (sample.id, sample.instruction, sample.output) == wanted
