@@ -1,4 +1,5 @@
 import email.utils
+import json
 import time
 
 import pytest
@@ -92,3 +93,83 @@ def test_an_answer_in_drops_meets_the_deadline(service):
         Transport(service.url, timeout=60, deadline=0.5).send({})
     assert time.monotonic() - start < 3
     assert caught.value.is_billed
+
+
+def forever(piece, first=b""):
+    def write(out):
+        out.write(first)
+        while True:  # until whoever asked has gone
+            out.write(piece)
+            out.flush()
+            time.sleep(0.05)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        forever(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        forever(b"x", first=b"HTTP/1.1 200 OK\r\nX-Slow: "),
+        forever(b"H"),
+        forever(b" ", first=b"HTTP/1.1 200 OK\r\n\r\n"),
+        forever(b"1\r\n \r\n", first=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ],
+    ids=["continue", "header", "status", "body without length", "chunks"],
+)
+def test_the_deadline_holds_for_every_part_of_an_answer(service, raw):
+    service.replies = [Reply(raw=raw)]
+    start = time.monotonic()
+    with pytest.raises(FailedError, match=r"no whole answer within 0\.5 s") as caught:
+        Transport(service.url, timeout=60, deadline=0.5).send({})
+    assert time.monotonic() - start < 3
+    assert caught.value.is_billed
+
+
+def test_the_deadline_holds_for_the_body_of_an_error(service):
+    head = b"HTTP/1.1 400 Bad\r\n\r\n"
+    service.replies = [Reply(raw=forever(b"no ", first=head))]
+    start = time.monotonic()
+    with pytest.raises(RefusedError, match="HTTP 400"):
+        Transport(service.url, timeout=60, deadline=0.5).send({})
+    assert time.monotonic() - start < 3
+
+
+SECRET = "sk-proj-0123456789abcdefghijk"
+
+
+@pytest.mark.parametrize("echoed", [SECRET, SECRET[:-2], SECRET[5:20]])
+def test_no_part_of_the_key_is_in_a_message(service, echoed):
+    service.replies = [failed(401, f"the key {echoed}"), failed(401, "x" * 230 + echoed), Reply(body=b"[1")]
+    for _ in range(2):
+        with pytest.raises(RefusedError) as caught:
+            Transport(service.url, key=SECRET).send({})
+        assert not any(SECRET[start : start + 8] in str(caught.value) for start in range(len(SECRET) - 7))
+
+
+def test_no_part_of_the_key_is_in_an_answer(service, caplog):
+    service.replies = [Reply(body=json.dumps({"a": [f"it is {SECRET[:-1]}"], SECRET: 1, "b": "sk-proj"}).encode())]
+    assert Transport(service.url, key=SECRET).send({}) == {"a": ["it is ***"], "***": 1, "b": "sk-proj"}
+    assert "repeats the API key" in caplog.text
+
+
+def test_a_key_in_the_query_is_a_secret_too(service):
+    service.replies = [failed(403, f"no such key {SECRET} in version 2024-02-01")]
+    with pytest.raises(RefusedError, match=r"no such key \*\*\* in version 2024-02-01"):
+        Transport(f"{service.url}?api-key={SECRET}&api-version=2024-02-01").send({})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "insufficient_quota"},
+        {"code": None, "type": "insufficient_quota"},
+        {"code": "billing_hard_limit_reached", "message": "x" * 2000},
+    ],
+)
+def test_a_spent_quota_is_refused_and_a_rate_limit_is_not(service, error):
+    service.replies = [Reply(429, json.dumps({"error": error}).encode()), failed(429, "insufficient_quota? no: slow")]
+    with pytest.raises(RefusedError, match="HTTP 429"):
+        Transport(service.url).send({})
+    with pytest.raises(FailedError):
+        Transport(service.url).send({})

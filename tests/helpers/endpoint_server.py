@@ -16,13 +16,18 @@ from PIL import Image
 
 @dataclass
 class Reply:
-    """What the service says: an HTTP status, headers, a body; after `delay` seconds, or one byte every so often."""
+    """What the service says: an HTTP status, headers, a body; after `delay` seconds, or one byte every so often.
+
+    Attributes:
+        raw: Writes into the open connection in place of all this.
+    """
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drop_seconds: float = 0.0
+    raw: Callable[[Any], None] | None = None
 
 
 def said(text: Any, **more: Any) -> Reply:
@@ -88,6 +93,9 @@ def running() -> Iterator[Service]:
             with service.lock:
                 service.together -= 1
             try:
+                if reply.raw is not None:
+                    self.close_connection = True
+                    return reply.raw(self.wfile)
                 self.send_response(reply.status)
                 for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                     self.send_header(name, value)
