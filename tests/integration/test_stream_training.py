@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def weights(folder, name):
 
 
 def kill_within_the_first_epoch(folder, name, *options, processes=1):
-    """SIGKILL for the whole process group as soon as there is a checkpoint of a step."""
+    """SIGKILL for all processes of a run as soon as there is a checkpoint of a step."""
     running = subprocess.Popen(
         command(folder, name, *options, processes=processes), cwd=folder, env=ENVIRONMENT | {"HOME": str(folder)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -104,8 +105,21 @@ def kill_within_the_first_epoch(folder, name, *options, processes=1):
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(running.pid, signal.SIGKILL)
+    # Stopped first, so that none starts another meanwhile; torchrun gives its processes sessions of their own.
+    os.kill(running.pid, signal.SIGSTOP)
+    for process in (running.pid, *descendants(running.pid)):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     running.wait()
+
+
+def descendants(process):
+    """The processes that a process started, and those that they started."""
+    found = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
 
 
 @pytest.mark.parametrize(("processes", "workers"), [(1, 0), (1, 2), (2, 1)])
