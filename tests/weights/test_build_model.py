@@ -131,8 +131,8 @@ def test_another_vocabulary_is_refused(source, files):
     ("change", "message"),
     [
         ({"precision": "fp8"}, r"model\.precision is 'fp8'; choose one of fp32, bf16, fp16"),
-        ({"sizes": {"vision": {"with": 3}}}, r"model\.sizes\.vision\.with is unknown; did you mean width\?"),
-        ({"sizes": {"vison": {}}}, r"model\.sizes\.vison is unknown; did you mean vision\?"),
+        ({"sizes": {"vision": {"with": 3}}}, r"model\.sizes\.vision: unknown key 'with'\. Did you mean 'width'\?"),
+        ({"sizes": {"vison": {}}}, r"model\.sizes: unknown key 'vison'\. Did you mean 'vision'\?"),
         ({"sizes": {"q_former": {"layers": 0}}}, r"model\.sizes\.q_former\.layers is 0; it must be a positive number"),
         ({"guidance": {"layer_l": 4, "layer_k": 3}}, r"layer_l = 4, layer_k = 3 with K = 4"),
     ],
