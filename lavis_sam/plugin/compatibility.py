@@ -22,7 +22,7 @@ import transformers.pytorch_utils
 import transformers.utils
 
 _MODEL_PARALLEL_UTILS = "transformers.utils.model_parallel_utils"
-_stand_ins: dict[str, ModuleType] = {}
+_placeholders: dict[str, ModuleType] = {}
 
 
 def prepare() -> None:
@@ -36,11 +36,11 @@ def prepare() -> None:
             _MODEL_PARALLEL_UTILS, assert_device_map=assert_device_map, get_device_map=get_device_map
         )
     if not _exists("spacy"):
-        _stand_ins["spacy"] = _place("spacy", load=_missing("spacy", "LAVIS's model img2prompt_vqa"))
+        _placeholders["spacy"] = _place("spacy", load=_missing("spacy", "LAVIS's model img2prompt_vqa"))
     if not _exists("decord"):
         bridge = SimpleNamespace(set_bridge=lambda framework: None)  # LAVIS calls it at import
         reader = _missing("decord", "LAVIS's video data sets")
-        _stand_ins["decord"] = _place("decord", bridge=bridge, VideoReader=reader)
+        _placeholders["decord"] = _place("decord", bridge=bridge, VideoReader=reader)
     # LAVIS imports timm by names that timm has moved: four warnings at every start, about code that is not the user's.
     with warnings.catch_warnings(), contextlib.suppress(ImportError):
         warnings.simplefilter("ignore", FutureWarning)
@@ -50,8 +50,8 @@ def prepare() -> None:
 
 def tidy() -> None:
     """Take the fakes away again: LAVIS has its references, and nobody else shall take them for the real ones."""
-    while _stand_ins:
-        name, module = _stand_ins.popitem()
+    while _placeholders:
+        name, module = _placeholders.popitem()
         if sys.modules.get(name) is module:
             del sys.modules[name]
 

@@ -276,10 +276,13 @@ def _sources(manifest: Mapping[str, Any]) -> str:
 
 
 def _image(root: Path, file: str | None) -> str:
-    """An image inside the page; nothing where there is no file (any more), or one outside the data set."""
-    if file is None or leaves_root(file) or not (root / file).is_file():
+    """Return an image inside the page; nothing where there is no file (any more), a word where it is elsewhere."""
+    if file is None:
         return ""
-    if not (root / file).resolve().is_relative_to(root.resolve()):  # a link that leads out
+    # A path or a link that leads out of the data set is a stranger's.
+    if leaves_root(file) or not (root / file).resolve().is_relative_to(root.resolve()):
+        return "<p class=muted>an image outside the data set is not shown</p>"
+    if not (root / file).is_file():
         return ""
     with Image.open(root / file) as image:
         small = image.convert("RGB")

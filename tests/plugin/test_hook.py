@@ -106,7 +106,7 @@ class TestLavisPresent:
         assert "RuntimeWarning" not in failed.stderr
         assert f'File "{folder}/lavis/__init__.py", line 2' in failed.stderr
 
-    def test_the_stand_ins_are_gone_afterwards(self, tmp_path):
+    def test_the_placeholders_are_gone_afterwards(self, tmp_path):
         code = "import lavis, sys; print('spacy' in sys.modules, 'decord' in sys.modules, lavis.spacy.__name__)"
         assert output(world(tmp_path), code) == "False False spacy"
 
@@ -240,7 +240,7 @@ def test_a_second_registration_changes_nothing(tmp_path):
     assert output(world(tmp_path), code) == REGISTERED
 
 
-def test_the_stand_ins_would_notice(tmp_path):
+def test_the_placeholders_would_notice(tmp_path):
     """Without the plugin, the fake for LAVIS fails as LAVIS does: the tests above cannot pass by themselves."""
     failed = python(tmp_path, "-c", "import lavis", path=world(tmp_path))
     assert "No module named 'spacy'" in failed.stderr

@@ -114,7 +114,9 @@ def test_images_outside_the_data_set_are_not_shown(strange, root, tmp_path):
                 image["file"] = file
         (copy / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
         write_report(copy, tmp_path / "page.html")
-        assert "base64" not in (tmp_path / "page.html").read_text()
+        page = (tmp_path / "page.html").read_text()
+        assert "base64" not in page
+        assert "an image outside the data set is not shown" in page
 
 
 @pytest.mark.parametrize("line", ["{", "[" * 100_000])
