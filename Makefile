@@ -6,6 +6,7 @@
 #   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
 #   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
 #   make mutation ROOM=lavis_sam.metrics.rouge   changes the code of a module or room bit by bit: do the tests notice?
+#   make fuzz                damaged files and answers for an hour (SECONDS=600: ten minutes); short in the default tests
 #   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
 #   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
 
@@ -28,7 +29,7 @@ READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requi
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup demo test test-integration test-transformers4 lint types format checks mmlink-mini mutation benchmarks clean
+.PHONY: help setup demo test test-integration test-transformers4 lint types format checks mmlink-mini mutation fuzz benchmarks clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -100,6 +101,17 @@ mutation: $(READY_MUTATION)
 	@mkdir -p mutants
 	OMP_NUM_THREADS=1 PYTHONPATH="$(CURDIR)/mutants" $(BIN_MUTATION)/mutmut run --max-children 2 "$(ROOM).*"
 	$(BIN_MUTATION)/mutmut results
+
+# Round after round with new examples, each under a seed that its output names, until the time is over or one fails.
+SECONDS ?= 3600
+fuzz: $(READY)
+	@end=$$(($$(date +%s) + $(SECONDS))); seed=$$(date +%s); while [ "$$(date +%s)" -lt "$$end" ]; do \
+	    echo "== --hypothesis-seed=$$seed"; \
+	    LAVIS_SAM_FUZZ=1 timeout --signal=INT "$$((end - $$(date +%s) + 1))" \
+	        $(BIN)/python -m pytest tests/fuzz $(SIDE_BY_SIDE) --hypothesis-seed=$$seed; code=$$?; \
+	    case $$code in 0) ;; 2|124) break ;; *) exit $$code ;; esac; \
+	    seed=$$((seed + 1)); \
+	done
 
 RESULTS := benchmarks/results
 benchmarks: $(READY)
