@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import read_json
+from lavis_sam.weights.archives import check_archive, legacy_source
 
 # Where training programs put the weights inside their checkpoint: LAVIS, Lightning, DeepSpeed.
 _WRAPPERS = ("model", "state_dict", "module")
@@ -28,8 +29,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the weights of a checkpoint file of any kind, on the CPU.
 
     `{"model": …}` (LAVIS, our own), `{"state_dict": …}` and `{"module": …}` are unwrapped, and the prefix that
-    `DistributedDataParallel` leaves is taken off. The tensors are memory-mapped where the format allows: nothing is
-    read before it is copied, and the file must not be changed in place while they live.
+    `DistributedDataParallel` leaves is taken off. The tensors are memory-mapped where the format allows: the file must
+    not be changed in place while they live.
 
     Args:
         path: A .pth or .pt file of any age, or a .safetensors file; the content counts, not the name.
@@ -69,6 +70,8 @@ def unwrap(state: Any, path: str | os.PathLike[str]) -> dict[str, Tensor]:
 def load_file(path: str | os.PathLike[str]) -> Any:
     """Read whatever a checkpoint file holds, on the CPU: weights, optimizer state, configuration, numbers.
 
+    The checksums of a .pth file are compared first (see `archives`); the other formats have none.
+
     Args:
         path: See `read_checkpoint`.
 
@@ -81,15 +84,17 @@ def load_file(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     start = read_start(path)
     try:
-        is_archive = start.startswith(b"PK")  # torch >= 1.6; the only .pth format that can be mapped
+        is_archive = start.startswith(b"PK")  # torch >= 1.6
         if not is_archive and (start[8:9] == b"{" or path.suffix == ".safetensors"):
             from safetensors.torch import load_file as load_safetensors
 
             return load_safetensors(path)
+        can_be_mapped = check_archive(path) if is_archive else False
+        source = path if is_archive else legacy_source(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols, of files that we did not write
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
-    except MemoryError:
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=can_be_mapped)
+    except (MemoryError, SamCheckpointError):
         raise
     except Exception as error:
         # The readers raise whatever their parser stumbled on (EOFError, KeyError, UnpicklingError, RuntimeError, …).

@@ -283,7 +283,7 @@ def save_checkpoint(path: str | Path, obj: Any) -> None:
     with atomic_path(path) as temporary:
         torch.save(obj, temporary)
         try:
-            load_file(temporary)  # memory-mapped: reads the structure, not the tensors
+            load_file(temporary)  # which compares checksums: what reached the disk is what was meant
         except SamCheckpointError as error:
             raise SamCheckpointError(
                 f"{path}: this checkpoint could not be loaded again ({str(error).removeprefix(f'{temporary}: ')}) "
