@@ -31,6 +31,12 @@ def build_parser(program: str, description: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="settings that replace the file's, as in run.init_lr=1e-4 model.model_type=tiny",
     )
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="your own data in the place of the file's: annotations.json (`lavis-sam data collect`, `data split`) or "
+        "shards; it is called `own` in results and in --options",
+    )
     return parser
 
 

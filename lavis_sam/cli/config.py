@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from lavis_sam.cli.run_options import CfgPath, Option, Words, read_config
+from lavis_sam.cli.run_options import CfgPath, Data, Option, Words, read_config
 
 
 def config(
     cfg_path: CfgPath,
     words: Words = None,
     options: Option = None,
+    data: Data = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print {key: {value, origin}} as JSON, nothing else.")
     ] = False,
@@ -28,7 +29,7 @@ def config(
     """
     from lavis_sam.files import to_json
 
-    resolved = read_config(cfg_path, options, words)
+    resolved = read_config(cfg_path, options, words, data)
     values = {key: {"value": value, "origin": resolved.origin(key)} for key, value in leaves(resolved.to_dict())}
     if as_json:
         typer.echo(to_json(values))

@@ -8,6 +8,7 @@ import typer
 
 from lavis_sam.cli.data_inspect import preview, stats
 from lavis_sam.cli.data_shards import shards
+from lavis_sam.cli.data_split import split
 from lavis_sam.datasets.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _REPORT_WIDTH = 140
 _CHECK_FAILED = 1
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, check, import and export data sets.")
-for _command in (shards, stats, preview):
+for _command in (split, shards, stats, preview):
     app.command()(_command)
 
 _FormatName = Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(CATALOGUE)}.")]
@@ -55,20 +56,20 @@ def collect(
     Example:
       lavis-sam data collect data/own --instruction "What do these images have in common?"
     """
-    from lavis_sam.datasets.annotations import accept, write_annotations
+    from lavis_sam.datasets.annotations import usable_samples, write_annotations
     from lavis_sam.datasets.collect import collect_folder
     from lavis_sam.datasets.formats.reading import UNIFIED_FILES
     from lavis_sam.files import to_json
 
     report = collect_folder(folder, instruction)
-    samples = accept(report, str(folder), strict=strict)
+    samples = usable_samples(report, str(folder), strict=strict)
     file = folder / UNIFIED_FILES[0]
     write_annotations(file, samples)
     if as_json:
         typer.echo(to_json({**report.as_dict(), "file": file}))
         return
-    for row in report.rows():
-        typer.echo(f"dropped {row.records} sample(s): {row.kind}, such as {row.examples[0]}")
+    for line in report.lines():
+        typer.echo(line)
     typer.echo(f"wrote {file}: {len(samples)} sample(s)")
 
 

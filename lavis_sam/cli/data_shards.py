@@ -54,7 +54,7 @@ def shards(
 def _pack(
     folder: Path, images: Path | None, out: Path, megabytes: int, strict: bool, overwrite: bool
 ) -> dict[str, Any]:
-    from lavis_sam.datasets.annotations import accept, scan_annotations
+    from lavis_sam.datasets.annotations import scan_annotations, usable_samples
     from lavis_sam.datasets.folder import annotation_file
     from lavis_sam.datasets.shards import write_shards
     from lavis_sam.progress import ProgressDisplay
@@ -62,7 +62,7 @@ def _pack(
     root = images or (folder if folder.is_dir() else folder.parent)
     file = annotation_file(folder)
     scanned = scan_annotations(file, root)
-    samples = accept(scanned, str(file), strict=strict)
+    samples = usable_samples(scanned, str(file), strict=strict)
     with ProgressDisplay("samples", len(samples), write=lambda text: None) as progress:
         manifest = write_shards(
             samples,

@@ -16,10 +16,16 @@ Option = Annotated[
     typer.Option("--options", metavar="KEY=VALUE", help="Settings that replace the file's, as for lavis.train."),
 ]
 Words = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Further such settings.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Your own data in the place of the file's, as for lavis.train."),
+]
 
 
-def read_config(cfg_path: Path, options: list[str] | None, words: list[str] | None) -> "SamConfig":
+def read_config(
+    cfg_path: Path, options: list[str] | None, words: list[str] | None, data: Path | None = None
+) -> "SamConfig":
     """The resolved and checked configuration, without a look at the files that it names."""
     from lavis_sam.plugin.run_config import SamConfig
 
-    return SamConfig(Namespace(cfg_path=str(cfg_path), options=[*(options or ()), *(words or ())]))
+    return SamConfig(Namespace(cfg_path=str(cfg_path), options=[*(options or ()), *(words or ())], data=data))

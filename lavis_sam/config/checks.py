@@ -1,5 +1,6 @@
 """What can be wrong with a configuration, found before anything is built: keys, types, combinations, files."""
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,8 @@ from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import expand_storage, is_remote, storage_path
 
+_LOG = logging.getLogger(__name__)
+_OPTIONAL_SPLITS = ("val", "test")
 # Keys below a data set that a user may add to its packaged configuration: what processors and formats take is theirs.
 _ADDABLE = re.compile(
     r"model\.objectives\.[^.]+"
@@ -131,8 +134,13 @@ def unknown_option(key: str, known: DictConfig) -> str | None:
     return None
 
 
-def keep_used_splits(datasets: DictConfig, settings: RunSettings) -> None:
-    """Drop the splits that the run does not use.
+def keep_used_splits(datasets: DictConfig, settings: RunSettings, may_lack: Iterable[str] = ()) -> list[str]:
+    """Drop the splits that the run does not use, and return the test splits that it has.
+
+    Args:
+        datasets: The resolved section.
+        settings: Of the run.
+        may_lack: Test splits that a run that trains can do without: those that nobody asked for by an option.
 
     Raises:
         SamConfigurationError: A used split that no data set has, or nothing to do at all.
@@ -142,16 +150,22 @@ def keep_used_splits(datasets: DictConfig, settings: RunSettings) -> None:
     if not used:
         raise SamConfigurationError("run.test_splits: found [], wanted at least one split to evaluate, such as [test].")
     offered = {name: sorted(map(str, _annotations(section))) for name, section in datasets.items()}
-    for split in sorted(used):
-        if not any(split in splits for splits in offered.values()):
-            raise SamConfigurationError(
-                f"run.*_splits: wants the split {split!r}, found {offered}; name its file as "
-                f"datasets.<name>.build_info.annotations.{split}.storage, or remove it from run."
-            )
+    missing = {split for split in used if not any(split in splits for splits in offered.values())}
+    passed_over = missing.intersection(may_lack, _OPTIONAL_SPLITS).difference(training) if training else set()
+    for split in sorted(passed_over):
+        _LOG.warning(
+            "run.test_splits: the data have no split %r, so it is not evaluated at the end (%s)", split, offered
+        )
+    for split in sorted(missing - passed_over):
+        raise SamConfigurationError(
+            f"run.*_splits: wants the split {split!r}, found {offered}; name its file as "
+            f"datasets.<name>.build_info.annotations.{split}.storage, or remove it from run."
+        )
     for section in datasets.values():
         annotations = _annotations(section)
         for split in [split for split in annotations if split not in used]:
             del annotations[split]
+    return [split for split in settings.test_splits if split not in passed_over]
 
 
 def _annotations(section: DictConfig) -> DictConfig:

@@ -18,6 +18,7 @@ from lavis_sam.config.settings import Problems
 from lavis_sam.errors import SamConfigurationError
 
 _SECTIONS = ("model", "datasets", "run")
+_PROCESSORS = ("vis_processor", "text_processor")
 _KEY = re.compile(r"[^\s.=\[\]]+(\.[^\s.=\[\]]+)+")
 # (where from, what it says)
 Layer = tuple[str, DictConfig]
@@ -44,7 +45,12 @@ class Registered:
 
 
 def resolve(
-    path: Path, options: Mapping[str, Any], registered: Registered, *, check_files: bool
+    path: Path,
+    options: Mapping[str, Any],
+    registered: Registered,
+    *,
+    check_files: bool,
+    datasets: Mapping[str, Any] | None = None,
 ) -> tuple[DictConfig, list[Layer]]:
     """Return the resolved configuration and its layers; see `plugin.run_config.SamConfig`.
 
@@ -53,11 +59,14 @@ def resolve(
         options: {dotted key: value} above the file.
         registered: The models and data sets that can be named.
         check_files: Whether every file that the run will read has to be there.
+        datasets: What takes the place of the file's data sets (`--data`), with the processors of the first of these.
 
     Raises:
         SamConfigurationError: An unreadable file, or all problems in one message.
     """
     files = _read_files(path)
+    if datasets is not None:
+        files = _with_datasets(files, datasets)
     try:
         return _resolve(files, options, registered, str(path), check_files=check_files)
     except OmegaConfBaseException as error:
@@ -122,6 +131,18 @@ def _read_files(path: Path, place: str = "--cfg-path") -> list[Layer]:
     return [*_read_files(path.parent / base, f"{path}: base"), own]
 
 
+def _with_datasets(files: Sequence[Layer], datasets: Mapping[str, Any]) -> list[Layer]:
+    """Let `datasets` take the place of the files' data sets; how images are read is the recipe's, so that stays."""
+    written = OmegaConf.merge(*(layer for _, layer in files)).get("datasets")
+    first = next(iter(written.values()), None) if isinstance(written, DictConfig) else None
+    kept = {key: first[key] for key in _PROCESSORS if key in first} if isinstance(first, DictConfig) else {}
+    others: list[Layer] = [
+        (name, OmegaConf.masked_copy(layer, [key for key in layer if key != "datasets"])) for name, layer in files
+    ]
+    sections = {name: OmegaConf.merge(kept, section) for name, section in datasets.items()}
+    return [*others, ("option --data", OmegaConf.create({"datasets": sections}))]
+
+
 def _joined(files: Sequence[Layer], path: Path) -> DictConfig:
     """What the files say together, with every section a mapping."""
     written = OmegaConf.merge(*(layer for _, layer in files))
@@ -163,7 +184,8 @@ def _resolve(
         problems.extend(registered.impossible(resolved))
         with problems.collect():
             if settings is not None:
-                keep_used_splits(resolved.datasets, settings)
+                may_lack = () if "run.test_splits" in options else settings.test_splits
+                resolved.run.test_splits = keep_used_splits(resolved.datasets, settings, may_lack)
     if check_files and not problems:
         problems.extend(registered.missing_weights(resolved))
         problems.extend(missing_files(resolved, registered.own_datasets(resolved)))

@@ -49,12 +49,22 @@ def read_annotations(
 
 
 def accept(report: AnnotationReport, place: str, *, strict: bool) -> list[MultiImageSample]:
-    """Return the samples of a report, if they may be used; see `read_annotations`.
+    """Return the samples of a report, if they may be used, and log what was dropped; see `usable_samples`."""
+    samples = usable_samples(report, place, strict=strict)
+    if report.problems:
+        _LOG.warning("%s: %s The first problems:\n%s", place, report.verdict(), report.summary())
+    elif report.repairs:
+        _LOG.info("%s: %s", place, report.verdict())
+    return samples
+
+
+def usable_samples(report: AnnotationReport, place: str, *, strict: bool) -> list[MultiImageSample]:
+    """Return the samples of a report, if they may be used; the caller shows its problems.
 
     Args:
         report: What reading found.
         place: What was read, for the message.
-        strict: Any problem is an error; otherwise the log tells what was dropped.
+        strict: Any problem is an error.
 
     Raises:
         SamDataError: The samples may not be used.
@@ -64,10 +74,6 @@ def accept(report: AnnotationReport, place: str, *, strict: bool) -> list[MultiI
             f"{len(report.problems)} problem(s) in {place}:\n{report.summary()}\n"
             "Correct these records, or remove them from the file."
         )
-    if report.problems:
-        _LOG.warning("%s: %s The first problems:\n%s", place, report.verdict(), report.summary())
-    elif report.repairs:
-        _LOG.info("%s: %s", place, report.verdict())
     return report.samples
 
 

@@ -154,6 +154,19 @@ for _entry in (
         },
     ),
     DatasetEntry(
+        "own",
+        "Own",
+        "OwnBuilder",
+        "Your own data, from a folder (`type: default`) or from shards; `--data DIR` names it.",
+        task="group_captioning",
+        source=Source("`lavis-sam data collect` makes it of your images", "yours"),
+        configs={
+            "default": "defaults.yaml",
+            "shards": "defaults_shards.yaml",
+            "webdataset": "defaults_webdataset.yaml",
+        },
+    ),
+    DatasetEntry(
         "conceptual",
         "Conceptual",
         "ConceptualBuilder",

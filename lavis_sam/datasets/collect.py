@@ -13,6 +13,7 @@ from lavis_sam.files import walk_folder
 
 ANSWER_FILE, INSTRUCTION_FILE = "caption.txt", "instruction.txt"
 _MOST_TEXT_BYTES = 1024**2
+_WANTED = f"wanted {', '.join(IMAGE_SUFFIXES)}"
 # What telephones and cameras write, and is not read here. A sample must not lose an image in silence.
 _OTHER_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg")
 
@@ -42,8 +43,8 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
         images = sorted(filter(has_image_suffix, files), key=_natural)
         problem = _problem(root, folder, files, images)
         if problem is not None:
-            report.problems.append(AnnotationProblem(problem[0], place, problem[1]))
-        if problem is not None or not images:
+            report.problems.append(problem)
+        if not images or (problem is not None and problem.drops):
             continue
         try:
             references = _lines(root / folder / ANSWER_FILE)
@@ -81,20 +82,24 @@ def _folders(root: Path) -> list[tuple[str, list[str]]]:
     return sorted(relative, key=lambda entry: _natural(entry[0]))
 
 
-def _problem(root: Path, folder: str, files: list[str], images: list[str]) -> tuple[str, str] | None:
-    """Return why a folder that looks like a sample's is none: (kind, message)."""
+def _problem(root: Path, folder: str, files: list[str], images: list[str]) -> AnnotationProblem | None:
+    """Return what is wrong with a folder that looks like a sample's; where an image is left out, the sample stays."""
+    place = str(root / folder)
     if folder == "." and images:
-        return "no sample's folder", f"{len(images)} image(s) beside the folders, such as {images[0]}"
+        message = f"{len(images)} image(s) beside the folders, such as {images[0]}"
+        return AnnotationProblem("no sample's folder", place, message)
     if folder == ".":
         return None
     if (root / folder).is_symlink():
-        return "linked folder", "links to folders are not followed; put the folder itself here, or copy its images"
-    wanted = f"wanted {', '.join(IMAGE_SUFFIXES)}"
+        message = "links to folders are not followed; put the folder itself here, or copy its images"
+        return AnnotationProblem("linked folder", place, message)
     others = sorted((name for name in files if name.lower().endswith(_OTHER_SUFFIXES)), key=_natural)
-    if others:
-        return "other image format", f"{len(others)} image(s) that cannot be read, such as {others[0]}; {wanted}"
+    if others and (images or ANSWER_FILE in files):
+        left = "the sample goes on without" if images else "and there is no other"
+        message = f"{len(others)} image(s) that cannot be read, such as {others[0]}, {left}; {_WANTED}"
+        return AnnotationProblem("other image format", place, message, drops=not images)
     if not images and ANSWER_FILE in files:
-        return "no images", f"{ANSWER_FILE} without an image; {wanted}"
+        return AnnotationProblem("no images", place, f"{ANSWER_FILE} without an image; {_WANTED}")
     return None
 
 

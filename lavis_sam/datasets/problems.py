@@ -97,6 +97,15 @@ class AnnotationReport:
             for kind, problems in sorted(by_kind.items(), key=lambda item: -len(item[1]))
         ]
 
+    def lines(self) -> list[str]:
+        """Return a line for each kind of problem: how many samples were dropped for it, and the first example."""
+        return [
+            f"dropped {row.records} sample(s): {row.kind}, such as {row.examples[0]}"
+            if row.records
+            else f"{row.count} x {row.kind}, such as {row.examples[0]}"
+            for row in self.rows()
+        ]
+
     def summary(self) -> str:
         """Return counts by kind and the first problems, for an error message or a log."""
         counts = Counter(problem.kind for problem in self.problems)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from lavis_sam.config.names import unknown_name
 from lavis_sam.config.resolve import Layer, Registered, origin, parse_options, resolve
 from lavis_sam.config.settings import Problems
+from lavis_sam.datasets.own_data import own_datasets
 from lavis_sam.errors import SamConfigurationError, SamError
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.guidance import Guidance
@@ -46,7 +47,8 @@ class SamConfig(Config):
         """Resolve and check.
 
         Args:
-            args: `cfg_path` and `options` (see `parse_options`).
+            args: `cfg_path`, `options` (see `parse_options`) and, where the program takes it, `data` (see
+                `own_datasets`).
             forced: {dotted key: value} above file and options.
             check_files: Whether every file that the run will read has to be there.
 
@@ -58,8 +60,15 @@ class SamConfig(Config):
         # LAVIS's constructor merges the options after the defaults are chosen, so it is not called.
         self.args = args
         registry.register("configuration", self)
-        options = parse_options(args.options) | dict(forced or {})
-        self.config, self.layers = resolve(Path(args.cfg_path), options, REGISTERED, check_files=check_files)
+        options, data = parse_options(args.options) | dict(forced or {}), getattr(args, "data", None)
+        whole = "test" if options.get("run.evaluate") else "train"
+        self.config, self.layers = resolve(
+            Path(args.cfg_path),
+            options,
+            REGISTERED,
+            check_files=check_files,
+            datasets=None if data is None else own_datasets(Path(data), whole=whole),
+        )
 
     def origin(self, key: str) -> str:
         """Return where the value of a dotted key comes from: the last layer that says something about it."""

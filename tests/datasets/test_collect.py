@@ -1,6 +1,7 @@
 """Folders of images with a text become samples; what does not is said."""
 
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -66,24 +67,32 @@ def test_problems(tmp_path):
 
 
 def test_no_image_is_lost_in_silence(tmp_path):
-    """A folder with images that are not read is no sample, even if others in it are; nor is one without any."""
+    """An image that is not read is left out and told, and the sample goes on with its others, if it has any."""
     fill(tmp_path, "good", ["a.png"])
     fill(tmp_path, "telephone", ["a.png", "IMG_10.HEIC", "IMG_9.HEIC"])
+    fill(tmp_path, "raw", ["IMG_1.dng"])
     fill(tmp_path, "nothing", [])
     fill(tmp_path, "outer/good too", ["a.png"])  # outer itself has neither text nor image
     fill(tmp_path, "good", [".thumbnail.heic"])
     fill(tmp_path, ".", [], caption="Not a sample's.")
     report = collect_folder(tmp_path, "What?")
-    assert [sample.id for sample in report.samples] == ["good", "outer/good too"]
-    found = {problem.place: (problem.kind, problem.message.split(";")[0]) for problem in report.problems}
-    assert found == {
-        str(tmp_path / "telephone"): (
-            "other image format",
-            "2 image(s) that cannot be read, such as IMG_9.HEIC",
-        ),
-        str(tmp_path / "nothing"): ("no images", "caption.txt without an image"),
+    samples = {sample.id: sample.images for sample in report.samples}
+    assert samples == {
+        "good": ("good/a.png",),
+        "outer/good too": ("outer/good too/a.png",),
+        "telephone": ("telephone/a.png",),
     }
-    assert ".jpg" in report.problems[0].message
+    found = {Path(problem.place).name: (problem.kind, problem.message.split(";")[0]) for problem in report.problems}
+    assert found == {
+        "telephone": (
+            "other image format",
+            "2 image(s) that cannot be read, such as IMG_9.HEIC, the sample goes on without",
+        ),
+        "raw": ("other image format", "1 image(s) that cannot be read, such as IMG_1.dng, and there is no other"),
+        "nothing": ("no images", "caption.txt without an image"),
+    }
+    assert all(".jpg" in problem.message for problem in report.problems)
+    assert report.dropped == 2
 
 
 def test_links_to_folders_are_told(tmp_path):

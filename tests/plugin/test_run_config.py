@@ -306,3 +306,52 @@ def test_sam_config_refuses_unknown_keys(resolve):
 def test_sam_config_takes_the_defaults_of_the_model_type_in_an_option(resolve):
     found = resolve(OTHER_TYPE, "model.model_type=tiny").model_cfg
     assert (found.model_type, found.sizes.vision.width) == ("tiny", 128)
+
+
+@pytest.fixture
+def own(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "annotations.json").write_text("[]")
+    return folder
+
+
+def test_data_takes_the_place_of_the_data_sets_of_the_file(tmp_path, own):
+    path = tmp_path / "run.yaml"
+    processors = "{type: photographs, vis_processor: {train: {image_size: 112}}}"
+    path.write_text(FILE.replace("{type: photographs}", processors))
+    config = SamConfig(Namespace(cfg_path=str(path), options=["datasets.own.sample_ratio=1.0"], data=str(own)))
+    assert list(config.datasets_cfg) == ["own"]
+    section = config.datasets_cfg.own
+    assert section.build_info.annotations == {"train": {"storage": str(own / "annotations.json")}}
+    assert (section.vis_processor.train.image_size, section.vis_processor.train.name) == (112, "blip2_image_train")
+    assert section.sample_ratio == 1.0
+    assert config.origin("datasets.own.build_info.images.storage") == "option --data"
+
+
+@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "projects").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_takes_data(recipe, own):
+    (own / "annotations.test.json").write_text("[]")
+    (own / "annotations.train.json").write_text("[]")
+    config = SamConfig(Namespace(cfg_path=str(recipe), options=[], data=str(own)))
+    assert list(config.datasets_cfg) == ["own"]
+
+
+def test_a_test_split_that_the_data_lack_is_a_note_and_what_an_option_asks_for_an_error(tmp_path, own, caplog):
+    path = tmp_path / "run.yaml"
+    path.write_text(FILE)
+    arguments = {"cfg_path": str(path), "data": str(own)}
+    config = SamConfig(Namespace(options=[], **arguments))
+    assert config.run_cfg.test_splits == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the data have no split 'test'" in caplog.text
+    for option in ("run.test_splits=[test]", "run.valid_splits=[val]", "run.test_splits=[tset]"):
+        with pytest.raises(SamConfigurationError, match=r"wants the split '(test|val|tset)'"):
+            SamConfig(Namespace(options=[option], **arguments))
+
+
+def test_data_without_splits_are_what_an_evaluation_answers(tmp_path, own):
+    path = tmp_path / "run.yaml"
+    path.write_text(FILE)
+    config = SamConfig(Namespace(cfg_path=str(path), options=[], data=str(own)), {"run.evaluate": True})
+    assert list(config.datasets_cfg.own.build_info.annotations) == ["test"]
