@@ -25,7 +25,7 @@ class Embeddings(nn.Module):
         self.LayerNorm = Float32LayerNorm(width, eps=LAYER_NORM_EPS)
 
     def forward(self, query_tokens: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-        """Embed queries [1, Q, D_q] and instructions [B, L] as [B, S, D_q]."""
+        """Embed queries [1, Q, D_q], or each sample's [B, Q, D_q], and instructions [B, L] as [B, S, D_q]."""
         length, limit = input_ids.shape[1], self.position_embeddings.num_embeddings
         if length > limit:
             raise SamDataError(
@@ -215,7 +215,7 @@ class QFormerBert(nn.Module):
         return len(self.encoder.layer)
 
     def embed(self, query_tokens: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
-        """Embed queries [1, Q, D_q] and instructions [B, L]: both streams start from this [B, S, D_q]."""
+        """Embed queries [1, Q, D_q] or [B, Q, D_q] and instructions [B, L]: all streams start from it, [B, S, D_q]."""
         return self.embeddings(query_tokens, input_ids)
 
     def run_layers(

@@ -15,7 +15,13 @@ from lavis_sam.models.adaptive_adjustment import AdaptiveAdjustment
 from lavis_sam.models.batch import read_prompts, read_targets
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.guidance import Guidance
-from lavis_sam.models.language.sequence import LanguageInputs, LanguageLoss, target_loss, training_inputs
+from lavis_sam.models.language.sequence import (
+    LanguageInputs,
+    LanguageLoss,
+    prompt_ends,
+    target_loss,
+    training_inputs,
+)
 from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.objectives import OBJECTIVES, read_objectives, total_loss
 from lavis_sam.models.q_former import QFormer
@@ -23,6 +29,7 @@ from lavis_sam.models.released_search import Generation, generate, stream
 from lavis_sam.models.trainable import select_trainable
 from lavis_sam.models.vision import EvaVisionTransformer
 from lavis_sam.models.visual_path import VisualPath, VisualPathModule, guided_visual_path
+from lavis_sam.models.vpg_c import VpgC
 from lavis_sam.models.w_former import EXTRACTORS
 
 
@@ -49,6 +56,7 @@ class SemanticAlignment(nn.Module):
 
     Attributes:
         injected: names of the trained parameters that `lavis_sam.weights.injection` added.
+        vpg_c: VPG-C, where it was injected: the language model then reads the images a second time.
     """
 
     llm_model: Any  # a module whose class is not ours
@@ -93,6 +101,7 @@ class SemanticAlignment(nn.Module):
             entry = EXTRACTORS[self.guidance.extractor]
             self.add_module(entry.module, entry.build(self.guidance, **sizes, width=query_tokens.shape[-1]))
         self.visual_path = visual_path
+        self.vpg_c: VpgC | None = None
         select_trainable(self, "sam")
         self.train(self.training)
 
@@ -160,7 +169,20 @@ class SemanticAlignment(nn.Module):
         Raises:
             SamDataError: a sample is longer than the language model reads.
         """
-        return target_loss(self.llm_model, self.language_inputs(visual, instructions, targets))
+        inputs = self.language_inputs(visual, instructions, targets)
+        return target_loss(self.language(visual, instructions, prompt_ends(inputs)), inputs)
+
+    def language(self, visual: VisualPath, instructions: Sequence[str], prompt_ends: torch.Tensor | None = None) -> Any:
+        """Return the language model as it reads B samples: `llm_model` itself unless something conditions it.
+
+        Args:
+            visual: their visual tokens.
+            instructions: their instructions.
+            prompt_ends: int64 [B], the position of each prompt's last token; None where that is the last position.
+        """
+        if self.vpg_c is None:
+            return self.llm_model
+        return self.vpg_c.language(self, visual, instructions, prompt_ends)
 
     def language_inputs(
         self, visual: VisualPath, instructions: Sequence[str], targets: Sequence[str]
@@ -186,8 +208,9 @@ class SemanticAlignment(nn.Module):
         Raises:
             SamDataError: a sample is longer than the language model reads.
         """
+        language = self.language(visual, prompts)
         return generate(
-            self.llm_model, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts, decoding, output_scores
+            language, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts, decoding, output_scores
         )
 
     @torch.no_grad()
@@ -257,4 +280,5 @@ class SemanticAlignment(nn.Module):
         prompts = read_prompts(samples, self.prompt)
         with torch.no_grad():
             visual = self.encode(samples, prompts)
-        return stream(self.llm_model, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts[0], decoding)
+        language = self.language(visual, prompts)
+        return stream(language, self.llm_tokenizer, visual.tokens, visual.token_mask, prompts[0], decoding)

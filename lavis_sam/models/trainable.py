@@ -13,6 +13,8 @@ from lavis_sam.models.w_former import sam_modules
 PRESETS: dict[str, Callable[[], tuple[str, ...]]] = {
     "sam": lambda: (*sam_modules(), "llm_proj."),
     "projection": lambda: ("llm_proj.",),
+    # With VPG-C, which `lavis_sam.weights.injection` builds in for this preset.
+    "vpg_c": lambda: ("llm_proj.",),
     "mmicl": lambda: (
         "llm_proj.",
         *(f"llm_model.model.layers.{layer}.self_attn.{name}_proj." for layer in (0, 1) for name in ("q", "v")),
@@ -37,7 +39,7 @@ def select_trainable(model: nn.Module, preset: str, *, further: Collection[str] 
 
     Args:
         model: A `SemanticAlignment`; linear layers of its language model that are to be trained get float32 weights.
-        preset: "sam", "projection" (Table 3 row 2) or "mmicl" (row 6).
+        preset: "sam", "projection" (Table 3 row 2), "vpg_c" (row 5) or "mmicl" (row 6).
         further: Names of parameters that are trained whatever the preset says (those of injected modules).
 
     Returns:

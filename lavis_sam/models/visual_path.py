@@ -100,17 +100,26 @@ def guided_visual_path(model: SemanticAlignment, samples: dict[str, Any], instru
     return GuidedVisualPath(tokens, token_mask, index, features, guided.context, guided.semantics, extracted)
 
 
-def embed(model: SemanticAlignment, instructions: list[str]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Embed queries and instructions [B, S, D_q], and their mask bool [B, S] (None when nothing is padded)."""
+def embed(
+    model: SemanticAlignment, instructions: list[str], queries: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Embed queries and instructions [B, S, D_q], and their mask bool [B, S] (None when nothing is padded).
+
+    Args:
+        model: its tokenizer, embeddings and, unless others are given, queries are used.
+        instructions: B instructions.
+        queries: other queries, [B, Q, D_q].
+    """
     text = model.tokenizer(
         instructions, padding="longest", truncation=True, max_length=model.max_txt_len, return_tensors="pt"
     )
-    embedded = model.Qformer.bert.embed(model.query_tokens, text.input_ids.to(model.device))
+    queries = model.query_tokens if queries is None else queries
+    embedded = model.Qformer.bert.embed(queries, text.input_ids.to(model.device))
     if bool(text.attention_mask.all()):
         return embedded, None
     real = text.attention_mask.bool()
-    queries = torch.ones(len(real), model.query_tokens.shape[1], dtype=torch.bool)
-    return embedded, torch.cat((queries, real), dim=1).to(model.device)
+    seen = torch.ones(len(real), queries.shape[1], dtype=torch.bool)
+    return embedded, torch.cat((seen, real), dim=1).to(model.device)
 
 
 @dataclass(frozen=True)

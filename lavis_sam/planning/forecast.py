@@ -21,9 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.models.language.language_model import checkpointed_layers
+from lavis_sam.models.language.language_model import as_language_model
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
+from lavis_sam.models.visual_path import VisualPath
 from lavis_sam.models.w_former import EXTRACTORS
 from lavis_sam.weights.build_model import build_model
 
@@ -151,8 +152,8 @@ def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
     instruction = " ".join(["a"] * max(1, load.text_tokens - 2))
 
     def loss() -> Tensor:
-        tokens = model.encode({"image": images}, [instruction] * load.batch).tokens
-        return _language_loss(model, tokens, load)
+        instructions = [instruction] * load.batch
+        return _language_loss(model, model.encode({"image": images}, instructions), instructions, load)
 
     # Twice, as the counter of products keeps tensors alive that checkpointing lets go of.
     flops, attention = FlopCounterMode(display=False), _Attention()
@@ -170,18 +171,18 @@ def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
     return max(live.peak - gradients, live.forward_peak), forward, backward
 
 
-def _language_loss(model: SemanticAlignment, tokens: Tensor, load: Load) -> Tensor:
+def _language_loss(model: SemanticAlignment, visual: VisualPath, instructions: list[str], load: Load) -> Tensor:
     """Step 6 without a tokenizer: sequences as `training_inputs` lays them out, the head at target positions alone."""
-    llm: Any = model.llm_model
     text = load.text_tokens + load.target_tokens
-    ids = torch.zeros(load.batch, text, dtype=torch.long, device="meta")
-    embedding = llm.get_input_embeddings()
-    embeds = torch.cat((tokens.to(embedding.weight), embedding(ids)), dim=1)
+    ends = torch.full((load.batch,), visual.tokens.shape[1] + load.text_tokens - 1, device="meta")
+    language = as_language_model(model.language(visual, instructions, ends))
+    words = language.embed(torch.zeros(load.batch, text, dtype=torch.long, device="meta"))
+    embeds = torch.cat((visual.tokens.to(words), words), dim=1)
     length = embeds.shape[1]
     mask = torch.ones(load.batch, 1, length, length, dtype=torch.bool, device="meta")
-    with checkpointed_layers(llm):
-        hidden = llm.model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).last_hidden_state
-    logits = llm.lm_head(hidden[:, -load.target_tokens :]).float().flatten(0, 1)
+    positions = torch.arange(length, device="meta").unsqueeze(0)
+    hidden = language.hidden(embeds, mask, positions).states
+    logits = language.logits(hidden[:, -load.target_tokens :]).flatten(0, 1)
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device="meta"))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.models.language.sequence import check_length, target_loss, training_inputs
+from lavis_sam.models.language.sequence import check_length, prompt_ends, target_loss, training_inputs
 from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.visual_path import VisualPath
 
@@ -28,6 +28,7 @@ class AnswersQuestions:
     llm_tokenizer: TextTokenizer
     generate: Callable[..., Any]
     encode: Callable[..., VisualPath]
+    language: Callable[..., Any]
 
     def predict_answers(
         self,
@@ -194,18 +195,19 @@ def candidate_losses(
     for first, last in [*bounds, ((n_segments - 1) * size, len(candidates))]:
         count = last - first
         repeated = visual.repeat(count)
+        asked = [prompt for prompt in prompts for _ in range(count)]
         inputs = training_inputs(
             model.llm_model,
             model.llm_tokenizer,
             repeated.tokens,
             repeated.token_mask,
-            [prompt for prompt in prompts for _ in range(count)],
+            asked,
             list(candidates[first:last]) * len(prompts),
             max_txt_len=UNLIMITED,
             max_output_txt_len=UNLIMITED,
             append_eos=False,
         )
-        result = target_loss(model.llm_model, inputs)
+        result = target_loss(model.language(repeated, asked, prompt_ends(inputs)), inputs)
         found.append((result.per_sample_loss * result.target_tokens).view(len(prompts), count))
     return torch.cat(found, dim=1)
 

@@ -34,7 +34,7 @@ from lavis_sam.models.vision import EvaVisionTransformer
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.checkpoints import require_complete
-from lavis_sam.weights.injection import inject
+from lavis_sam.weights.injection import inject, wanted_injections
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
 from lavis_sam.weights.language_models import language_sizes, load_llm, read_language_config
 from lavis_sam.weights.locations import (
@@ -149,7 +149,7 @@ def build_model(
         enable_gradient_checkpointing(model.llm_model)
     if not is_meta:
         _load_base(model, cfg, folder)
-    inject(model, cfg.get("inject"))
+    inject(model, wanted_injections(cfg))
     select_trainable(model, str(cfg.get("trainable", "sam")), further=model.injected)
     if (trained := finetuned_path(cfg)) and not is_meta:
         load_trained(model, trained)

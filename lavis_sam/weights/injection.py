@@ -16,6 +16,7 @@ from typing import Any
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.vpg_c import VpgC, keep_features, language_layers, make_changeable
 
 Injection = Callable[..., None]
 INJECTIONS: dict[str, Injection] = {}
@@ -64,3 +65,32 @@ def inject(model: SemanticAlignment, wanted: Mapping[str, Any] | None) -> None:
         INJECTIONS[name](model, **options)
     added = [(name, p) for name, p in model.named_parameters() if id(p) not in before]
     model.injected = tuple(name for name, parameter in added if parameter.requires_grad)
+
+
+@register_injection("vpg_c")
+def add_vpg_c(model: SemanticAlignment, *, layer: int | None = None, instruction: bool = True) -> None:
+    """Build VPG-C into a model (Table 3 row 5; see `lavis_sam.models.vpg_c`).
+
+    Args:
+        model: a model with its base.
+        layer: the layer of the language model, 1-based, at whose input the images are read again; None is the first of
+            its upper half, as published (17 of 32).
+        instruction: whether the Q-Former reads the instruction too.
+
+    Raises:
+        SamConfigurationError: The language model has no such layer.
+    """
+    layers = language_layers(model.llm_model)
+    number = len(layers) // 2 + 1 if layer is None else layer
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(layers):
+        raise SamConfigurationError(f"model.inject.vpg_c.layer is {layer!r}; choose one of 1 to {len(layers)}, or null")
+    make_changeable(layers[number - 1])
+    width = model.llm_model.config.hidden_size
+    model.vpg_c = VpgC(model.query_tokens, width, layer=number, instruction=bool(instruction))
+    model.visual_path = keep_features(model.visual_path)
+
+
+def wanted_injections(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """The injections of a config's `model` node: those that it names, and what its `trainable` stands for."""
+    implied: dict[str, Any] = {"vpg_c": {}} if cfg.get("trainable") == "vpg_c" else {}
+    return {**implied, **(cfg.get("inject") or {})}

@@ -45,6 +45,7 @@ CASES = {
     "checkpointing": {"gradient_checkpointing": True},
     "projection": {"trainable": "projection", "guidance": {"extractor": "none"}},
     "mmicl": {"trainable": "mmicl", "guidance": {"extractor": "none"}},
+    "vpg_c": {"trainable": "vpg_c", "guidance": {"extractor": "none"}},
     "others": {"guidance": {"layer_l": 3, "layer_k": 3, "context": "others"}},
 }
 

@@ -108,6 +108,11 @@ def training_inputs(
     )
 
 
+def prompt_ends(inputs: LanguageInputs) -> Tensor:
+    """Return the position of each prompt's last token, int64 [B]: the one before its first target."""
+    return (inputs.labels != IGNORED).int().argmax(dim=1) - 1
+
+
 def target_loss(llm_model: Any, inputs: LanguageInputs) -> LanguageLoss:
     """Run the LLM and score the target tokens; the head is applied at those positions alone.
 
