@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.config.settings import problem_with
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import expand_storage, is_remote, storage_path
 
@@ -25,6 +26,15 @@ _ADDABLE = re.compile(
     r"|(images|shards|videos|features)(\.storage)?))"
     r"|model\.inject\..*"  # names and options are those of `lavis_sam.weights.injection`
 )
+# What is known of the values of those, although no packaged configuration has them.
+ADDED = {
+    "sample_ratio": float | None,
+    **dict.fromkeys(("build_info.form", "build_info.prompt_set", "build_info.check"), str),
+    "build_info.prompt": str | None,
+    "build_info.samples": int | None,
+    "build_info.shuffle_buffer": int,
+    "build_info.strict": bool,
+}
 # Below these a user may name keys that no packaged default has.
 _FREE = re.compile(r"run\..*")
 _NAMES = {str: "a text", bool: "true or false", int: "an integer", float: "a number", dict: "a mapping", list: "a list"}
@@ -83,6 +93,16 @@ def wrong_types(resolved: DictConfig, defaults: DictConfig, above: str = "") -> 
                 dict if isinstance(wanted, DictConfig) else list if isinstance(wanted, ListConfig) else type(wanted)
             ]
             yield f"{dotted}: found {found!r}, wanted {kind}, such as {wanted!r}."
+
+
+def wrong_additions(resolved: DictConfig, datasets: Iterable[str]) -> Iterator[str]:
+    """The values of another kind than wanted among the keys that a user may add to these data sets."""
+    for name in datasets:
+        for key, wanted in ADDED.items():
+            above, _, last = key.rpartition(".")
+            node = OmegaConf.select(resolved.datasets[name], above) if above else resolved.datasets[name]
+            if isinstance(node, DictConfig) and last in node and (problem := problem_with(node[last], wanted, {})):
+                yield f"datasets.{name}.{key}: found {node[last]!r}, {problem}."
 
 
 def _fits(found: Any, wanted: Any) -> bool:

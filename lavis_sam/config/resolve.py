@@ -9,12 +9,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
 
-from lavis_sam.config.checks import keep_used_splits, missing_files, unknown_keys, unknown_option, wrong_types
+from lavis_sam.config.checks import (
+    keep_used_splits,
+    missing_files,
+    unknown_keys,
+    unknown_option,
+    wrong_additions,
+    wrong_types,
+)
 from lavis_sam.config.names import unknown_name
+from lavis_sam.config.option_values import OptionText, read_option, read_options
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.config.settings import Problems
+from lavis_sam.config.yaml_files import read_yaml
 from lavis_sam.errors import SamConfigurationError
 
 _SECTIONS = ("model", "datasets", "run")
@@ -35,6 +43,7 @@ class Registered:
         own_datasets: The names of a configuration's data sets that are ours.
         impossible: What cannot be built, of a resolved configuration.
         missing_weights: Which files of weights are not there.
+        nested: Dotted key of a mapping below `run` -> the data class of what it may hold.
     """
 
     packaged: Callable[[DictConfig, str, Problems], list[Layer]]
@@ -42,6 +51,7 @@ class Registered:
     own_datasets: Callable[[DictConfig], list[str]]
     impossible: Callable[[DictConfig], list[str]]
     missing_weights: Callable[[DictConfig], list[str]]
+    nested: Mapping[str, type]
 
 
 def resolve(
@@ -86,8 +96,10 @@ def origin(layers: Sequence[Layer], key: str) -> str:
     return "computed"
 
 
-def parse_options(options: Sequence[str] | None) -> dict[str, Any]:
-    """`["run.init_lr=1e-4", …]`, or LAVIS's older `["run.init_lr", "1e-4", …]`, to {dotted key: value}.
+def parse_options(options: Sequence[str] | None) -> dict[str, OptionText]:
+    """`["run.init_lr=1e-4", …]`, or LAVIS's older `["run.init_lr", "1e-4", …]`, to {dotted key: its text}.
+
+    What a text means depends on the setting; see `read_options`.
 
     Raises:
         SamConfigurationError: The two forms are mixed, a value is missing, a key is malformed or given twice.
@@ -98,28 +110,25 @@ def parse_options(options: Sequence[str] | None) -> dict[str, Any]:
         if len(words) % 2 or any("=" in key for key in words[0::2]):
             raise SamConfigurationError(f"--options: found {' '.join(words)!r}, {forms}.")
         words = [f"{key}={value}" for key, value in zip(words[0::2], words[1::2], strict=True)]
-    parsed: dict[str, Any] = {}
+    parsed: dict[str, OptionText] = {}
     for word in words:
         key, equals, text = word.partition("=")
-        if not equals or not _KEY.fullmatch(key):
+        if not equals or not _KEY.fullmatch(key) or not _is_unicode(text):
             raise SamConfigurationError(f"--options: found {word!r}, {forms}; keys start with {', '.join(_SECTIONS)}.")
         if key in parsed:
             raise SamConfigurationError(f"--options: {key} is given twice; give it once.")
-        try:
-            parsed[key] = OmegaConf.select(OmegaConf.from_dotlist([f"value={text}"]), "value")
-        except (YAMLError, OmegaConfBaseException) as error:
-            raise SamConfigurationError(f"--options: the value of {word!r} is no YAML ({error}).") from error
+        parsed[key] = OptionText(text)
     return parsed
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text is whole characters; bytes that are none reach Python as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _read_files(path: Path, place: str = "--cfg-path") -> list[Layer]:
     """The file as a layer, above that of the file beside it that its key `base` names, if it has one."""
-    try:
-        written = OmegaConf.load(path)
-    except OSError as error:
-        raise SamConfigurationError(f"{place}: {path} cannot be read ({error.strerror or error}).") from error
-    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise SamConfigurationError(f"{place}: {path} is no YAML ({error}).") from error
+    written = read_yaml(path, place)
     if not isinstance(written, DictConfig):
         raise SamConfigurationError(f"{place}: {path}: found a list, wanted the sections {', '.join(_SECTIONS)}.")
     own = (f"file {path}", written)
@@ -166,8 +175,14 @@ def _resolve(
     files: list[Layer], options: Mapping[str, Any], registered: Registered, place: str, *, check_files: bool
 ) -> tuple[DictConfig, list[Layer]]:
     written, problems = _joined(files, Path(place)), Problems()
-    packaged = registered.packaged(_with_options(written, options), place, problems)
+    # Which defaults there are is chosen by texts, so nothing else needs to be known to read these options.
+    choosing = {
+        key: read_option(value, dict[str, Any] | str) if isinstance(value, OptionText) else value
+        for key, value in options.items()
+    }
+    packaged = registered.packaged(_with_options(written, choosing), place, problems)
     defaults = OmegaConf.merge(*(layer for _, layer in packaged)) if packaged else OmegaConf.create()
+    options = read_options(options, defaults, registered.nested)
     known = OmegaConf.merge(defaults, written)
     all_named = not problems
     resolved = _with_options(known, options)
@@ -181,6 +196,7 @@ def _resolve(
         problems.extend(unknown_keys(written, defaults, sections, place))
         problems.extend(problem for key in options if (problem := unknown_option(key, known)))
         problems.extend(wrong_types(resolved, defaults))
+        problems.extend(wrong_additions(resolved, registered.own_datasets(resolved)))
         problems.extend(registered.impossible(resolved))
         with problems.collect():
             if settings is not None:

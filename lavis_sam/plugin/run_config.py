@@ -169,4 +169,11 @@ def _missing_weights(resolved: DictConfig) -> list[str]:
         return [str(error)]
 
 
-REGISTERED = Registered(_packaged_layers, _is_ours, _own_datasets, _impossible_settings, _missing_weights)
+REGISTERED = Registered(
+    _packaged_layers,
+    _is_ours,
+    _own_datasets,
+    _impossible_settings,
+    _missing_weights,
+    nested={"run.decoding": Decoding},
+)

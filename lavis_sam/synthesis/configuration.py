@@ -182,14 +182,13 @@ def _config_path(name: str, folder: Path) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    from lavis_sam.config.yaml_files import read_yaml
 
     try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except OSError as error:
-        raise SamConfigurationError(f"--config: {path} cannot be read ({error.strerror or error}).") from error
-    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise SamConfigurationError(f"--config: {path} is no YAML ({error}).") from error
+        config = OmegaConf.to_container(read_yaml(path, "--config"), resolve=True)
+    except OmegaConfBaseException as error:
+        raise SamConfigurationError(f"--config: {path}: {error}") from error
     if not isinstance(config, dict):
         raise SamConfigurationError(f"--config: {path}: found a list, wanted a mapping.")
     return {str(key): value for key, value in config.items()}

@@ -71,7 +71,7 @@ def test_unknown_names_come_with_wrong_values_of_run(resolve):
         ("model.guidance=all", "model.guidance: found 'all', wanted a mapping"),
         ("model.max_txt_len=1.5", "wanted an integer"),
         ("model.max_txt_len=true", "wanted an integer"),
-        ("model.precision=16", "model.precision: found 16, wanted a text"),
+        ("model.precision=16", "model.precision is '16'; choose one of fp32"),
         ("model.max_output_txt_len=1", "wanted at least 2"),
         ("datasets.mmlink.vis_processor=7", "datasets.mmlink.vis_processor: found 7, wanted a mapping"),
         ("model.guidance.layer_k=9", "layer_k"),

@@ -96,14 +96,80 @@ def test_a_resolved_configuration_resolves_to_itself(resolve):
     [
         (None, {}),
         ([], {}),
-        (["run.a=1", "run.b=x=y"], {"run.a": 1, "run.b": "x=y"}),
-        (["run.a", "1", "run.b", "x=y"], {"run.a": 1, "run.b": "x=y"}),
-        (["run.a=[1,two]", "run.b={c: 2e-5}"], {"run.a": [1, "two"], "run.b": {"c": 2e-5}}),
-        (["run.a=", "run.b=null", "run.c='1'"], {"run.a": None, "run.b": None, "run.c": "1"}),
+        (["run.a=1", "run.b=x=y"], {"run.a": "1", "run.b": "x=y"}),
+        (["run.a", "1", "run.b", "x=y"], {"run.a": "1", "run.b": "x=y"}),
+        (["run.a=[1,two]", "run.b=a #b"], {"run.a": "[1,two]", "run.b": "a #b"}),
+        (["run.a=", "run.b='1'"], {"run.a": "", "run.b": "'1'"}),
     ],
 )
 def test_options(options, expected):
     assert parse_options(options) == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("model.prompt=Describe image #1 and #2", "Describe image #1 and #2"),
+        ("model.prompt={image#1} what?", "{image#1} what?"),
+        ("model.prompt=yes", "yes"),
+        ("model.prompt=1e3", "1e3"),
+        ("model.precision=fp32", "fp32"),
+        ("model.finetuned=", None),
+        ("model.guidance={context: self, layer_l: 02, layer_k: 02}", "self"),
+        ("run.output_dir=runs/exp #3", "runs/exp #3"),
+        ("run.job_id=1234567", "1234567"),
+        ("run.job_id=2024_01_15", "2024_01_15"),
+        ("run.job_id=null", None),
+        ("run.seed=042", 42),
+        ("run.decoding.max_length=0030", 30),
+        ("run.decoding.use_nucleus_sampling=no", False),
+        ("run.decoding={num_beams: 1, max_length: 030}", 30),
+        ("run.lr_decay_rate=1", 1.0),
+        ("datasets.mmlink.build_info.prompt=042", "042"),
+        ("datasets.mmlink.build_info.strict=yes", True),
+        ("datasets.mmlink.build_info.images.storage=[a, b #1]", "[a, b #1]"),
+        ("datasets.mmlink.build_info.annotations.train.storage=[a.json, 042]", ["a.json", "042"]),
+        ("datasets.mmlink={type: photographs, build_info: {check: full}}", "full"),
+    ],
+)
+def test_the_value_of_an_option_is_what_its_setting_wants(resolve, option, value):
+    config = resolve(FILE, option)
+    key = option.partition("=")[0]
+    below = {"model.guidance": ".context", "run.decoding": ".max_length", "datasets.mmlink": ".build_info.check"}
+    found = OmegaConf.select(config.config, key + below.get(key, ""))
+    assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
+    assert config.origin(key) == "option"
+    # What a run writes down says the same.
+    again = resolve(OmegaConf.to_yaml(OmegaConf.create(config.to_dict())))
+    assert again.to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("run.seed=1:30", "run.seed: found '1:30', wanted an integer"),
+        ("run.init_lr=1:30", "run.init_lr: found '1:30', wanted a finite number"),
+        ("run.max_epoch=0x10", "run.max_epoch: found '0x10', wanted an integer"),
+        ("run.evaluate=maybe", "run.evaluate: found 'maybe', wanted true or false"),
+        ("run.decoding.num_beams=1:30", "num_beams of generate is '1:30'"),
+        ("run.test_splits=[test #1]", "run.test_splits: found '[test #1]', wanted a list of texts"),
+        ("model.max_txt_len=1:30", "model.max_txt_len: found '1:30', wanted an integer"),
+        ("model.guidance={context: all, context: self}", "model.guidance: found '{context: all, context: self}'"),
+        ("datasets.mmlink.build_info.strict=maybe", "build_info.strict: found 'maybe', wanted true or false"),
+        ("datasets.mmlink.build_info.shuffle_buffer=0x10", "shuffle_buffer: found '0x10', wanted an integer"),
+        ("datasets.mmlink.sample_ratio=1:30", "datasets.mmlink.sample_ratio: found '1:30', wanted a finite number"),
+        ("model.inject.low_rank={rank", "--options model.inject.low_rank: found '{rank'"),
+    ],
+)
+def test_no_option_becomes_a_number_that_it_does_not_say(resolve, option, message):
+    with pytest.raises(SamConfigurationError) as caught:
+        resolve(FILE, option)
+    assert message in str(caught.value)
+
+
+def test_a_misread_number_in_a_file_is_named(resolve):
+    with pytest.raises(SamConfigurationError, match=r"run\.yaml, line 5: found 042, which YAML 1\.1 reads as 34"):
+        resolve(FILE.replace("init_lr: 1.0e-3", "seed: 042"))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +185,7 @@ def test_options(options, expected):
         ["run..a=1"],
         ["run.a[0]=1"],
         ["run.a=1", "run.a=2"],
-        ["run.a={"],
+        ["run.a=\udcff"],
         [".run.a=1"],
     ],
 )
