@@ -187,6 +187,7 @@ def load_adapter(model: SemanticAlignment, folder: str | Path, *, check_only: bo
             f"{', '.join(problems)}. Give the model the {config.model_type} weights that it belongs to "
             "(`lavis-sam doctor` says what yours are)."
         )
+    fill_pad_rows(model, rows, source, check_only=True)
     provides = (*sam_modules(), *model.injected)
     report = load_checked(model, state, provides=provides, optional=("*",), source=source, check_only=check_only)
     fill_pad_rows(model, rows, source, check_only=check_only)

@@ -7,6 +7,7 @@ unpacks whatever it is told to.
 import io
 import pickletools
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from lavis_sam.errors import SamCheckpointError
@@ -55,8 +56,8 @@ def _check_sizes(path: Path, entries: list[zipfile.ZipInfo]) -> None:
             f"{path}: has {sum(pickles)} bytes that are no tensors, at most {_MOST_PICKLE_BYTES} are wanted. Nothing "
             "was loaded. Save its tensors alone in a file of their own."
         )
-    names = [entry.filename.lower() for entry in entries]  # as torch's reader compares them
-    if doubled := next((name for name in names if names.count(name) > 1), "") if len(set(names)) < len(names) else "":
+    names = Counter(entry.filename.lower() for entry in entries)  # as torch's reader compares them
+    if doubled := next((name for name, times in names.items() if times > 1), ""):
         raise SamCheckpointError(f"{path}: holds {doubled!r} twice, so it is damaged. Fetch it again.")
 
 

@@ -6,6 +6,7 @@ Plain torch: nothing here knows the model. `lavis_sam.weights.checkpoints` puts 
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,24 @@ from lavis_sam.weights.archives import check_archive, legacy_source
 
 # Where training programs put the weights inside their checkpoint: LAVIS, Lightning, DeepSpeed.
 _WRAPPERS = ("model", "state_dict", "module")
+_WANTED = (
+    f"; a checkpoint is a dictionary of tensors, plain or under one of the keys {', '.join(_WRAPPERS)}. Save "
+    "`model.state_dict()`, and give that file."
+)
 _DATA_PARALLEL_PREFIX = "module."
+# The wrappers of torch.compile, FSDP and activation checkpointing stand anywhere in a name, and in no model of its own.
+_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _SNIFFED_BYTES = 512
-_NAMES_SHOWN = 8
+_NAMES_SHOWN, _CHARACTERS_SHOWN = 8, 200
 _MAX_CONFIG_BYTES = 1 << 20
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the weights of a checkpoint file of any kind, on the CPU.
 
-    `{"model": …}` (LAVIS, our own), `{"state_dict": …}` and `{"module": …}` are unwrapped, and the prefix that
-    `DistributedDataParallel` leaves is taken off. The tensors are memory-mapped where the format allows: the file must
-    not be changed in place while they live.
+    `{"model": …}` (LAVIS, our own), `{"state_dict": …}` and `{"module": …}` are unwrapped, and what
+    `DistributedDataParallel`, `torch.compile` and FSDP put into names is taken out. The tensors are memory-mapped where
+    the format allows: the file must not be changed in place while they live.
 
     Args:
         path: A .pth or .pt file of any age, or a .safetensors file; the content counts, not the name.
@@ -50,21 +57,70 @@ def unwrap(state: Any, path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
             break
+    require_tensors(state, str(path))
+    if not state:
+        raise SamCheckpointError(f"{path}: no entries{_WANTED}")
+    names = plain_names(state, str(path))
+    return {names[name]: tensor for name, tensor in state.items()}
+
+
+def require_tensors(state: Any, source: str) -> None:
+    """Refuse what is no dictionary of named tensors that hold their numbers themselves.
+
+    PyTorch does not copy sparse or quantised tensors and those without numbers (on the meta device) into a model, or
+    only some of them.
+
+    Args:
+        state: What stands where weights are wanted.
+        source: How the message calls the file, or the part of it.
+
+    Raises:
+        SamCheckpointError: It is something else.
+    """
     if not isinstance(state, Mapping):
+        held = f"holds a {type(state).__name__}"
+    elif strange := [_name(key) for key, value in state.items() if not isinstance(key, str) or not _is_tensor(value)]:
+        held = f"entries that are no tensors: {shorten(strange)}"
+    elif strange := [name for name, tensor in state.items() if not _is_plain(tensor)]:
+        held = f"tensors that are sparse, quantised, nested or without numbers (device meta): {shorten(strange)}"
+    else:
+        return
+    raise SamCheckpointError(f"{source}: {held}{_WANTED}")
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
+
+
+def _name(name: Any) -> str:
+    """A key of a dictionary that somebody else wrote, for a message."""
+    return name if isinstance(name, str) else f"a key of the type {type(name).__name__}"
+
+
+def plain_names(names: Iterable[str], source: str) -> dict[str, str]:
+    """The parameters' own names, by those in a file: without what compiled and distributed models put among them.
+
+    Args:
+        names: The names in the file.
+        source: How the message calls the file.
+
+    Raises:
+        SamCheckpointError: Two of them are one parameter's.
+    """
+    plain = {name: ".".join(part for part in name.split(".") if part not in _WRAPPED) for name in names}
+    while plain and all(name.startswith(_DATA_PARALLEL_PREFIX) for name in plain.values()):
+        plain = {name: short.removeprefix(_DATA_PARALLEL_PREFIX) for name, short in plain.items()}
+    doubled, times = Counter(plain.values()).most_common(1)[0] if plain else ("", 1)
+    if times > 1:
+        both = [name for name, short in plain.items() if short == doubled]
         raise SamCheckpointError(
-            f"{path}: holds a {type(state).__name__}; a checkpoint is a dictionary of tensors, plain or under one of "
-            f"the keys {', '.join(_WRAPPERS)}. Save `model.state_dict()`, and give that file."
+            f"{source}: {shorten(both)} are one and the same parameter, {doubled}. Keep the one that was trained."
         )
-    strange = [str(name) for name, value in state.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
-    if strange or not state:
-        held = f"entries that are no tensors: {shorten(strange)}" if strange else "no entries"
-        raise SamCheckpointError(
-            f"{path}: {held}; a checkpoint is a dictionary of tensors, plain or under one of the keys "
-            f"{', '.join(_WRAPPERS)}. Save `model.state_dict()`, and give that file."
-        )
-    if all(name.startswith(_DATA_PARALLEL_PREFIX) for name in state):
-        return {name.removeprefix(_DATA_PARALLEL_PREFIX): tensor for name, tensor in state.items()}
-    return dict(state)
+    return plain
 
 
 def load_file(path: str | os.PathLike[str]) -> Any:
@@ -123,8 +179,9 @@ def read_start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             start = file.read(_SNIFFED_BYTES)
-    except OSError as error:
-        reason = "is a folder, a file is wanted" if path.is_dir() else (error.strerror or str(error))
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        is_folder = isinstance(error, IsADirectoryError)
+        reason = "is a folder, a file is wanted" if is_folder else (getattr(error, "strerror", "") or str(error))
         raise SamCheckpointError(f"{path}: {reason}. Give the path of a .pth, .pt or .safetensors file.") from error
     text = start.lstrip().lower()
     if not start:
@@ -158,6 +215,6 @@ def explain_failure(error: Exception) -> str:
 
 def shorten(names: Iterable[str]) -> str:
     """The first few of `names` in a line, and how many more there are."""
-    names = list(names)
+    names = [name if len(name) <= _CHARACTERS_SHOWN else f"{name[:_CHARACTERS_SHOWN]}…" for name in names]
     shown = ", ".join(names[:_NAMES_SHOWN])
     return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"

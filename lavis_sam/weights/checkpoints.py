@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from lavis_sam import __version__
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import atomic_path
-from lavis_sam.weights.checkpoint_files import load_file, shorten
+from lavis_sam.weights.checkpoint_files import load_file, require_tensors, shorten
 from lavis_sam.weights.streaming import StreamedTensors
+from lavis_sam.weights.values import require_usable, unusable_values
 
 # The authors' names of the three SAM layers, and ours.
 RELEASED_NAMES = {
@@ -74,7 +75,8 @@ def load_checked(
     """Copy weights into a model, or change nothing and say everything that does not fit.
 
     Tensor by tensor, in the model's own types and devices, so a memory-mapped or streamed source never exists twice.
-    Parameters on the meta device are given the source's tensor itself.
+    Parameters on the meta device are given the source's tensor itself. Numbers are looked at before anything is filled;
+    those of a streamed source, which are read once, each before it is.
 
     Args:
         model: The model.
@@ -89,10 +91,14 @@ def load_checked(
         What was filled.
 
     Raises:
-        SamCheckpointError: A key is missing or unexpected, or a shape or a kind of number differs; all are listed.
+        SamCheckpointError: A key is missing or unexpected, a shape or a kind of number differs, or numbers are NaN,
+            infinite or too large for the model's type; all are listed.
     """
     provides, optional, ignore = tuple(provides), tuple(optional), (*ignore, *COMPUTED_BUFFERS)
     own = model.state_dict(keep_vars=True)
+    is_streamed = isinstance(state, StreamedTensors)
+    if not is_streamed:
+        require_tensors(state, source)
     held = state.described() if isinstance(state, StreamedTensors) else state
     missing = [name for name in own if matches(name, provides) and name not in held and not matches(name, ignore)]
     wanted = {name: tensor for name, tensor in held.items() if name in own and matches(name, (*provides, *optional))}
@@ -111,6 +117,9 @@ def load_checked(
         ],
     )
     problems += _vocabulary_problem(wanted, own)
+    if not problems and not is_streamed:
+        found = (unusable_values(name, tensor, own[name].dtype) for name, tensor in wanted.items())
+        problems += _describe("that cannot be used", [problem for problem in found if problem])
     if problems:
         raise SamCheckpointError(
             "\n".join([f"{source} does not fit this model; nothing was loaded:", *(f"  - {p}" for p in problems)])
@@ -118,7 +127,10 @@ def load_checked(
         )
     with torch.no_grad():
         for name in () if check_only else wanted:
-            _fill(model, name, own[name], state[name])
+            tensor = state[name]
+            if is_streamed:
+                require_usable(name, tensor, own[name].dtype, source)
+            _fill(model, name, own[name], tensor)
     return LoadReport(source, frozenset(wanted), tuple(name for name in others if matches(name, ignore)))
 
 
@@ -295,15 +307,17 @@ def fill_pad_rows(model: nn.Module, rows: Mapping[str, Tensor], source: str, *, 
     """Give the LLM's embedding and head the [PAD] rows that `pad_rows` took from another model.
 
     Raises:
-        SamCheckpointError: The language model has another width.
+        SamCheckpointError: The language model has another width, or a row is no tensor or not finite.
     """
     own = model.state_dict(keep_vars=True)
+    require_tensors(rows, f"{source}: pad_rows")
     for name in (name for name in PAD_TABLES if name in rows and name in own):
         if rows[name].shape != own[name].shape[1:]:
             raise SamCheckpointError(
                 f"{source}: the [PAD] row of {name} is {list(rows[name].shape)} in the file and "
                 f"{list(own[name].shape[1:])} in the model. Give the language model that this file was trained with."
             )
+        require_usable(f"the [PAD] row of {name}", rows[name], own[name].dtype, source)
         if not check_only:
             with torch.no_grad():
                 own[name][-1].copy_(rows[name])

@@ -75,7 +75,11 @@ def compare_fingerprints(wanted: Mapping[str, str], found: Mapping[str, str]) ->
 
 def _is_close(wanted: str, found: str) -> bool:
     try:
-        one, other = (torch.tensor([float(word) for word in text.split()]) for text in (wanted, found))
+        one, other = (
+            torch.tensor([float(word) for word in text.split()], dtype=torch.float64) for text in (wanted, found)
+        )
     except (AttributeError, ValueError):
+        return False
+    if not one.isfinite().all():  # infinitely large numbers would be as close as infinity allows to any others
         return False
     return one.shape == other.shape and bool((one - other).norm() <= TOLERANCE * one.norm())

@@ -35,9 +35,11 @@ def load_trained(model: SemanticAlignment, path: str | Path, *, check_only: bool
         return load_adapter(model, path, check_only=check_only)
     source, content = f"{path} (trained layers)", load_file(path)
     state = translate_released(unwrap(content, path))
+    rows = content.get("pad_rows", {}) if "model" in content else {}
+    fill_pad_rows(model, rows, source, check_only=True)
     provides = (*sam_modules(), *model.injected)
     report = load_checked(model, state, provides=provides, optional=("*",), source=source, check_only=check_only)
-    fill_pad_rows(model, content.get("pad_rows", {}) if "model" in content else {}, source, check_only=check_only)
+    fill_pad_rows(model, rows, source, check_only=check_only)
     return report
 
 
