@@ -3,7 +3,8 @@
 - `sam`: one reference, the authors' text normalisation, then ROUGE-L of the package `rouge`, and CIDEr and BLEU-4 of
   pycocoevalcap, on the words that white space separates. The published numbers are made this way.
 - `coco`: all references, Penn Treebank tokens without punctuation, then ROUGE-L, CIDEr and BLEU-4 of pycocoevalcap. The
-  field's standard.
+  field's standard. A reference that consists of punctuation is left out where the sample has another one; a sample that
+  has no other scores 0, and counts. Under `sam` it is an error, as the package `rouge` has it.
 
 Scores of different protocols mean different things; everything that holds scores names its protocol.
 
@@ -11,6 +12,7 @@ What is reported of a corpus is what the libraries themselves compute (`Scores.r
 intervals, paired tests and the scores of single samples in a tenth of the time, are compared with them there.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +30,7 @@ from lavis_sam.metrics.ptb import ptb_tokens, stanford_tokens
 from lavis_sam.metrics.rouge import ROUGE_L, sentences
 from lavis_sam.metrics.sam_text import normalise
 
+_LOG = logging.getLogger(__name__)
 # Name -> metric, in the order of tables.
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (ROUGE_L, CIDER, BLEU_4)}
 # What stands beside the metrics in files and settings.
@@ -171,8 +174,9 @@ def score(predictions: Sequence[Prediction], protocol: str = "sam", tokenizer: s
 
     Raises:
         SamConfigurationError: No such protocol or tokenizer, or no Java.
-        SamDataError: No prediction, two of one sample, or a reference of which the protocol leaves nothing; the message
-            names the samples. A prediction of which nothing is left scores 0.
+        SamDataError: No prediction, two of one sample, an empty reference, or references of which the protocol leaves
+            nothing (`coco`: in no sample); the message names the samples. A prediction of which nothing is left
+            scores 0.
     """
     if protocol not in PROTOCOLS:
         raise SamConfigurationError(f"protocol: found {protocol!r}, wanted one of {', '.join(PROTOCOLS)}.")
@@ -188,7 +192,7 @@ def score(predictions: Sequence[Prediction], protocol: str = "sam", tokenizer: s
     prepared = iter(way.prepare([p.text for p in predictions] + [text for of_one in raw for text in of_one], tokenizer))
     candidates = [next(prepared) for _ in predictions]
     references = [[next(prepared) for _ in of_one] for of_one in raw]
-    _check_references(predictions, references, protocol)
+    references = _usable_references(predictions, raw, references, protocol)
     texts = Texts(protocol, candidates, references)
     return Scores(
         protocol=protocol,
@@ -199,11 +203,34 @@ def score(predictions: Sequence[Prediction], protocol: str = "sam", tokenizer: s
     )
 
 
-def _check_references(predictions: Sequence[Prediction], references: list[list[str]], protocol: str) -> None:
-    empty = [repr(p.sample_id) for p, texts in zip(predictions, references, strict=True) if not all(texts)]
-    if empty:
-        more = ", …" if len(empty) > _SHOWN_IDS else ""
+def _usable_references(
+    predictions: Sequence[Prediction], raw: Sequence[Sequence[str]], prepared: list[list[str]], protocol: str
+) -> list[list[str]]:
+    """Return the prepared references of which something is left; `[""]`, which scores 0, where that is none."""
+    names = [repr(prediction.sample_id) for prediction in predictions]
+    without_any = [name for name, texts in zip(names, prepared, strict=True) if not any(texts)]
+    if protocol == "sam" or len(without_any) == len(names):
+        refused = without_any
+    else:
+        refused = [name for name, texts in zip(names, raw, strict=True) if not any(text.strip() for text in texts)]
+    if refused:
         raise SamDataError(
-            f"{len(empty)} sample(s) have an empty reference, or one of which protocol {protocol} leaves nothing: "
-            f"{', '.join(empty[:_SHOWN_IDS])}{more}. Nothing can be compared with it; correct or remove these samples."
+            f"{len(refused)} sample(s) have an empty reference, or one of which protocol {protocol} leaves nothing: "
+            f"{_first(refused)}. Nothing can be compared with it; correct or remove these samples."
         )
+    if without_any:
+        _LOG.warning(
+            "%d sample(s) score 0, because protocol %s leaves nothing of any reference: %s. Correct or remove them.",
+            *(len(without_any), protocol, _first(without_any)),
+        )
+    partly = [name for name, texts in zip(names, prepared, strict=True) if any(texts) and not all(texts)]
+    if partly:
+        _LOG.warning(
+            "%d sample(s) have references of which protocol %s leaves nothing; these references are left out: %s",
+            *(len(partly), protocol, _first(partly)),
+        )
+    return [[text for text in texts if text] or [""] for texts in prepared]
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN_IDS]) + (", …" if len(names) > _SHOWN_IDS else "")

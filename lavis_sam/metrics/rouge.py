@@ -53,9 +53,11 @@ def rouge_l_of_sequences(candidate: str, references: Sequence[str]) -> float:
     """F-measure of pycocoevalcap: the best precision and the best recall over the references, recall weighing more.
 
     Args:
-        candidate: Tokens joined by spaces.
+        candidate: Tokens joined by spaces; without any it scores 0, also where the reference has none.
         references: At least one text of the same kind.
     """
+    if not candidate:
+        return 0.0
     words = candidate.split(" ")
     precision = recall = 0.0
     for reference in references:
@@ -108,7 +110,8 @@ def _of_pycocoevalcap() -> Callable[[str, Sequence[str]], float]:
     from pycocoevalcap.rouge.rouge import Rouge
 
     package = Rouge()
-    return lambda text, references: float(package.calc_score([text], references))
+    # To the package, no words are one empty word, which an empty reference has as well.
+    return lambda text, references: float(package.calc_score([text], references)) if text else 0.0
 
 
 @contextmanager

@@ -130,16 +130,44 @@ def test_a_prediction_of_which_nothing_is_left_scores_zero(protocol, nothing):
     assert all(map(math.isfinite, scores.corpus().values()))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("nothing", ["", " \n", "...", "?", "." * 33])
-def test_an_empty_reference_is_refused_by_id(protocol, nothing):
+@pytest.mark.parametrize(
+    ("protocol", "nothing"),
+    [
+        *((name, text) for name in PROTOCOLS for text in ("", " \n")),
+        *(("sam", text) for text in ("...", "?", "." * 33)),
+    ],
+)
+def test_protocols_refuse_an_empty_reference_by_id(protocol, nothing):
     with pytest.raises(SamDataError, match=r"1 sample\(s\) have an empty reference.*: 1\. Nothing"):
         score(make(("a", "b"), ("a", nothing)), protocol)
 
 
-def test_one_empty_reference_of_several_is_refused():
-    with pytest.raises(SamDataError, match="'x'"):
-        score([Prediction("x", "a", "b", ("b", "."))], "coco")
+@pytest.mark.parametrize("nothing", ["...", "?", "''", "- -- ;"])
+@pytest.mark.parametrize("answer", ["a red dog", "", "?!"])
+def test_protocols_score_0_under_coco_without_a_word_of_reference(nothing, answer, caplog):
+    """One such sample keeps no other from its score; the libraries have the same numbers."""
+    others = [("a b c d e", "a b c d e"), ("v w x y z", "v w x y z")]
+    scores = score(make((answer, nothing), *others), "coco")
+    assert scores.per_sample()[0] == pytest.approx({"id": 0, "rouge": 0, "cider": 0, "bleu4": 0}, abs=1e-8)
+    assert scores.reported.largest_difference < 1e-9
+    assert scores.corpus()["rouge"] == pytest.approx(200 / 3)
+    assert "1 sample(s) score 0, because protocol coco leaves nothing of any reference: 0." in caplog.text
+
+
+def test_protocols_refuse_a_corpus_without_a_word_of_reference():
+    with pytest.raises(SamDataError, match=r"2 sample\(s\) have an empty reference"):
+        score(make(("a", "."), ("b", "!")), "coco")
+
+
+@pytest.mark.parametrize("references", [("a red dog", "."), ("", "a red dog"), ("?!", " ", "a red dog", "...")])
+def test_protocols_leave_empty_references_out_where_another_remains(references, caplog):
+    other = Prediction("y", "one two three four", "z", ("one two three four",))
+    found = score([Prediction("x", "a red cat", "b", references), other], "coco")
+    wanted = score([Prediction("x", "a red cat", "b", ("a red dog",)), other], "coco")
+    assert found.as_dict() == wanted.as_dict()
+    assert "1 sample(s) have references of which protocol coco leaves nothing; these references are left out: 'x'" in (
+        caplog.text
+    )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
