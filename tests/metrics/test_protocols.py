@@ -159,7 +159,7 @@ def test_protocols_refuse_a_corpus_without_a_word_of_reference():
         score(make(("a", "."), ("b", "!")), "coco")
 
 
-@pytest.mark.parametrize("references", [("a red dog", "."), ("", "a red dog"), ("?!", " ", "a red dog", "...")])
+@pytest.mark.parametrize("references", [("a red dog", "."), ("", "a red dog"), ("? !", " ", "a red dog", "...")])
 def test_protocols_leave_empty_references_out_where_another_remains(references, caplog):
     other = Prediction("y", "one two three four", "z", ("one two three four",))
     found = score([Prediction("x", "a red cat", "b", references), other], "coco")
