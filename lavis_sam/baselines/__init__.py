@@ -5,6 +5,7 @@
     chat                    any image-text-to-text model with a chat template
     q_former                BLIP-2 and InstructBLIP: every image's tokens one after the other
     endpoint                a vision model behind an OpenAI-compatible URL
+    reply                   the text of a service's reply, without thoughts, and what it counted
     transport               one request: sent over TLS, read with bounds, its failures sorted
     retry                   which failures are tried again, when, and how often
     budget                  what a run may cost at most, asked before every request

@@ -41,19 +41,24 @@ class AnswerCache:
 
     def get(self, key: str) -> str | None:
         """The answer of that key; None if there is none, or only a damaged one."""
+        entry = self.entry(key)
+        return None if entry is None else str(entry["text"])
+
+    def entry(self, key: str) -> dict[str, Any] | None:
+        """The answer of that key, as `text`, with what was kept about it; see `get`."""
         path = self._path(key)
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError(f"larger than {MAX_BYTES} bytes")
-            entry = json.loads(path.read_text("utf-8"))
+            entry: dict[str, Any] = json.loads(path.read_text("utf-8"))
             if entry["key"] != key or not isinstance(entry["text"], str):
                 raise ValueError("not the answer of its name")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("%s cannot be read (%s); the question is asked again.", path, error)
             return None
-        return str(entry["text"])
+        return entry
 
     def put(self, key: str, text: str, facts: Mapping[str, Any]) -> None:
         """Keep an answer.

@@ -11,12 +11,14 @@ from typing import Any
 from lavis_sam.baselines.budget import Budget, Cost, Limits, image_tokens, text_tokens
 from lavis_sam.baselines.cache import AnswerCache, key_of
 from lavis_sam.baselines.jpeg import ImageBounds, jpeg_within
+from lavis_sam.baselines.reply import read_answer, unanswered, without_thoughts
 from lavis_sam.baselines.retry import RequestRate, RetryPolicy, retry
-from lavis_sam.baselines.transport import FailedError, RefusedError, Transport
+from lavis_sam.baselines.transport import FailedError, RefusedError, Transport, UnansweredError
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.fingerprint import IMAGES
 from lavis_sam.evaluation.model import EvaluationSample, ImageTextModel
+from lavis_sam.evaluation.prediction_log import Record
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ class EndpointModel(ImageTextModel):
         policy: RetryPolicy | None = None,
         requests_per_minute: float | None = None,
         concurrency: int = 4,
+        skip_refused: bool = False,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         """Send nothing yet.
@@ -101,6 +104,7 @@ class EndpointModel(ImageTextModel):
         Args:
             requests_per_minute: The most requests that start within a minute; None for no limit.
             concurrency: The most requests at a time.
+            skip_refused: Take a sample that the service does not answer as answered with an empty text.
             sleep: Waits so many seconds; by default until then, or until another sample has failed.
 
         Raises:
@@ -113,6 +117,8 @@ class EndpointModel(ImageTextModel):
         self._policy = policy or RetryPolicy()
         self._rate = RequestRate(requests_per_minute)
         self._concurrency, self._sleep = concurrency, sleep
+        self._skip_refused = skip_refused
+        self._refused: dict[int | str, str] = {}
 
     def describe(self) -> Mapping[str, Any]:
         """Model, address, and how the sample is put."""
@@ -174,6 +180,15 @@ class EndpointModel(ImageTextModel):
             raise problems[0]
         return [future.result() for future in asked]
 
+    def records(self, batch: Sequence[EvaluationSample]) -> list[Record]:
+        """Answer a batch; the record of a sample that was refused says why, as `refused`."""
+        self._refused.clear()  # another data set may have the same names
+        records = super().records(batch)
+        for record in records:
+            if record["sample_id"] in self._refused:
+                record["refused"] = self._refused[record["sample_id"]]
+        return records
+
     def _settings(self) -> dict[str, Any]:
         """What an answer depends on beside instruction and images."""
         settings = asdict(self._config)
@@ -192,13 +207,20 @@ class EndpointModel(ImageTextModel):
 
     def _answer(self, sample: EvaluationSample, given_up: threading.Event) -> str:
         """The answer from the cache or from the service; any failure sets `given_up`, and one that is set ends this."""
-        key = key_of(self._settings(), sample.instruction, sample.images)
-        known = self._cache.get(key)
-        if known is not None:
-            return known
         place = f"sample {sample.id!r} at {self._transport.shown_url}"
         try:
-            text, facts = self._paid_answer(sample, place, given_up)
+            return self._known_or_paid(sample, place, given_up)
+        except UnansweredError as error:
+            said = self._transport.clean(str(error))
+            if self._skip_refused:
+                logger.warning("%s: %s; an empty answer is taken.", place, said)
+                self._refused[sample.id] = said
+                return ""
+            given_up.set()
+            raise SamConfigurationError(
+                f"{place}: {said}. With --skip-refused such a sample counts as an empty answer, which is reported; "
+                "answers so far are kept."
+            ) from error
         except RefusedError as error:
             given_up.set()
             said = self._transport.clean(str(error))
@@ -213,7 +235,25 @@ class EndpointModel(ImageTextModel):
         except BaseException:
             given_up.set()
             raise
-        self._cache.put(key, text, facts)
+
+    def _known_or_paid(self, sample: EvaluationSample, place: str, given_up: threading.Event) -> str:
+        """The answer from the cache or from the service, which goes into the cache, even if it is none.
+
+        Raises:
+            UnansweredError: There is none to this sample.
+        """
+        key = key_of(self._settings(), sample.instruction, sample.images)
+        known = self._cache.entry(key)
+        if known is None:
+            text, facts = self._paid_answer(sample, place, given_up)
+            self._cache.put(key, text, facts)
+        else:
+            text, facts = known["text"], known
+            if "thought_letters" not in facts:  # of a version that kept thoughts
+                text = without_thoughts(text, facts.get("finish_reason"))
+        reason = unanswered(text, facts)
+        if reason is not None:
+            raise UnansweredError(reason)
         return text
 
     def _paid_answer(
@@ -238,11 +278,8 @@ class EndpointModel(ImageTextModel):
                 text, facts = read_answer(self._transport.send(body))
                 actual = _counted(facts, most)
                 return text, facts
-            except FailedError as error:
+            except (FailedError, RefusedError) as error:
                 actual = most if error.is_billed else Cost()
-                raise
-            except RefusedError:
-                actual = Cost()
                 raise
             finally:
                 self.budget.settle(most, actual)
@@ -256,46 +293,6 @@ class EndpointModel(ImageTextModel):
             for data in images
         ]
         return [*parts, {"type": "text", "text": sample.instruction}]
-
-
-def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The text of a service's reply, and facts about it.
-
-    A reply that the service's filter emptied is an empty answer, and one in which the model refuses is the refusal:
-    both are what the model has to say, and asking again would not change them.
-
-    Raises:
-        FailedError: The reply has another form.
-    """
-    try:
-        choice = reply["choices"][0]
-        message = choice["message"]
-        content = message.get("content")
-        reason = choice.get("finish_reason")
-        if isinstance(content, list):  # parts, of which text is wanted
-            content = "".join(part["text"] for part in content if part.get("type") == "text")
-        if content is None:
-            content = message.get("refusal") or ("" if reason in ("content_filter", "length", "stop") else None)
-        text = _whole(content).strip()
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        shown = str(reply)[:200]
-        raise FailedError(f"no answer in the reply ({type(error).__name__}): {shown}", is_billed=True) from None
-    usage = reply.get("usage")
-    facts = {
-        "finish_reason": _whole(reason) if isinstance(reason, str) else None,
-        "served_by": _whole(reply["model"]) if isinstance(reply.get("model"), str) else None,
-        "usage": {
-            name: usage[name]
-            for name in ("prompt_tokens", "completion_tokens")
-            if isinstance(usage, dict) and type(usage.get(name)) is int and usage[name] >= 0
-        },
-    }
-    return text, facts
-
-
-def _whole(text: str) -> str:
-    """The text without halves of characters, which could be neither scored nor written."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _counted(facts: Mapping[str, Any], most: Cost) -> Cost:

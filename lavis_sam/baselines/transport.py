@@ -184,7 +184,7 @@ class Transport:
         message = self.clean(f"HTTP {error.code} {error.reason}: {' '.join(said.split())}")
         names = _names_of(said)
         if names & _FILTERED and error.code in (400, 403, 422):
-            return UnansweredError(message)
+            return UnansweredError(message, is_billed=True)  # Azure bills what its filter has read
         if error.code in RETRIED and not names & _NO_QUOTA:
             return FailedError(message, wait=_retry_after(error.headers.get("Retry-After")), is_billed=False)
         return RefusedError(message)

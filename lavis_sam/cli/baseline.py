@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CACHE_FOLDER = "answers-of-endpoint"
 _BATCHES_A_THREAD = 4
+_SHOWN = 5
 _SPLIT = "test"
 
 
@@ -64,6 +65,7 @@ def baseline(
     concurrency: opt.Concurrency = 4,
     timeout: opt.Timeout = 120.0,
     attempts: opt.Attempts = 6,
+    skip_refused: opt.SkipRefused = False,
     max_requests: opt.MaxRequests = 100,
     max_total_tokens: opt.MaxTokens = None,
     max_spending: opt.MaxSpending = None,
@@ -218,6 +220,7 @@ def _endpoint_model(options: dict[str, Any]) -> "EndpointModel":
         policy=RetryPolicy(attempts=options["attempts"]),
         requests_per_minute=options["requests_per_minute"],
         concurrency=options["concurrency"],
+        skip_refused=options["skip_refused"],
     )
 
 
@@ -296,11 +299,29 @@ def _show(found: "list[Results] | dict[str, Any]", options: dict[str, Any]) -> N
     from lavis_sam.files import to_json
 
     out, protocol = options["out"], options["protocol"]
+    if not isinstance(found, dict):
+        _report_refused(found)
     if isinstance(found, dict):
         typer.echo(to_json(found) if options["as_json"] else "nothing was sent")
     elif options["as_json"] and found:
-        sets = [{"dataset": one.dataset, "count": one.count, "corpus": dict(one.corpus)} for one in found]
+        sets = [
+            {"dataset": one.dataset, "count": one.count, "corpus": dict(one.corpus), "refused": len(one.refused)}
+            for one in found
+        ]
         typer.echo(to_json({"run": str(out), "protocol": protocol, "sets": sets}))
     elif found:  # otherwise another process shows it
         print_scores(protocol, ((one.title, one.count, one.corpus) for one in found))
         typer.echo(f"Results are in {out}; beside the paper's: lavis-sam table {out}")
+
+
+def _report_refused(found: "list[Results]") -> None:
+    """Say which samples the service refused, of this run and of what it continues."""
+    for one in found:
+        if one.refused:
+            names = ", ".join(repr(entry.get("sample_id")) for entry in one.refused[:_SHOWN])
+            more = f" and {len(one.refused) - _SHOWN} more" if len(one.refused) > _SHOWN else ""
+            typer.echo(
+                f"WARNING: {one.title}: the service refused {len(one.refused)} of {one.count} samples ({names}{more}), "
+                "which count as empty answers and score 0. The manifest holds the reasons.",
+                err=True,
+            )

@@ -41,6 +41,13 @@ Rate = Annotated[float | None, typer.Option("--requests-per-minute", help="Rate 
 Concurrency = Annotated[int, typer.Option(min=1, help="Requests at a time.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that a request may be silent.")]
 Attempts = Annotated[int, typer.Option(help="The most tries of one question.")]
+SkipRefused = Annotated[
+    bool,
+    typer.Option(
+        "--skip-refused",
+        help="Count what the service refuses (filter, length) as an empty answer, and say so.",
+    ),
+]
 MaxRequests = Annotated[int, typer.Option(help="More are refused before the first is sent.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-total-tokens", help="Likewise, tokens of input and output.")]
 MaxSpending = Annotated[float | None, typer.Option(help="Likewise, money, in the prices' currency.")]

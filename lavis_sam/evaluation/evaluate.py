@@ -1,5 +1,6 @@
 """The one way to evaluate: any model answers a data set, its answers are scored, and a run folder keeps both."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Provenance, Result
 from lavis_sam.metrics.predictions import Prediction
 from lavis_sam.metrics.protocols import score
 from lavis_sam.signals import StopRequest
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -133,4 +136,9 @@ def write_scored(
         SamDataError: No answer, two of one sample, or a reference of which the protocol leaves nothing.
     """
     predictions = [prediction_of(record) for record in records]
-    return write_results(folder, predictions, score(predictions, protocol), dataset=dataset, provenance=provenance)
+    refused = [{"sample_id": one["sample_id"], "reason": one["refused"]} for one in records if one.get("refused")]
+    empty = sum(not prediction.text.strip() for prediction in predictions) - len(refused)
+    if empty:
+        logger.warning("%s: %d of %d answers are empty, and score 0", dataset, empty, len(predictions))
+    scores = score(predictions, protocol)
+    return write_results(folder, predictions, scores, dataset=dataset, provenance=provenance, refused=refused)

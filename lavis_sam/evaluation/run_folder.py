@@ -63,6 +63,7 @@ class Results:
         data: Fingerprint of the samples' ids and references.
         made_by: How the predictions were made, as the manifest says.
         tokenizer: How words were found.
+        refused: {"sample_id", "reason"} of each sample that the model did not answer, which counts as an empty answer.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Results:
     data: str
     made_by: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: str = TOKENIZERS[0]
+    refused: Sequence[Mapping[str, Any]] = ()
 
     @property
     def title(self) -> str:
@@ -105,11 +107,13 @@ def write_results(
     *,
     dataset: str,
     provenance: Provenance | None = None,
+    refused: Sequence[Mapping[str, Any]] = (),
 ) -> Results:
     """Write the four files of one data set.
 
     Args:
         folder: The data set's folder; earlier results there are replaced.
+        refused: See `Results`; the manifest holds it where there are such samples.
 
     Raises:
         SamDataError: Scores of other samples, scores that the published libraries do not confirm, or something that
@@ -130,7 +134,7 @@ def write_results(
     }
     for name, content in contents.items():
         write_json(folder / name, content)
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": _FORMAT,
         "lavis_sam": __version__,
         "dataset": dataset,
@@ -143,6 +147,8 @@ def write_results(
         "made_by": asdict(provenance or Provenance()),
         "files": {name: sha256_of(folder / name) for name in contents},
     }
+    if refused:
+        manifest["refused"] = list(refused)
     write_json(folder / MANIFEST_FILE, manifest)
     return _results(folder, manifest)
 
@@ -234,6 +240,7 @@ def _results(folder: Path, manifest: Mapping[str, Any]) -> Results:
         data=manifest["data"],
         made_by=manifest["made_by"],
         tokenizer=manifest.get("tokenizer", TOKENIZERS[0]),
+        refused=tuple(manifest.get("refused", ())),
     )
 
 
@@ -257,6 +264,9 @@ def _manifest_problem(manifest: Any) -> str | None:
         return f"corpus: found {corpus!r}, wanted a number for each metric"
     if not isinstance(manifest.get("made_by"), dict):
         return f"made_by: found {manifest.get('made_by')!r}, wanted an object"
+    refused = manifest.get("refused", [])
+    if not isinstance(refused, list) or not all(isinstance(entry, dict) for entry in refused):
+        return f"refused: found {refused!r}, wanted a list of objects"
     files = manifest.get("files")
     if not isinstance(files, dict) or set(files) != {PREDICTIONS_FILE, SCORES_FILE, SAMPLE_SCORES_FILE}:
         return f"files: found {files!r}, wanted fingerprints of {PREDICTIONS_FILE}, {SCORES_FILE}, {SAMPLE_SCORES_FILE}"

@@ -39,7 +39,9 @@ def test_the_order_of_settings_does_not():
     assert key_of({"a": 1, "b": 2}, "x", ()) == key_of({"b": 2, "a": 1}, "x", ())
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"text": "x"}', b"\xff", b'{"key": "other", "text": "x"}'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"text": "x"}', b"\xff", b'{"key": "other", "text": "x"}', b"[" * 10**5]
+)
 def test_a_damaged_entry_is_asked_for_again(tmp_path, damage, caplog):
     cache = AnswerCache(tmp_path)
     cache.put(KEY, "x", {})

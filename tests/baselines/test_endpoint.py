@@ -2,16 +2,14 @@ import json
 import threading
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from helpers.endpoint_server import Reply, failed, images_of, instruction_of, said
 from lavis_sam.baselines.budget import Cost, Limits
 from lavis_sam.baselines.cache import AnswerCache
-from lavis_sam.baselines.endpoint import EndpointModel, RequestConfig, read_answer
+from lavis_sam.baselines.endpoint import EndpointModel, RequestConfig
 from lavis_sam.baselines.jpeg import ImageBounds
 from lavis_sam.baselines.retry import RetryPolicy
-from lavis_sam.baselines.transport import FailedError, Transport
+from lavis_sam.baselines.transport import MAX_ANSWER_BYTES, Transport
 from lavis_sam.datasets.folder import open_folder
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.evaluate import evaluate
@@ -274,45 +272,6 @@ def test_the_forecast_counts_what_is_not_known_yet(make, service, data_set, tmp_
         make(limits=Limits(images=2)).forecast(dataset)
 
 
-def test_a_filtered_answer_is_empty_and_a_refusal_is_an_answer():
-    def reply(message, reason="stop"):
-        return {"choices": [{"message": message, "finish_reason": reason}]}
-
-    assert read_answer(reply({"content": None}, "content_filter"))[0] == ""
-    assert read_answer(reply({"content": None, "refusal": "I cannot."}))[0] == "I cannot."
-    assert read_answer(reply({"content": [{"type": "text", "text": "a "}, {"type": "text", "text": "b"}]}))[0] == "a b"
-    assert read_answer(reply({"content": " x\ud800 "}))[0] == "x\N{REPLACEMENT CHARACTER}"
-
-
-@pytest.mark.parametrize(
-    "reply", [{}, {"choices": None}, {"choices": [None]}, {"choices": [{"message": {"content": 5}}]}, {"error": "x"}]
-)
-def test_another_form_is_a_failure(reply):
-    with pytest.raises(FailedError, match="no answer in the reply"):
-        read_answer(reply)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["message", "content", "finish_reason", "refusal", "type", "text"]), inner)
-    ),
-    max_leaves=12,
-)
-
-
-@given(choices=st.lists(JSON, max_size=2) | JSON, usage=JSON, model=JSON | st.just("\ud800"))
-@settings(max_examples=200, deadline=None)
-def test_no_reply_crashes_the_reader(choices, usage, model):
-    try:
-        text, facts = read_answer({"choices": choices, "usage": usage, "model": model})
-    except FailedError:
-        return
-    assert text == text.encode().decode()
-    assert json.loads(to_json(facts)) == facts
-
-
 def test_the_key_is_not_shown_whoever_says_it(make, service, ask):
     service.otherwise = lambda body: Reply(body=json.dumps({"error": f"{KEY} is used up"}).encode())
     with pytest.raises(SamDataError, match=r"\*\*\* is used up") as caught:
@@ -337,3 +296,82 @@ def test_the_description_is_plain_and_holds_no_secret(service, make):
     # Earlier runs hold these words and this key; with others none of them would go on.
     assert described["prompt"].split(", then")[0].endswith("pictures")
     assert described["pictures"] == {"side": 768, "bytes": 400_000}
+
+
+FILTERED = {"error": {"code": "content_filter", "message": "the prompt was filtered"}}
+NO_ANSWER = {
+    "filtered request": Reply(400, json.dumps(FILTERED).encode()),
+    "filtered answer": said(None, choices=[{"message": {"content": None}, "finish_reason": "content_filter"}]),
+    "thoughts alone": said(
+        None, choices=[{"message": {"content": None, "reasoning": "Let me see"}, "finish_reason": "length"}]
+    ),
+    "unclosed thoughts": said(None, choices=[{"message": {"content": "<think>Let me see"}, "finish_reason": "length"}]),
+}
+
+
+@pytest.mark.parametrize("reply", NO_ANSWER.values(), ids=NO_ANSWER)
+def test_no_answer_is_an_error_that_names_sample_and_option(make, service, ask, reply):
+    service.replies = [said("one"), reply]
+    with pytest.raises(SamConfigurationError, match=r"sample 'b' at http.*--skip-refused.*answers so far are kept"):
+        make(concurrency=1).answer([ask("a"), ask("b", "Other?")])
+    assert len(service.requests) == 2  # and it was not asked again
+    assert make().answer([ask("a")]) == ["one"]
+    assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize("reply", NO_ANSWER.values(), ids=NO_ANSWER)
+def test_no_answer_is_skipped_where_that_is_wanted(make, service, ask, reply):
+    service.replies = [said("one"), reply, said("three")]
+    questions = [ask("a"), ask("b", "Other?"), ask("c", "Third?")]
+    model = make(concurrency=1, skip_refused=True)
+    records = model.records(questions)
+    assert [record["pred_response"] for record in records] == ["one", "", "three"]
+    assert [record["sample_id"] for record in records if "refused" in record] == ["b"]
+    # Another data set may use the name again.
+    service.replies = [said("fine")]
+    assert "refused" not in model.records([ask("b", "Fourth?")])[0]
+
+
+def test_no_answer_that_was_paid_for_is_not_asked_again(make, service, ask):
+    service.replies = [NO_ANSWER["unclosed thoughts"]]
+    for _ in range(2):
+        with pytest.raises(SamConfigurationError, match="allow more with --max-length"):
+            make().answer([ask("a")])
+    assert make(skip_refused=True).answer([ask("a")]) == [""]
+    assert len(service.requests) == 1
+
+
+def test_thoughts_in_an_earlier_cache_are_no_answer(make, service, ask, tmp_path):
+    make().answer([ask("a")])
+    (path,) = (tmp_path / "cache").glob("*/*.json")
+    entry = json.loads(path.read_text("utf-8"))
+    del entry["thought_letters"]
+    path.write_text(json.dumps({**entry, "text": "<think>A dog?</think> a dog"}), encoding="utf-8")
+    assert make().answer([ask("a")]) == ["a dog"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(body=b" " * (MAX_ANSWER_BYTES + 1)), NO_ANSWER["filtered request"], Reply(body=b"{}")],
+    ids=["too long", "filtered", "another form"],
+)
+def test_what_may_be_on_the_bill_is_counted(make, service, ask, reply):
+    service.replies = [reply]
+    model = make(policy=RetryPolicy(attempts=1))
+    with pytest.raises((SamConfigurationError, SamDataError)):
+        model.answer([ask("a")])
+    assert model.budget.used == RequestConfig("gpt-x").cost("What is it?", 2)
+
+
+@pytest.mark.parametrize(
+    "count", [10**400, -5, 1.5, True, "12", 2e300], ids=["huge", "-5", "1.5", "True", "text", "2e300"]
+)
+def test_an_impossible_count_of_tokens_is_not_believed(make, service, ask, count, caplog):
+    service.replies = [said("x", usage={"prompt_tokens": count, "completion_tokens": 3.0})]
+    prices = Limits(spending=1.0, input_price=1.0, output_price=1.0)
+    model = make(limits=prices)
+    assert model.answer([ask("a")]) == ["x"]
+    most = RequestConfig("gpt-x").cost("What is it?", 2)
+    assert model.budget.used == Cost(1, most.input_tokens, 3)
+    assert "usage.prompt_tokens" in caplog.text
+    assert model.answer([ask("b", "Next?")]) == ["seen: Next?"]

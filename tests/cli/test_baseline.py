@@ -5,7 +5,7 @@ import json
 import pytest
 
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
-from helpers.endpoint_server import failed, instruction_of, said
+from helpers.endpoint_server import Reply, failed, instruction_of, said
 from helpers.vision_language import write_llava
 
 KEY = "sk-secret-0815"
@@ -68,6 +68,53 @@ def test_an_interrupted_run_continues(run, asked, service):
     service.otherwise = answered
     assert run(*words, "--out", out, "--concurrency", 1)[0] == 0
     assert len(service.requests) == 5  # two, one that failed, the other two
+
+
+def filtered(body):
+    """Answers all but the second and the third question."""
+    if instruction_of(body) == "Say 1.":
+        return Reply(400, b'{"error": {"code": "content_filter", "message": "filtered"}}')
+    if instruction_of(body) == "Say 2.":
+        return said(None, choices=[{"message": {"content": None, "reasoning": "Hm"}, "finish_reason": "length"}])
+    return said(TRUTHS[instruction_of(body)])
+
+
+def test_a_refused_sample_ends_the_run_unless_it_is_to_be_skipped(run, asked, service):
+    words, out = asked
+    service.otherwise = filtered
+    code, text, err = run(*words, "--out", out, "--concurrency", 1)
+    assert (code, text) == (2, "")
+    assert "sample 1 at http" in err or "sample 2 at http" in err
+    assert "--skip-refused" in err
+    assert not (out / "mine" / "manifest.json").exists()
+    code, text, err = run(*words, "--out", out, "--concurrency", 1, "--skip-refused", "--json")
+    assert code == 0, err
+    (report,) = json.loads(text)["sets"]
+    assert (report["count"], report["refused"]) == (4, 2)
+    assert "WARNING: mine: the service refused 2 of 4 samples (1, 2)" in err
+    manifest = json.loads((out / "mine" / "manifest.json").read_text("utf-8"))
+    assert [entry["sample_id"] for entry in manifest["refused"]] == [1, 2]
+    assert "HTTP 400" in manifest["refused"][0]["reason"]
+    answers = json.loads((out / "mine" / "pred.json").read_text("utf-8"))
+    assert [one["pred_response"] for one in answers] == [TRUTHS["Say 0."], "", "", TRUTHS["Say 3."]]
+    assert run("table", out)[0] == 0
+
+
+def test_a_continued_run_still_reports_what_was_refused(run, asked, service):
+    words, out = asked
+    service.otherwise = filtered
+    assert run(*words, "--out", out, "--skip-refused")[0] == 0
+    before = len(service.requests)
+    code, _, err = run(*words, "--out", out)
+    assert (code, len(service.requests)) == (0, before)
+    assert "refused 2 of 4 samples" in err
+
+
+def test_empty_answers_are_reported(run, asked, service, caplog):
+    words, out = asked
+    service.otherwise = lambda body: said("" if instruction_of(body) == "Say 1." else "a dog")
+    assert run(*words, "--out", out)[0] == 0
+    assert "mine: 1 of 4 answers are empty" in caplog.text
 
 
 @pytest.mark.parametrize(

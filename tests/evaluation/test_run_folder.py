@@ -104,6 +104,7 @@ def test_a_changed_or_missing_file_is_noticed(folder, name):
         ({"corpus": {"rouge": 1}}, "corpus: found"),
         ({"corpus": {"rouge": 1, "cider": float("nan"), "bleu4": 1}}, "corpus: found"),
         ({"made_by": []}, "made_by: found"),
+        ({"refused": [1]}, "refused: found"),
         ({"files": {"../../etc/passwd": "0"}}, "files: found"),
     ],
 )
