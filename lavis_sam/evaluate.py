@@ -12,7 +12,7 @@ PROGRAM = "lavis.evaluate"
 def main(argv: Sequence[str] | None = None) -> int:
     """Caption the test splits of the configuration and save the predictions; returns the exit code."""
     parser = build_parser(PROGRAM, "Caption the test splits and save the predictions.")
-    parser.add_argument("--ckpt", help="file with trained layers; short for the option model.finetuned=FILE")
+    parser.add_argument("--ckpt", help="trained layers: a file, a run's or adapter's folder; short for model.finetuned")
     arguments = parser.parse_args(argv)
     forced: dict[str, Any] = {"run.evaluate": True}
     if arguments.ckpt:

@@ -10,30 +10,34 @@ if TYPE_CHECKING:
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A.json", help="One model's predictions.")],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another model's, for the same samples.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="One model's pred.json, or the folder of its run.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another model's, for the same samples.")],
     protocol: Annotated[str, typer.Option(help="sam or coco, see `lavis-sam score --help`.")] = "sam",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else, on stdout.")] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples, and exchanges of the test.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of resamples and exchanges.")] = 0,
+    dataset: Annotated[str | None, typer.Option(help="The data set to compare on, if a folder has several.")] = None,
 ) -> None:
-    """Compare two prediction files sample by sample.
+    """Compare the predictions of two models sample by sample.
 
     For each metric: both scores, their difference (B minus A) with a 95 % paired bootstrap interval, and the p-value of
-    a permutation test. The files must hold the same samples with the same references.
+    a permutation test. Both must hold the same samples with the same references. Of a run's folder, the predictions on
+    the test split are compared.
 
     \b
     Examples:
       lavis-sam compare runs/instructblip/AESOP/pred.json runs/sam/AESOP/pred.json
+      lavis-sam compare output/sam/tiny/first output/sam/tiny/second
       lavis-sam compare a.json b.json --protocol coco --resamples 10000 --json
     """
+    from lavis_sam.evaluation.run_folder import predictions_file
     from lavis_sam.files import to_json
     from lavis_sam.metrics.predictions import read_predictions
     from lavis_sam.reports import comparison
 
     result = comparison.compare(
-        read_predictions(first),
-        read_predictions(second),
+        read_predictions(predictions_file(first, dataset)),
+        read_predictions(predictions_file(second, dataset)),
         names=(str(first), str(second)),
         protocol=protocol,
         resamples=resamples,

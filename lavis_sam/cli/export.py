@@ -39,7 +39,7 @@ def export(
 
     \b
     Examples:
-      lavis-sam export my_adapter --checkpoint output/sam/tiny/<run>/checkpoint_15.pth
+      lavis-sam export my_adapter --checkpoint output/sam/tiny/mine
       lavis-sam export sam.pth --format released --model vicuna7b --checkpoint my_adapter
       lavis-sam export instructblip --format instructblip --model vicuna7b --precision fp16
     """

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lavis_sam.run_layout import checkpoint_of
+
 if TYPE_CHECKING:
     from lavis_sam.predictor import SamPredictor
 
@@ -15,7 +17,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|PATH",
-        help="tiny, vicuna7b, vicuna13b, custom; an adapter's or transformers' InstructBLIP folder; a checkpoint file.",
+        help="tiny, vicuna7b, vicuna13b, custom; the folder of a run, an adapter or an InstructBLIP; a checkpoint.",
     ),
 ]
 Base = Annotated[
@@ -27,7 +29,8 @@ LanguageModel = Annotated[
     typer.Option("--llm-model", metavar="FOLDER", help="A language model of your own choice, for tiny and custom."),
 ]
 Checkpoint = Annotated[
-    Path | None, typer.Option("--checkpoint", help="Trained layers to load over the model: a file or adapter's folder.")
+    Path | None,
+    typer.Option("--checkpoint", help="Trained layers to load over the model: a file, a run's or an adapter's folder."),
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default the first GPU, or else the CPU.")
@@ -53,6 +56,9 @@ def load_predictor(
     llm_model: Path | None = None,
 ) -> "SamPredictor":
     """Load the model that the options describe; what libraries say on the way goes to stderr."""
+    for given in (model, checkpoint or ""):
+        if (found := checkpoint_of(Path(given).expanduser())) != Path(given).expanduser():
+            typer.echo(f"note: of the run {given}, {found.name} is taken", err=True)
     from lavis_sam.predictor import SamPredictor
 
     with contextlib.redirect_stdout(sys.stderr):

@@ -17,7 +17,8 @@ def score(
     predictions: Annotated[
         Path,
         typer.Argument(
-            metavar="PRED.json", help='A list of {"sample_id", "pred_response", "gt_response"}; "references" optional.'
+            metavar="PRED",
+            help='A list of {"sample_id", "pred_response", "gt_response"}, "references" optional; or a run\'s folder.',
         ),
     ],
     protocol: Annotated[
@@ -37,9 +38,12 @@ def score(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write the folder of a data set in a run, for `lavis-sam table`."),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="The data set's name with --out; else the folder's.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="The data set's name with --out, else the folder's; or which one of a run with several."),
+    ] = None,
 ) -> None:
-    """Score a prediction file: ROUGE-L, CIDEr and BLEU-4, x100.
+    """Score predictions: ROUGE-L, CIDEr and BLEU-4, x100.
 
     The scores are those of the packages rouge and pycocoevalcap; ours, which the intervals and the samples' scores come
     from, are compared with them. The table has 95 % bootstrap intervals; --json has the unrounded corpus scores, the
@@ -48,16 +52,18 @@ def score(
     \b
     Examples:
       lavis-sam score pred.json
+      lavis-sam score output/sam/tiny/mine --protocol coco
       lavis-sam score pred.json --protocol coco --json > scores.json
       lavis-sam score pred.json --protocol coco --data data/spot_the_diff
       lavis-sam score elsewhere/pred.json --out runs/theirs/AESOP
     """
-    from lavis_sam.evaluation.run_folder import Provenance, write_results
+    from lavis_sam.evaluation.run_folder import Provenance, predictions_file, write_results
     from lavis_sam.files import to_json
     from lavis_sam.metrics import protocols
     from lavis_sam.metrics.predictions import read_predictions
     from lavis_sam.metrics.resampling import intervals
 
+    predictions = predictions_file(predictions, dataset)
     read = read_predictions(predictions)
     if data is not None:
         read = _of_data_set(read, str(predictions), data)

@@ -9,7 +9,7 @@ import typer
 def table(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN…", help="Folders with <DATASET>/eval.json and manifest.json, one for each model."),
+        typer.Argument(metavar="RUN…", help="Folders of runs, or with <DATASET>/manifest.json; one for each model."),
     ] = None,
     wanted: Annotated[
         list[str] | None,

@@ -26,6 +26,7 @@ from lavis_sam.errors import SamDataError
 from lavis_sam.files import read_json, sha256_of, write_json
 from lavis_sam.metrics.predictions import Prediction, data_fingerprint
 from lavis_sam.metrics.protocols import PROTOCOLS, TOKENIZERS, Scores
+from lavis_sam.run_layout import results_of
 
 PREDICTIONS_FILE = "pred.json"
 SCORES_FILE = "eval.json"
@@ -87,11 +88,14 @@ class Run:
     """The results of one model.
 
     Attributes:
+        folder: As it was given: the folder of results, or of the training run that they belong to.
         results: One for each data set, in alphabetical order of the folders.
+        name: What a person calls it; None where nobody said.
     """
 
     folder: Path
     results: tuple[Results, ...]
+    name: str | None = None
 
 
 def folder_name(dataset: str) -> str:
@@ -184,20 +188,18 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
     return _results(folder, manifest)
 
 
-def read_run(folder: str | os.PathLike[str]) -> Run:
+def read_run(folder: str | os.PathLike[str], name: str | None = None) -> Run:
     """Read the results of every data set in a run's folder; folders without predictions and scores are passed over.
+
+    Args:
+        folder: Holds a folder for each data set; or the folder of a training run, whose test split is meant.
+        name: What a person calls it.
 
     Raises:
         SamDataError: No such folder, no results in it, unfinished or damaged ones, or two of one data set.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise SamDataError(f"{folder}: there is no such folder; wanted one with <DATASET>/{MANIFEST_FILE} in it.")
-    marks = (MANIFEST_FILE, PREDICTIONS_FILE, SCORES_FILE)
-    parts = [part for part in sorted(folder.iterdir()) if any((part / mark).is_file() for mark in marks)]
-    if not parts:
-        raise SamDataError(f"{folder}: found no results, wanted at least one <DATASET>/{MANIFEST_FILE}.")
-    run = Run(folder, tuple(read_results(part) for part in parts))
+    run = Run(folder, tuple(read_results(part) for part in _data_set_folders(folder)), name)
     by_title: dict[str, Results] = {}
     for results in run.results:
         other = by_title.setdefault(results.title, results)
@@ -207,6 +209,48 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
                 "Move one of them away."
             )
     return run
+
+
+def _data_set_folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise SamDataError(f"{folder}: there is no such folder; wanted one with <DATASET>/{MANIFEST_FILE} in it.")
+    parts = _parts(folder) or _parts(results_of(folder))
+    if not parts:
+        raise SamDataError(f"{folder}: found no results, wanted at least one <DATASET>/{MANIFEST_FILE}.")
+    return parts
+
+
+def _parts(folder: Path) -> list[Path]:
+    return [part for part in sorted(folder.iterdir()) if _is_data_set_folder(part)]
+
+
+def _is_data_set_folder(folder: Path) -> bool:
+    return any((folder / mark).is_file() for mark in (MANIFEST_FILE, PREDICTIONS_FILE, SCORES_FILE))
+
+
+def predictions_file(path: str | os.PathLike[str], dataset: str | None = None) -> Path:
+    """The predictions that a path stands for.
+
+    Args:
+        path: A file stands for itself; else a data set's folder, a folder of these, or a training run's.
+        dataset: Which data set of several; its name or title.
+
+    Raises:
+        SamDataError: No results there, or of several data sets where one is wanted.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    parts = [path] if _is_data_set_folder(path) else _data_set_folders(path)
+    titles = [part.name for part in parts]
+    if dataset is not None:
+        parts = [part for part in parts if folder_name(part.name) == folder_name(dataset)]
+    if len(parts) != 1:
+        raise SamDataError(
+            f"{path}: found results on {', '.join(titles)}, wanted one data set"
+            f"{f' called {dataset}' if dataset else ''}. Choose it with --dataset."
+        )
+    return parts[0] / PREDICTIONS_FILE
 
 
 def check_one_model(run: Path, weights: str, decoding: Mapping[str, Any], protocol: str) -> None:

@@ -4,6 +4,7 @@
     an adapter's folder                 the trained layers over the base of its model type
     an InstructBLIP folder              transformers' layout: InstructBLIP, and SAM's layers as training finds them
     a checkpoint file                   of a training run of ours, or the authors'
+    a run's folder                      its best checkpoint, or else its last
 
 Files choose among what the package knows (model type, guidance, what is trained, text lengths); the paths that may
 stand in them are another machine's and are not followed.
@@ -22,6 +23,7 @@ from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.memory import naming_samples
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.weights.adapters import is_adapter
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.instructblip import CONFIG_FILE, InstructBlipFolder
@@ -45,7 +47,7 @@ def load_model(
     Args:
         source: See the module.
         base: InstructBLIP, where it is not where config and environment say: transformers' folder or LAVIS's file.
-        checkpoint: Trained layers over `source`: a checkpoint file or an adapter's folder.
+        checkpoint: Trained layers over `source`: a checkpoint file, a run's folder or an adapter's.
         device: Where to put it; by default the first GPU, or else the CPU.
         precision: fp32, bf16 or fp16 for the frozen vision encoder and language model; by default the model type's.
         settings: Further keys of the config's `model` node, such as {"guidance": {"context": "others"}}.
@@ -81,7 +83,8 @@ def model_config(
     config = _config_of(str(source))
     said: dict[str, Any] = {}
     if checkpoint is not None:
-        said = read_settings(Path(checkpoint).expanduser())
+        checkpoint = checkpoint_of(Path(checkpoint).expanduser())
+        said = read_settings(checkpoint)
         model_type = said.pop("model_type", config.model_type)
         if model_type != config.model_type:
             raise SamConfigurationError(
@@ -132,7 +135,7 @@ def _config_of(source: str) -> DictConfig:
     """The packaged config of a source, with what the source says about itself."""
     if source in MODEL_CONFIGS:
         return _packaged(source)
-    path = Path(source).expanduser()
+    path = checkpoint_of(Path(source).expanduser())
     if path.is_file() or (path.is_dir() and is_adapter(path)):
         said = read_settings(path)
         model_type = said.pop("model_type", DEFAULT_MODEL_TYPE)  # the authors' file says nothing
@@ -143,8 +146,8 @@ def _config_of(source: str) -> DictConfig:
     known = ", ".join(MODEL_CONFIGS)
     if path.is_dir():
         raise SamCheckpointError(
-            f"{path}: neither an adapter (sam_adapter.safetensors) nor transformers' InstructBLIP (config.json) is in "
-            f"this folder. Give one of these, a checkpoint file, or one of {known}."
+            f"{path}: neither an adapter (sam_adapter.safetensors), a run (checkpoint_*.pth) nor transformers' "
+            f"InstructBLIP (config.json) is in this folder. Give one of these, a checkpoint file, or one of {known}."
         )
     raise SamConfigurationError(
         f"{source!r} is no packaged model type ({known}), and there is no such file or folder. Check the spelling."

@@ -97,8 +97,8 @@ class SamPredictor:
         """Build from a packaged model type ("tiny", "vicuna7b", "vicuna13b"), a folder or a checkpoint file.
 
         Args:
-            source: A model type; an adapter's folder; transformers' InstructBLIP folder; a checkpoint of ours or of the
-                authors.
+            source: A model type; an adapter's folder; a run's, of which the best checkpoint is taken, or else the last;
+                transformers' InstructBLIP folder; a checkpoint of ours or of the authors.
             base: InstructBLIP, where it is not where config and environment say.
             checkpoint: Trained layers over `source`.
             device: "cpu", "cuda", …; by default the first GPU, or else the CPU.

@@ -10,6 +10,7 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.run_folder import Results, Run, read_run
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.reports.published import PublishedTable, published_tables
+from lavis_sam.run_layout import run_name
 
 PUBLISHED, MEASURED = "published", "measured"
 AVERAGE = "Average"
@@ -265,6 +266,6 @@ def _common_data(found: Sequence[Results]) -> dict[str, Results]:
 
 
 def _run_names(runs: Sequence[Run]) -> list[str]:
-    """Folder names; whole paths where two would be the same."""
-    short = [run.folder.resolve().name for run in runs]
+    """What a person called each run, or else its job id or folder; whole paths where two would be the same."""
+    short = [run.name or run_name(run.folder) for run in runs]
     return [str(run.folder) if short.count(name) > 1 else name for run, name in zip(runs, short, strict=True)]

@@ -1,7 +1,6 @@
 """Checkpoints of a run: what was trained, and everything that resuming exactly needs."""
 
 import logging
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from lavis_sam import run_layout
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.weights.checkpoint_files import load_file
 from lavis_sam.weights.checkpoints import load_checked, save_checkpoint, trainable_state_dict, trained_checkpoint
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"checkpoint_(\d+)(?:_step(\d+))?\.pth")
 _NEEDED = ("optimizer", "progress")
 
 
@@ -81,12 +80,7 @@ class RunCheckpoints:
 
     def newest_first(self) -> list[Path]:
         """All files but the best, whole or not, the one that got farthest first."""
-        found = []
-        for path in self.folder.glob("checkpoint_*.pth"):
-            if match := _NAME.fullmatch(path.name):
-                epoch, step = match.groups()
-                found.append((int(epoch), float("inf") if step is None else int(step), path))
-        return [path for *_, path in sorted(found, reverse=True)]
+        return run_layout.newest_first(self.folder)
 
     def save(
         self,

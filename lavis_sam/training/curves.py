@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.plotting import figure, save_png
+from lavis_sam.run_layout import log_of
 from lavis_sam.training.metric_log import read_metric_log
 
 _SIZE_INCHES = (9, 6)
@@ -36,7 +37,7 @@ def read_curves(path: Path) -> Curves:
     Raises:
         SamDataError: There is no such file, or no training step in it.
     """
-    log = path / "log.jsonl" if path.is_dir() else path
+    log = log_of(path)
     curves, made = Curves(log.parent.name), 0
     try:
         for event in read_metric_log(log):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.errors import SamCheckpointError
+from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.weights.adapters import CONFIG_FILE, WEIGHTS_FILE
 from lavis_sam.weights.instructblip import InstructBlipFolder
 from lavis_sam.weights.packaged import locate
@@ -123,9 +124,13 @@ def chosen_language_model(cfg: Mapping[str, Any]) -> str | None:
 
 
 def finetuned_path(cfg: Mapping[str, Any]) -> str:
-    """Path of the checkpoint or adapter with SAM's trained layers, empty when the config wants none."""
+    """Path of the checkpoint or adapter with SAM's trained layers, empty when the config wants none.
+
+    Raises:
+        SamCheckpointError: The config names a run without a checkpoint, or a folder of runs.
+    """
     wanted = cfg.get("finetuned") if cfg.get("load_finetuned", True) else None
-    return locate(str(wanted)) if wanted else ""
+    return str(checkpoint_of(locate(str(wanted)))) if wanted else ""
 
 
 def llm_tokenizer_path(cfg: Mapping[str, Any], folder: InstructBlipFolder | None) -> str:
@@ -188,7 +193,7 @@ def _trained(cfg: Mapping[str, Any]) -> WeightSource:
         path,
         "model.finetuned",
         environment_variable("CHECKPOINT", cfg),
-        "SAM's trained layers: the authors' file, a checkpoint of yours or an adapter's folder",
+        "SAM's trained layers: the authors' file, a checkpoint of yours, a run's folder or an adapter's",
         contents=(CONFIG_FILE, WEIGHTS_FILE) if Path(path).is_dir() else (),
     )
 

@@ -1,4 +1,4 @@
-"""What was trained, whatever it was saved as: a checkpoint of ours, an adapter's folder, or the authors' file."""
+"""What was trained, whatever it was saved as: a checkpoint of ours, a run's or adapter's folder, the authors' file."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.w_former import sam_modules
+from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.weights.adapters import load_adapter, read_adapter_config
 from lavis_sam.weights.checkpoint_files import load_file, unwrap
 from lavis_sam.weights.checkpoints import LoadReport, fill_pad_rows, load_checked, translate_released
@@ -21,7 +22,7 @@ def load_trained(model: SemanticAlignment, path: str | Path, *, check_only: bool
     Args:
         model: The model; every layer of SAM and every injected parameter that it has must be in the file. The
             projection and whatever else the file holds (an unfrozen Q-Former, …) are loaded too.
-        path: The file, or an adapter's folder (see `lavis_sam.weights.adapters`).
+        path: The file, or the folder of an adapter (see `lavis_sam.weights.adapters`) or of a run (`run_layout`).
         check_only: Say what does not fit, and fill nothing.
 
     Returns:
@@ -31,7 +32,8 @@ def load_trained(model: SemanticAlignment, path: str | Path, *, check_only: bool
         SamCheckpointError: The file is missing, damaged, or from another architecture or guidance setting; or the
             adapter was trained over another base.
     """
-    if Path(path).is_dir():
+    path = checkpoint_of(path)
+    if path.is_dir():
         return load_adapter(model, path, check_only=check_only)
     source, content = f"{path} (trained layers)", load_file(path)
     state = translate_released(unwrap(content, path))
@@ -52,7 +54,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     Raises:
         SamCheckpointError: It cannot be read, or names a model type that is not packaged.
     """
-    if Path(path).is_dir():
+    path = checkpoint_of(path)
+    if path.is_dir():
         adapter = read_adapter_config(path)
         return {"model_type": adapter.model_type, **adapter.model_settings()}
     content = load_file(path)

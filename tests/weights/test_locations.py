@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.weights.locations import WeightSource, require_files
+from lavis_sam.weights.locations import WeightSource, finetuned_path, require_files, weight_sources
 
 
 def source(path, **more):
@@ -71,3 +71,15 @@ def test_a_folder_for_a_file_and_the_reverse(tmp_path):
     (tmp_path / "file").touch()
     assert "is a folder, a file is wanted" in (source(tmp_path).problem() or "")
     assert "is a file, a folder is wanted" in (source(tmp_path / "file", contents=("x",)).problem() or "")
+
+
+def test_finetuned_may_be_the_folder_of_a_run(tmp_path):
+    run = tmp_path / "tiny" / "mine"
+    run.mkdir(parents=True)
+    (run / "checkpoint_3.pth").touch()
+    assert finetuned_path({"finetuned": str(run)}) == str(run / "checkpoint_3.pth")
+    (run / "checkpoint_best.pth").touch()
+    assert finetuned_path({"finetuned": str(run)}) == str(run / "checkpoint_best.pth")
+    assert finetuned_path({"finetuned": str(run), "load_finetuned": False}) == ""
+    with pytest.raises(SamCheckpointError, match="a folder of runs, wanted one of them: .*mine"):
+        weight_sources({"finetuned": str(run.parent)})
