@@ -39,6 +39,9 @@ class RunSettings:
     )
     resume: str | None = setting(None, "auto: the newest whole checkpoint of this run's folder; or a checkpoint")
     resume_ckpt_path: str | None = setting(None, "LAVIS's name of `resume` with a checkpoint")
+    resume_with_changes: bool = setting(
+        False, "continue although model, training data, seed or optimisation are not the checkpoint's"
+    )
     # Optimisation
     lr_sched: str = setting("linear_warmup_cosine_step_lr", "registered learning-rate schedule")
     init_lr: float = setting(2e-5, "learning rate after the warm-up", minimum=0)

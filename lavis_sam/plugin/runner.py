@@ -142,7 +142,10 @@ class RunnerSam(RunnerBase):
             import lavis.common.optims  # noqa: F401 - registers LAVIS's own schedules, which nothing else has to import
 
             schedule = registered_class("learning-rate schedule", self.settings.lr_sched, "run.lr_sched")
-            self._lr_sched = build_schedule(schedule, self.optimizer, self.settings, steps_per_epoch=steps)
+            warmup = resume.warmup_steps(self.progress, self.training_data, self.settings)
+            self._lr_sched = build_schedule(
+                schedule, self.optimizer, self.settings, steps_per_epoch=steps, warmup_steps=warmup
+            )
         return self._lr_sched
 
     @property
@@ -373,10 +376,13 @@ class RunnerSam(RunnerBase):
         """Continue from a checkpoint (a file; nothing is downloaded).
 
         Raises:
-            SamCheckpointError: It is torn, damaged or of another run; the message names it.
+            SamCheckpointError: It is torn, damaged or of another model; the message names it.
+            SamConfigurationError: This configuration would make another run of it.
         """
         self.progress, self._random = resume.load(
-            url_or_filename, self.bare_model, self.optimizer, self.scaler, self.training_data
+            *(url_or_filename, self.bare_model, self.optimizer, self.scaler, self.training_data),
+            config=self.config.to_dict(),
+            settings=self.settings,
         )
         self.start_epoch = self.progress.epochs
 

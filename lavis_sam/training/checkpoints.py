@@ -35,6 +35,8 @@ class Progress:
         best_epoch: The epoch that reached it.
         sums: Of the epoch under way: `loss` (summed over target tokens), `target_tokens`, `samples`, `steps`,
             `seconds`.
+        warmup_samples: Samples that the learning rate's warm-up goes over; None before the first step. The run began
+            with `run.warmup_steps` of the size that its steps had then.
     """
 
     epochs: int = 0
@@ -46,6 +48,7 @@ class Progress:
     best_metric: float | None = None
     best_epoch: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
+    warmup_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,15 @@ class RunState:
         progress: How far the run was.
         data: Each process's place in the training data.
         random: Each process's random generators (see `resume.capture_rng_state`).
+        fingerprints: `data` and `base`, as in `resume_checks.RunDescription`; empty in older files.
+        config: The run's resolved configuration; `RunCheckpoints.save` gets it by itself.
     """
 
     progress: Progress
     data: Sequence[Mapping[str, Any]] = ()
     random: Sequence[dict[str, Any]] = ()
+    fingerprints: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunCheckpoints:
@@ -109,6 +116,7 @@ class RunCheckpoints:
             progress=vars(state.progress).copy(),
             data=list(state.data),
             random=list(state.random),
+            fingerprints=dict(state.fingerprints),
         )
         try:
             save_checkpoint(path, content)
@@ -158,6 +166,15 @@ def load_model(path: str | Path, model: nn.Module) -> None:
     _load_model(path, model, _content(path))
 
 
+def read_run(path: str | Path) -> RunState:
+    """Read what a checkpoint says of its run; no model or optimizer is needed.
+
+    Raises:
+        SamCheckpointError: The file is damaged or no checkpoint of a run.
+    """
+    return _run_state(path, _run_content(path))
+
+
 def load_run(
     path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None
 ) -> RunState:
@@ -170,8 +187,8 @@ def load_run(
         SamCheckpointError: The file is damaged, no checkpoint of a run, or of another configuration.
     """
     content = _run_content(path)
+    state = _run_state(path, content)
     try:
-        progress = Progress(**content["progress"])
         _check_optimizer(optimizer, content["optimizer"])
     except (ValueError, KeyError, TypeError) as error:
         raise SamCheckpointError(
@@ -179,11 +196,31 @@ def load_run(
             "checkpoint was made with."
         ) from error
     _load_model(path, model, content)
+    # The groups' settings stay this run's own: they are the checkpoint's too, or were changed on purpose.
+    settings = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
     # Copies: the file's own tensors are mapped from the disk.
     optimizer.load_state_dict(_copied(content["optimizer"]))
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
     if scaler is not None and content.get("scaler"):
         scaler.load_state_dict(content["scaler"])
-    return RunState(progress, content.get("data", ()), _copied(content.get("random", ())))
+    return state
+
+
+def _run_state(path: str | Path, content: Mapping[str, Any]) -> RunState:
+    try:
+        progress = Progress(**content["progress"])
+    except TypeError as error:
+        raise SamCheckpointError(f"{path}: its progress is damaged ({error}); use an earlier checkpoint.") from error
+    found: dict[str, Any] = {"data": [], "random": [], "fingerprints": {}, "config": {}}
+    for name, default in found.items():
+        value = content.get(name, default)
+        if not isinstance(value, type(default)):
+            raise SamCheckpointError(f"{path}: {name}: found {type(value).__name__}; use an earlier checkpoint.")
+        found[name] = value
+    if not all(isinstance(place, dict) for place in found["data"]):
+        raise SamCheckpointError(f"{path}: data: found no place in the training data; use an earlier checkpoint.")
+    return RunState(progress, found["data"], _copied(found["random"]), found["fingerprints"], found["config"])
 
 
 def _run_content(path: str | Path) -> dict[str, Any]:

@@ -175,12 +175,13 @@ class EpochTrainer:
         """
         sums = self.progress.sums
         size = self.settings.accum_grad_iters
-        total = -(-len(data) // size)
-        with EpochDisplay(epoch, self.settings, total, done=int(sums.get("steps", 0))) as display:
+        done = int(sums.get("steps", 0))
+        total = -(-len(data) // size) if data.remaining is None else done - (-data.remaining // size)
+        with EpochDisplay(epoch, self.settings, total, done=done) as display:
             while data.remaining != 0:
                 # Optimizer steps of this epoch so far: also right where a stream's end is not known.
                 step = int(sums.get("steps", 0))
-                self.scheduler.step(cur_epoch=epoch, cur_step=step)
+                self.scheduler.step(cur_epoch=epoch, cur_step=self._schedule_step(data, step))
                 report = self._step(data, min(size, data.remaining or size), f"epoch {epoch} step {step}")
                 if report is None:  # a stream has ended on all processes
                     break
@@ -195,6 +196,17 @@ class EpochTrainer:
         tokens = sums.get("target_tokens", 0.0)
         mean = sums.get("loss", 0.0) / tokens if tokens else math.nan
         return dict(sums) | {"loss": mean, "lr": self.optimizer.param_groups[0]["lr"]}
+
+    def _schedule_step(self, data: TrainingData, done: int) -> int:
+        """Return the number of the epoch's step for the schedule, counted from the epoch's end where that is known.
+
+        In an epoch whose batch size changed, fewer or more steps were made than a whole epoch of this size has by here.
+        What counts for the schedule is the place in the data: the last step of the run is its last one too.
+        """
+        if data.remaining is None:
+            return done
+        size = self.settings.accum_grad_iters
+        return -(-len(data) // size) - -(-data.remaining // size)
 
     def _count(self, report: StepReport) -> None:
         sums = self.progress.sums

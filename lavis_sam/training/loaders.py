@@ -15,9 +15,11 @@ from lavis_sam.signals import ignore_signals_in_worker
 class GlobalBatchSampler(Sampler[list[int]]):
     """Batches of one process, such that W processes of batch b see what one process of batch W * b sees.
 
-    Global batch g of an epoch is the g-th run of W * b indices of the epoch's order; process r takes every W-th
-    of them from the r-th. Nothing is dropped and nothing is repeated: the last global batch is smaller when the numbers
-    say so. A process that would get nothing of it is given one index that does not count; see `counts`.
+    A global batch is the next run of W * b indices of the epoch's order; process r takes every W-th of them from the
+    r-th. Nothing is dropped and nothing is repeated: the last global batch is smaller when
+    the numbers say so. A process that would get nothing of it is given one index that does not count; see `counts`.
+
+    A place in an epoch is a number of samples of its order, so whoever goes on from one may have other W and b.
     """
 
     def __init__(
@@ -50,25 +52,32 @@ class GlobalBatchSampler(Sampler[list[int]]):
         self.order = order or MixedOrder([range(length)], seed)
         self.epoch, self.first = 0, 0
 
+    @property
+    def global_batch(self) -> int:
+        """W * b, samples in a batch over all processes."""
+        return self.batch_size * self.world_size
+
     def set_epoch(self, epoch: int, first: int = 0) -> None:
-        """Choose the epoch whose order the next iteration has, and the global batch that it starts with."""
+        """Choose the epoch whose order the next iteration has, and how many of its samples have been before."""
         self.epoch, self.first = epoch, first
 
     def __len__(self) -> int:
-        """Batches of an epoch; the same for all processes."""
-        return -(-self.length // (self.batch_size * self.world_size))
+        """Batches of a whole epoch; the same for all processes."""
+        return self.batches_from(0)
 
-    def counts(self, batch: int) -> bool:
-        """Whether this process has a share of global batch `batch`, or only an index that does not count."""
-        return batch * self.batch_size * self.world_size + self.rank < self.length
+    def batches_from(self, first: int) -> int:
+        """Batches of an epoch after its first `first` samples."""
+        return -(-(self.length - first) // self.global_batch)
+
+    def counts(self, first: int) -> bool:
+        """Whether this process has a share of the global batch from sample `first`, or only an uncounted index."""
+        return first + self.rank < self.length
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The epoch's batches of this process, from global batch `first`."""
+        """The epoch's batches of this process, from sample `first`."""
         order = self.order(self.epoch)
-        size = self.batch_size * self.world_size
-        for batch in range(self.first, len(self)):
-            share = order[batch * size : (batch + 1) * size][self.rank :: self.world_size]
-            yield share or order[:1]
+        for first in range(self.first, self.length, self.global_batch):
+            yield order[first : first + self.global_batch][self.rank :: self.world_size] or order[:1]
 
 
 def datasets_by_split(

@@ -36,9 +36,22 @@ def build_optimizer(model: nn.Module, settings: RunSettings) -> AdamW:
 
 
 def build_schedule(
-    schedule_class: Callable[..., Any], optimizer: torch.optim.Optimizer, settings: RunSettings, *, steps_per_epoch: int
+    schedule_class: Callable[..., Any],
+    optimizer: torch.optim.Optimizer,
+    settings: RunSettings,
+    *,
+    steps_per_epoch: int,
+    warmup_steps: float | None = None,
 ) -> Any:
-    """Return a learning-rate schedule, built with LAVIS's arguments and the number of optimizer steps of an epoch."""
+    """Return a learning-rate schedule, built with LAVIS's arguments and the number of optimizer steps of an epoch.
+
+    Args:
+        schedule_class: The registered class.
+        optimizer: Whose rate it sets.
+        settings: The `run` section.
+        steps_per_epoch: Optimizer steps of an epoch.
+        warmup_steps: Of a run that was continued with other steps (see `resume`); by default `settings.warmup_steps`.
+    """
     return schedule_class(
         optimizer=optimizer,
         max_epoch=settings.max_epoch,
@@ -46,7 +59,7 @@ def build_schedule(
         init_lr=settings.init_lr,
         decay_rate=settings.lr_decay_rate,
         warmup_start_lr=settings.warmup_lr,
-        warmup_steps=settings.warmup_steps,
+        warmup_steps=settings.warmup_steps if warmup_steps is None else warmup_steps,
         steps_per_epoch=steps_per_epoch,
     )
 

@@ -1,8 +1,16 @@
-"""Saving and resuming a run, all its processes together: rank 0 writes, and errors are raised on every rank."""
+"""Saving and resuming a run, all its processes together: rank 0 writes, and errors are raised on every rank.
+
+A place in map-style data is a number of samples, so a run continues within an epoch with another batch size or number
+of processes; a stream, and bucketed batches, do so between two epochs. The learning rate follows the samples as well:
+warm-up and decay go on from where they were, to within a step, and the decay ends with the last step. (Counted in
+optimizer steps, a warm-up that was over would begin again when steps become larger, and the decay would jump.)
+"""
 
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +19,11 @@ import torch
 from torch import nn
 
 from lavis_sam import distributed
-from lavis_sam.errors import SamCheckpointError
-from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, check_whole, load_run
+from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamError
+from lavis_sam.evaluation.fingerprint import weights_fingerprint
+from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, check_whole, load_run, read_run
+from lavis_sam.training.resume_checks import RunDescription, check_changes
 from lavis_sam.training.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
@@ -42,13 +53,18 @@ def save(
                 name,
                 model=model,
                 config=config,
-                state=RunState(progress, [place for place, _ in parts], [states for _, states in parts]),
+                state=RunState(
+                    progress,
+                    [place for place, _ in parts],
+                    [states for _, states in parts],
+                    {"data": data.fingerprints, "base": weights_fingerprint(model, frozen_only=True)},
+                ),
                 optimizer=optimizer,
                 scaler=scaler,
                 scheduler={"name": schedule, "lr": [group["lr"] for group in optimizer.param_groups]},
             )
         except SamCheckpointError as error:
-            problem = str(error)
+            problem = error
     _raise_everywhere(problem)
 
 
@@ -58,21 +74,33 @@ def load(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler | None,
     data: TrainingData,
+    *,
+    config: Mapping[str, Any],
+    settings: RunSettings,
 ) -> tuple[Progress, dict[str, Any] | None]:
-    """Put a run back to where a checkpoint left it.
+    """Put a run back to where a checkpoint left it, if it is still the same run (see `resume_checks`).
 
     Returns:
         Its progress, and the random states of this process (None if the run had another number of processes).
 
     Raises:
-        SamCheckpointError: The file is torn, damaged or of another run; the message names it.
+        SamCheckpointError: The file is torn, damaged or of another model; the message names it.
+        SamConfigurationError: This configuration would make another run of it, or cannot continue from this place in
+            the data. An earlier checkpoint does not help, so `first_that_loads` lets this error pass.
     """
+    now = RunDescription(
+        config,
+        samples_per_step=data.global_batch * settings.accum_grad_iters,
+        processes=distributed.world_size(),
+    )
     problem = None
     if distributed.is_main_process():
         try:
             check_whole(Path(path))
-        except SamCheckpointError as error:
-            problem = str(error)
+            now = replace(now, data=data.fingerprints, base=weights_fingerprint(model, frozen_only=True))
+            check_changes(_described(read_run(path)), now, str(path), allowed=settings.resume_with_changes)
+        except SamError as error:
+            problem = error
     _raise_everywhere(problem)
     state = load_run(path, model, optimizer, scaler)
     rank, ranks = distributed.rank(), distributed.world_size()
@@ -81,10 +109,11 @@ def load(
         try:
             data.load_state_dict(state.data[rank if len(state.data) == ranks else 0])
         except SamCheckpointError as error:
-            raise SamCheckpointError(f"{path}: {error}") from error
+            raise SamConfigurationError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise SamCheckpointError(f"{path}: its place in the training data is damaged ({error}).") from error
     progress = state.progress
+    _follow_samples(progress, _described(state), now, settings)
     logger.info("continuing after step %d (%d whole epochs) of %s", progress.step, progress.epochs, path)
     return progress, state.random[rank] if len(state.random) == ranks else None
 
@@ -122,10 +151,50 @@ def first_that_loads(checkpoints: RunCheckpoints, load_one: Callable[[str], None
     return None
 
 
-def _raise_everywhere(problem: str | None) -> None:
+def _described(state: RunState) -> RunDescription:
+    """Return what a checkpoint says of its run; None for what it does not say."""
+    place, run = state.data[0] if state.data else {}, state.config.get("run")
+    sizes = [place.get(key, 1) for key in ("global_batch", "batch_size", "world_size")] if place else []
+    sizes.append(run.get("accum_grad_iters", 1) if isinstance(run, Mapping) else None)
+    known = len(sizes) > 1 and all(isinstance(size, int) for size in sizes)
+    data, base = (state.fingerprints.get(name) for name in ("data", "base"))
+    return RunDescription(
+        state.config,
+        data if isinstance(data, list) else None,
+        base,
+        math.prod(sizes) if known else None,
+        len(state.data) or None,
+    )
+
+
+def warmup_steps(progress: Progress, data: TrainingData, settings: RunSettings) -> float:
+    """Return the learning rate's warm-up in steps of this run's size; before the first step, note it in `progress`."""
+    samples = data.global_batch * settings.accum_grad_iters
+    if progress.warmup_samples is None:
+        progress.warmup_samples = settings.warmup_steps * samples
+    return progress.warmup_samples / samples
+
+
+def _follow_samples(progress: Progress, then: RunDescription, now: RunDescription, settings: RunSettings) -> None:
+    """Let the learning rate's warm-up go over as many samples as it did before; see the module."""
+    run = then.config.get("run")
+    if isinstance(run, Mapping) and run.get("warmup_steps", 0) != settings.warmup_steps:
+        progress.warmup_samples = None  # changed on purpose: it counts from the run's beginning in steps of this size
+    elif progress.warmup_samples is None and then.samples_per_step is not None:
+        progress.warmup_samples = settings.warmup_steps * then.samples_per_step
+    if then.samples_per_step not in (None, now.samples_per_step):
+        logger.info(
+            "a step has %s samples, and had %s: the epoch goes on at the sample where it was, and the learning rate "
+            "follows the samples: warm-up and decay go on, and the decay ends with the last step",
+            now.samples_per_step,
+            then.samples_per_step,
+        )
+
+
+def _raise_everywhere(problem: SamError | None) -> None:
     problem = distributed.from_main(problem)
     if problem is not None:
-        raise SamCheckpointError(problem)
+        raise problem
 
 
 def capture_rng_state() -> dict[str, Any]:

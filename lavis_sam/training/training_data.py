@@ -6,8 +6,10 @@ Both give the same thing to the training loop: `Batch`es, `remaining`, `state_di
 is that of the batches handed out, whatever worker processes have read ahead.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, Protocol
 
@@ -22,6 +24,7 @@ from lavis_sam.datasets.shards.stream import ShardStream
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.signals import ignore_signals_in_worker
+from lavis_sam.training.data_fingerprint import dataset_fingerprint, stream_fingerprint
 from lavis_sam.training.loaders import (
     GlobalBatchSampler,
     GuardedCollate,
@@ -52,6 +55,10 @@ class TrainingData(Protocol):
     loader: DataLoader
 
     @property
+    def global_batch(self) -> int:
+        """Samples in a batch over all processes."""
+
+    @property
     def remaining(self) -> int | None:
         """Batches of this epoch still to come, the same for all processes; None when only the end will tell."""
 
@@ -69,6 +76,10 @@ class TrainingData(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take a position of `state_dict`; the next `start` goes there."""
+
+    @property
+    def fingerprints(self) -> list[str | None]:
+        """A hash of each training set's samples (see `data_fingerprint`); None for one that does not tell them."""
 
     def __len__(self) -> int:
         """Batches of an epoch; for a stream an estimate."""
@@ -158,11 +169,16 @@ def build_training_data(
 
 
 class MapBatches:
-    """Batches of map-style data sets, in the order of a `GlobalBatchSampler`."""
+    """Batches of map-style data sets, in the order of a `GlobalBatchSampler`.
+
+    The position is a number of samples of the epoch's order, the same on all processes: it means the same to a run with
+    another batch size or number of processes.
+    """
 
     def __init__(self, loader: DataLoader, sampler: GlobalBatchSampler) -> None:
         self.loader, self.sampler = loader, sampler
-        self.epoch, self.used = 0, 0
+        self.epoch, self.position = 0, 0
+        self._digest: tuple[int, str] | None = None
         self._batches: Iterator[Any] = iter(())
         self._last: dict[str, Any] | None = None
 
@@ -170,23 +186,39 @@ class MapBatches:
         return len(self.sampler)
 
     @property
+    def global_batch(self) -> int:
+        """See `TrainingData`."""
+        return self.sampler.global_batch
+
+    @property
     def remaining(self) -> int:
         """Batches of this epoch still to come."""
-        return len(self.sampler) - self.used
+        return self.sampler.batches_from(self.position)
+
+    @cached_property
+    def fingerprints(self) -> list[str | None]:
+        """See `TrainingData`."""
+        guarded: Any = self.loader.dataset
+        return [dataset_fingerprint(dataset) for dataset in guarded.dataset.datasets]
+
+    @property
+    def used(self) -> int:
+        """Batches of this size that the position stands for."""
+        return -(-self.position // self.global_batch)
 
     def start(self, epoch: int, seed: int) -> None:
         """See `TrainingData`."""
         if epoch != self.epoch:
-            self.epoch, self.used = epoch, 0
-        self.sampler.set_epoch(epoch, self.used)
+            self.epoch, self.position = epoch, 0
+        self.sampler.set_epoch(epoch, self.position)
         set_draw(self.loader.dataset, seed=seed, epoch=epoch)
         self._batches = iter(self.loader) if self.remaining else iter(())
 
     def next_batch(self) -> Batch:
         """See `TrainingData`."""
         samples = next(self._batches)
-        counts = self.sampler.counts(self.used)
-        self.used += 1
+        counts = self.sampler.counts(self.position)
+        self.position = min(self.position + self.global_batch, self.sampler.length)
         unusable = tuple(samples.pop("unusable", ()))
         if not samples:
             samples = _dummy_batch(self._last, [sample.problem for sample in unusable])
@@ -200,31 +232,40 @@ class MapBatches:
 
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingData`."""
-        return {"kind": "map", "epoch": self.epoch, "batches": self.used} | self._identity()
+        state = {"kind": "map", "epoch": self.epoch, "position": self.position, "batches": self.used}
+        return state | {"global_batch": self.global_batch} | self._identity(self.epoch)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `TrainingData`.
 
         Raises:
-            SamCheckpointError: The position is one in other data.
+            SamCheckpointError: The position is one in other data, or in another order.
         """
-        wanted = {"kind": "map"} | self._identity()
+        epoch, length = int(state["epoch"]), int(state.get("samples", 0))
+        # Files without a position are of a time when the batch size could not change within an epoch.
+        position = int(state.get("position", state["batches"] * state.get("global_batch", 0)))
+        if epoch < 0 or position < 0:
+            raise ValueError(f"epoch {epoch}, position {position}")
+        wanted = {"kind": "map"} | self._identity(epoch)
         found = {key: state.get(key) for key in wanted}
-        if 0 < state.get("batches", 0) < len(self) and found != wanted:
+        if "order_digest" not in state:
+            found["order_digest"] = wanted["order_digest"]
+        if found != wanted and (found["kind"] != "map" or 0 < position < length):
             raise SamCheckpointError(
                 f"the training data of the checkpoint are {found}, those of this run {wanted}: within an epoch, a run "
-                "continues only with the same samples, seed and global batch (batch_size_train x processes)."
+                "continues only with the same samples in the same order (data sets, run.seed, run.batching; with "
+                "bucketed batches also run.batch_size_train x processes). Give these the checkpoint's values, or "
+                "continue from a checkpoint of a whole epoch."
             )
-        self.epoch, self.used = int(state["epoch"]), int(state["batches"])
+        self.epoch, self.position = epoch, position if position < length else self.sampler.length
 
-    def _identity(self) -> dict[str, Any]:
-        sampler = self.sampler
-        return {
-            "samples": sampler.length,
-            "seed": sampler.seed,
-            "global_batch": sampler.batch_size * sampler.world_size,
-            "order": sampler.order.identity,
-        }
+    def _identity(self, epoch: int) -> dict[str, Any]:
+        """Return what a position in an epoch depends on."""
+        if self._digest is None or self._digest[0] != epoch:
+            order = repr(self.sampler.order(epoch)).encode()
+            self._digest = epoch, hashlib.blake2b(order, digest_size=8).hexdigest()
+        order_of = {"order": self.sampler.order.identity, "order_digest": self._digest[1]}
+        return {"samples": self.sampler.length, "seed": self.sampler.seed, **order_of}
 
 
 class StreamBatches:
@@ -239,6 +280,7 @@ class StreamBatches:
     ) -> None:
         dataset.seed = seed
         self.dataset, self.batch_size, self.world_size = dataset, batch_size, world_size
+        self.global_batch = batch_size * world_size
         self.workers = max(1, options.get("num_workers", 0))
         dataset.split(rank, world_size, self.workers)
         self.source = _BatchedStream(dataset, batch_size)
@@ -256,12 +298,17 @@ class StreamBatches:
         self._last: dict[str, Any] | None = None
 
     def __len__(self) -> int:
-        return max(1, -(-len(self.dataset) // (self.batch_size * self.world_size)))
+        return max(1, -(-len(self.dataset) // self.global_batch))
 
     @property
     def remaining(self) -> None:
         """Unknown: the streams of the processes end when they end."""
         return None
+
+    @cached_property
+    def fingerprints(self) -> list[str | None]:
+        """See `TrainingData`."""
+        return [stream_fingerprint(self.dataset.shards)]
 
     def start(self, epoch: int, seed: int) -> None:
         """See `TrainingData`."""
@@ -307,7 +354,8 @@ class StreamBatches:
             raise SamCheckpointError(
                 f"the training data of the checkpoint are {found}, those of this run {wanted}: within an epoch of a "
                 "stream, a run continues only with the same shards, buffer and seed, and the same numbers of workers, "
-                "processes and samples in a batch."
+                "processes and samples in a batch. Give these the checkpoint's values, continue from a checkpoint of a "
+                "whole epoch, or use `type: shards`."
             )
         self.epoch, self.used = int(state["epoch"]), int(state["batches"])
         self._states, self._turn = list(state["workers"]), int(state["turn"])

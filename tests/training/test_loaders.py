@@ -16,7 +16,8 @@ from lavis_sam.training.loaders import (
 
 def counted(sampler):
     """The batches of an epoch, without the indices that do not count."""
-    return [indices if sampler.counts(number) else [] for number, indices in enumerate(sampler)]
+    size = sampler.global_batch
+    return [indices if sampler.counts(number * size) else [] for number, indices in enumerate(sampler)]
 
 
 @given(length=st.integers(1, 40), batch_size=st.integers(1, 6), ranks=st.integers(1, 4), epoch=st.integers(0, 3))
