@@ -10,8 +10,18 @@ import numpy as np
 from lavis_sam.metrics.metric import Metric, Texts, mean
 from lavis_sam.metrics.ngrams import Corpus, Floats, Overlap
 
+# Why a score of 0 is right; said wherever it is shown.
+WHY_ZERO = (
+    "CIDEr is 0, whatever the answers: it weighs an n-gram by how few samples' references have it (document "
+    "frequency), and with one sample, or with the same references in all, no n-gram is rarer than another."
+)
 _SIGMA = 6.0
 _SCALE = 10.0
+
+
+def without_rarity(texts: Texts) -> bool:
+    """Whether no n-gram is rarer than another, so that every score is 0."""
+    return len({frozenset(references) for references in texts.references}) == 1
 
 
 def cider_scores(corpus: Corpus) -> Floats:

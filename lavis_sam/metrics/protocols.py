@@ -22,7 +22,7 @@ import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.metrics.bleu import BLEU_4
-from lavis_sam.metrics.cider import CIDER
+from lavis_sam.metrics.cider import CIDER, WHY_ZERO, without_rarity
 from lavis_sam.metrics.metric import Metric, Texts
 from lavis_sam.metrics.ngrams import Floats
 from lavis_sam.metrics.predictions import Prediction, check_unique
@@ -134,6 +134,8 @@ class Scores:
                 reported[name] = 100 * float(corpus)
                 differences = np.abs(metric.per_sample(values) - np.asarray(samples))
                 largest = max(largest, self._checked(metric, differences, abs(ours[name] - reported[name])))
+        if without_rarity(self.texts):
+            _LOG.warning("%d sample(s): %s", len(self.ids), WHY_ZERO)
         return Reported(reported, largest)
 
     def _checked(self, metric: Metric, of_samples: Floats, of_corpus: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from lavis_sam.datasets.catalogue import BENCHMARKS, Benchmark, evaluation_set
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.run_folder import Results, Run, read_run
+from lavis_sam.metrics.cider import CIDER, WHY_ZERO
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.reports.published import PublishedTable, published_tables
 from lavis_sam.run_layout import run_name
@@ -174,7 +175,9 @@ class _Measured:
     def data_notes(self, titles: Sequence[str]) -> list[str]:
         """What the measured columns were measured on."""
         found = [self.data[title] for title in titles if title in self.data]
-        return [f"{results.title}: {results.count} samples, data {results.data[:12]}." for results in found]
+        notes = [f"{results.title}: {results.count} samples, data {results.data[:12]}." for results in found]
+        single = [results.title for results in found if results.count == 1 and results.corpus.get(CIDER.name) == 0]
+        return [*notes, *([f"{', '.join(single)}: {WHY_ZERO}"] if single else [])]
 
 
 def _table(published: PublishedTable, measured: _Measured) -> ResultTable:

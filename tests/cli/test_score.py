@@ -64,6 +64,15 @@ def test_what_cannot_be_scored_is_one_line_and_exit_code_2(run, tmp_path, story)
     assert "1003" in err
 
 
+def test_score_says_once_why_the_cider_of_one_sample_is_0(tmp_path):
+    path = tmp_path / "pred.json"
+    path.write_text(json.dumps([{"sample_id": 1, "pred_response": "a dog", "gt_response": "a dog"}]))
+    command = [sys.executable, "-m", "lavis_sam.cli", "score", str(path), "--out", str(tmp_path / "run" / "mine")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stderr.count("document frequency")) == (0, 1)
+    assert "0.00" in result.stdout
+
+
 def test_predictions_are_checked_against_their_data_set(run, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()

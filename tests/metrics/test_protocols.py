@@ -177,6 +177,18 @@ def test_a_corpus_of_one_sample(protocol):
     assert corpus["bleu4"] == pytest.approx(100, abs=1e-6)
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "corpus", [[("a b", "a b")], [("a", "x y")], [("a b c", "a b c"), ("d", "a b c")], [("a", "b"), ("a", "c")]]
+)
+def test_scores_say_once_why_a_cider_is_0(protocol, corpus, caplog):
+    scores = score(make(*corpus), protocol)
+    assert "CIDEr" not in caplog.text  # a check before anything is answered scores too, and says nothing
+    same = len({truth for _, truth in corpus}) == 1
+    assert scores.reported.corpus["cider"] == scores.as_dict()["corpus"]["cider"] == 0
+    assert caplog.text.count("document frequency") == same
+
+
 def test_more_than_32_periods():
     text = "It is red. " * 40
     corpus, samples = score_as_sam([(text, text), ("b", "a b")])

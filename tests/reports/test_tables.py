@@ -4,7 +4,9 @@ import pytest
 
 from lavis_sam.datasets.catalogue import BENCHMARKS
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.evaluation.run_folder import read_run
+from lavis_sam.evaluation.run_folder import read_run, write_results
+from lavis_sam.metrics.predictions import Prediction
+from lavis_sam.metrics.protocols import score
 from lavis_sam.reports.tables import MEASURED, PUBLISHED, result_tables
 
 STORY = ("AESOP", "VIST", "DM800K")
@@ -27,6 +29,17 @@ def test_measured_beside_published(write):
         assert [mine.values[name, metric] for name in STORY] == [corpora[name][metric] for name in STORY]
         mean = sum(corpora[name][metric] for name in STORY) / 3
         assert mine.values["Average", metric] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(("names", "count"), [(["mine"], 1), (["mine", "other"], 1), ([], 0)])
+def test_tables_say_once_why_the_cider_of_one_sample_is_0(write, tmp_path, names, count):
+    write("run", "aesop")
+    for name in names:
+        predictions = [Prediction(1, "a dog", "a dog", ("a dog",))]
+        write_results(tmp_path / "run" / name, predictions, score(predictions), dataset=name)
+    text = "\n".join(table.as_markdown() for table in result_tables([read_run(tmp_path / "run")]))
+    assert text.count("document frequency") == count
+    assert all(name in text.partition("CIDEr is 0")[0].rpartition("\n")[2] for name in names)
 
 
 def test_no_average_without_every_data_set(write):
