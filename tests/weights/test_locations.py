@@ -81,5 +81,5 @@ def test_finetuned_may_be_the_folder_of_a_run(tmp_path):
     (run / "checkpoint_best.pth").touch()
     assert finetuned_path({"finetuned": str(run)}) == str(run / "checkpoint_best.pth")
     assert finetuned_path({"finetuned": str(run), "load_finetuned": False}) == ""
-    with pytest.raises(SamCheckpointError, match="a folder of runs, wanted one of them: .*mine"):
+    with pytest.raises(SamCheckpointError, match=r"a folder of runs, wanted one of them: .*mine"):
         weight_sources({"finetuned": str(run.parent)})
