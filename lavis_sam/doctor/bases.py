@@ -17,7 +17,7 @@ from lavis_sam.weights.checkpoint_files import read_checkpoint
 from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint_weights
 from lavis_sam.weights.instructblip import in_our_names
 from lavis_sam.weights.locations import chosen_language_model, open_instructblip
-from lavis_sam.weights.packaged import locate
+from lavis_sam.weights.packaged import locate, locate_folder
 from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, old_parts, open_folder
 from lavis_sam.weights.tokenizers import load_tokenizer
 
@@ -64,7 +64,7 @@ def _weights(config: DictConfig) -> Mapping[str, TensorInFile | Tensor]:
         eva = read_checkpoint(locate(config.vit_checkpoint))
         base |= {f"visual_encoder.{name}": tensor for name, tensor in eva.items()}
         base |= read_checkpoint(locate(config.pretrained))
-        llm_model = llm_model or locate(config.llm_model)
+        llm_model = llm_model or locate_folder(config.llm_model)
     if llm_model:
         base = {name: tensor for name, tensor in base.items() if not name.startswith("llm_model.")}
         base |= {f"llm_model.{name}": tensor for name, tensor in _llm_weights(Path(llm_model)).items()}

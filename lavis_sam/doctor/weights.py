@@ -29,7 +29,8 @@ from lavis_sam.weights.locations import (
     q_former_tokenizer_path,
     weight_sources,
 )
-from lavis_sam.weights.packaged import locate
+from lavis_sam.weights.packaged import locate, locate_folder
+from lavis_sam.weights.part_index import read_index
 from lavis_sam.weights.streaming import open_file
 from lavis_sam.weights.tokenizers import find_bert_vocabulary, load_q_former_tokenizer, load_tokenizer
 from lavis_sam.weights.trained import load_trained
@@ -112,7 +113,7 @@ def _check_folder(config: DictConfig, folder: InstructBlipFolder) -> Iterator[Fi
 
 
 def _check_vicuna(config: DictConfig) -> Iterator[Finding]:
-    folder = Path(locate(config.llm_model))
+    folder = Path(locate_folder(config.llm_model))
     settings = read_config(folder / "config.json", f"{REMEDY}.")
     version = guess_version(settings)
     found = f"{folder}: Vicuna {version.name} ({version.evidence})"
@@ -134,7 +135,7 @@ def _check_chosen(folder: Path) -> Iterator[Finding]:
 def _check_parts(folder: Path) -> Iterator[Finding]:
     """Every weight file of a transformers folder: listed, there, and not cut off."""
     indices = sorted(folder.glob("*.index.json"))
-    listed = {part for path in indices for part in read_config(path, FETCH).get("weight_map", {}).values()}
+    listed = {part for path in indices for part in read_index(path).values()}
     found = {path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)}
     # A folder may hold both kinds; one whole set is enough.
     for kind in (".safetensors", ".bin"):

@@ -28,7 +28,7 @@ from lavis_sam.weights.adapters import is_adapter
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.instructblip import CONFIG_FILE, InstructBlipFolder
 from lavis_sam.weights.locations import llm_tokenizer_path
-from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS
+from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS, locate_folder
 from lavis_sam.weights.tokenizers import load_tokenizer
 from lavis_sam.weights.trained import read_settings
 
@@ -102,8 +102,8 @@ def model_config(
         changes["pretrained"] = str(base)
     try:
         config = OmegaConf.merge(config, changes)
-        if base is not None and Path(base).is_dir():
-            config = _with_sizes(config, InstructBlipFolder.read(base))
+        if base is not None and Path(locate_folder(str(base))).is_dir():
+            config = _with_sizes(config, InstructBlipFolder.read(locate_folder(str(base))))
         OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise SamConfigurationError(f"the settings of {source} do not make a model config: {error}") from error
@@ -135,7 +135,7 @@ def _config_of(source: str) -> DictConfig:
     """The packaged config of a source, with what the source says about itself."""
     if source in MODEL_CONFIGS:
         return _packaged(source)
-    path = checkpoint_of(Path(source).expanduser())
+    path = checkpoint_of(Path(locate_folder(source)))
     if path.is_file() or (path.is_dir() and is_adapter(path)):
         said = read_settings(path)
         model_type = said.pop("model_type", DEFAULT_MODEL_TYPE)  # the authors' file says nothing

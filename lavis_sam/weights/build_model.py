@@ -47,7 +47,7 @@ from lavis_sam.weights.locations import (
     require_files,
     weight_sources,
 )
-from lavis_sam.weights.packaged import TINY_TOKENIZERS, locate
+from lavis_sam.weights.packaged import TINY_TOKENIZERS, locate, locate_folder
 from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 from lavis_sam.weights.trained import load_trained
 from lavis_sam.weights.vicuna import refuse_other_version
@@ -198,8 +198,8 @@ def _parts(
         elif folder:
             llm_model = folder.build_language(len(llm_tokenizer), precision)
         elif cfg.get("pretrained"):
-            refuse_other_version(locate(cfg["llm_model"]))
-            llm_model = load_llm(locate(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
+            refuse_other_version(locate_folder(cfg["llm_model"]))
+            llm_model = load_llm(locate_folder(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
         else:
             llm_model = build_language_model(sizes.language, initial_std=RANDOM_LLM_STD).to(precision)
     check_language(llm_model, llm_tokenizer, None if chosen else sizes.language)

@@ -17,6 +17,7 @@ from torch import Tensor
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import read_json
 from lavis_sam.weights.archives import check_archive, legacy_source
+from lavis_sam.weights.part_index import is_index, read_index
 
 # Where training programs put the weights inside their checkpoint: LAVIS, Lightning, DeepSpeed.
 _WRAPPERS = ("model", "state_dict", "module")
@@ -40,7 +41,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     the format allows: the file must not be changed in place while they live.
 
     Args:
-        path: A .pth or .pt file of any age, or a .safetensors file; the content counts, not the name.
+        path: A .pth or .pt file of any age, or a .safetensors file; the content counts, not the name. Or the index of
+            a transformers folder (`model.safetensors.index.json`), which stands for the parts that it names.
 
     Returns:
         Parameter name -> tensor.
@@ -82,7 +84,7 @@ def require_tensors(state: Any, source: str) -> None:
     elif strange := [_name(key) for key, value in state.items() if not isinstance(key, str) or not _is_tensor(value)]:
         held = f"entries that are no tensors: {shorten(strange)}"
     elif strange := [name for name, tensor in state.items() if not _is_plain(tensor)]:
-        held = f"tensors that are sparse, quantised, nested or without numbers (device meta): {shorten(strange)}"
+        held = f"tensors that are sparse, quantised or without numbers (device meta): {shorten(strange)}"
     else:
         return
     raise SamCheckpointError(f"{source}: {held}{_WANTED}")
@@ -93,7 +95,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
+    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized)
 
 
 def _name(name: Any) -> str:
@@ -138,6 +140,8 @@ def load_file(path: str | os.PathLike[str]) -> Any:
         SamCheckpointError: See `read_checkpoint`.
     """
     path = Path(path)
+    if is_index(path):
+        return _load_parts(path)
     start = read_start(path)
     try:
         is_archive = start.startswith(b"PK")  # torch >= 1.6
@@ -155,6 +159,22 @@ def load_file(path: str | os.PathLike[str]) -> Any:
     except Exception as error:
         # The readers raise whatever their parser stumbled on (EOFError, KeyError, UnpicklingError, RuntimeError, …).
         raise SamCheckpointError(f"{path}: {explain_failure(error)}") from error
+
+
+def _load_parts(index: Path) -> dict[str, Tensor]:
+    """The tensors of all parts that an index names."""
+    listed = read_index(index)
+    state: dict[str, Tensor] = {}
+    for part in sorted(set(listed.values())):
+        tensors = load_file(index.parent / part)
+        require_tensors(tensors, str(index.parent / part))
+        state |= tensors
+    if absent := [name for name in listed if name not in state]:
+        raise SamCheckpointError(
+            f"{index}: {len(absent)} tensors are in none of its files: {shorten(absent)}. The folder mixes parts of "
+            "several downloads; fetch it again."
+        )
+    return state
 
 
 def read_config(path: Path, remedy: str) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from lavis_sam.weights.instructblip import (
     QKV_BIAS,
     to_transformers,
 )
-from lavis_sam.weights.streaming import INDEX_FILE, SINGLE_FILE
+from lavis_sam.weights.part_index import INDEX_FILE
+from lavis_sam.weights.streaming import SINGLE_FILE
 
 PART_BYTES = 1 << 30
 BICUBIC = 3

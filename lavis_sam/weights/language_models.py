@@ -25,7 +25,8 @@ from lavis_sam.models.language.tokenizers import LLM_REMEDY
 from lavis_sam.models.sizes import LanguageSizes
 from lavis_sam.weights.checkpoint_files import read_checkpoint, read_config
 from lavis_sam.weights.checkpoints import LoadReport, load_checked, require_complete
-from lavis_sam.weights.streaming import INDEX_FILE, SINGLE_FILE, StreamedTensors, old_parts, open_folder
+from lavis_sam.weights.part_index import INDEX_FILE
+from lavis_sam.weights.streaming import SINGLE_FILE, StreamedTensors, old_parts, open_folder
 
 CONFIG_FILE = "config.json"
 # transformers' names of the architectures that the tests load, run and compare with transformers' own loading.

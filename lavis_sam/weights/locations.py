@@ -15,7 +15,7 @@ from lavis_sam.errors import SamCheckpointError
 from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.weights.adapters import CONFIG_FILE, WEIGHTS_FILE
 from lavis_sam.weights.instructblip import InstructBlipFolder
-from lavis_sam.weights.packaged import locate
+from lavis_sam.weights.packaged import locate, locate_folder
 from lavis_sam.weights.tokenizers import find_bert_vocabulary
 
 _LLM_NAMES = {"vicuna13b": "Vicuna-13B v1.1 (lmsys/vicuna-13b-v1.1)"}
@@ -45,7 +45,10 @@ class WeightSource:
         """The path that the config, or else the environment variable, names; None when neither does."""
         found = os.fspath(self.path) if self.path is not None else ""
         found = found.strip() or os.environ.get(self.environment, "").strip()
-        return Path(os.path.expandvars(found)).expanduser() if found else None
+        if not found:
+            return None
+        path = Path(os.path.expandvars(found)).expanduser()
+        return Path(locate_folder(str(path))) if self.contents else path
 
     def problem(self) -> str | None:
         """What is wrong with it, in words that end before the remedy; None when it can be read."""
@@ -104,8 +107,8 @@ def open_instructblip(cfg: Mapping[str, Any]) -> InstructBlipFolder | None:
     Raises:
         SamCheckpointError: it is no InstructBLIP folder of transformers'.
     """
-    path = str(cfg.get("pretrained") or "")
-    return InstructBlipFolder.read(locate(path)) if path and Path(locate(path)).is_dir() else None
+    path = locate_folder(str(cfg.get("pretrained") or ""))
+    return InstructBlipFolder.read(path) if cfg.get("pretrained") and Path(path).is_dir() else None
 
 
 def chosen_language_model(cfg: Mapping[str, Any]) -> str | None:
@@ -119,7 +122,7 @@ def chosen_language_model(cfg: Mapping[str, Any]) -> str | None:
     named = str(cfg.get("llm_model") or "").strip()
     is_open = "sizes" in cfg and "language" in cfg["sizes"] and cfg["sizes"]["language"] is None
     if named and (is_open or not cfg.get("pretrained")):
-        return locate(named)
+        return locate_folder(named)
     return "" if is_open else None
 
 
@@ -139,7 +142,7 @@ def llm_tokenizer_path(cfg: Mapping[str, Any], folder: InstructBlipFolder | None
         return chosen
     if folder is not None and folder.llm_tokenizer:
         return str(folder.llm_tokenizer)
-    return locate(str(cfg.get("llm_tokenizer") or cfg.get("llm_model") or ""))
+    return locate_folder(str(cfg.get("llm_tokenizer") or cfg.get("llm_model") or ""))
 
 
 def q_former_tokenizer_path(cfg: Mapping[str, Any], folder: InstructBlipFolder | None) -> str:
@@ -209,7 +212,7 @@ def _base(cfg: Mapping[str, Any]) -> WeightSource:
 
 def _folder(cfg: Mapping[str, Any]) -> WeightSource:
     return WeightSource(
-        locate(cfg["pretrained"]),
+        locate_folder(cfg["pretrained"]),
         "model.pretrained",
         environment_variable("INSTRUCTBLIP", cfg),
         "InstructBLIP, transformers' folder",

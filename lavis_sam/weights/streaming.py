@@ -13,14 +13,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.files import read_json
-from lavis_sam.weights.checkpoint_files import explain_failure, read_start
+from lavis_sam.weights.checkpoint_files import explain_failure, plain_names, read_start
+from lavis_sam.weights.part_index import INDEX_FILE, OLD_INDEX_FILE, read_index
 
 SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 OLD_SINGLE_FILE = "pytorch_model.bin"
-OLD_INDEX_FILE = "pytorch_model.bin.index.json"
-MAX_INDEX_BYTES = 64 << 20
 KINDS = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -128,12 +125,12 @@ def open_folder(folder: Path) -> dict[str, TensorInFile]:
     index = folder / INDEX_FILE
     if not index.is_file():
         if (folder / SINGLE_FILE).is_file():
-            return open_file(folder / SINGLE_FILE)
+            return _in_plain_names(open_file(folder / SINGLE_FILE), folder)
         raise SamCheckpointError(
             f"{folder}: found neither {SINGLE_FILE} nor {INDEX_FILE}. Give a folder that transformers' save_pretrained "
             "wrote; pytorch_model.bin files have to be saved again as safetensors."
         )
-    listed = _read_index(index)
+    listed = read_index(index)
     entries: dict[str, TensorInFile] = {}
     for part in sorted(set(listed.values())):
         entries |= open_file(folder / part)
@@ -143,7 +140,12 @@ def open_folder(folder: Path) -> dict[str, TensorInFile]:
             f"{index}: {len(absent)} tensors are not where it says, first {absent[0]} in {listed[absent[0]]}. The "
             "folder mixes parts of several downloads; fetch it again."
         )
-    return entries
+    return _in_plain_names(entries, folder)
+
+
+def _in_plain_names(entries: Mapping[str, TensorInFile], folder: Path) -> dict[str, TensorInFile]:
+    names = plain_names(entries, str(folder))
+    return {names[name]: entry for name, entry in entries.items()}
 
 
 def old_parts(folder: Path) -> list[Path]:
@@ -157,18 +159,5 @@ def old_parts(folder: Path) -> list[Path]:
     """
     index = folder / OLD_INDEX_FILE
     if index.is_file():
-        return [folder / part for part in sorted(set(_read_index(index).values()))]
+        return [folder / part for part in sorted(set(read_index(index).values()))]
     return [folder / OLD_SINGLE_FILE] if (folder / OLD_SINGLE_FILE).is_file() else []
-
-
-def _read_index(index: Path) -> dict[str, str]:
-    """The part that holds each tensor; parts are plain names, so none can lead out of the folder."""
-    remedy = "Fetch the folder again."
-    said = read_json(index, remedy=remedy, error=SamCheckpointError, wanted=dict, most_bytes=MAX_INDEX_BYTES)
-    listed = said.get("weight_map")
-    if not isinstance(listed, dict) or not listed:
-        raise SamCheckpointError(f"{index}: no usable index of weight files (weight_map is {listed!r}). {remedy}")
-    strange = [part for part in listed.values() if part in ("", ".", "..") or Path(str(part)).name != part]
-    if strange:
-        raise SamCheckpointError(f"{index}: it names {strange[0]!r}, which is no file of this folder. {remedy}")
-    return dict(listed)

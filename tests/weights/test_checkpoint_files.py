@@ -39,6 +39,37 @@ def test_the_prefix_of_data_parallel_training_is_taken_off(tmp_path):
     assert list(read_checkpoint(tmp_path / "b.pth")) == ["module.a", "b"]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "_orig_mod.{}",
+        "module._orig_mod.{}",
+        "_orig_mod.module.{}",
+        "module.module.{}",
+        "_fsdp_wrapped_module.{}",
+        "module._fsdp_wrapped_module._orig_mod.{}",
+        "_checkpoint_wrapped_module.{}",
+    ],
+)
+def test_what_wrappers_put_before_names_is_taken_out(tmp_path, form):
+    torch.save({"model": {form.format(name): tensor for name, tensor in STATE.items()}}, tmp_path / "a.pth")
+    assert_state(read_checkpoint(tmp_path / "a.pth"))
+
+
+def test_wrappers_of_single_modules_are_taken_out_of_the_middle_of_names(tmp_path):
+    state = {"a._orig_mod.weight": STATE["a.weight"], "_fsdp_wrapped_module.b": STATE["b"]}
+    save_file(state, tmp_path / "a.safetensors")
+    found = read_checkpoint(tmp_path / "a.safetensors")
+    assert set(found) == set(STATE)
+    assert torch.equal(found["a.weight"], STATE["a.weight"])
+
+
+def test_a_parameter_with_and_without_its_wrapper_is_refused(tmp_path):
+    torch.save({"_orig_mod.a": torch.ones(1), "a": torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(SamCheckpointError, match=r"_orig_mod\.a, a are one and the same parameter, a\."):
+        read_checkpoint(tmp_path / "a.pth")
+
+
 def test_archives_are_mapped_not_read(tmp_path):
     torch.save({"big": torch.full((1000,), 7.0)}, tmp_path / "a.pth")
     tensor = read_checkpoint(tmp_path / "a.pth")["big"]
@@ -123,11 +154,30 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         ({"epoch": 3, "lr": 0.1}, "no tensors: epoch, lr"),
         ({"model": {}}, "no entries"),
         ({"model": {"a": torch.ones(1), "name": "x"}}, "no tensors: name"),
+        ({"model": {3: torch.ones(1)}}, "no tensors: a key of the type int"),
+        ({("a", 2): torch.ones(1)}, "no tensors: a key of the type tuple"),
+        ({"a" * 5000: 3}, f"no tensors: {'a' * 200}…;"),
     ],
 )
 def test_files_without_weights_say_what_they_hold(tmp_path, obj, words):
     torch.save(obj, tmp_path / "a.pth")
     with pytest.raises(SamCheckpointError, match=words):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.eye(2).to_sparse(),
+        lambda: torch.eye(2).to_sparse_csr(),
+        lambda: torch.ones(2, 2, device="meta"),
+        lambda: torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8),
+    ],
+)
+def test_tensors_that_cannot_be_copied_whole_are_named(tmp_path, make):
+    torch.save({"model": {"b": torch.ones(2, 2), "a": make()}}, tmp_path / "a.pth")
+    with pytest.raises(SamCheckpointError, match=r"sparse, quantised or without numbers .*: a;"):
         read_checkpoint(tmp_path / "a.pth")
 
 

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.weights.streaming import INDEX_FILE, StreamedTensors, open_file, open_folder
+from lavis_sam.weights.part_index import INDEX_FILE
+from lavis_sam.weights.streaming import StreamedTensors, open_file, open_folder
 
 TENSORS = {"a": torch.arange(12.0).reshape(4, 3), "b": torch.tensor(7)}
 
@@ -40,3 +41,10 @@ def test_a_tensor_that_the_index_promises_and_no_part_holds_is_named(tmp_path):
     (tmp_path / INDEX_FILE).write_text(json.dumps(index))
     with pytest.raises(SamCheckpointError, match="gone"):
         open_folder(tmp_path)
+
+
+def test_wrappers_are_taken_out_of_the_names_of_a_streamed_folder(tmp_path):
+    save_file({f"_orig_mod.{name}": tensor for name, tensor in TENSORS.items()}, tmp_path / "model.safetensors")
+    entries = open_folder(tmp_path)
+    assert set(entries) == set(TENSORS)
+    assert torch.equal(entries["a"].read(), TENSORS["a"])
