@@ -11,15 +11,17 @@ import gc
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from lavis_sam.errors import SamConfigurationError, SamError
+from lavis_sam.locks import locked
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 # How long the processes that noticed a failure wait for the others to say that they noticed it too.
@@ -222,6 +224,26 @@ def from_main(value: Any) -> Any:
     box = [value]
     dist.broadcast_object_list(box, group=_control)
     return box[0]
+
+
+@contextmanager
+def locked_by_main(folder: Path, remedy: str) -> Iterator[None]:
+    """Have a folder to this run for the length of the block: rank 0 holds the lock (see `locked`).
+
+    Raises:
+        SamConfigurationError: Another process works in the folder; on every rank.
+    """
+    with ExitStack() as held:
+        problem: SamConfigurationError | None = None
+        if is_main_process():
+            try:
+                held.enter_context(locked(folder, remedy))
+            except SamConfigurationError as error:
+                problem = error
+        problem = from_main(problem)
+        if problem is not None:
+            raise problem
+        yield
 
 
 def choose_device(name: str, launch: Launch | None = None) -> torch.device:

@@ -264,15 +264,17 @@ def _forecast(sets: "list[AskedSet]", model: "EndpointModel", *, is_plan: bool) 
 def _evaluate(
     sets: "list[AskedSet]", model: "ImageTextModel", options: dict[str, Any], batch_size: int
 ) -> "list[Results]":
+    from lavis_sam import distributed
     from lavis_sam.evaluation.evaluate import evaluate
     from lavis_sam.evaluation.run_folder import check_one_model
     from lavis_sam.signals import RunStopped, StopRequest
 
     out, protocol = options["out"], options["protocol"]
     described = model.describe()
-    check_one_model(out, described["weights"], described["decoding"], protocol)
     found = []
-    with StopRequest() as stop:
+    # Two processes that answer the same samples would pay twice.
+    with distributed.locked_by_main(out, "or give another --out."), StopRequest() as stop:
+        check_one_model(out, described["weights"], described["decoding"], protocol)
         try:
             for one in sets:
                 results = evaluate(

@@ -118,17 +118,22 @@ def _run(sets: "list[BenchmarkSet]", out: Path, protocol: str, as_json: bool) ->
     settings = RunSettings.from_config(present[0].config.run_cfg)
     device = distributed.choose_device(settings.device, launch)
     timeout, stop = timedelta(minutes=settings.timeout_minutes), StopRequest()
-    with distributed.process_group(launch, device, timeout), stop, contextlib.redirect_stdout(sys.stderr):
+    with (
+        distributed.process_group(launch, device, timeout),
+        distributed.locked_by_main(out, "or give another --out."),
+        stop,
+        contextlib.redirect_stdout(sys.stderr),
+    ):
         try:
             outcomes = run_sets(sets, SamEvaluator(present, out, device=device, protocol=protocol, stop=stop))
         except RunStopped:
             logging.warning("stopped by %s; the same command continues", stop.name or "another process")
             return 1
-    if launch.rank != 0:
-        return 0
-    report = _report(out, protocol, outcomes)
-    if any(outcome.status == DONE for outcome in outcomes):
-        write_json(out / "benchmark.json", report)
+        if launch.rank != 0:
+            return 0
+        report = _report(out, protocol, outcomes)
+        if any(outcome.status == DONE for outcome in outcomes):
+            write_json(out / "benchmark.json", report)
     _show_report(report, as_json)
     return 1 if any(outcome.status == FAILED for outcome in outcomes) else 0
 

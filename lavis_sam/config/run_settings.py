@@ -42,6 +42,9 @@ class RunSettings:
     resume_with_changes: bool = setting(
         False, "continue although model, training data, seed or optimisation are not the checkpoint's"
     )
+    overwrite: bool = setting(
+        False, "begin anew in the folder of an earlier run: once all is checked, its checkpoints, log and results go"
+    )
     # Optimisation
     lr_sched: str = setting("linear_warmup_cosine_step_lr", "registered learning-rate schedule")
     init_lr: float = setting(2e-5, "learning rate after the warm-up", minimum=0)

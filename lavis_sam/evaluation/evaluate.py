@@ -12,7 +12,7 @@ from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.fingerprint import samples_fingerprint
 from lavis_sam.evaluation.generation_loop import generate_records
 from lavis_sam.evaluation.model import EvaluationModel
-from lavis_sam.evaluation.prediction_log import Record
+from lavis_sam.evaluation.prediction_log import Record, open_prediction_log
 from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Provenance, Results, write_results
 from lavis_sam.metrics.predictions import Prediction
 from lavis_sam.metrics.protocols import score
@@ -81,15 +81,9 @@ def answer_samples(
         SamError: See `evaluate`.
         RunStopped: See `evaluate`.
     """
-    samples = loader.samples
-    if samples:
-        check_scorable(samples, protocol)
-    fingerprint = None
-    if folder is not None and distributed.is_main_process():
-        root = getattr(loader.dataset, "vis_root", None)
-        data = samples_fingerprint(samples, root) if samples else len(loader.dataset)
-        fingerprint = {**model.describe(), "data": data}
-    fingerprint = distributed.from_main(fingerprint) or {}
+    if loader.samples:
+        check_scorable(loader.samples, protocol)
+    fingerprint = _fingerprint(loader, model) if folder is not None else {}
     records = generate_records(
         loader,
         model.records,
@@ -100,6 +94,29 @@ def answer_samples(
         title=name,
     )
     return records, fingerprint
+
+
+def check_answers(
+    loader: EvaluationLoader, model: EvaluationModel, folder: Path, *, protocol: str = DEFAULT_PROTOCOL
+) -> None:
+    """Refuse what `answer_samples` would refuse, before anything is written; all processes together.
+
+    Raises:
+        SamError: See `evaluate`.
+    """
+    if loader.samples:
+        check_scorable(loader.samples, protocol)
+    open_prediction_log(folder, _fingerprint(loader, model), count=len(loader.dataset))
+
+
+def _fingerprint(loader: EvaluationLoader, model: EvaluationModel) -> Mapping[str, Any]:
+    """What the answers depend on, as rank 0 sees it."""
+    fingerprint: Mapping[str, Any] = {}
+    if distributed.is_main_process():
+        root = getattr(loader.dataset, "vis_root", None)
+        data = samples_fingerprint(loader.samples, root) if loader.samples else len(loader.dataset)
+        fingerprint = {**model.describe(), "data": data}
+    return distributed.from_main(fingerprint)
 
 
 def prediction_of(record: Mapping[str, Any]) -> Prediction:

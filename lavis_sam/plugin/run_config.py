@@ -117,6 +117,9 @@ def _impossible_settings(resolved: DictConfig) -> list[str]:
         _check_decoding(resolved.run.get("decoding") or {})
     if resolved.run.get("resume") and resolved.run.get("resume_ckpt_path"):
         problems.append("run.resume and run.resume_ckpt_path: found both, wanted one of them.")
+    for key in ("resume", "resume_ckpt_path"):
+        if resolved.run.get("overwrite") and resolved.run.get(key):
+            problems.append(f"run.overwrite and run.{key}: found both, wanted one of them: begin anew, or continue.")
     return problems
 
 

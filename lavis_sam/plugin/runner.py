@@ -1,39 +1,34 @@
 """The LAVIS runner `runner_sam`: trains, evaluates and saves, on CPU or GPU, in one process or many."""
 
 import logging
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lavis.common.registry import registry
-from lavis.runners.runner_base import RunnerBase
 from omegaconf import OmegaConf
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.run_folder import folder_name
 from lavis_sam.files import write_text
-from lavis_sam.plugin.registry import registered_class
+from lavis_sam.plugin.runner_parts import RunnerParts
 from lavis_sam.signals import RunStopped, StopRequest
 from lavis_sam.training import resume
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, load_model
 from lavis_sam.training.epoch_trainer import EpochTrainer
 from lavis_sam.training.metric_log import MetricLog, writing
-from lavis_sam.training.metric_loggers import build_metric_loggers
-from lavis_sam.training.optimisation import build_optimizer, build_scaler, build_schedule, wrap_ddp
-from lavis_sam.training.output_folder import agreed_run_folder
-from lavis_sam.training.training_data import TrainingData, build_run_data
+from lavis_sam.training.metric_loggers import build_metric_loggers, check_metric_loggers
+from lavis_sam.training.output_folder import check_is_free, config_path, remove_run
 
 logger = logging.getLogger(__name__)
 
 
 @registry.register_runner("runner_sam")
-class RunnerSam(RunnerBase):
+class RunnerSam(RunnerParts):
     """LAVIS's epoch-based runner, with its public names, and its own way of doing each thing.
 
     A run's folder is `run.output_dir`/`job_id`, relative to the working directory:
@@ -45,17 +40,6 @@ class RunnerSam(RunnerBase):
         progress: How far the run is, best metric.
         stop: Whether somebody asked the run to end.
     """
-
-    output_dir: Path
-    result_dir: Path
-    job_id: str | None
-    _model: nn.Module
-    _device: torch.device | None
-    _wrapped_model: nn.Module | None
-    _optimizer: torch.optim.Optimizer | None
-    _scaler: torch.amp.GradScaler | None
-    _lr_sched: Any
-    _dataloaders: dict[str, Any] | None
 
     def __init__(
         self,
@@ -87,107 +71,10 @@ class RunnerSam(RunnerBase):
         self.progress = Progress()
         self.stop = StopRequest()
         self._random: dict[str, Any] | None = None
+        self._has_folder = False
         super().__init__(cfg, task, model, datasets, job_id)
         self.checkpoints = RunCheckpoints(self.output_dir, self.settings.keep_checkpoints)
         self.metric_log = MetricLog(self.output_dir / "log.jsonl")
-
-    # The parts, made when first asked for ----------------------------------------------------------------------------
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model lives and the batches go."""
-        if self._device is None:
-            self._device = distributed.choose_device(self.settings.device)
-        return self._device
-
-    @property
-    def use_distributed(self) -> bool:
-        """Whether there are other processes."""
-        return distributed.is_distributed()
-
-    @property
-    def model(self) -> nn.Module:
-        """The model to train: on the device, wrapped in DDP when there are other processes."""
-        if self._wrapped_model is None:
-            self._wrapped_model = self.bare_model
-            if self.use_distributed:
-                self._wrapped_model = wrap_ddp(self._wrapped_model, self.device)
-        return self._wrapped_model
-
-    @property
-    def bare_model(self) -> nn.Module:
-        """The model on the device, never wrapped: for everything but training steps."""
-        self._model = self._model.to(self.device)
-        return self._model
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over the trainable parameters."""
-        if self._optimizer is None:
-            self._optimizer = build_optimizer(self.bare_model, self.settings)
-        return self._optimizer
-
-    @property
-    def scaler(self) -> torch.amp.GradScaler | None:
-        """The loss scaler of an fp16 model."""
-        if self._scaler is None:
-            self._scaler = build_scaler(self._model, self.device)
-        return self._scaler
-
-    @property
-    def lr_scheduler(self) -> Any:
-        """The registered schedule `run.lr_sched`, in LAVIS's form."""
-        if self._lr_sched is None:
-            steps = -(-len(self.training_data) // self.settings.accum_grad_iters)
-            import lavis.common.optims  # noqa: F401 - registers LAVIS's own schedules, which nothing else has to import
-
-            schedule = registered_class("learning-rate schedule", self.settings.lr_sched, "run.lr_sched")
-            warmup = resume.warmup_steps(self.progress, self.training_data, self.settings)
-            self._lr_sched = build_schedule(
-                schedule, self.optimizer, self.settings, steps_per_epoch=steps, warmup_steps=warmup
-            )
-        return self._lr_sched
-
-    @property
-    def dataloaders(self) -> dict[str, Any]:
-        """{"train": `TrainingData` over all training sets, evaluation split: {data set name: loader}}."""
-        if self._dataloaders is None:
-            self._dataloaders = self.create_loaders(self.datasets)
-        return self._dataloaders
-
-    @property
-    def training_data(self) -> TrainingData:
-        """The batches of all training sets, with their position."""
-        return self.dataloaders["train"]
-
-    @property
-    def train_loader(self) -> DataLoader:
-        """The loader inside `training_data`."""
-        return self.training_data.loader
-
-    def create_loaders(self, datasets: Mapping[str, Mapping[str, Any]], **_: Any) -> dict[str, Any]:
-        """Loaders of all splits that this run uses.
-
-        Raises:
-            SamConfigurationError: A split that no data set has.
-            SamDataError: An empty training split.
-        """
-        return build_run_data(datasets, self.settings, pin_memory=self.cuda_enabled)
-
-    def unwrap_dist_model(self, model: nn.Module) -> nn.Module:
-        """The model inside DDP, or the model itself."""
-        return model.module if isinstance(model, DistributedDataParallel) else model
-
-    def setup_output_dir(self) -> None:
-        """Make the run's folder; all processes agree on it.
-
-        Raises:
-            SamConfigurationError: It cannot be made.
-        """
-        self.job_id, self.output_dir = agreed_run_folder(self.settings, self.job_id)
-        self.result_dir = self.output_dir / "result"
-        # LAVIS's own tasks ask the registry; its register_path would refuse a second run in one process.
-        registry.mapping["paths"].update(output_dir=str(self.output_dir), result_dir=str(self.result_dir))
 
     # The run ---------------------------------------------------------------------------------------------------------
 
@@ -196,25 +83,70 @@ class RunnerSam(RunnerBase):
 
         With `run.evaluate`, or without an epoch to train, only evaluate. SIGTERM or SIGINT ends the run after the step
         under way, with a checkpoint.
+
+        Raises:
+            SamConfigurationError: Another process works in the run's folder, or there is a run in it already. Whatever
+                is refused, nothing in the folder was written, renamed or removed.
         """
+        with self._folder_to_itself():
+            checkpoint = self._check()
+            # No process may write before all have checked.
+            distributed.barrier()
+            try:
+                self._begin(checkpoint)
+                with self.stop:
+                    self._run()
+            except RunStopped:
+                self._end_early()
+            finally:
+                self.metric_log.close()
+                # DDP's threads abort the interpreter at its end if they outlive the process group.
+                self._wrapped_model = None
+
+    @contextmanager
+    def _folder_to_itself(self) -> Iterator[None]:
+        """Lock the run's folder, unless it is locked by this runner already."""
+        if self._has_folder:
+            yield
+            return
+        with distributed.locked_by_main(self.output_dir, "or name another run.job_id."):
+            self._has_folder = True
+            try:
+                yield
+            finally:
+                self._has_folder = False
+
+    def _check(self) -> str | None:
+        """Find all that can be refused, and load what the run continues from; returns that checkpoint."""
+        check_is_free(self.output_dir, self.settings)
+        check_metric_loggers(self.settings)
+        loaders, checkpoint = self.dataloaders, None
+        if not self.settings.evaluate:
+            checkpoint = self._resume()
+        elif not self.settings.overwrite and hasattr(self.task, "check_evaluation"):
+            for split in self.settings.test_splits:
+                for name, loader in loaders[split].items():
+                    folder = self.result_dir / split / folder_name(name)
+                    self.task.check_evaluation(self.bare_model, loader, dataset=name, result_dir=folder)
+        if "train" in loaders:
+            _ = self.lr_scheduler  # and with it the optimizer
+        return checkpoint
+
+    def _begin(self, checkpoint: str | None) -> None:
+        """Make the folder ready: the first time that something in it is written or removed."""
+        if distributed.is_main_process():
+            if self.settings.overwrite and not self.settings.evaluate:
+                remove_run(self.output_dir)
+            self.checkpoints.remove_leftovers()
         self.log_config()
-        try:
-            if distributed.is_main_process():
-                self.metric_log.metric_loggers = build_metric_loggers(
-                    self.settings, self.output_dir, self.config.to_dict()
-                )
-            with self.stop:
-                self._run()
-        except RunStopped:
-            self._end_early()
-        finally:
-            self.metric_log.close()
-            # DDP's threads abort the interpreter at its end if they outlive the process group.
-            self._wrapped_model = None
+        if distributed.is_main_process():
+            self.metric_log.metric_loggers = build_metric_loggers(self.settings, self.output_dir, self.config.to_dict())
+        self.metric_log.end_last_line()
+        if checkpoint is not None:
+            self.metric_log.write("resumed", step=self.progress.step, checkpoint=checkpoint)
 
     def _run(self) -> None:
         if not self.settings.evaluate:
-            self._resume()
             if self.progress.validated < self.progress.epochs:
                 self._validate(self.progress.epochs - 1)
             for epoch in range(self.progress.epochs, self.settings.max_epoch):
@@ -276,9 +208,10 @@ class RunnerSam(RunnerBase):
         Returns:
             Split -> what `eval_epoch` returns.
         """
-        return {
-            split: self.eval_epoch(split, cur_epoch, skip_reload=skip_reload) for split in self.settings.test_splits
-        }
+        with self._folder_to_itself():
+            return {
+                split: self.eval_epoch(split, cur_epoch, skip_reload=skip_reload) for split in self.settings.test_splits
+            }
 
     @torch.no_grad()
     def eval_epoch(self, split_name: str, cur_epoch: int | str, skip_reload: bool = False) -> dict[str, Any]:
@@ -307,7 +240,7 @@ class RunnerSam(RunnerBase):
                 loader,
                 cuda_enabled=self.cuda_enabled,
                 stop=self.stop,
-                restart=not self.settings.evaluate,
+                restart=self.settings.overwrite or not self.settings.evaluate,
                 **place,
             )
             if distributed.is_main_process():
@@ -356,8 +289,8 @@ class RunnerSam(RunnerBase):
         load_model(self.checkpoints.path("best"), model)
         return model
 
-    def _resume(self) -> None:
-        """Continue where `run.resume` says, if it says so.
+    def _resume(self) -> str | None:
+        """Load what `run.resume` says, if it says so, and write nothing; returns the checkpoint.
 
         Raises:
             SamCheckpointError: The named file, or every file of this run's folder, cannot be continued from.
@@ -368,9 +301,7 @@ class RunnerSam(RunnerBase):
         elif wanted is not None:
             self._load_checkpoint(wanted)
             source = wanted
-        self.metric_log.end_last_line()
-        if source is not None:
-            self.metric_log.write("resumed", step=self.progress.step, checkpoint=source)
+        return source
 
     def _load_checkpoint(self, url_or_filename: str) -> None:
         """Continue from a checkpoint (a file; nothing is downloaded).
@@ -394,6 +325,6 @@ class RunnerSam(RunnerBase):
     def log_config(self) -> None:
         """Write the resolved configuration to the run's folder."""
         if distributed.is_main_process():
-            path = self.output_dir / "config.yaml"
+            path = config_path(self.output_dir, evaluate=self.settings.evaluate)
             with writing(path):
                 write_text(path, OmegaConf.to_yaml(OmegaConf.create(self.config.to_dict())))

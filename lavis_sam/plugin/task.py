@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.batches import EvaluationLoader
-from lavis_sam.evaluation.evaluate import answer_samples, write_scored
+from lavis_sam.evaluation.evaluate import answer_samples, check_answers, write_scored
 from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, PREDICTIONS_FILE
 from lavis_sam.evaluation.sam_model import SamModel, sam_provenance
 from lavis_sam.metrics.protocols import METRICS
@@ -134,6 +134,16 @@ class MultiImageCaptioningTask(BaseTask):
             stop=kwargs.get("stop"),
         )
         return records
+
+    def check_evaluation(
+        self, model: nn.Module, data_loader: EvaluationLoader, *, dataset: str, result_dir: Path
+    ) -> None:
+        """Refuse, before anything is written, what `evaluation` would refuse; all processes together.
+
+        Raises:
+            SamDataError: Data that cannot be scored, or earlier answers of something else.
+        """
+        check_answers(data_loader, self._sam(model, dataset), result_dir, protocol=self.protocol)
 
     def _sam(self, model: nn.Module, dataset: str = "evaluation") -> SamModel:
         return SamModel(model, Decoding(**self.decoding), config=self.config, dataset=dataset)

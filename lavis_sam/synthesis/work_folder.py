@@ -1,7 +1,6 @@
 """The folder of a run while it runs: what it is, which parts are finished, and the images.
 
     DIR/work/run.json         what is being made; a resumed run has to be the same
-    DIR/work/lock             held while a process works in the folder
     DIR/work/parts/R-N.jsonl  the outcomes of part N of round R, written last: it exists only when its images do
     DIR/work/rejected/        images of rejected tries
     DIR/images/               the images, where they stay
@@ -15,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import read_json, to_json, write_json, write_text
+from lavis_sam.locks import LOCK_FILE, locked
 
 MANIFEST = "manifest.json"
 _FOLDERS = 1000
@@ -66,17 +66,16 @@ class WorkFolder:
         Raises:
             SamConfigurationError: The folder is in use, holds something else, or another run with other settings.
         """
-        self._check(identity, resume=resume)
-        self.work.mkdir(parents=True, exist_ok=True)
-        with (self.work / "lock").open("w") as lock:
-            _lock(lock, self.root)
+        with locked(self.root, "or give another --out."):
+            self._check(identity, resume=resume)
+            self.work.mkdir(exist_ok=True)
             if not (self.work / "run.json").is_file():
                 write_json(self.work / "run.json", identity)
             self._sweep()
             yield
 
     def _check(self, identity: Mapping[str, Any], *, resume: bool) -> None:
-        found = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
+        found = sorted(path.name for path in self.root.iterdir() if path.name != LOCK_FILE)
         if not found:
             return
         if not (self.work.is_dir() or self.is_finished):
@@ -157,15 +156,3 @@ def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
             yield from _differences(before.get(key), now.get(key), f"{place}.{key}" if place else key)
     elif before != now:
         yield f"{place}: {before!r} before, {now!r} now"
-
-
-def _lock(file: IO[str], root: Path) -> None:
-    """Held until the file is closed or the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # a system without it has no such lock, and its users look after themselves
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise SamConfigurationError(f"{root}: another process is working in this folder; wait for it.") from error

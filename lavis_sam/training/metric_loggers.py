@@ -1,5 +1,6 @@
 """TensorBoard and Weights & Biases, by switch; both are optional packages."""
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,20 @@ from typing import Any
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.training.metric_log import MetricLogger
+
+
+def check_metric_loggers(settings: RunSettings) -> None:
+    """Find out, before anything is written, whether the run's loggers can be had.
+
+    Raises:
+        SamConfigurationError: The package of one is not installed.
+    """
+    for name, module in (("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb")):
+        if getattr(settings, name):
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise _missing(name, error) from error
 
 
 def build_metric_loggers(settings: RunSettings, folder: Path, config: Mapping[str, Any]) -> list[MetricLogger]:

@@ -1,14 +1,21 @@
 """The folder of a run: a new one, or the one to continue in."""
 
 import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.run_layout import CONFIG_FILE, LOG_FILE, RESULT_FOLDER
 from lavis_sam.training.checkpoints import RunCheckpoints
 from lavis_sam.training.metric_log import read_metric_log
+
+# What a run writes into its folder, which `run.overwrite` removes; other files there are not ours.
+_CHECKPOINTS, _EVALUATE_CONFIG_FILE = "checkpoint_*.pth", "config_evaluate.yaml"
+_PROOFS = (_CHECKPOINTS, LOG_FILE, RESULT_FOLDER)
+_FILES = (*_PROOFS, CONFIG_FILE, _EVALUATE_CONFIG_FILE, "tensorboard", "wandb")
 
 
 def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Path]:
@@ -77,6 +84,37 @@ def make_run_folder(parent: Path, name: str | None) -> str:
             return candidate
 
 
+def check_is_free(folder: Path, settings: RunSettings) -> None:
+    """Refuse to begin a run where there is one already, unless it is to be continued, replaced or only evaluated.
+
+    Raises:
+        SamConfigurationError: The folder holds a run.
+    """
+    if settings.evaluate or settings.overwrite or settings.resume or settings.resume_ckpt_path:
+        return
+    found = sorted(path.name for pattern in _PROOFS for path in folder.glob(pattern))
+    if found:
+        raise SamConfigurationError(
+            f"{folder}: found {', '.join(found[:3])}, so there is a run in this folder already. Continue it with "
+            "run.resume=auto, remove it and begin anew with run.overwrite=true, or name another run.job_id."
+        )
+
+
+def remove_run(folder: Path) -> None:
+    """Remove what a run has written into its folder, and nothing else."""
+    for path in [path for pattern in _FILES for path in folder.glob(pattern)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def config_path(folder: Path, *, evaluate: bool) -> Path:
+    """The file for a run's configuration; an evaluation in the folder of a training leaves that one's as it is."""
+    is_beside = evaluate and any(folder.glob(_CHECKPOINTS))
+    return folder / (_EVALUATE_CONFIG_FILE if is_beside else CONFIG_FILE)
+
+
 def unfinished_run(parent: Path) -> str | None:
     """The folder under `run.output_dir` whose run got a checkpoint last and did not finish; None without one."""
     newest: tuple[float, str] | None = None
@@ -91,6 +129,10 @@ def unfinished_run(parent: Path) -> str | None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` came to its end."""
-    log = folder / "log.jsonl"
-    return log.is_file() and any(event["event"] == "finished" for event in read_metric_log(log))
+    """Whether the run in `folder` came to its end: an evaluation there, or an end before it went on, does not count."""
+    log, trained, finished = folder / "log.jsonl", -1, False
+    for event in read_metric_log(log) if log.is_file() else ():
+        if event["event"] == "train":
+            trained, finished = event.get("step", 0), False
+        finished = finished or (event["event"] == "finished" and event.get("step", trained + 1) > trained)
+    return finished

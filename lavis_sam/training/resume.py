@@ -131,8 +131,6 @@ def first_that_loads(checkpoints: RunCheckpoints, load_one: Callable[[str], None
     Raises:
         SamCheckpointError: There are checkpoints, and none can be used; all are named with the reason.
     """
-    if distributed.is_main_process():
-        checkpoints.remove_leftovers()
     found = distributed.from_main([str(path) for path in checkpoints.newest_first()])
     refused: list[str] = []
     for path in found:

@@ -51,9 +51,9 @@ def test_the_best_checkpoint_is_the_one_with_the_best_score(tmp_path, metric):
     assert runner.progress.best_epoch == 2
 
 
-def test_another_training_in_the_same_folder_is_not_refused(tmp_path):
+def test_another_training_may_replace_the_results_of_an_earlier_one(tmp_path):
     train(tmp_path, init_lr=0.05)
-    runner = train(tmp_path, init_lr=0.01)
+    runner = train(tmp_path, init_lr=0.01, overwrite=True)
     for epoch in range(3):
         assert read_run(runner.result_dir / f"val_epoch{epoch}").results[0].count == 5
 

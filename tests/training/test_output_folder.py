@@ -1,6 +1,7 @@
 """The folder of a run: its name, what is written into it, and whether the run has finished."""
 
 import errno
+import json
 
 import pytest
 
@@ -60,3 +61,27 @@ def test_a_job_id_that_leads_elsewhere_is_refused(tmp_path, name):
     with pytest.raises(SamConfigurationError, match=r"run\.job_id: found .*wanted the name of one folder"):
         agreed_run_folder(RunSettings(output_dir=str(tmp_path / "runs"), job_id=name), None)
     assert not list(tmp_path.iterdir())
+
+
+def write_events(folder, *events):
+    folder.mkdir(exist_ok=True)
+    (folder / "log.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+
+
+STEPS = [{"event": "train", "step": step} for step in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("events", "finished"),
+    [
+        ([*STEPS, {"event": "finished", "step": 3}], True),
+        ([{"event": "evaluation"}, {"event": "finished", "step": 0}], True),
+        (STEPS, False),
+        ([*STEPS, {"event": "evaluation"}, {"event": "finished", "step": 0}], False),
+        ([*STEPS, {"event": "finished", "step": 3}, {"event": "resumed"}, {"event": "train", "step": 3}], False),
+    ],
+    ids=["trained", "evaluated", "killed", "killed and then evaluated", "finished, gone on with, killed"],
+)
+def test_a_run_is_finished_when_its_training_is(tmp_path, events, finished):
+    write_events(tmp_path, *events)
+    assert is_finished(tmp_path) is finished

@@ -1,0 +1,168 @@
+"""The folder of a run belongs to one run at a time, holds one run, and is as it was after a refusal."""
+
+import multiprocessing
+import os
+import socket
+import sys
+import time
+from contextlib import nullcontext
+from datetime import timedelta
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from helpers.digests import folder_digests
+from helpers.dummies import DummyDataset, DummyModel, dummy_config
+from lavis_sam import distributed
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.locks import locked
+from lavis_sam.plugin.runner import RunnerSam
+from lavis_sam.plugin.task import MultiImageCaptioningTask
+from lavis_sam.training.metric_log import read_metric_log
+
+FORK = multiprocessing.get_context("fork")
+SECONDS = 120
+
+
+def make_runner(folder, *, model=None, **run):
+    config = dummy_config(folder, **({"job_id": "run", "max_epoch": 2, "test_splits": ["test"]} | run))
+    datasets = {"s": {"train": DummyDataset(8), "test": DummyDataset(2)}}
+    return RunnerSam(config, MultiImageCaptioningTask.setup_task(cfg=config), model or DummyModel(), datasets)
+
+
+def train(folder, **run):
+    runner = make_runner(folder, **run)
+    runner.train()
+    return runner
+
+
+def events(folder, kind):
+    return [event for event in read_metric_log(folder / "run" / "log.jsonl") if event["event"] == kind]
+
+
+def wrong_checkpoint(folder):
+    """A checkpoint of another model, newer than all that are there."""
+    path = folder / "run" / "checkpoint_9.pth"
+    torch.save({"model": {"other.weight": torch.zeros(2)}, "progress": {}, "optimizer": {}}, path)
+    for other in folder.glob("run/checkpoint_[01].pth"):
+        other.unlink()
+    return path
+
+
+REFUSED = {
+    "the same job_id": ({}, r"run: found .*run\.resume=auto.*run\.overwrite=true.*another run\.job_id"),
+    "no checkpoint that fits": ({"resume": "auto"}, "none of the checkpoints here can be continued from"),
+    "a checkpoint that does not fit": ({"resume_ckpt_path": "checkpoint_9.pth"}, "checkpoint_9.pth"),
+    "an unknown schedule": ({"lr_sched": "cosine", "overwrite": True}, "unknown learning-rate schedule 'cosine'"),
+    "a logger without its package": ({"wandb": True, "overwrite": True}, "pip install wandb"),
+    "a split that is not there": ({"test_splits": ["none"], "overwrite": True}, "wants the split 'none'"),
+    "answers of something else": ({"evaluate": True, "decoding": {"num_beams": 2}}, "num_beams: then 5, now 2"),
+}
+
+
+@pytest.mark.parametrize(("run", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_refused_run_leaves_every_byte_of_its_folder(tmp_path, monkeypatch, run, message):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    train(tmp_path, valid_splits=["test"], test_splits=[])
+    if "evaluate" in run:
+        train(tmp_path, evaluate=True)
+    (tmp_path / "run" / ".checkpoint_1.pth.7-ab.tmp").write_bytes(b"half")
+    wrong_checkpoint(tmp_path)
+    before = folder_digests(tmp_path)
+    monkeypatch.chdir(tmp_path / "run")
+    with pytest.raises((SamConfigurationError, SamCheckpointError, ValueError), match=message):
+        train(tmp_path, init_lr=0.01, **run)
+    assert folder_digests(tmp_path) == before
+
+
+def test_overwrite_begins_anew_and_removes_only_what_a_run_writes(tmp_path):
+    fresh = train(tmp_path / "other", init_lr=0.01)
+    train(tmp_path, max_epoch=4, valid_splits=["test"], tensorboard=True)
+    (tmp_path / "run" / "notes.txt").touch()
+    runner = train(tmp_path, init_lr=0.01, overwrite=True)
+    wanted = {*folder_digests(fresh.output_dir), "notes.txt"}
+    assert set(folder_digests(runner.output_dir)) == wanted
+    assert [event["step"] for event in events(tmp_path, "train")] == [0, 1, 2, 3]
+    assert torch.equal(runner._model.trained.weight, fresh._model.trained.weight)
+
+
+def test_a_run_goes_on_in_its_folder_by_each_way_to_say_so(tmp_path):
+    train(tmp_path)
+    file = str(tmp_path / "run" / "checkpoint_1.pth")
+    for epochs, way in enumerate(({"resume": "auto"}, {"resume": file}, {"resume_ckpt_path": file}), start=3):
+        train(tmp_path, max_epoch=epochs, keep_checkpoints=9, **way)
+    assert len(events(tmp_path, "resumed")) == 3
+
+
+def test_an_evaluation_goes_on_in_a_folder_and_leaves_the_trainings_configuration(tmp_path):
+    train(tmp_path, test_splits=[])
+    before = folder_digests(tmp_path)
+    runner = train(tmp_path, evaluate=True)
+    after = folder_digests(tmp_path)
+    assert {name for name in before if name.endswith((".pth", "config.yaml")) and before[name] == after[name]} == {
+        "run/checkpoint_0.pth",
+        "run/checkpoint_1.pth",
+        "run/config.yaml",
+    }
+    assert OmegaConf.load(runner.output_dir / "config_evaluate.yaml").run.evaluate is True
+
+
+class Slow(DummyModel):
+    def forward(self, samples):
+        time.sleep(0.1)
+        return super().forward(samples)
+
+
+def test_a_second_run_at_the_same_time_is_refused_and_the_first_goes_on(tmp_path):
+    first = FORK.Process(target=lambda: train(tmp_path, model=Slow(), max_epoch=8))
+    first.start()
+    try:
+        deadline = time.monotonic() + SECONDS
+        while not (tmp_path / "run" / "log.jsonl").is_file():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for way in ({}, {"resume": "auto"}, {"overwrite": True}, {"evaluate": True}):
+            runner = make_runner(tmp_path, **way)
+            with pytest.raises(SamConfigurationError, match=r"another process is working.*another run\.job_id"):
+                runner.train()
+        with pytest.raises(SamConfigurationError, match="another process is working"):
+            runner.evaluate(cur_epoch="last")
+        assert first.is_alive(), "the first run was over too soon to say anything"
+        first.join(SECONDS)
+        assert first.exitcode == 0
+    finally:
+        first.kill()
+    assert [event["step"] for event in events(tmp_path, "train")] == list(range(16))
+    assert len(events(tmp_path, "finished")) == 1
+
+
+def member(folder, rank, port, answers):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    try:
+        with distributed.process_group(distributed.Launch(rank, 2, rank), torch.device("cpu"), timedelta(seconds=60)):
+            train(folder)
+    except SamConfigurationError as error:
+        answers.put((rank, str(error)))
+
+
+@pytest.mark.parametrize("what", ["another process is working", "there is a run in this folder already"])
+def test_every_rank_learns_of_a_refusal(tmp_path, what):
+    (tmp_path / "run").mkdir()
+    if "already" in what:
+        (tmp_path / "run" / "log.jsonl").touch()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    answers = FORK.Queue()
+    members = [FORK.Process(target=member, args=(tmp_path, rank, port, answers)) for rank in range(2)]
+    with locked(tmp_path / "run", "x") if "another" in what else nullcontext():
+        for process in members:
+            process.start()
+        try:
+            found = dict(answers.get(timeout=SECONDS) for _ in members)
+        finally:
+            for process in members:
+                process.kill()
+    assert set(found) == {0, 1}
+    assert all(what in message for message in found.values())
