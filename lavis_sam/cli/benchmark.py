@@ -125,13 +125,14 @@ def _run(sets: "list[BenchmarkSet]", out: Path, protocol: str, as_json: bool) ->
         contextlib.redirect_stdout(sys.stderr),
     ):
         try:
-            outcomes = run_sets(sets, SamEvaluator(present, out, device=device, protocol=protocol, stop=stop))
+            evaluator = SamEvaluator(present, out, device=device, protocol=protocol, stop=stop)
+            outcomes = run_sets(sets, evaluator)
         except RunStopped:
             logging.warning("stopped by %s; the same command continues", stop.name or "another process")
             return 1
         if launch.rank != 0:
             return 0
-        report = _report(out, protocol, outcomes)
+        report = _report(out, protocol, outcomes) | {"is_trained": evaluator.is_trained}
         if any(outcome.status == DONE for outcome in outcomes):
             write_json(out / "benchmark.json", report)
     _show_report(report, as_json)

@@ -25,6 +25,7 @@ def export(
     llm_model: LanguageModel = None,
     checkpoint: Checkpoint = None,
     precision: Precision = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in that place.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a model in a form for others.
@@ -44,10 +45,11 @@ def export(
       lavis-sam export instructblip --format instructblip --model vicuna7b --precision fp16
     """
     from lavis_sam.files import to_json
-    from lavis_sam.predictor.exporting import export_model
+    from lavis_sam.predictor.exporting import check_place, export_model
 
+    check_place(out, form.value, overwrite=overwrite)  # before a model is loaded for nothing
     predictor = load_predictor(model, base, checkpoint, "cpu", precision, llm_model)
-    written = export_model(predictor.model, out, form.value, source=model, checkpoint=checkpoint)
+    written = export_model(predictor.model, out, form.value, source=model, checkpoint=checkpoint, overwrite=overwrite)
     if as_json:
         typer.echo(to_json(written))
     else:

@@ -38,6 +38,9 @@ def score(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write the folder of a data set in a run, for `lavis-sam table`."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results of other predictions in the folder of --out.")
+    ] = False,
     dataset: Annotated[
         str | None,
         typer.Option(help="The data set's name with --out, else the folder's; or which one of a run with several."),
@@ -67,6 +70,8 @@ def score(
     read = read_predictions(predictions)
     if data is not None:
         read = _of_data_set(read, str(predictions), data)
+    if out is not None and not overwrite:
+        _check_place(out, read)
     scores = protocols.score(read, protocol, tokenizer)
     if out is not None:
         name = dataset or out.resolve().name
@@ -77,6 +82,21 @@ def score(
     _print(predictions, scores, intervals(scores, resamples=resamples, seed=seed) if resamples else {})
     if out is not None:
         typer.echo(f"written to {out}")
+
+
+def _check_place(out: Path, read: "list[Prediction]") -> None:
+    """Refuse a folder that holds other predictions; the same ones may be scored again."""
+    from lavis_sam.errors import SamConfigurationError
+    from lavis_sam.evaluation.run_folder import PREDICTIONS_FILE
+    from lavis_sam.metrics.predictions import read_predictions
+
+    earlier = out / PREDICTIONS_FILE
+    if earlier.is_file() and [one.as_record() for one in read_predictions(earlier)] != [
+        one.as_record() for one in read
+    ]:
+        raise SamConfigurationError(
+            f"--out {out}: there are results of other predictions. Give another folder, or --overwrite."
+        )
 
 
 def _of_data_set(read: "list[Prediction]", name: str, data: Path) -> "list[Prediction]":

@@ -45,6 +45,7 @@ class Provenance:
     Attributes:
         weights: Fingerprint of its weights.
         decoding: Arguments of `generate`.
+        is_trained: Whether SAM's layers were trained; without that its answers are its base's.
     """
 
     model: str | None = None
@@ -53,6 +54,7 @@ class Provenance:
     prompts: Any = None
     decoding: Mapping[str, Any] | None = None
     config: Mapping[str, Any] | None = None
+    is_trained: bool | None = None
 
 
 @dataclass(frozen=True)

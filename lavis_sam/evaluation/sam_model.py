@@ -1,6 +1,7 @@
 """SAM as an `EvaluationModel`: the visual path of a batch runs once, for its answers and for its loss."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from lavis_sam.evaluation.prediction_log import Record
 from lavis_sam.evaluation.run_folder import Provenance
 from lavis_sam.models.batch import read_targets, to_device
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.w_former import is_trained
+
+logger = logging.getLogger(__name__)
 
 # What the `model` section of a configuration says and the weights' fingerprint does not hold.
 _MODEL_KEYS = ("arch", "model_type", "precision", "guidance", "max_txt_len", "prompt")
@@ -58,7 +62,12 @@ class SamModel:
     def provenance(self, described: Mapping[str, Any], *, split: str, prompts: Any = None) -> Provenance:
         """See `sam_provenance`."""
         return sam_provenance(
-            self._config, self._dataset, self._decoding, weights=described.get("weights"), split=split
+            self._config,
+            self._dataset,
+            self._decoding,
+            weights=described.get("weights"),
+            split=split,
+            is_trained=is_trained(self._model),
         )
 
     @torch.no_grad()
@@ -91,8 +100,23 @@ class SamModel:
         ]
 
 
+def warn_if_untrained(model: nn.Module) -> None:
+    """Say that a model's answers will be its base's: once, before an evaluation."""
+    if is_trained(model) is False:
+        logger.warning(
+            "SAM'S LAYERS ARE UNTRAINED: Linear_h and Linear_c are zero, so these are the answers of the base alone "
+            "(InstructBLIP). Trained layers are given by --checkpoint, or as model.finetuned."
+        )
+
+
 def sam_provenance(
-    config: Mapping[str, Any], dataset: str, decoding: Decoding, *, weights: str | None, split: str
+    config: Mapping[str, Any],
+    dataset: str,
+    decoding: Decoding,
+    *,
+    weights: str | None,
+    split: str,
+    is_trained: bool | None = None,
 ) -> Provenance:
     """Return what the manifest says about how SAM's answers were made.
 
@@ -106,6 +130,7 @@ def sam_provenance(
         split=split,
         prompts=(section.get("build_info") or {}).get("prompt_set"),
         decoding=dataclasses.asdict(decoding),
+        is_trained=is_trained,
         config={"model": model, "datasets": {dataset: section}} if model else None,
     )
 

@@ -65,6 +65,12 @@ def sam_modules() -> tuple[str, ...]:
     return ("adaptive_adjustment", *(entry.module for entry in EXTRACTORS.values()))
 
 
+def is_trained(model: nn.Module) -> bool | None:
+    """Whether SAM's layers add something, which they do not before training; None for a model that has none."""
+    outputs = [parameter for name, parameter in model.named_parameters() if name.split(".")[-2:-1] == ["linear_c"]]
+    return any(bool(parameter.any()) for parameter in outputs) if outputs else None
+
+
 def zero_linear(width_in: int, width_out: int) -> nn.Linear:
     """A linear layer that starts as the zero map."""
     layer = nn.Linear(width_in, width_out)

@@ -21,9 +21,10 @@ from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
 from lavis_sam.evaluation.evaluate import evaluate
 from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Results, check_one_model
-from lavis_sam.evaluation.sam_model import SamModel
+from lavis_sam.evaluation.sam_model import SamModel, warn_if_untrained
 from lavis_sam.files import storage_path
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.w_former import is_trained
 from lavis_sam.plugin.registry import registered_class
 from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.signals import StopRequest
@@ -241,6 +242,8 @@ class SamEvaluator:
         torch.manual_seed(RunSettings.from_config(config.run_cfg).seed)
         kind = registered_class("model", config.model_cfg.get("arch"), "model.arch")
         self._model = kind.from_config(config.model_cfg).to(device).eval()
+        self.is_trained = is_trained(self._model)
+        warn_if_untrained(self._model)
         problem: SamDataError | None = None
         if distributed.is_main_process():
             described = self._sam(sets[0]).describe()

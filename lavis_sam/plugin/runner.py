@@ -14,6 +14,7 @@ from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.run_folder import folder_name
+from lavis_sam.evaluation.sam_model import warn_if_untrained
 from lavis_sam.files import write_text
 from lavis_sam.plugin.runner_parts import RunnerParts
 from lavis_sam.signals import RunStopped, StopRequest
@@ -155,6 +156,8 @@ class RunnerSam(RunnerParts):
                 self._validate(epoch)
                 if (epoch + 1) % self.settings.checkpoint_epochs == 0 or epoch + 1 == self.settings.max_epoch:
                     self._save_checkpoint(epoch)
+        if self.settings.test_splits:
+            warn_if_untrained(self.bare_model)
         self.evaluate(cur_epoch="last" if self.progress.best_epoch is None else "best")
         self.metric_log.write("finished", step=self.progress.step)
         logger.info("everything of this run is in %s", self.output_dir)

@@ -17,6 +17,7 @@ from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, PREDICTIONS_FILE
 from lavis_sam.evaluation.sam_model import SamModel, sam_provenance
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.w_former import is_trained
 from lavis_sam.plugin.registry import registered_class
 from lavis_sam.training.steps import TrainOutput
 
@@ -53,6 +54,7 @@ class MultiImageCaptioningTask(BaseTask):
         self.select_best_by, self.protocol, self.config = select_best_by, protocol, dict(config or {})
         # Folder of results -> what the answers there depend on.
         self._described: dict[str, Mapping[str, Any]] = {}
+        self._is_trained: bool | None = None
         if select_best_by not in ("loss", *METRICS):
             raise SamConfigurationError(
                 unknown_name("metric", select_best_by, ["loss", *METRICS], "run.select_best_by")
@@ -124,6 +126,7 @@ class MultiImageCaptioningTask(BaseTask):
         """
         loader = data_loader if isinstance(data_loader, EvaluationLoader) else EvaluationLoader.like(data_loader)
         name, folder = str(kwargs.get("dataset") or "evaluation"), kwargs.get("result_dir")
+        self._is_trained = is_trained(model)
         records, self._described[str(folder)] = answer_samples(
             loader,
             self._sam(model, name),
@@ -171,7 +174,9 @@ class MultiImageCaptioningTask(BaseTask):
         name = str(kwargs.get("dataset") or folder.name)
         weights = self._described.get(str(result_dir), {}).get("weights")
         decoding = Decoding(**self.decoding)
-        provenance = sam_provenance(self.config, name, decoding, weights=weights, split=split_name)
+        provenance = sam_provenance(
+            self.config, name, decoding, weights=weights, split=split_name, is_trained=self._is_trained
+        )
         results = write_scored(folder, val_result, dataset=name, protocol=self.protocol, provenance=provenance)
         tokens = sum(record["target_tokens"] for record in val_result)
         loss = sum(record["target_loss"] * record["target_tokens"] for record in val_result) / tokens

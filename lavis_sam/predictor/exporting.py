@@ -17,7 +17,13 @@ FORMATS = ("adapter", "released", "instructblip")
 
 
 def export_model(
-    model: SemanticAlignment, out: str | Path, form: str, *, source: str | Path, checkpoint: str | Path | None = None
+    model: SemanticAlignment,
+    out: str | Path,
+    form: str,
+    *,
+    source: str | Path,
+    checkpoint: str | Path | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a model.
 
@@ -27,19 +33,17 @@ def export_model(
         form: "adapter", "released" or "instructblip"; see `lavis-sam export`.
         source: What the model was loaded from.
         checkpoint: Trained layers that were loaded over it.
+        overwrite: Replace what an earlier export wrote there.
 
     Returns:
         `format`, `path` and `bytes` of what was written.
 
     Raises:
-        SamConfigurationError: An unknown format; or the path is a file where a folder is wanted or the reverse, or a
-            folder with other files.
+        SamConfigurationError: See `check_place`.
         SamCheckpointError: The authors' code has no such layers.
     """
     out = Path(out)
-    if form not in FORMATS:
-        raise SamConfigurationError(f"format is {form!r}; choose one of {', '.join(FORMATS)}.")
-    _check_place(out, form)
+    check_place(out, form, overwrite=overwrite)
     if model.injected and form != "adapter":
         raise SamConfigurationError(
             f"the model has injected modules ({shorten(model.injected)}); only the format adapter has a place for them."
@@ -56,12 +60,24 @@ def export_model(
     return {"format": form, "path": str(out), "bytes": sum(path.stat().st_size for path in files)}
 
 
-def _check_place(out: Path, form: str) -> None:
-    """Never write among files that are something else."""
+def check_place(out: Path, form: str, *, overwrite: bool = False) -> None:
+    """Never write over something silently, and never among files that are something else.
+
+    Raises:
+        SamConfigurationError: An unknown format; or the path is a file where a folder is wanted or the reverse, a
+            folder with other files, or an earlier export that is not to be replaced.
+    """
+    if form not in FORMATS:
+        raise SamConfigurationError(f"format is {form!r}; choose one of {', '.join(FORMATS)}.")
+    is_ours = out.is_file() if form == "released" else form == "adapter" and is_adapter(out)
+    if is_ours and not overwrite:
+        raise SamConfigurationError(
+            f"{out}: there is an earlier export or another file of that name. Give another path, or --overwrite "
+            "(overwrite=True)."
+        )
     if form == "released":
         problem = "is a folder; the format released writes a .pth file" if out.is_dir() else ""
     elif out.is_dir():
-        is_ours = form == "adapter" and is_adapter(out)
         problem = "" if is_ours or not any(out.iterdir()) else "is a folder with other files in it"
     else:
         problem = f"is a file; the format {form} writes a folder" if out.exists() else ""

@@ -16,7 +16,7 @@ from typing import Any
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import write_json, write_safetensors, write_text
 from lavis_sam.models.semantic_alignment import SemanticAlignment
-from lavis_sam.models.w_former import sam_modules
+from lavis_sam.models.w_former import is_trained, sam_modules
 from lavis_sam.weights.checkpoint_files import read_checkpoint, read_config
 from lavis_sam.weights.checkpoints import (
     LoadReport,
@@ -103,9 +103,10 @@ def save_adapter(
     rows = {f"{PAD_PREFIX}{name}": row for name, row in pad_rows(model).items()}
     write_safetensors(folder / WEIGHTS_FILE, trained | rows, {"format": "pt", "made_by": FORMAT})
     header = {"format": FORMAT, "format_version": FORMAT_VERSION, "trained_parameters": count}
+    header["is_trained"] = is_trained(model)
     said = {key: value for key, value in asdict(config).items() if key != "inject" or value}
     write_json(folder / CONFIG_FILE, header | said | {"versions": library_versions()})
-    write_text(folder / CARD_FILE, _card(config, count))
+    write_text(folder / CARD_FILE, _card(config, count, untrained=is_trained(model) is False))
     return folder
 
 
@@ -194,7 +195,8 @@ def load_adapter(model: SemanticAlignment, folder: str | Path, *, check_only: bo
     return report
 
 
-def _card(config: AdapterConfig, count: int) -> str:
+def _card(config: AdapterConfig, count: int, *, untrained: bool) -> str:
+    warning = "**These layers are untrained: they add nothing, so the model answers as its base alone does.**"
     guidance = "\n".join(f"| `{key}` | `{value}` |" for key, value in config.guidance.items())
     return f"""---
 library_name: lavis_sam
@@ -202,6 +204,7 @@ tags: [image-to-text, multi-image, semantic-alignment]
 ---
 # SAM adapter for `{config.model_type}`
 
+{warning if untrained else ""}
 The trained layers ({count:,} parameters) of SAM, *Semantic Alignment for Multimodal Large Language Models* (Wu et al.,
 ACM MM 2024), as lavis_sam trains them. The base they stand on, InstructBLIP with its language model, is frozen and not
 in this folder.

@@ -25,3 +25,20 @@ def test_export_in_every_format_and_back(run, tmp_path):
         ("--model", tmp_path / "base", "--precision", "fp32"),
     ):
         assert run("caption", CAT, "-p", "What?", *GREEDY, *options)[1] == wanted
+
+
+def test_export_never_writes_over_an_earlier_one_silently(run, tmp_path):
+    out = tmp_path / "adapter"
+    assert run("export", out)[0] == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    code, _, err = run("export", out, "--model", "there is no such model")
+    assert code == 2
+    assert "there is an earlier export" in err
+    assert "--overwrite" in err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert run("export", out, "--overwrite")[0] == 0
+
+
+def test_export_of_an_untrained_model_says_so_in_its_card(run, tmp_path):
+    run("export", tmp_path / "adapter")
+    assert "These layers are untrained" in (tmp_path / "adapter" / "README.md").read_text("utf-8")

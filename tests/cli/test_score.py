@@ -104,3 +104,16 @@ def test_out_with_json_and_another_name(run, story, tmp_path):
     assert code == 0
     assert json.loads(out)["count"] == 30
     assert "| measured | run |" in run("table", tmp_path / "run")[1]
+
+
+def test_score_replaces_results_of_other_predictions_only_when_asked(run, story, worse, tmp_path):
+    place = ("--out", tmp_path / "AESOP", "--resamples", 0)
+    assert run("score", story, *place)[0] == 0
+    assert run("score", story, "--protocol", "coco", *place)[0] == 0  # the same predictions, scored again
+    before = (tmp_path / "AESOP" / "eval.json").read_bytes()
+    code, _, err = run("score", worse, *place)
+    assert code == 2
+    assert "results of other predictions" in err
+    assert (tmp_path / "AESOP" / "eval.json").read_bytes() == before
+    assert run("score", worse, "--overwrite", *place)[0] == 0
+    assert (tmp_path / "AESOP" / "eval.json").read_bytes() != before

@@ -7,7 +7,7 @@ from helpers.dummies import DummyDataset, DummyModel
 from helpers.models import TEXTS, random_batch, small_model
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.evaluate import answer_samples
-from lavis_sam.evaluation.sam_model import SamModel, sam_provenance
+from lavis_sam.evaluation.sam_model import SamModel, sam_provenance, warn_if_untrained
 from lavis_sam.models.decoding import Decoding
 
 DECODING = Decoding(num_beams=2, max_length=8)
@@ -80,3 +80,18 @@ def test_nothing_is_described_where_nothing_is_kept(monkeypatch):
     records, described = answer_samples(EvaluationLoader(DummyDataset(3), 2), SamModel(DummyModel()), None, name="mine")
     assert len(records) == 3
     assert described == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        (small_model(zero=True), False),
+        (small_model(zero=True, extractor="linear"), False),
+        (small_model(), True),
+        (small_model(extractor="none"), None),
+    ],
+)
+def test_results_and_log_say_that_sams_layers_are_untrained(model, wanted, caplog):
+    assert SamModel(model, DECODING).provenance({}, split="test").is_trained is wanted
+    warn_if_untrained(model)
+    assert ("SAM'S LAYERS ARE UNTRAINED" in caplog.text) == (wanted is False)

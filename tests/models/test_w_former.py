@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from helpers.models import random_batch, small_model
+from lavis_sam.models.w_former import is_trained
 
 COUNTS = [4, 1, 3]
 TOTAL = sum(COUNTS)
@@ -50,3 +51,10 @@ def test_nothing_trainable_below_the_w_stream_means_no_graph_there():
     batch = random_batch(COUNTS)
     model.encode(batch, batch["text_input"])
     assert graphs == [False, False]
+
+
+@pytest.mark.parametrize("extractor", ["w_former", "linear"])
+def test_a_model_is_untrained_until_its_layers_add_something(extractor):
+    assert is_trained(small_model(zero=True, extractor=extractor)) is False
+    assert is_trained(small_model(extractor=extractor)) is True
+    assert is_trained(small_model(extractor="none")) is None  # there is nothing to train

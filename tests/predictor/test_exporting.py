@@ -21,7 +21,6 @@ def test_an_adapter_that_was_exported_is_loaded_by_its_folder(trained_tiny, tmp_
     assert written["bytes"] == sum(path.stat().st_size for path in (tmp_path / "adapter").iterdir())
     assert_equal(load_model(tmp_path / "adapter", device="cpu"), trained_tiny)
     assert_equal(load_model("tiny", checkpoint=tmp_path / "adapter", device="cpu"), trained_tiny)
-    export_model(trained_tiny, tmp_path / "adapter", "adapter", source="tiny")  # its own folder may be written again
 
 
 def test_the_authors_names_go_out_and_in(trained_tiny, tmp_path):
@@ -29,6 +28,22 @@ def test_the_authors_names_go_out_and_in(trained_tiny, tmp_path):
     saved = torch.load(tmp_path / "sam.pth", weights_only=True)["model"]
     assert {"attn.weight", "Qformer.bert.encoder.one_2_muliple.0.weight", "llm_proj.weight"} <= set(saved)
     assert_equal(load_model("tiny", checkpoint=tmp_path / "sam.pth", device="cpu"), trained_tiny)
+
+
+@pytest.mark.parametrize(("form", "name"), [("adapter", "adapter"), ("released", "sam.pth"), ("instructblip", "base")])
+def test_an_export_replaces_an_earlier_one_only_when_asked(tmp_path, form, name):
+    model, out = small_model(), tmp_path / name
+    export_model(model, out, form, source="tiny")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with torch.no_grad():
+        model.llm_proj.bias.add_(1)
+    with pytest.raises(SamConfigurationError):
+        export_model(model, out, form, source="tiny")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    if form != "instructblip":  # which never writes into a folder that is not empty
+        export_model(model, out, form, source="tiny", overwrite=True)
+        assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(before)
+        assert {path: path.read_bytes() for path in before} != before
 
 
 def test_the_base_goes_out_in_transformers_layout_and_in(trained_tiny, tmp_path):
