@@ -2,10 +2,9 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -15,14 +14,21 @@ from lavis_sam.errors import SamError
 from lavis_sam.plugin.registry import registered_class
 from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.plugin.runner import RunnerSam
+from lavis_sam.terminal import log_to_stderr, print_error, printable
 
 # The exit code of an error that the user can mend, as argparse's own.
 USER_ERROR = 2
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """See `ArgumentParser.error`; the shell may have put names of files among the arguments."""
+        super().error(printable(message))
+
+
 def build_parser(program: str, description: str) -> argparse.ArgumentParser:
     """The arguments that both programs take (LAVIS's own)."""
-    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    parser = _Parser(prog=f"python -m {program}", description=description)
     parser.add_argument("--cfg-path", required=True, help="YAML file of the run")
     parser.add_argument(
         "--options",
@@ -60,7 +66,7 @@ def run_program(arguments: argparse.Namespace, program: str, forced: Mapping[str
         with distributed.process_group(launch, device, timedelta(minutes=settings.timeout_minutes)):
             build_runner(config, settings).train()
     except SamError as error:
-        sys.stderr.write(f"{program}: error: {error}\n")
+        print_error(program, error)
         return USER_ERROR
     return 0
 
@@ -81,7 +87,7 @@ def build_runner(config: SamConfig, settings: RunSettings) -> RunnerSam:
 
 def _set_up_logging(launch: distributed.Launch) -> None:
     level = logging.INFO if launch.rank == 0 else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    log_to_stderr(level)
     # Every request of a library's HTTP client would be a line.
     for name in ("httpx", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.text import Text
+
+from lavis_sam.terminal import printable_console
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +47,14 @@ class ProgressDisplay:
             write: Takes a plain line.
             console: Where to draw; by default standard error.
         """
-        console = console or Console(file=sys.stderr)
+        console = console or printable_console(file=sys.stderr)
         self._active, self._seconds, self._write = active, seconds, write
         self._last = time.monotonic()
         self._live: Progress | None = None
         if active and console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[text]}"))
+            # A text may hold [brackets], which are no style.
+            title_, text = (TextColumn(part, markup=False) for part in ("{task.description}", "{task.fields[text]}"))
+            columns = (title_, BarColumn(bar_width=20), text)
             self._live = Progress(*columns, console=console, transient=True, auto_refresh=False)
             self._bar: Any = self._live.add_task(title, total=total, completed=min(done, total), text="")
             self._total = total
@@ -76,7 +79,7 @@ class ProgressDisplay:
             is_due: Whether a plain line is due; None lets the clock decide.
         """
         if self._live is not None:
-            self._live.update(self._bar, completed=min(done, self._total), text=escape(text), refresh=True)
+            self._live.update(self._bar, completed=min(done, self._total), text=text, refresh=True)
         elif self._active and (time.monotonic() - self._last >= self._seconds if is_due is None else is_due):
             self._last = time.monotonic()
             self._write(text)
@@ -91,7 +94,7 @@ class ProgressDisplay:
 
 def tracked(items: Iterable[_Item], title: str, total: int, *, silent: bool = False) -> Iterator[_Item]:
     """Yield the items, with a progress bar on a terminal that goes when they are done."""
-    console = Console(stderr=True)
+    console = printable_console(stderr=True)
     yield from track(items, title, total, console=console, disable=silent or not console.is_terminal, transient=True)
 
 

@@ -4,9 +4,10 @@ Each command group has a file of its own. They import what they need when they r
 at once. Exit codes: 0 all is well, 1 a check failed, 2 the command or its input was wrong.
 """
 
+import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,9 +28,12 @@ from lavis_sam.cli.score import score
 from lavis_sam.cli.synthesize import synthesize, synthesize_report
 from lavis_sam.cli.table import table
 from lavis_sam.errors import SamError
+from lavis_sam.terminal import PrintableFormatter, echo, print_error, printable
 
 DEBUG_VARIABLE = "LAVIS_SAM_DEBUG"
 USAGE_ERROR = 2
+# ClickException, which typer has under no public name.
+_USAGE_PROBLEM: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 # Rich tracebacks would come between the user and the one clear line; `main` decides what is shown.
 app = typer.Typer(
@@ -55,7 +59,7 @@ app.add_typer(data, name="data")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"lavis-sam {__version__}")
+        echo(f"lavis-sam {__version__}")
         raise typer.Exit
 
 
@@ -84,10 +88,20 @@ def options(
 
 def main() -> None:
     """Run the command line: errors raised on purpose are one line on stderr and exit code 2."""
+    if logging.lastResort is not None:  # for the warnings of commands that set up no logging
+        logging.lastResort.setFormatter(PrintableFormatter())
     try:
-        app(prog_name="lavis-sam")
+        code = app(prog_name="lavis-sam", standalone_mode=False)
+    except _USAGE_PROBLEM as error:
+        error.message = printable(error.message)
+        error.show()
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        echo("Aborted!", err=True)
+        sys.exit(1)
     except (SamError, OSError) as error:
         if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
             raise
-        typer.echo(f"lavis-sam: error: {error}", err=True)
+        print_error("lavis-sam", error)
         sys.exit(USAGE_ERROR)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -15,6 +15,7 @@ import typer
 from lavis_sam.cli import baseline_options as opt
 from lavis_sam.cli.model_options import Device, Json, Precision
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.terminal import echo, log_to_stderr
 
 if TYPE_CHECKING:
     from lavis_sam.baselines.chat import ChatModel
@@ -122,7 +123,7 @@ def _run(options: dict[str, Any]) -> "list[Results] | dict[str, Any]":
     """Evaluate; or, for a dry run, what it would cost."""
     from lavis_sam import distributed
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    log_to_stderr(logging.INFO)
     launch = distributed.Launch.from_environment()
     if launch.world_size > 1 and options["endpoint"] is not None:
         raise SamConfigurationError(
@@ -251,7 +252,7 @@ def _forecast(sets: "list[AskedSet]", model: "EndpointModel", *, is_plan: bool) 
     cost = sum((model.forecast(one.open()) for one in sets), Cost())
     price = model.budget.limits.price(cost)
     money = f", {price:,.2f} of money" if price is not None else ""
-    typer.echo(
+    echo(
         f"at most {cost.requests:,} requests, {cost.input_tokens:,} input tokens and {cost.output_tokens:,} output "
         f"tokens{money}",
         err=True,
@@ -291,7 +292,7 @@ def _evaluate(
                 if results is not None:
                     found.append(results)
         except RunStopped:
-            typer.echo(f"stopped by {stop.name or 'a signal'}; the same command continues", err=True)
+            echo(f"stopped by {stop.name or 'a signal'}; the same command continues", err=True)
             raise typer.Exit(1) from None
     return found
 
@@ -304,16 +305,16 @@ def _show(found: "list[Results] | dict[str, Any]", options: dict[str, Any]) -> N
     if not isinstance(found, dict):
         _report_refused(found)
     if isinstance(found, dict):
-        typer.echo(to_json(found) if options["as_json"] else "nothing was sent")
+        echo(to_json(found) if options["as_json"] else "nothing was sent")
     elif options["as_json"] and found:
         sets = [
             {"dataset": one.dataset, "count": one.count, "corpus": dict(one.corpus), "refused": len(one.refused)}
             for one in found
         ]
-        typer.echo(to_json({"run": str(out), "protocol": protocol, "sets": sets}))
+        echo(to_json({"run": str(out), "protocol": protocol, "sets": sets}))
     elif found:  # otherwise another process shows it
         print_scores(protocol, ((one.title, one.count, one.corpus) for one in found))
-        typer.echo(f"Results are in {out}; beside the paper's: lavis-sam table {out}")
+        echo(f"Results are in {out}; beside the paper's: lavis-sam table {out}")
 
 
 def _report_refused(found: "list[Results]") -> None:
@@ -322,7 +323,7 @@ def _report_refused(found: "list[Results]") -> None:
         if one.refused:
             names = ", ".join(repr(entry.get("sample_id")) for entry in one.refused[:_SHOWN])
             more = f" and {len(one.refused) - _SHOWN} more" if len(one.refused) > _SHOWN else ""
-            typer.echo(
+            echo(
                 f"WARNING: {one.title}: the service refused {len(one.refused)} of {one.count} samples ({names}{more}), "
                 "which count as empty answers and score 0. The manifest holds the reasons.",
                 err=True,

@@ -12,6 +12,7 @@ import typer
 
 from lavis_sam.cli.model_options import Base, Checkpoint, Json, Model, Precision
 from lavis_sam.cli.run_options import Option, Words
+from lavis_sam.terminal import echo, log_to_stderr
 
 if TYPE_CHECKING:
     from lavis_sam.plugin.benchmark import BenchmarkSet, Outcome
@@ -114,7 +115,7 @@ def _run(sets: "list[BenchmarkSet]", out: Path, protocol: str, as_json: bool) ->
         raise SamDataError(f"none of the chosen data sets is on the disk; --data names their folder.\n{listing}")
     launch = distributed.Launch.from_environment()
     level = logging.INFO if launch.rank == 0 else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    log_to_stderr(level)
     settings = RunSettings.from_config(present[0].config.run_cfg)
     device = distributed.choose_device(settings.device, launch)
     timeout, stop = timedelta(minutes=settings.timeout_minutes), StopRequest()
@@ -166,10 +167,10 @@ def _show_sets(sets: "list[BenchmarkSet]", as_json: bool) -> None:
         for one in sets
     ]
     if as_json:
-        typer.echo(to_json({"sets": found}))
+        echo(to_json({"sets": found}))
         return
     for one in sets:
-        typer.echo(f"{one.entry.title} ({one.benchmark.name}): {one.how_to_get if one.missing else 'on the disk'}")
+        echo(f"{one.entry.title} ({one.benchmark.name}): {one.how_to_get if one.missing else 'on the disk'}")
 
 
 def _show_report(report: dict[str, Any], as_json: bool) -> None:
@@ -177,12 +178,12 @@ def _show_report(report: dict[str, Any], as_json: bool) -> None:
     from lavis_sam.files import to_json
 
     if as_json:
-        typer.echo(to_json(report))
+        echo(to_json(report))
         return
     rows = [(one["title"], one["count"], one["corpus"]) for one in report["sets"] if "corpus" in one]
     rows += [(f"average, {task}", None, mean) for task, mean in report["averages"].items()]
     print_scores(report["protocol"], rows)
     for one in report["sets"]:
         if "message" in one:
-            typer.echo(f"{one['title']} {'failed: ' if one['status'] == 'failed' else 'is '}{one['message']}")
-    typer.echo(f"Results are in {report['run']}; beside the paper's: lavis-sam table {report['run']}")
+            echo(f"{one['title']} {'failed: ' if one['status'] == 'failed' else 'is '}{one['message']}")
+    echo(f"Results are in {report['run']}; beside the paper's: lavis-sam table {report['run']}")

@@ -19,6 +19,7 @@ from lavis_sam.cli.model_options import (
 )
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import to_json
+from lavis_sam.terminal import echo
 
 
 def caption(
@@ -79,11 +80,11 @@ def caption(
     answers = [answer] if isinstance(answer, str) else answer
     asked = {"model": model, "images": paths, "prompt": prompt, "decoding": decoding}
     result = {**asked, "answers": answers, "is_trained": predictor.is_trained}
-    typer.echo(to_json(result) if as_json else "\n".join(answers))
+    echo(to_json(result) if as_json else "\n".join(answers))
 
 
 def _print_as_written(pieces: Iterator[str]) -> None:
     for piece in pieces:
-        typer.echo(piece, nl=False)
+        echo(piece, nl=False)
         sys.stdout.flush()  # a pipe would hold the words back
-    typer.echo()
+    echo()

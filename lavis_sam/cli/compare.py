@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lavis_sam.terminal import echo
+
 if TYPE_CHECKING:
     from lavis_sam.reports.comparison import Comparison
 
@@ -44,7 +46,7 @@ def compare(
         seed=seed,
     )
     if as_json:
-        typer.echo(to_json(result.as_dict()))
+        echo(to_json(result.as_dict()))
     else:
         _print(result)
 
@@ -53,7 +55,7 @@ def _print(result: "Comparison") -> None:
     from lavis_sam.cli.score_tables import print_table
     from lavis_sam.metrics.protocols import METRICS
 
-    typer.echo(f"A: {result.names[0]}\nB: {result.names[1]}\n{result.count} samples, protocol {result.protocol}")
+    echo(f"A: {result.names[0]}\nB: {result.names[1]}\n{result.count} samples, protocol {result.protocol}")
     rows = [
         (
             METRICS[metric].title,

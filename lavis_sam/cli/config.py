@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lavis_sam.cli.run_options import CfgPath, Data, Option, Words, read_config
+from lavis_sam.terminal import echo
 
 
 def config(
@@ -32,12 +33,12 @@ def config(
     resolved = read_config(cfg_path, options, words, data)
     values = {key: {"value": value, "origin": resolved.origin(key)} for key, value in leaves(resolved.to_dict())}
     if as_json:
-        typer.echo(to_json(values))
+        echo(to_json(values))
         return
     width = max(len(key) for key in values)
     for key, entry in values.items():
         text = f"{key:<{width}}  {to_json(entry['value'], indent=None)}"
-        typer.echo(f"{text:<{width + 32}}  # {entry['origin']}")
+        echo(f"{text:<{width + 32}}  # {entry['origin']}")
 
 
 def leaves(node: Any, above: str = "") -> Iterator[tuple[str, Any]]:

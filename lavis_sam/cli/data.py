@@ -10,6 +10,7 @@ from lavis_sam.cli.data_inspect import preview, stats
 from lavis_sam.cli.data_shards import shards
 from lavis_sam.cli.data_split import split
 from lavis_sam.datasets.catalogue import CATALOGUE
+from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.image_check import Check
@@ -66,11 +67,11 @@ def collect(
     file = folder / UNIFIED_FILES[0]
     write_annotations(file, samples)
     if as_json:
-        typer.echo(to_json({**report.as_dict(), "file": file}))
+        echo(to_json({**report.as_dict(), "file": file}))
         return
     for line in report.lines():
-        typer.echo(line)
-    typer.echo(f"wrote {file}: {len(samples)} sample(s)")
+        echo(line)
+    echo(f"wrote {file}: {len(samples)} sample(s)")
 
 
 @app.command()
@@ -270,18 +271,17 @@ def _show(report: "AnnotationReport", *, as_json: bool, files: dict[str, int], v
     from lavis_sam.files import to_json
 
     if as_json:
-        typer.echo(to_json({"valid": valid, **report.as_dict(), "files": files}))
+        echo(to_json({"valid": valid, **report.as_dict(), "files": files}))
         return
     if report.problems:
         _print_problems(report)
-    typer.echo(report.verdict())
+    echo(report.verdict())
     for file, count in files.items():
-        typer.echo(f"wrote {file}: {count} sample(s)")
+        echo(f"wrote {file}: {count} sample(s)")
 
 
 def _print_problems(report: "AnnotationReport") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -292,4 +292,4 @@ def _print_problems(report: "AnnotationReport") -> None:
     table.add_column("first examples", overflow="fold")
     for row in report.rows():
         table.add_row(Text(row.kind), str(row.count), str(row.records), Text("\n".join(row.examples)))
-    Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
+    printable_console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)

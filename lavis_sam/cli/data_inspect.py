@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lavis_sam.terminal import echo, printable_console
+
 if TYPE_CHECKING:
     from lavis_sam.datasets.statistics import DatasetStatistics
 
@@ -44,11 +46,11 @@ def stats(
 
         save_png(draw_statistics(dataset, figures), plot)
     if as_json:
-        typer.echo(to_json(figures.as_dict()))
+        echo(to_json(figures.as_dict()))
     else:
         _print(figures)
         if plot is not None:
-            typer.echo(f"wrote {plot}")
+            echo(f"wrote {plot}")
 
 
 def preview(
@@ -76,15 +78,14 @@ def preview(
     page = out or (folder if folder.is_dir() else folder.parent) / "preview.html"
     chosen = chosen_samples(num, len(dataset), seed)
     write_text(page, contact_sheet(dataset, chosen, title=folder.resolve().name))
-    typer.echo(f"wrote {page}: {len(chosen)} sample(s)")
+    echo(f"wrote {page}: {len(chosen)} sample(s)")
 
 
 def _print(figures: "DatasetStatistics") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = printable_console(width=None if sys.stdout.isatty() else 100)
     console.print(
         f"{figures.samples} samples, {figures.images} images ({figures.distinct_images} different ones)",
         highlight=False,

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lavis_sam.terminal import echo
+
 
 def shards(
     folder: Annotated[
@@ -43,12 +45,12 @@ def shards(
         raise SamConfigurationError("--unpack: takes neither --overwrite nor --images; it writes to an empty folder.")
     report = _unpack(folder, out, strict) if unpack else _pack(folder, images, out, megabytes, strict, overwrite)
     if as_json:
-        typer.echo(to_json(report))
+        echo(to_json(report))
         return
     for kind, count in report["dropped"].items():
-        typer.echo(f"dropped {count} sample(s): {kind}")
+        echo(f"dropped {count} sample(s): {kind}")
     size = "" if unpack else f" in {report['shards']} shard(s), {report['bytes'] / 2**20:.1f} MiB"
-    typer.echo(f"wrote {out}: {report['samples']} sample(s), {report['pictures']} image(s){size}")
+    echo(f"wrote {out}: {report['samples']} sample(s), {report['pictures']} image(s){size}")
 
 
 def _pack(

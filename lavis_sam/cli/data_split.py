@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lavis_sam.terminal import echo
+
 
 def split(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl).")],
@@ -43,9 +45,9 @@ def split(
         write_annotations(files[name], part)
     if as_json:
         counts = {str(files[name]): len(part) for name, part in parts.items()}
-        typer.echo(to_json({**report.as_dict(), "files": counts}))
+        echo(to_json({**report.as_dict(), "files": counts}))
         return
     for line in report.lines():
-        typer.echo(line)
+        echo(line)
     for name, part in parts.items():
-        typer.echo(f"wrote {files[name]}: {len(part)} sample(s)")
+        echo(f"wrote {files[name]}: {len(part)} sample(s)")

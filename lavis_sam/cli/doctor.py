@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lavis_sam.cli.model_options import Base, Checkpoint, Device, Json, LanguageModel, Model, Precision, model_settings
+from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
     from lavis_sam.doctor import Report
@@ -54,7 +55,7 @@ def doctor(
             datasets=data or (),
         )
     if as_json:
-        typer.echo(to_json(report.as_dict()))
+        echo(to_json(report.as_dict()))
     else:
         _print(report)
     if not report.is_fit:
@@ -63,11 +64,10 @@ def doctor(
 
 def _print(report: "Report") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH)
+    console = printable_console(width=None if sys.stdout.isatty() else _REPORT_WIDTH)
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("", "check", "found"):
         table.add_column(column, overflow="fold")

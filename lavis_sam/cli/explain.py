@@ -16,6 +16,7 @@ from lavis_sam.cli.model_options import (
     Precision,
     load_predictor,
 )
+from lavis_sam.terminal import echo
 
 
 def explain(
@@ -48,12 +49,12 @@ def explain(
     paths = explained.save(out)
     if as_json:
         files = {name: str(path) for name, path in paths.items()}
-        typer.echo(to_json({**explained.measures.as_dict(), "images": [str(path) for path in images], "files": files}))
+        echo(to_json({**explained.measures.as_dict(), "images": [str(path) for path in images], "files": files}))
         return
     norms, change = explained.measures.semantics_norm, explained.measures.masked_change
     for i, guided in enumerate(images):
         shares = [
             f"{guide.name} {change[i, m] / norms[i] if norms[i] else 0:.1%}" for m, guide in enumerate(images) if m != i
         ]
-        typer.echo(f"{guided.name}: its semantics change without {', '.join(shares) or 'nothing: it is alone'}")
-    typer.echo(f"drawn: {paths['overview']}")
+        echo(f"{guided.name}: its semantics change without {', '.join(shares) or 'nothing: it is alone'}")
+    echo(f"drawn: {paths['overview']}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lavis_sam.cli.model_options import Base, Checkpoint, Json, LanguageModel, Model, Precision, load_predictor
+from lavis_sam.terminal import echo
 
 
 class Format(StrEnum):
@@ -51,6 +52,6 @@ def export(
     predictor = load_predictor(model, base, checkpoint, "cpu", precision, llm_model)
     written = export_model(predictor.model, out, form.value, source=model, checkpoint=checkpoint, overwrite=overwrite)
     if as_json:
-        typer.echo(to_json(written))
+        echo(to_json(written))
     else:
-        typer.echo(f"{written['format']}: {written['path']}, {written['bytes'] / 1e6:,.1f} MB")
+        echo(f"{written['format']}: {written['path']}, {written['bytes'] / 1e6:,.1f} MB")

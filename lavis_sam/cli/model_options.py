@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lavis_sam.run_layout import checkpoint_of
+from lavis_sam.terminal import echo
 
 if TYPE_CHECKING:
     from lavis_sam.predictor import SamPredictor
@@ -58,7 +59,7 @@ def load_predictor(
     """Load the model that the options describe; what libraries say on the way goes to stderr."""
     for given in (model, checkpoint or ""):
         if (found := checkpoint_of(Path(given).expanduser())) != Path(given).expanduser():
-            typer.echo(f"note: of the run {given}, {found.name} is taken", err=True)
+            echo(f"note: of the run {given}, {found.name} is taken", err=True)
     from lavis_sam.predictor import SamPredictor
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -71,7 +72,7 @@ def load_predictor(
             settings=model_settings(llm_model),
         )
     if not predictor.is_trained:
-        typer.echo(
+        echo(
             "note: SAM's layers are untrained, so this model answers as its base alone does (InstructBLIP, or for tiny "
             "a random one); --checkpoint loads trained ones",
             err=True,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lavis_sam.terminal import echo, printable_console
+
 if TYPE_CHECKING:
     from lavis_sam.parity.report import Report
 
@@ -39,7 +41,7 @@ def parity(
     with contextlib.redirect_stdout(sys.stderr):
         report = run_folder(folder)
     if as_json:
-        typer.echo(to_json(report.as_dict()))
+        echo(to_json(report.as_dict()))
     else:
         _print(report)
     if not report.passed:
@@ -48,11 +50,10 @@ def parity(
 
 def _print(report: "Report") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else _REPORT_WIDTH)
+    console = printable_console(width=None if sys.stdout.isatty() else _REPORT_WIDTH)
     for case in report.cases:
         table = Table(title=f"case {case.name}", title_justify="left", box=box.SIMPLE_HEAD)
         table.add_column("array", overflow="fold")

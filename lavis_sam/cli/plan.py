@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lavis_sam.cli.run_options import CfgPath, Option, Words, read_config
+from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
     from lavis_sam.planning.forecast import Plan
@@ -53,17 +54,16 @@ def plan(
     )
     made = make_plan(OmegaConf.to_container(config.model_cfg, resolve=True), load, run.decoding)
     if as_json:
-        typer.echo(to_json(made))
+        echo(to_json(made))
     else:
         _print(made)
 
 
 def _print(made: "Plan") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console, load, memory = Console(width=_WIDTH), made.load, made.memory
+    console, load, memory = printable_console(width=_WIDTH), made.load, made.memory
     table = Table(title="parameters", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("part", "number", "GiB"):
         table.add_column(column, justify="left" if column == "part" else "right")

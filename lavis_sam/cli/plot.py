@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lavis_sam.terminal import echo
+
 
 def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, or log.jsonl files.")],
@@ -18,4 +20,4 @@ def plot(
     """
     from lavis_sam.training.curves import draw_curves
 
-    typer.echo(f"wrote {draw_curves(runs, out)}")
+    echo(f"wrote {draw_curves(runs, out)}")

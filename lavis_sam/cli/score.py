@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lavis_sam.terminal import echo
+
 if TYPE_CHECKING:
     from lavis_sam.metrics.predictions import Prediction
     from lavis_sam.metrics.protocols import Scores
@@ -77,11 +79,11 @@ def score(
         name = dataset or out.resolve().name
         write_results(out, read, scores, dataset=name, provenance=Provenance(model=str(predictions)))
     if as_json:
-        typer.echo(to_json(scores.as_dict()))
+        echo(to_json(scores.as_dict()))
         return
     _print(predictions, scores, intervals(scores, resamples=resamples, seed=seed) if resamples else {})
     if out is not None:
-        typer.echo(f"written to {out}")
+        echo(f"written to {out}")
 
 
 def _check_place(out: Path, read: "list[Prediction]") -> None:
@@ -115,7 +117,7 @@ def _print(path: Path, scores: "Scores", intervals: "dict[str, Interval]") -> No
     from lavis_sam.metrics.protocols import METRICS
 
     words = ", Stanford's tokens" if scores.tokenizer == "stanford" else ""
-    typer.echo(f"{path}: {len(scores.ids)} samples, protocol {scores.protocol}{words}")
+    echo(f"{path}: {len(scores.ids)} samples, protocol {scores.protocol}{words}")
     rows = []
     for metric, value in scores.reported.corpus.items():
         interval = [f"{intervals[metric].low:.2f} to {intervals[metric].high:.2f}"] if intervals else []

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from lavis_sam.terminal import printable_console
+
 _WIDTH = 120  # where standard output is no terminal
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
     """Print rows under their heads; a row whose first cell begins with "average" is bold."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
@@ -17,7 +18,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str 
         table.add_column(head, justify="right" if place else "left")
     for row in rows:
         table.add_row(*row, style="bold" if row[0].startswith("average") else None)
-    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
+    printable_console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 def print_scores(protocol: str, rows: Iterable[tuple[str, int | None, Mapping[str, float | None]]]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lavis_sam.synthesis.kinds import KINDS
+from lavis_sam.terminal import echo
 
 PACKAGES = ("imagehash", "onnxruntime", "pycocotools")
 
@@ -65,9 +66,9 @@ def synthesize(
     with contextlib.redirect_stdout(sys.stderr):
         manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=RunProgress(num))
     if as_json:
-        typer.echo(to_json(manifest))
+        echo(to_json(manifest))
     else:
-        typer.echo(_summary(manifest, out))
+        echo(_summary(manifest, out))
     if manifest["unfilled"]:
         raise typer.Exit(code=1)
 
@@ -87,7 +88,7 @@ def synthesize_report(
 
     path = out or folder / "report.html"
     write_report(folder, path)
-    typer.echo(f"{path}")
+    echo(f"{path}")
 
 
 def _need_packages() -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lavis_sam.terminal import echo
+
 
 def table(
     runs: Annotated[
@@ -36,6 +38,6 @@ def table(
 
     tables = result_tables([read_run(folder) for folder in runs or ()], wanted or ())
     if as_json:
-        typer.echo(to_json({"tables": [entry.as_dict() for entry in tables]}))
+        echo(to_json({"tables": [entry.as_dict() for entry in tables]}))
     else:
-        typer.echo("\n".join(entry.as_markdown() for entry in tables), nl=False)
+        echo("\n".join(entry.as_markdown() for entry in tables), nl=False)

@@ -3,7 +3,6 @@
 The display is that of the whole package (`lavis_sam/progress.py`); counts and text are the synthesis's own.
 """
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,12 +12,13 @@ from typing import Self
 from lavis_sam.progress import ProgressDisplay, clock
 from lavis_sam.synthesis.records import STAGES
 from lavis_sam.synthesis.runners import Progress
+from lavis_sam.terminal import echo
 
 _PLAIN_SECONDS = 10.0
 
 
 def _write_line(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    echo(line, err=True)
 
 
 class RunProgress:
