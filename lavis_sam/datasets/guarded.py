@@ -20,6 +20,13 @@ class Unusable:
 
     error: SamError
 
+    def __post_init__(self) -> None:
+        # Through its traceback an error holds on to what was read: files and pixels of the sample.
+        error: BaseException | None = self.error
+        while error is not None:
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
+
     @property
     def problem(self) -> str:
         """Why."""

@@ -26,14 +26,17 @@ from lavis_sam.errors import SamDataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A file of some kilobytes can unpack to gigabytes. This is where Pillow itself begins to warn: 0.27 GB as RGB.
-MAX_PIXELS = 89_478_485
+# A file of some kilobytes can unpack to gigabytes. 8192 x 8192 is more than a 35 mm camera's image has; measured, it
+# takes 0.5 to 1 GB and up to 2 s to decode. Pillow begins to warn at 89 megapixels and refuses twice as many.
+MAX_PIXELS = 2**26
 # Pillow guesses the format from the content, and some of the formats that it knows start other programs (EPS).
 IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 # Of each channel, for values from 0 to 1: CLIP's, with which every InstructBLIP sees.
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
+# How many rows are laid on white at once: whole large images would be in memory four times.
+_ROWS = 256
 # How far floats may leave their range: half precision rounds, and so does resizing.
 _FLOAT_TOLERANCE = 0.01
 _SHADES_OF_16_BITS = 257
@@ -69,7 +72,11 @@ def to_rgb(value: Any, name: str) -> Image.Image:
     image = _read(value, name)
     if image.mode == "RGB":
         return image
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    flat = Image.new("RGB", image.size)
+    for top in range(0, image.height, _ROWS):
+        rows = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+        flat.paste(Image.alpha_composite(Image.new("RGBA", rows.size, "white"), rows).convert("RGB"), (0, top))
+    return flat
 
 
 def to_rgba(value: Any, name: str) -> Image.Image:
@@ -115,6 +122,14 @@ def open_image(file: BinaryIO) -> Image.Image:
         raise SamDataError(f"{error}; wanted at most {MAX_PIXELS} pixels") from error
     refuse_absurd_size(image.size)
     return image
+
+
+def is_image_start(start: bytes) -> bool:
+    """Return whether a file with these first 16 bytes, or more, may be an image of one of `IMAGE_FORMATS`."""
+    Image.init()
+    # What `Image.open` asks the format's plugin; a text in place of True says what is not installed.
+    accepts = (Image.OPEN[name][1] for name in IMAGE_FORMATS)
+    return any(accept is not None and accept(start) is True for accept in accepts)
 
 
 def refuse_absurd_size(size: tuple[int, int]) -> None:
@@ -194,7 +209,7 @@ def _from_numbers(image: Image.Image) -> Image.Image:
     grey = Image.fromarray(_to_bytes(numbers))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        grey.putalpha(Image.fromarray(np.where(numbers == transparent, 0, 255).astype(np.uint8)))
+        grey.putalpha(Image.fromarray((numbers != transparent).view(np.uint8) * np.uint8(255)))
     return grey
 
 

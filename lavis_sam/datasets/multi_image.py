@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -32,8 +32,8 @@ class ImageStore(Protocol):
     def root(self) -> str | None:
         """The folder of the images; None where there is none."""
 
-    def decoded(self, number: int, sample: MultiImageSample) -> list[Image.Image]:
-        """Return the N images of sample `number` as RGB."""
+    def decoded(self, number: int, sample: MultiImageSample) -> Iterator[Image.Image]:
+        """Yield the N images of sample `number` as RGB, so that one at a time need be in memory."""
 
     def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
         """Return the numbers of all `count` samples at random, such that neighbours are read from a few places."""
@@ -49,13 +49,13 @@ class FolderImages:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.fspath(root)
 
-    def decoded(self, number: int, sample: MultiImageSample) -> list[Image.Image]:
-        """Return the sample's N images as RGB.
+    def decoded(self, number: int, sample: MultiImageSample) -> Iterator[Image.Image]:
+        """Yield the sample's N images as RGB.
 
         Raises:
             SamDataError: One is missing or damaged.
         """
-        return [to_rgb(os.path.join(self.root, name), f"sample {sample.id!r}") for name in sample.images]
+        return (to_rgb(os.path.join(self.root, name), f"sample {sample.id!r}") for name in sample.images)
 
     def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
         """Return all numbers at random: no file is near another."""
@@ -125,7 +125,8 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         """Return `self[index]`; with another `repeat`, augmented differently within the same epoch."""
         sample = self.annotation[index]
         seed = augmentation_seed(self.seed, self.epoch, index, repeat)
-        return make_item(sample, self.images(index), self.vis_processor, self.text_processor, seed)
+        images = self.store.decoded(index, sample)
+        return make_item(sample, images, self.vis_processor, self.text_processor, seed)
 
     def images(self, index: int) -> list[Image.Image]:
         """Return the sample's N images as RGB, before the transform.
@@ -133,7 +134,7 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         Raises:
             SamDataError: One is missing or damaged.
         """
-        return self.store.decoded(index, self.annotation[index])
+        return list(self.store.decoded(index, self.annotation[index]))
 
     def nearby_order(self, generator: torch.Generator) -> list[int]:
         """Return all indices once, at random, in an order that the store reads well."""
@@ -151,7 +152,7 @@ def augmentation_seed(seed: int, epoch: int, index: int, repeat: int = 0) -> int
 
 def make_item(
     sample: MultiImageSample,
-    images: Sequence[Image.Image],
+    images: Iterable[Image.Image],
     transform: Callable[[Image.Image], Any],
     text_processor: Callable[[str], str],
     seed: int,

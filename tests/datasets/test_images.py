@@ -12,7 +12,8 @@ import torch
 from PIL import Image, ImageFile
 
 import lavis_sam
-from lavis_sam.datasets.images import MAX_PIXELS, image_tensor, to_rgb, to_rgba
+from helpers.fuzzing import limited_memory
+from lavis_sam.datasets.images import MAX_PIXELS, image_tensor, is_image_start, to_rgb, to_rgba
 from lavis_sam.errors import SamDataError
 
 PHOTOGRAPHS = Path(lavis_sam.__path__[0]) / "assets" / "photographs"
@@ -121,6 +122,42 @@ def test_to_rgb_lays_a_transparent_16_bit_shade_on_white():
     data = png_with_transparency(np.array([[700, 40_000]]), 0, struct.pack(">H", 700))
     assert pixels(data)[0].tolist() == [[255, 255, 255], [156, 156, 156]]
     assert np.array_equal(pixels(Image.open(io.BytesIO(data))), pixels(data))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shades"),
+    [
+        (np.array([[0, 0.25, 1]], np.float32), [0, 64, 255]),
+        (np.array([[0, 0.25, 1.0000001]], np.float32), [0, 64, 255]),
+        (np.array([[0, 64, 255]], np.float32), [0, 64, 255]),
+        (np.array([[0, 64, 255]], np.int32), [0, 64, 255]),
+        (np.array([[0, 256, 0x8000, 0xFFFF]], np.int32), [0, 1, 128, 255]),
+        (np.array([[0, 256, 0x8000, 0xFFFF]], np.uint16), [0, 1, 128, 255]),
+    ],
+)
+def test_to_rgb_keeps_the_shades_of_numbers(tmp_path, numbers, shades):
+    Image.fromarray(numbers).save(tmp_path / "grey.tif")
+    torch_numbers = torch.from_numpy(numbers)
+    values = [tmp_path / "grey.tif", (tmp_path / "grey.tif").read_bytes(), Image.fromarray(numbers), numbers]
+    for value in (*values, torch_numbers, torch_numbers.float() if max(shades) == numbers.max() else torch_numbers):
+        assert pixels(value)[0, :, 0].tolist() == shades
+
+
+@pytest.mark.parametrize("start", [b"", bytes(16), b"%!PS-Adobe-3.0 EPSF", b"\x1f\x8b" + bytes(14), b"no image"])
+def test_is_image_start_knows_every_format_by_its_first_bytes(start):
+    assert not is_image_start(start)
+    for kind in FORMATS:
+        assert is_image_start(saved(image_of("RGB"), kind)[:16]), kind
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_to_rgb_holds_a_large_image_twice_at_most(tmp_path, mode):
+    """4096 x 4096 pixels take 64 MiB with four channels."""
+    image = Image.new(mode, (4096, 4096))
+    image.save(tmp_path / "large.png", **({"transparency": 0} if mode == "P" else {}))
+    del image
+    with limited_memory(150):
+        assert to_rgb(tmp_path / "large.png", "x").getpixel((4095, 4095)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +355,12 @@ def test_the_first_frame_of_an_animation():
 
 @pytest.mark.parametrize(
     ("size", "complaint"),
-    [((9500, 9500), "90250000 pixels, "), ((20_000, 20_000), "exceeds limit of")],
+    [
+        ((8192, 8193), "67117056 pixels, "),
+        ((9459, 9459), "89472681 pixels, "),
+        ((9500, 9500), "90250000 pixels, "),
+        ((20_000, 20_000), "exceeds limit of"),
+    ],
 )
 def test_decompression_bombs_are_refused_with_the_limit(tmp_path, size, complaint):
     Image.new("1", size).save(tmp_path / "bomb.png")

@@ -1,6 +1,7 @@
 """Small data sets in shards, and ways to harm them."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -93,3 +94,20 @@ def noisy(image: Image.Image) -> torch.Tensor:
 
 def text(value: str) -> str:
     return value.upper()
+
+
+def tar_with_holes(path: Path, count: int, size: int, start: bytes = b"") -> Path:
+    """A sparse tar file of `count` whole samples, each one image of `size` bytes: `start`, and a hole behind it."""
+    with path.open("wb") as file:
+        for number in range(count):
+            record = {"id": number, "img_list": ["x.png"], "instruction": "What?", "output": "That."}
+            for name, content, length in (
+                (f"{number:03d}.json", json.dumps(record).encode(), None),
+                (f"{number:03d}.1.png", start, size),
+            ):
+                info = tarfile.TarInfo(name)
+                info.size = length or len(content)
+                file.write(info.tobuf() + content)
+                file.seek(-(-(file.tell() - len(content) + info.size) // 512) * 512)
+        file.write(bytes(1024))
+    return path

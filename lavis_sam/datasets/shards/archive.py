@@ -11,7 +11,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, NoReturn
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import leaves_root
@@ -28,6 +28,8 @@ _CHUNK_BYTES = 1024**2
 _MAGIC, _MAGIC_PLACE = b"ustar", 257
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _PAX_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+# What GNU tar calls the map of a sparse file in a pax header.
+_SPARSE = "GNU.sparse"
 _KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -60,7 +62,10 @@ class Damage:
 
 
 def read_members(
-    file: BinaryIO, place: str, wants: Callable[[str, int], bool] = lambda name, size: False
+    file: BinaryIO,
+    place: str,
+    wants: Callable[[str, int], bool] = lambda name, size: False,
+    refuses: Callable[[str, int, bytes], bool] = lambda name, size, start: False,
 ) -> Iterator[Member | Damage]:
     """Yield the files in an uncompressed tar file (ustar, pax or GNU), in order.
 
@@ -70,13 +75,15 @@ def read_members(
         file: The tar file, at its beginning; what is not wanted is skipped by seeking, where that is possible.
         place: What messages call it.
         wants: (name, bytes) -> whether the member's content is to be read.
+        refuses: (name, bytes, first block of the content) -> whether a member that is wanted is damage instead; asked
+            before the rest of its content is read.
 
     Raises:
         SamDataError: A member that no shard needs and that may do harm: a link, a device, a name that leaves the
             folder, or more than `MAX_MEMBER_BYTES`.
         OSError: The file cannot be read.
     """
-    yield from _Reader(_Source(file), place, wants).members()
+    yield from _Reader(_Source(file), place, wants, refuses).members()
 
 
 class _Header(NamedTuple):
@@ -129,8 +136,14 @@ class _Source:
 class _Reader:
     """One pass over a tar file."""
 
-    def __init__(self, source: _Source, place: str, wants: Callable[[str, int], bool]) -> None:
-        self._source, self._place, self._wants = source, place, wants
+    def __init__(
+        self,
+        source: _Source,
+        place: str,
+        wants: Callable[[str, int], bool],
+        refuses: Callable[[str, int, bytes], bool],
+    ) -> None:
+        self._source, self._place, self._wants, self._refuses = source, place, wants, refuses
         # What an extended header says of the member that follows it.
         self._next_name: str | None = None
         self._next_size: int | None = None
@@ -168,7 +181,8 @@ class _Reader:
         size = 0 if header.kind == tarfile.DIRTYPE else size
         self._check(start, header.kind, name, size, extension=extension)
         wanted = extension or (header.kind != tarfile.DIRTYPE and self._wants(name, size))
-        content = self._source.take(size) if wanted else None
+        refused = wanted and not extension and self._refuses(name, size, self._next_block(size))
+        content = self._source.take(size) if wanted and not refused else None
         whole = self._source.skip(size) if content is None else len(content) == size
         if not whole:
             self._cut_off = True
@@ -177,9 +191,18 @@ class _Reader:
         if extension:
             return self._read_extension(start, header, content or b"")
         self._next_name = self._next_size = None
+        if refused:
+            return Damage(start, f"{name!r} has {size} bytes and does not begin as its name promises")
         return None if header.kind == tarfile.DIRTYPE else Member(name, start + _BLOCK, size, content)
 
+    def _next_block(self, size: int) -> bytes:
+        """Return the first bytes of a content, which is still to be taken."""
+        block = self._source.take(min(size, _BLOCK))
+        self._source.give_back(block)
+        return block
+
     def _read_extension(self, start: int, header: _Header, data: bytes) -> Damage | None:
+        fields: dict[str, str] = {}
         try:
             if header.kind == tarfile.GNUTYPE_LONGNAME:
                 self._next_name = data.split(b"\0")[0].decode("utf-8")
@@ -189,6 +212,8 @@ class _Reader:
                 self._next_size = int(fields["size"]) if "size" in fields else self._next_size
         except ValueError as error:
             return Damage(start, f"an extended header cannot be read ({error})")
+        if any(key.startswith(_SPARSE) for key in fields):
+            self._refuse(start, fields.get("path", header.name), "a sparse file, wanted plain files")
         return None
 
     def _check(self, start: int, kind: bytes, name: str, size: int, *, extension: bool) -> None:
@@ -206,10 +231,13 @@ class _Reader:
         elif not name or "\0" in name or len(name) > _MAX_NAME_CHARACTERS or not _is_unicode(name):
             found = f"no proper name, wanted 1 to {_MAX_NAME_CHARACTERS} characters of UTF-8"
         if found is not None:
-            raise SamDataError(
-                f"{self._place}: member {name[:80]!r} at byte {start}: found {found}. The shard is refused; write it "
-                "with `lavis-sam data shards`."
-            )
+            self._refuse(start, name, found)
+
+    def _refuse(self, start: int, name: str, found: str) -> NoReturn:
+        raise SamDataError(
+            f"{self._place}: member {name[:80]!r} at byte {start}: found {found}. The shard is refused; write it "
+            "with `lavis-sam data shards`."
+        )
 
     def _go_to_next_header(self) -> bool:
         """Move to the next block that is a whole header; False when there is none."""

@@ -4,7 +4,7 @@ import os
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from PIL import Image
@@ -15,7 +15,7 @@ from lavis_sam.datasets.images import to_rgb, whole_images_only
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
-from lavis_sam.datasets.shards.samples import DAMAGED, StoredImage
+from lavis_sam.datasets.shards.samples import DAMAGED, START_BYTES, StoredImage, is_no_image
 from lavis_sam.errors import SamDataError
 
 _MOST_OPEN_FILES = 64
@@ -45,19 +45,21 @@ class ShardImages:
             DamagedSampleError: One is damaged.
             SamDataError: The shard vanished.
         """
-        place = self.index.places[number]
-        found = [(image, self._files.read(place.shard, image)) for image in place.images]
-        check_contents(found, self.index.report.samples[number])
-        return [data for _, data in found]
+        return list(self._contents(number))
 
-    def decoded(self, number: int, sample: MultiImageSample) -> list[Image.Image]:
-        """Return the N images of sample `number` as RGB.
+    def decoded(self, number: int, sample: MultiImageSample) -> Iterator[Image.Image]:
+        """Yield the N images of sample `number` as RGB.
 
         Raises:
             DamagedSampleError: One is damaged.
             SamDataError: The shard vanished.
         """
-        return decode_contents(self.contents(number), sample)
+        return decode_contents(self._contents(number), sample)
+
+    def _contents(self, number: int) -> Iterator[bytes]:
+        place = self.index.places[number]
+        found = ((image, self._files.read(place.shard, image)) for image in place.images)
+        return checked_contents(found, self.index.report.samples[number])
 
     def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
         """Return all numbers at random, such that neighbours come from a few shards.
@@ -75,29 +77,44 @@ class ShardImages:
         return numbers
 
 
-def check_contents(found: Iterable[tuple[StoredImage, bytes]], sample: MultiImageSample) -> None:
-    """Compare images with what the shard says of them.
+def checked_contents(found: Iterable[tuple[StoredImage, bytes]], sample: MultiImageSample) -> Iterator[bytes]:
+    """Compare images with what the shard says of them, and yield them.
 
     Raises:
-        DamagedSampleError: One is cut off, or has another checksum.
+        DamagedSampleError: One is cut off, large and no image, or has another checksum.
     """
     for count, (image, data) in enumerate(found, start=1):
+        if is_no_image(image.size, data):
+            raise DamagedSampleError(f"{_name(sample)}: image {count} has {image.size} bytes and is no image")
         if len(data) < image.size:
             raise DamagedSampleError(f"{_name(sample)}: image {count} was cut off")
         if image.crc32 is not None and zlib.crc32(data) != image.crc32:
             raise DamagedSampleError(f"{_name(sample)}: image {count}'s checksum (CRC-32) is wrong")
+        yield data
 
 
-def decode_contents(contents: Iterable[bytes], sample: MultiImageSample) -> list[Image.Image]:
-    """Return a sample's image files as RGB.
+def decode_contents(contents: Iterable[bytes], sample: MultiImageSample) -> Iterator[Image.Image]:
+    """Yield a sample's image files as RGB, each when it is asked for.
 
     Raises:
         DamagedSampleError: One is no whole image, or an absurdly large one.
     """
-    try:
-        return [to_rgb(data, f"image {count}") for count, data in enumerate(contents, start=1)]
-    except SamDataError as error:
-        raise DamagedSampleError(f"{_name(sample)}: {error}") from error
+    for count, data in enumerate(contents, start=1):
+        try:
+            image = to_rgb(data, f"image {count}")
+        except SamDataError as error:
+            raise DamagedSampleError(f"{_name(sample)}: {error}") from error
+        yield image
+
+
+def read_place(descriptor: int, image: StoredImage) -> bytes:
+    """Read an image's bytes from an open shard; fewer where the file ends, and few where a large one is no image.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    start = os.pread(descriptor, min(image.size, START_BYTES), image.offset)
+    return start if is_no_image(image.size, start) else os.pread(descriptor, image.size, image.offset)
 
 
 def _name(sample: MultiImageSample) -> str:
@@ -121,7 +138,8 @@ def scan_shards(paths: Iterable[str | os.PathLike[str]], *, check: Check = "quic
 
     def damage(number: int) -> str | None:
         try:
-            images.decoded(number, samples[number])
+            for _ in images.decoded(number, samples[number]):
+                pass
         except DamagedSampleError as error:
             return str(error)
         return None
@@ -153,7 +171,7 @@ class _OpenFiles:
         """The bytes of an image in file `number`; fewer, where the file ends."""
         with self._lock:
             try:
-                return os.pread(self._descriptor(number), image.size, image.offset)
+                return read_place(self._descriptor(number), image)
             except OSError as error:
                 raise SamDataError(
                     f"{self._paths[number]}: cannot be read any more ({error.strerror or error}). Bring the shard back "

@@ -16,6 +16,7 @@ from pathlib import PurePath
 from typing import Any
 
 from lavis_sam.datasets.annotations import parse_record
+from lavis_sam.datasets.images import is_image_start
 from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards.archive import Damage, Member
@@ -25,8 +26,13 @@ from lavis_sam.files import leaves_root
 
 # Some hundred times the longest record of any known data set.
 MAX_RECORD_BYTES = 16 * 1024**2
-# What one sample may take of the memory when its images are read with it.
-MAX_SAMPLE_BYTES = 1024**3
+# What the image files of one sample may take of the memory.
+MAX_SAMPLE_BYTES = 512 * 1024**2
+# From here on, a member must begin as an image does before all of it is read: holes of a sparse file cost its writer
+# nothing, and zeros any compressor next to nothing.
+LARGE_BYTES = 4 * 1024**2
+# Enough for every format's first mark.
+START_BYTES = 16
 DAMAGED = "damaged member"
 
 _TEXTS = ("txt", "cls")
@@ -75,6 +81,11 @@ def is_image(name: str) -> bool:
     return _image_number(_split(name)[1]) is not None
 
 
+def is_no_image(size: int, start: bytes) -> bool:
+    """Whether `size` bytes that begin like this are too many to be read, since they are no image."""
+    return size > LARGE_BYTES and not is_image_start(start[:START_BYTES])
+
+
 def stored_samples(found: Iterable[Member | Damage], shard: str, prompt: str | None = None) -> Iterator[StoredSample]:
     """Yield every sample of a shard, whole or not, and every damage that left nothing of a sample.
 
@@ -120,7 +131,7 @@ class _Group:
             self.texts[rest] = member
         elif number is not None:
             self.twice = self.twice or (f"its image {number}" if number in self.images else None)
-            self.bytes += len(member.content or b"")
+            self.bytes += member.size
             # Too much is refused as a whole; until then, it must not be kept.
             self.images[number] = member if self.bytes <= MAX_SAMPLE_BYTES else Member(member.name, 0, 0)
 

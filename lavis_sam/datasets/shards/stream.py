@@ -29,10 +29,19 @@ from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.guarded import DamagedSampleError, Unusable
 from lavis_sam.datasets.multi_image import augmentation_seed, make_item, unprocessed
 from lavis_sam.datasets.shards.archive import read_members
-from lavis_sam.datasets.shards.images import check_contents, decode_contents
+from lavis_sam.datasets.shards.images import checked_contents, decode_contents, read_place
 from lavis_sam.datasets.shards.index import read_records
 from lavis_sam.datasets.shards.layout import ShardFile, shard_files
-from lavis_sam.datasets.shards.samples import MAX_RECORD_BYTES, StoredSample, is_image, is_record, stored_samples
+from lavis_sam.datasets.shards.samples import (
+    LARGE_BYTES,
+    MAX_RECORD_BYTES,
+    StoredImage,
+    StoredSample,
+    is_image,
+    is_no_image,
+    is_record,
+    stored_samples,
+)
 from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
 
 SHUFFLE_BUFFER = 1000
@@ -169,7 +178,8 @@ class ShardStream(IterableDataset[Any]):
         try:
             file = open_shard(url)
             try:
-                yield from stored_samples(read_members(file, url, _wants), url, self._prompt)
+                wants = _wants_of_file if os.path.isabs(url) else _wants
+                yield from stored_samples(read_members(file, url, wants, _refuses), url, self._prompt)
             except BaseException:
                 with suppress(OSError):  # a command that was stopped half-way says so
                     file.close()
@@ -212,12 +222,21 @@ class ShardStream(IterableDataset[Any]):
             return stored
         if stored.sample is None or stored.problems:
             raise DamagedSampleError("; ".join(f"{problem.place}: {problem.message}" for problem in stored.problems))
-        contents = [image.content or b"" for image in stored.images]
-        check_contents(zip(stored.images, contents, strict=True), stored.sample)
-        images = decode_contents(contents, stored.sample)
+        found = ((image, self._content(entry, image)) for image in stored.images)
+        images = decode_contents(checked_contents(found, stored.sample), stored.sample)
         index = entry.number * 1_000_003 + entry.ordinal
         seed = augmentation_seed(self.seed, self.epoch, index)
         return make_item(stored.sample, images, self._transform, self._text_processor, seed)
+
+    def _content(self, entry: _Entry, image: StoredImage) -> bytes:
+        if image.content is not None:
+            return image.content
+        shard = self.shards[entry.number]
+        try:
+            with open(shard, "rb", buffering=0) as file:
+                return read_place(file.fileno(), image)
+        except OSError as error:
+            raise SamDataError(f"{shard}: cannot be read any more ({error.strerror or error}).") from error
 
 
 def open_shard(url: str) -> BinaryIO:
@@ -237,6 +256,15 @@ def open_shard(url: str) -> BinaryIO:
 
 def _wants(name: str, size: int) -> bool:
     return is_image(name) or (is_record(name) and size <= MAX_RECORD_BYTES)
+
+
+def _wants_of_file(name: str, size: int) -> bool:
+    """On the disk, large images wait there for their turn, and not in the buffer."""
+    return _wants(name, size) and not (is_image(name) and size > LARGE_BYTES)
+
+
+def _refuses(name: str, size: int, start: bytes) -> bool:
+    return is_image(name) and is_no_image(size, start)
 
 
 def _listed(places: Iterable[str], *, count: bool, prompt: str | None) -> tuple[list[str], int]:

@@ -90,8 +90,9 @@ def read_mask(root: Path, relative: str, shape: tuple[int, ...]) -> Alpha:
         SamDataError: It cannot be read, or has another size.
     """
     image = _open(root, relative, upright, smallest=1)
-    # A palette image's indices are its labels; converting it would look the colours up.
-    labels = np.asarray(image if image.mode in ("P", "L", "I", "I;16", "1") else image.convert("L")).astype(int)
+    # A palette image's indices are its labels, which converting would look up as colours; other numbers it would clip.
+    is_labels = image.mode in ("P", "L", "I", "F", "1") or image.mode.startswith("I;16")
+    labels = np.asarray(image if is_labels else image.convert("L"))
     if labels.shape != tuple(shape[:2]):
         raise SamDataError(f"{relative}: mask of {labels.shape} for an image of {tuple(shape[:2])}")
     alpha = np.asarray(image.getchannel("A")) if "A" in image.getbands() else None

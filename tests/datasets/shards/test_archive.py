@@ -123,6 +123,33 @@ def test_an_oversized_member_is_refused_before_it_is_read(tmp_path, size):
         list(read_members(tmp_path / "t.tar"))
 
 
+@pytest.mark.parametrize("keys", [{"GNU.sparse.major": "1"}, {"GNU.sparse.map": "0,1"}, {"GNU.sparse.size": "9"}])
+def test_read_members_refuses_sparse_members_of_pax(tmp_path, keys):
+    """What they hold is a map, and GNU tar's own name for them is not theirs."""
+    info = tarfile.TarInfo("GNUSparseFile.0/x.1.jpg")
+    info.pax_headers = keys
+    path = tar_of(tmp_path / "t.tar", [*FILES, (info, b"1\n0\n1\n")], format=tarfile.PAX_FORMAT)
+    with pytest.raises(SamDataError, match=r"found a sparse file, wanted plain files"):
+        list(read_members(path))
+
+
+@pytest.mark.parametrize("as_pipe", [False, True])
+def test_read_members_asks_before_it_reads_a_whole_member(tmp_path, as_pipe):
+    path = tar_of(tmp_path / "t.tar", FILES)
+    asked = []
+
+    def refuses(name, size, start):
+        asked.append((name, size, start))
+        return size == 600
+
+    options = {"wants": lambda name, size: name != "b/c.1.png", "refuses": refuses}
+    entries = list(read_members(path, as_pipe=as_pipe, **options))
+    assert asked == [(name, len(content), content[:512]) for name, content in FILES[:3]]
+    assert [entry.content for entry in entries if isinstance(entry, Member)] == [b"{}", b"y" * 512, None]
+    damage = Damage(offset_of(path, "a.1.jpg") - 512, "'a.1.jpg' has 600 bytes and does not begin as its name promises")
+    assert entries[1] == damage
+
+
 def test_an_oversized_extended_header_is_refused(tmp_path):
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 10**6

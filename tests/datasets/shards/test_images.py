@@ -6,9 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.shards import opened, sharded
+from helpers.fuzzing import limited_memory
+from helpers.shards import opened, sharded, tar_with_holes
+from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.datasets.shards import DamagedSampleError, write_shards
+from lavis_sam.datasets.shards import DamagedSampleError, scan_shards, write_shards
 from lavis_sam.datasets.shards import images as images_module
 from lavis_sam.errors import SamDataError
 
@@ -51,6 +53,34 @@ def test_a_decompression_bomb_is_refused_with_the_limit(tmp_path):
     write_shards([MultiImageSample(1, ("bomb.png",), "What?", "Boom.", ("Boom.",), "")], tmp_path, tmp_path / "out")
     with pytest.raises(DamagedSampleError, match=r"sample 1 .*900000000 pixels.* limit of 178956970"):
         opened(tmp_path / "out")[0]
+
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(("start", "message"), [(b"", "has 67108864 bytes and is no image"), (PNG_START, "cannot be")])
+def test_images_that_are_holes_of_a_sparse_file_take_little_memory(tmp_path, start, message):
+    path = tar_with_holes(tmp_path / "t.tar", 12, 64 * 2**20, start)
+    assert path.stat().st_blocks * 512 < 2**20 < path.stat().st_size
+    with limited_memory(250):
+        dataset = opened(path)
+        for index in range(12):
+            with pytest.raises(DamagedSampleError, match=rf"sample {index} .*image 1 {message}"):
+                dataset[index]
+        assert len(scan_shards([path], check="full").problems) == 12
+
+
+def test_images_of_one_sample_are_decoded_one_by_one(tmp_path):
+    """Each of six takes 64 MiB."""
+    names = tuple(f"{number}.png" for number in range(6))
+    for name in names:
+        Image.new("RGB", (4096, 4096)).save(tmp_path / name)
+    sample = MultiImageSample(1, names, "What?", "No.", ("No.",), "")
+    write_shards([sample], tmp_path, tmp_path / "out")
+    with limited_memory(200):
+        for dataset in (opened(tmp_path / "out"), MultiImageDataset([sample], FolderImages(tmp_path))):
+            dataset.set_processors(lambda image: torch.full((3, 1, 1), image.width), str)
+            assert dataset[0]["image"].shape == (3, 6, 1, 1)
 
 
 def test_a_file_of_another_format_is_no_image(tmp_path):

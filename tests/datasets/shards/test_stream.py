@@ -15,7 +15,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Resize, ToTensor
 
-from helpers.shards import offset_of, overwrite, sharded
+from helpers.fuzzing import limited_memory
+from helpers.shards import offset_of, overwrite, sharded, tar_with_holes
 from lavis_sam.datasets.guarded import Unusable
 from lavis_sam.datasets.shards.stream import ShardStream
 from lavis_sam.errors import SamConfigurationError, SamDataError
@@ -60,6 +61,31 @@ def test_stream_reads_what_the_library_alone_wrote(tmp_path):
     assert {item["text_output"] for item in items} == {f"Answer {number}." for number in range(12)}
     assert {item["text_input"] for item in items} == {"What do they share?"}
     assert all(item["image"].shape == (3, 2, 4, 4) for item in items)
+
+
+@pytest.mark.parametrize("opener", ["", "pipe:cat "])
+def test_stream_passes_over_the_holes_of_a_sparse_file_in_little_memory(tmp_path, opener):
+    path = tar_with_holes(tmp_path / "t.tar", 12, 64 * 2**20)
+    with limited_memory(250):
+        items = list(stream(f"{opener}{path}", samples=12))
+    assert len(items) == 12
+    assert all(isinstance(item, Unusable) and item.tolerated for item in items)
+    assert sum("'007.1.png' has 67108864 bytes" in item.problem for item in items) == bool(opener)
+
+
+def test_stream_leaves_large_images_on_the_disk_until_their_turn(tmp_path):
+    path = tar_with_holes(tmp_path / "t.tar", 12, 64 * 2**20, b"\x89PNG\r\n\x1a\n")
+    with limited_memory(250):
+        items = list(stream(str(path)))
+    assert sum("image 1 cannot be read as an image" in item.problem for item in items) == 12
+
+
+def test_stream_reads_large_images_with_small_ones_beside_them(tmp_path, monkeypatch):
+    wanted = {item["sample_id"]: item for item in stream(written_by_the_library(tmp_path / "set"))}
+    monkeypatch.setattr("lavis_sam.datasets.shards.stream.LARGE_BYTES", len(jpeg(5)))
+    items = list(stream(written_by_the_library(tmp_path / "set")))
+    assert len(items) == len(wanted) == 12
+    assert all(item["image"].equal(wanted[item["sample_id"]]["image"]) for item in items)
 
 
 def test_stream_order_depends_on_seed_and_epoch_alone(tmp_path):

@@ -111,6 +111,33 @@ def test_read_mask_takes_the_alpha_of_a_transparent_image(tmp_path):
     assert mask[6:].min() == 1
 
 
+def test_read_mask_covers_what_a_white_transparent_mask_covers(tmp_path):
+    """White everywhere; 20.8 % of it are not transparent."""
+    for mode in ("RGBA", "LA"):
+        mask = Image.new("RGBA", (24, 10), (255, 255, 255, 0))
+        mask.paste((255, 255, 255, 255), (0, 0, 10, 5))
+        mask.convert(mode).save(tmp_path / "mask.png")
+        assert read_mask(tmp_path, "mask.png", (10, 24)).mean() == pytest.approx(0.208, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "numbers"),
+    [("mask.png", "<u2", (0, 1, 65535)), ("mask.tif", ">u2", (0, 1, 65535)), ("mask.tif", "<f4", (0, 0.2, 1))],
+)
+def test_read_mask_takes_every_number_above_0(tmp_path, name, kind, numbers):
+    mode = {"<u2": "I;16", ">u2": "I;16B", "<f4": "F"}[kind]
+    Image.frombytes(mode, (3, 1), np.array([numbers], kind).tobytes()).save(tmp_path / name)
+    assert read_mask(tmp_path, name, (1, 3)).tolist() == [[0, 1, 1]]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_read_image_and_read_cutout_keep_the_shades_of_16_bits(tmp_path, mode):
+    shades = np.tile(np.array([0, 256, 0x8000, 0xFFFF], np.uint16 if mode == "I;16" else np.int32).repeat(20), (80, 1))
+    Image.fromarray(shades).save(tmp_path / "deep.tif")
+    for image in (read_image(tmp_path, "deep.tif"), read_cutout(tmp_path, "deep.tif")[0]):
+        assert image[0, ::20, 0].tolist() == [0, 1, 128, 255]
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "I;16", "RGBA"])
 def test_read_mask_takes_every_label_above_0_of_an_opaque_image(tmp_path, mode):
     labels = np.zeros((10, 8), np.uint16 if mode == "I;16" else np.uint8)
