@@ -255,6 +255,7 @@ class RunnerSam(RunnerParts):
         metrics = distributed.from_main(metrics)
         return metrics | {"agg_metrics": sum(part["agg_metrics"] for part in metrics.values()) / len(metrics)}
 
+    @resume.keep_rng_state()
     def _validate(self, epoch: int) -> None:
         """Evaluate the validation splits; the first one decides which checkpoint is the best."""
         if not self.settings.valid_splits:

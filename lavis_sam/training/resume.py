@@ -9,7 +9,8 @@ optimizer steps, a warm-up that was over would begin again when steps become lar
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,20 @@ def capture_rng_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
+
+
+@contextmanager
+def keep_rng_state() -> Iterator[None]:
+    """Leave the generators as they were before the block, however much it draws.
+
+    A validation that is continued draws less than a whole one: it keeps the answers that it has. Training must not
+    notice the difference.
+    """
+    state = capture_rng_state()
+    try:
+        yield
+    finally:
+        restore_rng_state(state)
 
 
 def restore_rng_state(state: dict[str, Any]) -> None:

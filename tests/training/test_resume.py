@@ -365,3 +365,25 @@ def test_resume_names_a_damaged_entry(tmp_path, entry):
     torch.save(content | {entry: ["damaged"]}, path)
     with pytest.raises(SamCheckpointError, match=rf"checkpoint_0_step1\.pth: .*{entry}"):
         make_runner(tmp_path, batch_size_train=3).train()
+
+
+def test_resume_during_a_validation_that_draws_at_random_does_not_reach_training(tmp_path):
+    """The answers that are there are kept, so a validation that is continued draws fewer numbers than a whole one."""
+
+    class Drawing(DummyModel):
+        def forward(self, samples):
+            output = super().forward(samples)
+            return output | {"loss": output["loss"] * (0.5 + torch.rand(()))}
+
+    def runner(name, **run):
+        config = dummy_config(tmp_path, job_id=name, max_epoch=2, checkpoint_steps=1, keep_checkpoints=99, **run)
+        datasets = {"s": {"train": DummyDataset(8), "val": DummyDataset(3)}}
+        return RunnerSam(config, MultiImageCaptioningTask(), Drawing(), datasets)
+
+    found = []
+    for name, splits in (("validated", ["val"]), ("plain", [])):
+        torch.manual_seed(0)
+        found.append(runner(name, valid_splits=splits))
+        found[-1].train()
+    losses = [[event["loss"] for event in events(runner, "train")] for runner in found]
+    assert losses[0] == losses[1]

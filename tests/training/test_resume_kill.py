@@ -1,9 +1,12 @@
 """A run that is killed without warning and continued is the run that was never killed, bit by bit."""
 
+import functools
 import multiprocessing
+import operator
 import os
 import random
 import signal
+import sys
 import time
 from contextlib import contextmanager
 
@@ -71,9 +74,8 @@ def start(folder, kind, workers, **run):
     """A run over `kind`, that continues where its folder says."""
     torch.manual_seed(7)
     options = {"max_epoch": EPOCHS, "batch_size_train": 2, "accum_grad_iters": 2, "checkpoint_steps": 2}
-    config = dummy_config(
-        folder, **options, num_workers=workers, job_id="run", resume="auto", valid_splits=["val"], **run
-    )
+    options |= {"num_workers": workers, "job_id": "run", "resume": "auto", "valid_splits": ["val"]}
+    config = dummy_config(folder, **options | run)
     datasets = {"s": {"train": KINDS[kind](folder), "val": DummyDataset(2)}}
     runner = RunnerSam(config, MultiImageCaptioningTask(), Noisy(), datasets)
     runner.train()
@@ -115,6 +117,94 @@ def kill_after(folder, kind, workers, step):
         os.kill(child.pid, signal.SIGKILL)
         child.join(SECONDS)
         assert child.exitcode == -signal.SIGKILL, "the run ended before it was killed"
+
+
+LONG = {"max_epoch": 14, "checkpoint_steps": 1}
+# Where counting to a kill begins, and how many kills begin there.
+BEGINNINGS = {"the process": 10, "its first step": 10, "its first writing of a checkpoint": 10}
+
+
+def begins(frame):
+    """Which of `BEGINNINGS` the call of a function is, if it is one."""
+    name = frame.f_code.co_name
+    if name == "forward" and isinstance(frame.f_locals.get("self"), Noisy):
+        return "its first step"
+    return "its first writing of a checkpoint" if name == "save_checkpoint" else None
+
+
+def count_calls(folder, report):
+    """A whole run; how many functions it calls in each part, on an average."""
+    calls, at = 0, {}
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+        if event in ("call", "return") and (name := begins(frame)):
+            at.setdefault((name, event), calls)
+
+    sys.setprofile(count)
+    steps = start(folder, "map", 0, **LONG).progress.step
+    sys.setprofile(None)
+    first, writing = at["its first step", "call"], "its first writing of a checkpoint"
+    per_step = (calls - first) // steps
+    sizes = [first + per_step, 3 * per_step, at[writing, "return"] - at[writing, "call"]]
+    report.send(dict(zip(BEGINNINGS, sizes, strict=True)))
+
+
+def die_after(folder, beginning, calls):
+    """A run that dies, as by `kill -9`, in the middle of what it does: after so many calls of functions."""
+    left = calls if beginning == "the process" else None
+
+    def count(frame, event, argument):
+        nonlocal left
+        if left is None and event == "call" and begins(frame) == beginning:
+            left = calls
+        if left is not None and event in ("call", "c_call"):
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+    start(folder, "map", 0, **LONG)
+
+
+def in_child(target, *arguments):
+    """The exit code of `target` in a process of its own."""
+    child = FORK.Process(target=target, args=arguments)
+    child.start()
+    try:
+        child.join(SECONDS)
+        return child.exitcode
+    finally:
+        child.kill()
+        child.join()
+
+
+@pytest.mark.integration
+def test_kill_and_resume_at_thirty_random_points_of_one_run_is_bit_equal(tmp_path):
+    """While it loads, steps, logs, validates, writes checkpoints and removes old ones; the points are seeded."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    receive, send = FORK.Pipe(duplex=False)
+    assert in_child(count_calls, whole, send) == 0
+    most, draw, torn = receive.recv(), random.Random(30), 0
+    beginnings = [name for name, kills in BEGINNINGS.items() for _ in range(kills)]
+    draw.shuffle(beginnings)
+    for beginning in beginnings:
+        assert in_child(die_after, killed, beginning, draw.randint(1, most[beginning])) == -signal.SIGKILL
+        torn += bool(list(killed.glob("run/.checkpoint_*.tmp")))
+    assert torn >= 5
+    continued = start(killed, "map", 0, **LONG)
+    assert losses(killed) == losses(whole)
+    assert len(losses(killed)) == LONG["max_epoch"] * 6
+    names = {path.name for path in (whole / "run").glob("*.pth")}
+    assert names == {path.name for path in (killed / "run").glob("*.pth")} >= {"checkpoint_best.pth"}
+    for name in names:
+        one, two = (torch.load(folder / "run" / name, weights_only=True) for folder in (whole, killed))
+        for part in (("model",), ("optimizer", "state"), ("random", 0, "torch")):
+            wanted, found = (functools.reduce(operator.getitem, part, content) for content in (one, two))
+            torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    assert continued.progress.epochs == LONG["max_epoch"]
+    assert not list(killed.glob("run/.*"))
 
 
 CASES = [pytest.param(k, w, marks=[pytest.mark.integration] * (w > 0)) for k in KINDS for w in (0, 2)]
