@@ -327,22 +327,30 @@ def _checked(url: str, *, has_key: bool) -> SplitResult:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise SamConfigurationError(
-            f"endpoint {url!r} is no URL ({error}); wanted one like https://host/v1."
-        ) from error
-    if parts.scheme not in ("http", "https") or not host:
-        raise SamConfigurationError(f"endpoint {url!r}: wanted a URL like https://host/v1.")
+        host.encode("idna")
+    except ValueError:  # whose words may hold a part of the URL that is a secret
+        parts, host = SplitResult("", "", "", "", ""), ""
+    written = f"{parts.path}?{parts.query}"
+    if parts.scheme not in ("http", "https") or not host or not (written.isascii() and written.isprintable()):
+        raise SamConfigurationError(f"endpoint {_shown(url)}: wanted a URL like https://host/v1.")
+    if " " in written:
+        raise SamConfigurationError(f"endpoint {_shown(url)}: found a space, which a URL writes as %20.")
     if parts.username is not None or parts.password is not None:
         raise SamConfigurationError(
             f"endpoint at {host}: found a user name or password in the URL; wanted the key in an environment variable."
         )
     if has_key and parts.scheme == "http" and not _is_this_machine(host):
         raise SamConfigurationError(
-            f"endpoint {url!r}: found plain http to another machine, which would carry the API key in the open; wanted "
-            "https, or no key."
+            f"endpoint {_shown(url)}: found plain http to another machine, which would carry the API key in the "
+            "open; wanted https, or no key."
         )
     return parts
+
+
+def _shown(url: str) -> str:
+    """An address in quotes, without what may hold a secret: its query, its fragment, a user, a port that is none."""
+    bare = re.sub(r"(//|^).*@", "", re.split(r"[?#]", url)[0])
+    return repr(re.sub(r":(?!//|\d+(/|$))[^/]*", ":…", bare))
 
 
 def _is_this_machine(host: str) -> bool:

@@ -30,6 +30,33 @@ def test_what_is_no_address_is_refused(url):
         Transport(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hos t/v1?api-key=hunter2",
+        "https://[x/v1?api-key=hunter2",
+        "https://host:hunter2/v1",
+        "https://me:hunter2@[x/v1",
+        "me:hunter2@host/v1",
+        "ftp://host/v1#hunter2",
+        "https://host\u2100x/v1?hunter2",
+        "https://a..b/v1?key=hunter2",
+        "https://host/v 1?key=hunter2",
+        "https://host/ü?key=hunter2",
+    ],
+)
+def test_an_address_that_is_refused_shows_no_secret(url):
+    with pytest.raises(SamConfigurationError, match="endpoint ") as caught:
+        Transport(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_plain_http_with_a_key_shows_no_query():
+    with pytest.raises(SamConfigurationError, match=r"endpoint 'http://example.org/v1': found plain http") as caught:
+        Transport("http://example.org/v1?code=hunter2", key="k")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_key_never_travels_in_the_open():
     with pytest.raises(SamConfigurationError, match="plain http to another machine"):
         Transport("http://example.org/v1", key="k")
