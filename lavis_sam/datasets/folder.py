@@ -43,13 +43,16 @@ def open_folder(path: Path, *, images: Path | None = None) -> "MultiImageDataset
 
 def is_sharded(path: Path) -> bool:
     """Return whether a path is shards; a folder that has annotations as well is read by these."""
-    if path.is_file():
-        return path.suffix == ".tar"
-    if any((path / name).is_file() for name in UNIFIED_FILES):
+    if path.is_file() and path.suffix == ".tar":
+        return True
+    if not path.is_file() and any((path / name).is_file() for name in UNIFIED_FILES):
         return False
-    from lavis_sam.datasets.shards.layout import MANIFEST  # and with it PyTorch, which no other folder needs
+    # And with it PyTorch, which no other folder needs.
+    from lavis_sam.datasets.shards.layout import MANIFEST, compressed_shards, unpacker
 
-    return (path / MANIFEST).is_file() or any(path.glob("*.tar"))
+    if path.is_file():
+        return unpacker(path.name) is not None
+    return (path / MANIFEST).is_file() or any(path.glob("*.tar")) or bool(compressed_shards(path))
 
 
 def annotation_file(folder: Path) -> Path:

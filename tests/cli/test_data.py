@@ -1,7 +1,9 @@
 """`lavis-sam data convert | validate | import | export`, as a user types them."""
 
+import gzip
 import json
 import shutil
+import tarfile
 from collections import Counter
 from functools import partial
 
@@ -10,6 +12,7 @@ import pytest
 from helpers.dummies import record, write_dataset
 from helpers.release_parts import write_images
 from helpers.releases import MINIATURES
+from helpers.shards import offset_of, sharded
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.sample import to_record
 
@@ -159,6 +162,43 @@ def test_validate_decodes_unless_quick(run, tmp_path):
     assert json.loads(run("validate", path, "--quick", "--json")[1])["dropped"] == 0
     report = json.loads(run("validate", path, "--json")[1])
     assert [row["kind"] for row in report["problems"]] == ["unreadable image"]
+
+
+@pytest.mark.parametrize("cut", ["in an image", "in an image's padding", "between samples"])
+@pytest.mark.parametrize("options", [(), ("--quick",)])
+def test_validate_fails_strictly_on_a_shard_that_was_cut_off(run, tmp_path, cut, options):
+    """The shard stands alone, without a manifest that would say how many samples it had."""
+    _, shards = sharded(tmp_path, shard_bytes=2**20)
+    data, shard = (shards / "000000.tar").read_bytes(), tmp_path / "cut.tar"
+    with tarfile.open(shards / "000000.tar") as tar:
+        image = next(member for member in tar if member.name == "000000005.1.png")
+    assert image.size % 512
+    end = image.offset_data + image.size
+    padded = image.offset_data + -(-image.size // 512) * 512
+    places = {"in an image": end - 9, "in an image's padding": (end + padded) // 2}
+    shard.write_bytes(data[: places.get(cut, offset_of(shards / "000000.tar", "000000006.json") - 512)])
+    code, printed, _ = run("validate", shard, "--strict", "--json", *options)
+    report = json.loads(printed)
+    assert (code, report["valid"]) == (1, False)
+    assert report["samples"] >= 5
+    assert any(
+        "cut.tar" in example and "cut off" in example for row in report["problems"] for example in row["examples"]
+    )
+    assert run("validate", shard, *options)[0] == 0
+
+
+@pytest.mark.parametrize("command", [("validate", "--strict"), ("validate",), ("stats",), ("preview",)])
+@pytest.mark.parametrize("whole", [True, False])
+def test_data_commands_refuse_compressed_shards_and_say_how_to_unpack_them(run, tmp_path, command, whole):
+    _, shards = sharded(tmp_path, shard_bytes=2**20)
+    packed = gzip.compress((shards / "000000.tar").read_bytes())
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "x.tar.gz").write_bytes(packed if whole else packed[: len(packed) // 2])
+    for path in (tmp_path / "packed", tmp_path / "packed" / "x.tar.gz"):
+        code, printed, err = run(command[0], path, *command[1:])
+        assert (code, printed) == (2, "")
+        assert "x.tar.gz: found a compressed tar file" in err
+        assert "Unpack it (`gunzip " in err
 
 
 def test_images_may_be_elsewhere(run, tmp_path):

@@ -24,6 +24,15 @@ MANIFEST = "manifest.json"
 CHECKSUMS = "crc32"
 ANNOTATION = "json"
 
+# Of compressed tar files, which cannot be read by place: the program that unpacks them, by the end of their name and by
+# their first bytes.
+_UNPACKERS = {
+    (".tar.gz", ".tgz"): (b"\x1f\x8b", "gunzip"),
+    (".tar.bz2", ".tbz2"): (b"BZh", "bunzip2"),
+    (".tar.xz", ".txz"): (b"\xfd7zXZ\0", "unxz"),
+    (".tar.zst", ".tzst"): (b"\x28\xb5\x2f\xfd", "unzstd"),
+}
+
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,5}")
 
 
@@ -53,18 +62,49 @@ def shard_files(path: Path) -> list[ShardFile]:
     """The shards that a path stands for: a tar file itself, a folder's manifest, or else all of a folder's tar files.
 
     Raises:
-        SamDataError: There is none, or the manifest is not one.
+        SamDataError: There is none, one is compressed, or the manifest is not one.
     """
-    if path.is_file():
-        return [ShardFile(path)]
-    if (path / MANIFEST).is_file():
+    if not path.is_file() and (path / MANIFEST).is_file():
         return _listed(path / MANIFEST)
-    found = [ShardFile(file) for file in sorted(path.glob("*.tar"))]
+    found = [path] if path.is_file() else sorted((*path.glob("*.tar"), *compressed_shards(path)))
     if not found:
         raise SamDataError(
             f"{path}: found neither {MANIFEST} nor a .tar file; make shards with `lavis-sam data shards`."
         )
-    return found
+    for file in found:
+        program = unpacker(file.name, _first_bytes(file))
+        if program is not None:
+            raise SamDataError(
+                f"{file}: found a compressed tar file, wanted a .tar, whose images can be read by their places. Unpack "
+                f"it (`{program} {file}`), or stream it by `type: webdataset` and `storage: pipe:{program} -c {file}`."
+            )
+    return [ShardFile(file) for file in found]
+
+
+def compressed_shards(folder: Path) -> list[Path]:
+    """The compressed tar files of a folder, without those that lie there unpacked as well."""
+    ends = [end for names in _UNPACKERS for end in names]
+    files = [(file, end) for file in folder.glob("*.t*") for end in ends if file.name.endswith(end)]
+    return [file for file, end in files if not file.with_name(f"{file.name.removesuffix(end)}.tar").exists()]
+
+
+def unpacker(name: str, start: bytes = b"") -> str | None:
+    """The program that unpacks a tar file of this name, or that begins like this; None for one that is not compressed.
+
+    What begins like a tar file's header is none of them, whatever its name.
+    """
+    for ends, (mark, program) in _UNPACKERS.items():
+        if start.startswith(mark) or (not start and name.endswith(ends)):
+            return program
+    return None
+
+
+def _first_bytes(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(8)
+    except OSError as error:
+        raise SamDataError(f"{file}: cannot be read ({error.strerror or error}).") from error
 
 
 def _listed(manifest: Path) -> list[ShardFile]:

@@ -31,7 +31,7 @@ from lavis_sam.datasets.multi_image import augmentation_seed, make_item, unproce
 from lavis_sam.datasets.shards.archive import read_members
 from lavis_sam.datasets.shards.images import checked_contents, decode_contents, read_place
 from lavis_sam.datasets.shards.index import read_records
-from lavis_sam.datasets.shards.layout import ShardFile, shard_files
+from lavis_sam.datasets.shards.layout import ShardFile, shard_files, unpacker
 from lavis_sam.datasets.shards.samples import (
     LARGE_BYTES,
     MAX_RECORD_BYTES,
@@ -292,6 +292,12 @@ def _samples_in(shard: ShardFile, prompt: str | None) -> int:
 
 def _check_remote(url: str, *, count: bool) -> None:
     """Raise `SamConfigurationError` for a URL that cannot be read or counted."""
+    program = None if url.startswith("pipe:") else unpacker(url.partition("?")[0])
+    if program is not None:
+        raise SamConfigurationError(
+            f"{url}: found a compressed tar file, wanted a .tar, or a command that unpacks it, such as "
+            f"`pipe:curl -sL {url} | {program} -c`."
+        )
     if not url.startswith(_OF_WEBDATASET):
         import fsspec
 

@@ -1,6 +1,9 @@
 """The files that a path of shards stands for, by its manifest or without one."""
 
+import bz2
+import gzip
 import json
+import lzma
 
 import pytest
 
@@ -18,6 +21,39 @@ def shards(tmp_path):
 def test_without_a_manifest_all_tar_files_of_the_folder_count(shards):
     samples, path = shards
     (path / MANIFEST).unlink()
+    assert contents(opened(path).annotation) == contents(samples)
+
+
+PACKERS = {"gz": ("gunzip", gzip.compress), "bz2": ("bunzip2", bz2.compress), "xz": ("unxz", lzma.compress)}
+
+
+@pytest.mark.parametrize("name", ["000000.tar.gz", "000000.tgz", "000000.tar.bz2", "000000.txz", "000000.tar"])
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_shard_files_refuses_compressed_shards_and_says_how_to_unpack_them(shards, name, of_folder):
+    _, path = shards
+    (path / MANIFEST).unlink()
+    kind = {"tgz": "gz", "txz": "xz", "tar": "gz"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
+    program, compress = PACKERS[kind]
+    packed = compress((path / "000000.tar").read_bytes())
+    (path / "000000.tar").unlink()
+    (path / name).write_bytes(packed)
+    with pytest.raises(SamDataError, match=rf"{name}: found a compressed.*\(`{program} .*storage: pipe:{program} -c"):
+        opened(path if of_folder else path / name)
+
+
+def test_shard_files_passes_over_compressed_shards_that_lie_there_unpacked_as_well(shards):
+    samples, path = shards
+    (path / MANIFEST).unlink()
+    for shard in path.glob("*.tar"):
+        shard.with_name(f"{shard.name}.gz").write_bytes(gzip.compress(shard.read_bytes()))
+    assert contents(opened(path).annotation) == contents(samples)
+
+
+def test_shard_files_reads_a_tar_file_that_is_only_called_compressed(shards):
+    samples, path = shards
+    (path / MANIFEST).unlink()
+    for shard in path.glob("*.tar"):
+        shard.rename(shard.with_suffix(".tgz"))
     assert contents(opened(path).annotation) == contents(samples)
 
 

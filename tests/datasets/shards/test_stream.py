@@ -1,6 +1,7 @@
 """`ShardStream`: shards from anywhere, split by process and worker, shuffled by seed, continued at the exact sample."""
 
 import functools
+import gzip
 import http.server
 import io
 import json
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from pathlib import Path
 
 import pytest
 import webdataset
@@ -71,6 +73,22 @@ def test_stream_passes_over_the_holes_of_a_sparse_file_in_little_memory(tmp_path
     assert len(items) == 12
     assert all(isinstance(item, Unusable) and item.tolerated for item in items)
     assert sum("'007.1.png' has 67108864 bytes" in item.problem for item in items) == bool(opener)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://nowhere.test/x.tar.gz", "https://nowhere.test/x.tgz?key=1", "s3://b/x.tar.xz"]
+)
+def test_stream_refuses_compressed_shards_and_names_a_command(tmp_path, url):
+    with pytest.raises(
+        SamConfigurationError, match=r"found a compressed tar file.*`pipe:curl -sL .* \| (gunzip|unxz) -c"
+    ):
+        stream(url, samples=12)
+    path = Path(written_by_the_library(tmp_path / "set", shards=1).replace("{000000..000000}", "000000"))
+    packed = tmp_path / "x.tar.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(SamDataError, match=r"found a compressed tar file.*pipe:gunzip -c .*x\.tar\.gz`"):
+        stream(str(packed))
+    assert len(ids(stream(f"pipe:gunzip -c {packed}", samples=3))) == 3
 
 
 def test_stream_leaves_large_images_on_the_disk_until_their_turn(tmp_path):
