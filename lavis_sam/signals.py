@@ -1,8 +1,10 @@
 """SIGTERM and SIGINT as a wish: the run ends at the next whole step, with a checkpoint."""
 
+import multiprocessing.queues
 import os
 import signal
 import threading
+import traceback
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -50,7 +52,10 @@ def ignore_signals_in_worker(worker: int = 0) -> None:
 
     SIGTERM from the parent ends it all the same. Python sends that one when it exits and then waits for the process:
     if it ignored that, an iterator that nobody has closed would keep the interpreter waiting for ever.
+
+    A batch that it cannot hand over ends it, too: its queue would drop the batch, and the run wait for ever.
     """
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end_with_lost_batch)  # type: ignore[attr-defined]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not hasattr(signal, "sigwaitinfo"):  # macOS: SIGTERM ends it, whoever sends it
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -58,6 +63,13 @@ def ignore_signals_in_worker(worker: int = 0) -> None:
     # A handler would not learn who has sent the signal; who waits for it does.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _end_with_lost_batch(error: Exception, batch: object) -> None:
+    traceback.print_exception(error)
+    if "shared memory" in str(error):
+        os.kill(os.getpid(), signal.SIGBUS)  # as where shared memory is only found full when it is written to
+    os._exit(1)
 
 
 def _end_when_the_parent_says() -> None:

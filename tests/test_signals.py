@@ -36,6 +36,24 @@ print(len(pids) + len(list(iterator)))
 """
 )
 
+# A tensor that finds shared memory full while the worker's queue hands it over: PyTorch alone would wait for ever.
+LOST_BATCH = (
+    """
+class Full:
+    def __reduce__(self):
+        raise RuntimeError({reason!r})
+"""
+    + WORKERS.replace("worker_init_fn=", "collate_fn=lambda items: Full(), worker_init_fn=")
+    + """
+from lavis_sam.memory import SamConfigurationError, naming_dead_worker
+try:
+    with naming_dead_worker(is_loading=True):
+        next(iterator)
+except SamConfigurationError as error:
+    print(error)
+"""
+)
+
 
 def test_the_first_signal_is_kept_and_the_second_does_what_it_did():
     heard = []
@@ -67,3 +85,17 @@ def run(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (
+            "unable to allocate shared memory(shm) for file </torch_1>: No space left on device",
+            "Bus error: shared memory is full",
+        ),
+        ("this cannot be pickled", "exited unexpectedly"),
+    ],
+)
+def test_a_worker_that_cannot_hand_its_batch_over_ends(reason, message):
+    assert message in run(LOST_BATCH.replace("{reason!r}", repr(reason)))

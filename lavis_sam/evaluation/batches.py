@@ -11,6 +11,7 @@ from lavis_sam import distributed
 from lavis_sam.datasets.guarded import GuardedDataset, Unusable
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamError
+from lavis_sam.memory import naming_dead_worker
 from lavis_sam.signals import ignore_signals_in_worker
 
 Item = Callable[[Any, int], Any]
@@ -116,7 +117,7 @@ class EvaluationLoader:
         share = self.shares(done)[self._rank]
         if not share:
             return
-        yield from DataLoader(
+        loader = DataLoader(
             GuardedDataset(self.dataset, self._item, self.name),
             batch_sampler=share,
             collate_fn=_Together(self._collate),
@@ -125,6 +126,8 @@ class EvaluationLoader:
             generator=torch.Generator().manual_seed(0),
             **self._options,
         )
+        with naming_dead_worker(is_loading=loader.num_workers > 0):
+            yield from loader
 
     def name(self, index: int) -> str:
         """What messages call a sample: its id, or its place where the data set does not say."""

@@ -14,6 +14,7 @@ from lavis_sam.evaluation.generation_loop import generate_records
 from lavis_sam.evaluation.model import EvaluationModel
 from lavis_sam.evaluation.prediction_log import Record, open_prediction_log
 from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Provenance, Results, write_results
+from lavis_sam.memory import naming_dead_worker
 from lavis_sam.metrics.predictions import Prediction
 from lavis_sam.metrics.protocols import score
 from lavis_sam.signals import StopRequest
@@ -48,7 +49,8 @@ def evaluate(
         RunStopped: `stop` said so; starting again continues.
     """
     loader = EvaluationLoader(dataset, batch_size, item=model.read, collate=model.collate, **options)
-    records, described = answer_samples(loader, model, folder, name=name, protocol=protocol, stop=stop)
+    with naming_dead_worker():
+        records, described = answer_samples(loader, model, folder, name=name, protocol=protocol, stop=stop)
     if not distributed.is_main_process():
         return None
     provenance = model.provenance(described, split=split, prompts=prompts)

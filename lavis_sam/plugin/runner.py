@@ -16,6 +16,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.run_folder import folder_name
 from lavis_sam.evaluation.sam_model import warn_if_untrained
 from lavis_sam.files import write_text
+from lavis_sam.memory import naming_dead_worker
 from lavis_sam.plugin.runner_parts import RunnerParts
 from lavis_sam.signals import RunStopped, StopRequest
 from lavis_sam.training import resume
@@ -106,11 +107,11 @@ class RunnerSam(RunnerParts):
 
     @contextmanager
     def _folder_to_itself(self) -> Iterator[None]:
-        """Lock the run's folder, unless it is locked by this runner already."""
+        """Lock the run's folder, unless it is locked by this runner already; and name a data worker that dies."""
         if self._has_folder:
             yield
             return
-        with distributed.locked_by_main(self.output_dir, "or name another run.job_id."):
+        with distributed.locked_by_main(self.output_dir, "or name another run.job_id."), naming_dead_worker():
             self._has_folder = True
             try:
                 yield

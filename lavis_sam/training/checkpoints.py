@@ -12,6 +12,7 @@ from torch import nn
 
 from lavis_sam import run_layout
 from lavis_sam.errors import SamCheckpointError
+from lavis_sam.memory import is_dead_worker
 from lavis_sam.weights.checkpoint_files import load_file
 from lavis_sam.weights.checkpoints import load_checked, save_checkpoint, trainable_state_dict, trained_checkpoint
 
@@ -121,7 +122,7 @@ class RunCheckpoints:
         try:
             save_checkpoint(path, content)
         except (OSError, RuntimeError) as error:
-            if isinstance(error, SamCheckpointError):
+            if isinstance(error, SamCheckpointError) or is_dead_worker(error):
                 raise
             # torch's writer reports a full disk as a RuntimeError of its own.
             raise SamCheckpointError(

@@ -16,7 +16,7 @@ from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.datasets.guarded import Unusable
 from lavis_sam.errors import SamDataError
-from lavis_sam.memory import naming_samples, peak_bytes
+from lavis_sam.memory import naming_dead_worker, naming_samples, peak_bytes
 from lavis_sam.models.batch import to_device
 from lavis_sam.models.objectives import LossTerm
 from lavis_sam.signals import RunStopped, StopRequest
@@ -252,7 +252,8 @@ class EpochTrainer:
     def _forward(self, data: TrainingData, window: _Window, *, is_last: bool) -> dict[str, LossTerm]:
         """Return the next batch's objectives; those of a dummy batch have no items and a loss of 0."""
         asked = time.perf_counter()
-        batch = data.next_batch()
+        with naming_dead_worker(is_loading=self.settings.num_workers > 0):
+            batch = data.next_batch()
         samples = to_device(batch.samples, self.device)
         window.waited += time.perf_counter() - asked
         window.unusable.extend(batch.unusable)

@@ -223,5 +223,6 @@ def _end_with_parent() -> None:
 def _how_it_ended(code: int | None) -> str:
     if code is not None and code < 0:
         with suppress(ValueError):
-            return f"signal {signal.Signals(-code).name}"
+            likely = ", most likely because the machine's memory ran out" if -code == signal.SIGKILL else ""
+            return f"signal {signal.Signals(-code).name}{likely}"
     return f"exit code {code}"

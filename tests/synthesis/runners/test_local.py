@@ -23,11 +23,13 @@ class FakeJob:
     fatal: tuple = ()  # (slot, try) that kill the worker
     once: tuple = ()  # slots that kill the first worker only
     fail: str = ""
-    at_start: bool = False
+    at_start: str = ""
 
     def prepare(self):
-        if self.at_start:
+        if self.at_start == "exit":
             os._exit(7)
+        if self.at_start == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         return self.make
 
     def make(self, task, emit):
@@ -88,9 +90,12 @@ def test_a_try_that_kills_workers_is_given_up_and_nothing_else_is(tmp_path):
     assert sum(event.rejected for event in events) == 3
 
 
-def test_workers_that_cannot_start_are_one_clear_error(tmp_path):
-    with pytest.raises(SamConfigurationError, match=r"3 worker processes ended \(exit code 7\) before"):
-        run(FakeJob(tmp_path, at_start=True), workers=1)
+@pytest.mark.parametrize(
+    ("how", "told"), [("exit", r"exit code 7"), ("kill", r"signal SIGKILL, most likely because .* memory ran out")]
+)
+def test_workers_that_cannot_start_are_one_clear_error(tmp_path, how, told):
+    with pytest.raises(SamConfigurationError, match=rf"3 worker processes ended \({told}\) before"):
+        run(FakeJob(tmp_path, at_start=how), workers=1)
 
 
 @pytest.mark.parametrize(
