@@ -21,9 +21,11 @@ from lavis_sam.cli.data import app as data
 from lavis_sam.cli.doctor import doctor
 from lavis_sam.cli.explain import explain
 from lavis_sam.cli.export import export
+from lavis_sam.cli.help_format import WholeSentences, settings_of
 from lavis_sam.cli.parity import parity
 from lavis_sam.cli.plan import plan
 from lavis_sam.cli.plot import plot
+from lavis_sam.cli.run_commands import evaluate, train
 from lavis_sam.cli.score import score
 from lavis_sam.cli.synthesize import synthesize, synthesize_report
 from lavis_sam.cli.table import table
@@ -37,24 +39,35 @@ _USAGE_PROBLEM: Any = next(kind for kind in typer.BadParameter.__mro__ if kind._
 
 # Rich tracebacks would come between the user and the one clear line; `main` decides what is shown.
 app = typer.Typer(
-    name="lavis-sam", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
+    name="lavis-sam",
+    cls=WholeSentences,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(baseline)
-app.command()(benchmark)
-app.command()(caption)
-app.command()(compare)
-app.command()(config)
-app.command()(doctor)
-app.command()(explain)
-app.command()(export)
-app.command()(parity)
-app.command()(plan)
-app.command()(plot)
-app.command()(score)
-app.command()(synthesize)
-app.command(name="synthesize-report")(synthesize_report)
-app.command()(table)
-app.add_typer(data, name="data")
+for _command in (
+    baseline,
+    benchmark,
+    caption,
+    compare,
+    config,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    parity,
+    plan,
+    plot,
+    score,
+    synthesize,
+    synthesize_report,
+    table,
+    train,
+):
+    _name = _command.__name__.replace("_", "-")
+    app.command(_name, context_settings=settings_of(_name))(_command)
+app.add_typer(data, name="data", cls=WholeSentences)
 
 
 def _print_version(wanted: bool) -> None:

@@ -31,7 +31,7 @@ def benchmark(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only", metavar="NAME", help="A data set (vist), task (storytelling) or table (2b); repeatable."
+            "--dataset", metavar="NAME", help="A data set (vist), task (storytelling) or table (2b); repeatable."
         ),
     ] = None,
     out: Annotated[
@@ -58,7 +58,7 @@ def benchmark(
     Examples:
       lavis-sam benchmark --list --data /data
       lavis-sam benchmark --checkpoint sam.pth --data /data --out runs/sam
-      lavis-sam benchmark --only storytelling --out runs/sam --options run.batch_size_eval=4
+      lavis-sam benchmark --dataset storytelling --out runs/sam --options run.batch_size_eval=4
       torchrun --nproc_per_node=4 -m lavis_sam.cli benchmark --checkpoint sam.pth --out runs/sam
       lavis-sam table runs/sam
     """

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from lavis_sam.cli.run_options import CfgPath, Data, Option, Words, read_config
+from lavis_sam.cli.run_options import CfgPath, ConfigAndWords, Data, Option, read_config
 from lavis_sam.terminal import echo
 
 
 def config(
-    cfg_path: CfgPath,
-    words: Words = None,
+    words: ConfigAndWords = None,
+    cfg_path: CfgPath = None,
     options: Option = None,
     data: Data = None,
     as_json: Annotated[
@@ -25,7 +25,7 @@ def config(
 
     \b
     Examples:
-      lavis-sam config --cfg-path projects/sam/train.yaml
+      lavis-sam config projects/sam/train.yaml
       lavis-sam config --cfg-path projects/sam/train.yaml --options model.model_type=tiny run.init_lr=1e-4
     """
     from lavis_sam.files import to_json

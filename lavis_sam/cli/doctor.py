@@ -25,7 +25,7 @@ def doctor(
     device: Device = None,
     precision: Precision = None,
     data: Annotated[
-        list[str] | None, typer.Option("--data", metavar="NAME", help="A data set that has to be here; repeatable.")
+        list[str] | None, typer.Option("--dataset", metavar="NAME", help="A data set that has to be here; repeatable.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +37,7 @@ def doctor(
     \b
     Examples:
       lavis-sam doctor
-      lavis-sam doctor --model vicuna7b --data mmlink
+      lavis-sam doctor --model vicuna7b --dataset mmlink
       lavis-sam doctor --model vicuna7b --base Salesforce/instructblip-vicuna-7b --json > doctor.json
     """
     from lavis_sam.doctor import examine

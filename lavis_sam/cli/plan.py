@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lavis_sam.cli.run_options import CfgPath, Option, Words, read_config
+from lavis_sam.cli.run_options import CfgPath, ConfigAndWords, Option, read_config
 from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ _WIDTH = 100
 
 
 def plan(
-    cfg_path: CfgPath,
-    words: Words = None,
+    words: ConfigAndWords = None,
+    cfg_path: CfgPath = None,
     options: Option = None,
     images: Annotated[int, typer.Option(help="Images of a sample.")] = 2,
     text_tokens: Annotated[int, typer.Option(help="Tokens of an instruction.")] = 32,
@@ -33,7 +33,7 @@ def plan(
 
     \b
     Examples:
-      lavis-sam plan --cfg-path projects/sam/train.yaml --gpus 4
+      lavis-sam plan projects/sam/train.yaml --gpus 4
       lavis-sam plan --cfg-path projects/sam/train.yaml --options model.gradient_checkpointing=true --json
     """
     from omegaconf import OmegaConf

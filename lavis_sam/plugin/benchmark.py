@@ -116,7 +116,7 @@ def chosen_sets(only: Sequence[str]) -> list[tuple[Benchmark, DatasetEntry]]:
     known = sorted({name for found in names.values() for name in found})
     for name in only:
         if _entry_name(name) not in known:
-            raise SamConfigurationError(unknown_name("data set, task or table", name, known, "--only"))
+            raise SamConfigurationError(unknown_name("data set, task or table", name, known, "--dataset"))
     wanted = {_entry_name(name) for name in only}
     return [pair for pair in pairs if not wanted or wanted & names[id(pair)]]
 

@@ -57,7 +57,7 @@ def test_without_any_data_it_says_so_and_how_to_get_them(tmp_path):
     ("words", "message"),
     [
         ((), "--out: missing"),
-        (("--list", "--only", "vits"), "--only: unknown .* 'vits'"),
+        (("--list", "--only", "vits"), "--dataset: unknown .* 'vits'"),
         (("--list", "--options", "run.decoding.num_beam=3"), "run.decoding: unknown key 'num_beam'"),
         (("--list", "--options", "model.model_type=vicuna7b"), "wanted it as --model"),
         (("--list", "--configs", "nowhere"), "nowhere: there is no such folder"),

@@ -96,7 +96,7 @@ def test_names_choose_sets_tasks_and_tables(only, wanted):
 
 
 def test_an_unknown_name_lists_the_valid_ones():
-    with pytest.raises(SamConfigurationError, match=r"--only: .*'vits'.*Did you mean 'vist'"):
+    with pytest.raises(SamConfigurationError, match=r"--dataset: .*'vits'.*Did you mean 'vist'"):
         chosen_sets(["vits"])
 
 
