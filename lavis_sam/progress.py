@@ -1,6 +1,7 @@
 """How far something long is: a live line on a terminal, plain lines now and then elsewhere."""
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 _Item = TypeVar("_Item")
 _SECONDS_BETWEEN_LINES = 10.0
+# Characters of the bar, and of a terminal that has no room for it.
+_BAR, _NARROW = 20, 60
+_LEFT = " left"
 
 
 class ProgressDisplay:
@@ -52,9 +56,11 @@ class ProgressDisplay:
         self._last = time.monotonic()
         self._live: Progress | None = None
         if active and console.is_terminal:
+            bar = _BAR if console.width >= _NARROW else _BAR // 4
             # A text may hold [brackets], which are no style.
             title_, text = (TextColumn(part, markup=False) for part in ("{task.description}", "{task.fields[text]}"))
-            columns = (title_, BarColumn(bar_width=20), text)
+            columns = (title_, BarColumn(bar_width=bar), text)
+            self._console, self._taken = console, len(title) + bar + len(columns) - 1  # a space between columns
             self._live = Progress(*columns, console=console, transient=True, auto_refresh=False)
             self._bar: Any = self._live.add_task(title, total=total, completed=min(done, total), text="")
             self._total = total
@@ -79,6 +85,7 @@ class ProgressDisplay:
             is_due: Whether a plain line is due; None lets the clock decide.
         """
         if self._live is not None:
+            text = fitted(text, self._console.width - self._taken)
             self._live.update(self._bar, completed=min(done, self._total), text=text, refresh=True)
         elif self._active and (time.monotonic() - self._last >= self._seconds if is_due is None else is_due):
             self._last = time.monotonic()
@@ -96,6 +103,22 @@ def tracked(items: Iterable[_Item], title: str, total: int, *, silent: bool = Fa
     """Yield the items, with a progress bar on a terminal that goes when they are done."""
     console = printable_console(stderr=True)
     yield from track(items, title, total, console=console, disable=silent or not console.is_terminal, transient=True)
+
+
+def fitted(text: str, width: int) -> str:
+    """Leave parts of a line out, the last ones first, until it fits; how much is done and how long it takes stay.
+
+    Args:
+        text: Parts that two spaces, a bar or an opening bracket separate; what ends in `left` is the time left.
+        width: Of the place for it, in characters.
+    """
+    first, *others = re.split(r"(?=  | \| | \()", text)
+    while others and len(first) + sum(map(len, others)) > width:
+        droppable = [number for number, part in enumerate(others) if not part.endswith(_LEFT)]
+        if not droppable:  # the time left says more than the count, which the bar shows
+            return others[-1].strip()
+        del others[droppable[-1]]
+    return "".join([first, *others])
 
 
 def clock(seconds: float) -> str:

@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from lavis_sam.progress import ProgressDisplay, clock, tracked
+from lavis_sam.progress import ProgressDisplay, clock, fitted, tracked
 
 
 def test_on_a_terminal_there_is_one_live_line():
@@ -52,3 +52,36 @@ def test_tracked_items_come_as_they_are(capsys):
 @pytest.mark.parametrize(("seconds", "text"), [(5, "00:05"), (310.9, "05:10"), (3910, "1:05:10")])
 def test_clock(seconds, text):
     assert clock(seconds) == text
+
+
+TRAINING = (
+    "step 1200/3450  loss 1.2345 (language 1.2, extra 0.1)  lr 2.00e-05  9.9 samples/s  data 25 %  3.0 GiB  "
+    "1:05:10 left"
+)
+SYNTHESIS = "120/500 samples  1.2/s  05:10 left | layout 130 · compose 128 | rejected: worker 9"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (TRAINING, "step 1200/3450  loss 1.2345  1:05:10 left"),
+        (SYNTHESIS, "120/500 samples  1.2/s  05:10 left"),
+        ("12 of 400 samples answered  0.51 samples/s  12:40 left", "12 of 400 samples answered  12:40 left"),
+        ("short", "short"),
+    ],
+)
+def test_a_line_that_is_too_long_keeps_the_count_and_the_time_left(text, wanted):
+    assert fitted(text, 48) == wanted
+    assert fitted(text, len(text)) == text
+    assert fitted(text, 12).endswith(wanted.split("  ")[-1])
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize(("title", "text"), [("epoch 1/16", TRAINING), ("samples", SYNTHESIS)])
+def test_a_terminal_of_80_columns_shows_title_and_time_left(width, title, text):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=width)
+    with ProgressDisplay(title, 4, console=console) as display:
+        display.show(3, text)
+    assert title in screen.getvalue()
+    assert ("1:05:10 left" if text is TRAINING else "05:10 left") in screen.getvalue()
