@@ -100,9 +100,12 @@ def test_a_name_leads_to_one_module(name):
     assert len({path if path.stem == name else path.parent for path in places}) <= 1, places
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "lavis_sam/ARCHITECTURE.md", "docs/lavis_defects.md"])
-def test_words_of_the_documentation(name):
-    text = re.sub(r"```.*?```|`[^`]*`", "", (REPOSITORY / name).read_text(encoding="utf-8"), flags=re.S)
+PAGES = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "lavis_sam/ARCHITECTURE.md")]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((REPOSITORY / "docs").rglob("*.md"))], ids=str)
+def test_words_of_the_documentation(page):
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
     found = [line.strip() for line in text.splitlines() if PROSE.search(line)]
     assert not found, "\n".join(found)
 

@@ -1,4 +1,4 @@
-"""Every command and every piece of Python in README.md runs, in the order in which a newcomer meets them."""
+"""Every command and piece of Python in README.md and its pages runs, in the order in which a newcomer meets them."""
 
 import json
 import os
@@ -16,8 +16,22 @@ from helpers.releases import MINIATURES
 from helpers.vision_language import write_instructblip, write_llava
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+# README.md first, and then the pages that it links.
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in (
+        "README.md",
+        "docs/training.md",
+        "docs/data.md",
+        "docs/tables.md",
+        "docs/synthesis/README.md",
+        "docs/speed.md",
+    )
+}
+README = PAGES["README.md"]
+BLOCKS = [
+    block for page in PAGES.values() for block in re.findall(r"^```(\w+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+]
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.strip().splitlines()]
 # CI runs these two themselves, on a fresh clone, before and around this test.
 RUN_BY_CI = ("make demo", "make test")
@@ -61,8 +75,9 @@ def test_python_runs(code, newcomer):
 
 def marked(name):
     """The commands between the markers of this name: those that need what a newcomer has to bring."""
-    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)^```\n<!-- /{name} -->", README, re.MULTILINE | re.DOTALL)
-    assert found, f"README.md: wants commands between <!-- {name} --> and <!-- /{name} -->"
+    whole = "\n".join(PAGES.values())
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)^```\n<!-- /{name} -->", whole, re.MULTILINE | re.DOTALL)
+    assert found, f"README.md and its pages: want commands between <!-- {name} --> and <!-- /{name} -->"
     return found[1]
 
 
@@ -104,19 +119,47 @@ def test_the_annotation_example_is_one():
     assert sample.keys() == {"id", "img_list", "instruction", "output"}
 
 
-def test_every_link_leads_somewhere():
-    prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
-    text = prose + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
-    assert links
-    headings = {"#" + heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)}
-    assert not [link for link in links if link not in headings and not (ROOT / link).exists()]
+def headings(text):
+    return {
+        "#" + re.sub(r"[^\w -]", "", found.lower()).replace(" ", "-") for found in re.findall(r"^#+ (.+)$", text, re.M)
+    }
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_every_link_leads_somewhere(page):
+    """To a file beside the page, and to a heading that is there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", prose) if not link.startswith("http")]
+    for link in links:
+        file, hash_, heading = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), f"{page}: {link}"
+        assert not hash_ or f"#{heading}" in headings(target.read_text(encoding="utf-8")), f"{page}: {link}"
+
+
+def test_readme_is_short_has_contents_and_leads_to_every_page():
+    assert len(README.splitlines()) <= 170
+    contents = re.findall(r"\]\(#([\w-]+)\)", README[: README.index("\n## ")])
+    assert {f"#{name}" for name in contents} == headings(README) - {"#lavis_sam"}
+    for page in list(PAGES)[1:]:
+        assert f"({page})" in README
+
+
+@pytest.mark.integration
+def test_quoted_gpu_memory_is_what_a_plan_says(newcomer):
+    plan = json.loads(run(["lavis-sam", "plan", "--cfg-path", "projects/sam/train.yaml", "--json"], newcomer))
+    found = re.search(r"A GPU needs ([\d.]+) GiB to generate .* and ([\d.]+) GiB to train", README)
+    for quoted, kind in zip(found.groups(), ("generation", "training"), strict=True):
+        assert float(quoted) == pytest.approx(plan["memory"][kind] / 2**30, abs=0.01)
 
 
 def test_quoted_figures_are_the_committed_ones():
-    """The table under Speed is what benchmarks/results/visual_path_cpu.json says."""
+    """The table of docs/speed.md is what benchmarks/results/visual_path_cpu.json says."""
     results = json.loads((ROOT / "benchmarks" / "results" / "visual_path_cpu.json").read_text())["results"]
-    rows = re.findall(r"^\| (\d+) \| (forward(?: \+ backward)?) \| ([\d.]+) \| ([\d.]+) \|$", README, re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\d+) \| (forward(?: \+ backward)?) \| ([\d.]+) \| ([\d.]+) \|$", PAGES["docs/speed.md"], re.MULTILINE
+    )
     assert len(rows) == len(results) > 0
     for (count, what, loop, unguided), result in zip(rows, results, strict=True):
         assert (int(count), "backward" in what) == (result["N"], result["backward"])

@@ -1,4 +1,4 @@
-"""The README's commands for the paper's tables, run as they stand there on miniatures of the ten data sets."""
+"""The commands of docs/tables.md for the paper's tables, run as they stand there on miniatures of the ten data sets."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from lavis_sam.weights.adapters import save_adapter
 from lavis_sam.weights.packaged import MODEL_CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
 SECONDS = 900
 
 pytestmark = pytest.mark.integration
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 def section(text):
     """What stands between the markers."""
     found = re.search(r"<!-- tables -->\n(.*?)<!-- /tables -->", text, re.DOTALL)
-    assert found, "README.md: wants the section between <!-- tables --> and <!-- /tables -->"
+    assert found, "docs/tables.md: wants the section between <!-- tables --> and <!-- /tables -->"
     return found[1]
 
 
@@ -49,7 +49,7 @@ def printed(tmp_path_factory):
         "CHECKPOINT": str(folder / "adapter"),
         "DATA": str(write_benchmarks(folder / "mini")),
     }
-    settings, *tables = blocks(README)
+    settings, *tables = blocks(PAGE)
     said = []
     for block in tables:
         script = f"set -eu\n{settings}{block}"
@@ -78,11 +78,10 @@ def test_measured_rows_stand_beside_the_published_ones_with_their_averages(print
 
 
 def test_every_command_is_given_the_weights_and_data_that_must_be_brought():
-    settings, *tables = blocks(README)
+    settings, *tables = blocks(PAGE)
     defaults = dict(re.findall(r"\{(\w+):=([^}]+)\}", settings))
     assert defaults["MODEL"] in MODEL_CONFIGS
     commands = [line for block in tables for line in block.splitlines() if line.startswith("lavis-sam benchmark")]
     assert len(commands) == len(tables) == 3
     assert all('--model "$MODEL"' in command and '--data "$DATA"' in command for command in commands)
-    before = README[: README.index("<!-- tables -->")]
-    assert "must be brought" in before[before.rindex("\n## ") :]
+    assert "must be brought" in PAGE[: PAGE.index("<!-- tables -->")]

@@ -336,8 +336,9 @@ def test_every_data_set_type_is_a_whole_configuration(resolve, name, kind):
 
 
 def options_of_the_readme():
-    """Every `--options …` of the README, and the configuration file that it stands with (or the tiny one)."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    """Every `--options …` of the README and its pages, and the file that it stands with (or the tiny one)."""
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     for match in re.finditer(r"--options ((?:[\w.]+=\S+ ?)+)", text):
         before = text[: match.start()].splitlines()[-1]
         path = re.search(r"--cfg-path (\S+)", before)
