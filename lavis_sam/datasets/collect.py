@@ -40,7 +40,7 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
     records: list[tuple[str, dict[str, object]]] = []
     for folder, files in _folders(root):
         place = str(root / folder)
-        images = sorted(filter(has_image_suffix, files), key=_natural)
+        images = sorted(filter(has_image_suffix, files), key=by_name)
         problem = _problem(root, folder, files, images)
         if problem is not None:
             report.problems.append(problem)
@@ -69,6 +69,22 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
     return report
 
 
+def images_of_folder(folder: Path) -> list[str]:
+    """Return the paths of the images that stand in a folder, in the order of their names; hidden files do not count.
+
+    Raises:
+        SamDataError: It has none, or cannot be listed.
+    """
+    try:
+        files = [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError as error:
+        raise SamDataError(f"{folder}: cannot be listed ({error.strerror or error}).") from error
+    images = sorted(filter(has_image_suffix, files), key=by_name)
+    if not images:
+        raise SamDataError(f"{folder}: found no image in this folder; {_WANTED}.")
+    return [str(folder / name) for name in images]
+
+
 def _folders(root: Path) -> list[tuple[str, list[str]]]:
     """Return every folder, by its path from `root`, and its files (of a link none); what is hidden is skipped."""
     if not root.is_dir():
@@ -79,7 +95,7 @@ def _folders(root: Path) -> list[tuple[str, list[str]]]:
         found.append((folder, [name for name in files if not name.startswith(".")]))
         found += [(path, []) for name in below if os.path.islink(path := os.path.join(folder, name))]
     relative = [(os.path.relpath(folder, root).replace(os.sep, "/"), files) for folder, files in found]
-    return sorted(relative, key=lambda entry: _natural(entry[0]))
+    return sorted(relative, key=lambda entry: by_name(entry[0]))
 
 
 def _problem(root: Path, folder: str, files: list[str], images: list[str]) -> AnnotationProblem | None:
@@ -93,7 +109,7 @@ def _problem(root: Path, folder: str, files: list[str], images: list[str]) -> An
     if (root / folder).is_symlink():
         message = "links to folders are not followed; put the folder itself here, or copy its images"
         return AnnotationProblem("linked folder", place, message)
-    others = sorted((name for name in files if name.lower().endswith(_OTHER_SUFFIXES)), key=_natural)
+    others = sorted((name for name in files if name.lower().endswith(_OTHER_SUFFIXES)), key=by_name)
     if others and (images or ANSWER_FILE in files):
         left = "the sample goes on without" if images else "and there is no other"
         message = f"{len(others)} image(s) that cannot be read, such as {others[0]}, {left}; {_WANTED}"
@@ -129,7 +145,7 @@ def _lines(path: Path, missing: list[str] | None = None) -> list[str]:
     return lines
 
 
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def by_name(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a key that sorts numbers in names by value, and names that differ in nothing else always the same way."""
     parts = re.split(r"([0-9]+)", name)
     return [(int(part), "") if part[:1].isdigit() and part.isascii() else (-1, part.casefold()) for part in parts], name

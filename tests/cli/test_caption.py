@@ -1,6 +1,8 @@
 """`lavis-sam caption` on the command line."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 from lavis_sam.weights.packaged import PACKAGE
 
@@ -37,3 +39,52 @@ def test_caption_gives_several_answers(run):
     code, out, _ = run("caption", CAT, "--num-beams", "2", "--num-captions", "2", "--max-length", "6", "--json")
     assert code == 0
     assert len(json.loads(out)["answers"]) == 2
+
+
+def test_caption_checks_images_and_settings_before_it_loads_a_model(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "load_predictor", None)
+    (tmp_path / "broken.png").write_bytes(b"?")
+    for words, message in (
+        ([CAT, tmp_path / "broken.png"], "broken.png: unreadable image"),
+        ([CAT, "--num-beams", "0"], "num_beams"),
+        ([CAT, "--jsonl"], "--json"),
+        ([CAT, "--each", "--json"], "--jsonl"),
+    ):
+        code, out, err = run("caption", *words)
+        assert (code, out) == (2, "")
+        assert message in err
+
+
+def test_caption_each_answers_the_whole_ones_as_json_lines(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.txt").write_text(f"{CAT}\n{CAT} {NOSE}\n{tmp_path / 'empty'}\n{NOSE}\n")
+    code, out, err = run("caption", tmp_path / "list.txt", "--each", "-p", "What?", *GREEDY)
+    assert code == 1
+    assert "1 of 4 samples could not be answered" in err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["images"] for line in lines] == [[CAT], [CAT, NOSE], [], [NOSE]]
+    assert ["error" in line for line in lines] == [False, False, True, False]
+    _, alone, _ = run("caption", CAT, NOSE, "-p", "What?", *GREEDY)
+    assert lines[1]["answers"] == [alone.strip()]
+
+
+def test_caption_each_loads_no_model_for_samples_that_are_all_wrong(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "load_predictor", None)
+    code, out, _ = run("caption", tmp_path / "a", tmp_path / "b", "--each")
+    assert code == 1
+    assert [json.loads(line)["sample"] for line in out.splitlines()] == [str(tmp_path / "a"), str(tmp_path / "b")]
+
+
+def test_caption_each_on_a_terminal_names_the_sample(run, monkeypatch):
+    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "load_predictor", lambda *_: Echo())
+    terminal = SimpleNamespace(isatty=lambda: True, flush=lambda: None)
+    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "sys", SimpleNamespace(stdout=terminal))
+    code, out, _ = run("caption", CAT, "--each")
+    assert (code, out) == (0, f"{CAT}: an answer\n")
+
+
+class Echo:
+    is_trained = True
+
+    def caption(self, images, prompt, **decoding):
+        return "an answer"
