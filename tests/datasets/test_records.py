@@ -1,5 +1,7 @@
 """Reading files of somebody else: bounded, UTF-8, a place for every record."""
 
+import json
+
 import pytest
 
 from lavis_sam import files
@@ -18,6 +20,69 @@ def test_places(tmp_path):
     assert [(problem.kind, problem.place) for problem in problems] == [
         ("not UTF-8", f"{path}:3"),
         ("not JSON", f"{path}:4"),
+    ]
+
+
+RECORD = {"id": 1, "img_list": ["x.png"]}
+
+
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [({"annotations": [RECORD]}, "annotations"), ({"info": {}, "licences": [{}], "data": [RECORD] * 2}, "data")],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_read_records_calls_an_object_around_the_list_what_it_is(tmp_path, document, key, indent, name):
+    path, problems = tmp_path / name, []
+    path.write_text(json.dumps(document, indent=indent), encoding="utf-8-sig")
+    assert list(read_records(path, problems)) == []
+    (problem,) = problems
+    assert (problem.kind, problem.place, problem.whole_file) == ("wrong type", str(path), True)
+    assert f"found an object with {list(document)!r}, wanted a JSON list of records" in problem.message
+    assert f"take the list under '{key}' out" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "message"),
+    [
+        (
+            "a.json",
+            RECORD,
+            "found an object with ['id', 'img_list'], wanted a JSON list of records, or one record a line",
+        ),
+        ("a.json", {"one": {"img_list": []}}, "found an object with ['one'], wanted a JSON list"),
+        ("a.json", {"stories": [RECORD]}, "take the list under 'stories' out"),
+        ("a.jsonl", [RECORD, RECORD], "found a list over several lines, wanted a JSON list of records, or one"),
+    ],
+)
+def test_read_records_calls_one_document_over_many_lines_what_it_is(tmp_path, name, document, message):
+    path, problems = tmp_path / name, []
+    path.write_text(json.dumps(document, indent=1))
+    assert list(read_records(path, problems)) == []
+    assert [problem.kind for problem in problems] == ["wrong type"]
+    assert message in problems[0].message
+    path.write_text(path.read_text()[:-3])
+    assert list(read_records(path, problems)) == []
+    assert [problem.kind for problem in problems[1:]] == ["not JSON"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])
+@pytest.mark.parametrize("record", [RECORD, RECORD | {"data": 3}, {"image": "x", "conversations": [{"from": "human"}]}])
+@pytest.mark.parametrize("count", [1, 2])
+def test_read_records_reads_lines_of_objects_whatever_the_name(tmp_path, name, record, count):
+    path, problems = tmp_path / name, []
+    path.write_text("\n".join([json.dumps(record)] * count))
+    assert [value for _, value in read_records(path, problems)] == [record] * count
+    assert not problems
+
+
+def test_read_records_keeps_the_lines_beside_a_damaged_first_one(tmp_path):
+    path, problems = tmp_path / "a.json", []
+    path.write_text('{"id": 0, "img_li\n' + json.dumps(RECORD) + "\n" + "[" * 100_000)
+    assert [value for _, value in read_records(path, problems)] == [RECORD]
+    assert [(problem.kind, problem.place) for problem in problems] == [
+        ("not JSON", f"{path}:1"),
+        ("not JSON", f"{path}:3"),
     ]
 
 

@@ -51,6 +51,9 @@ def _captions(release: Release, path: Path) -> dict[int, Any]:
             matched = _DEFAULT.fullmatch(name)
             if matched is None:
                 release.problem("wrong id", f"{path} ({name!r})", "wanted CLEVR_default_<index>.png")
+            elif int(matched.group(1)) in captions:
+                message = f"index {int(matched.group(1))} has captions under another name of it as well, wanted one"
+                release.problem("duplicate id", f"{path} ({name!r})", message)
             else:
                 captions[int(matched.group(1))] = document[name]
     return captions
@@ -59,21 +62,38 @@ def _captions(release: Release, path: Path) -> dict[int, Any]:
 def _indices(
     release: Release, path: Path, captions: list[tuple[str, str, Path, dict[int, Any]]]
 ) -> list[tuple[int, str | None]]:
-    """Return every index, sorted, with its split; those of no split only where no split is asked for."""
-    indices: dict[int, str | None] = {}
-    if path.is_file():
-        document: Any = read_document(path)
-        with release.reporting(str(path)):
-            for name in mapping(document, "document"):
-                split = split_of_name(name)
-                for position in range(len(items(document, name))):
-                    with release.reporting(f"{path} ({name}[{position}])"):
-                        indices[number({name: document[name][position]}, name)] = split
-    elif release.split is not None:
+    """Return every index, sorted, with its split; those of no split only where no split is asked for.
+
+    An index in two splits would let what is tested be trained on: it is a problem, and left out of both.
+    """
+    if not path.is_file() and release.split is not None:
         raise UnreadableFileError("unreadable file", path, f"needed to know the split {release.split!r}")
+    places = _listed(release, path) if path.is_file() else {}
     if release.split is None:
         for *_, texts_of in captions:
             for index in texts_of:
-                indices.setdefault(index, None)
-    wanted = [index for index, split in indices.items() if release.split in (None, split)]
-    return [(index, indices[index]) for index in sorted(wanted)]
+                places.setdefault(index, {})
+    found: list[tuple[int, str | None]] = []
+    for index, of_splits in sorted(places.items()):
+        if len(of_splits) > 1:
+            message = f"index {index} is in {' and in '.join(of_splits.values())}, wanted in one split"
+            release.problem("several splits", f"{path} (index {index})", message)
+        elif release.split is None or release.split in of_splits:
+            found.append((index, next(iter(of_splits), None)))
+    return found
+
+
+def _listed(release: Release, path: Path) -> dict[int, dict[str, str]]:
+    """Return index -> split -> the first place of `splits.json` that says so; lists of other names say nothing."""
+    places: dict[int, dict[str, str]] = {}
+    document: Any = read_document(path)
+    with release.reporting(str(path)):
+        for name in mapping(document, "document"):
+            split = split_of_name(name)
+            for position in range(len(items(document, name))):
+                place = f"{name}[{position}]"
+                with release.reporting(f"{path} ({place})"):
+                    of_splits = places.setdefault(number({name: document[name][position]}, name), {})
+                    if split is not None:
+                        of_splits.setdefault(split, place)
+    return places
