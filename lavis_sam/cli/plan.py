@@ -1,48 +1,67 @@
 """`lavis-sam plan`: what a training run will need, without weights and data."""
 
-from typing import TYPE_CHECKING, Annotated
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lavis_sam.cli.run_options import CfgPath, ConfigAndWords, Option, read_config
+from lavis_sam.cli.run_options import CfgPath, ConfigAndWords, Data, Option, read_config
 from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
-    from lavis_sam.planning.forecast import Plan
+    from lavis_sam.planning.forecast import Load, Plan
+    from lavis_sam.planning.run_length import RunLength
+    from lavis_sam.plugin.run_config import SamConfig
 
 _GIB = 2**30
 _WIDTH = 100
+# A plan of one of these says which cards the other would fit on, too.
+_FAMILY = ("vicuna7b", "vicuna13b")
 
 
 def plan(
     words: ConfigAndWords = None,
     cfg_path: CfgPath = None,
     options: Option = None,
+    data: Data = None,
     images: Annotated[int, typer.Option(help="Images of a sample.")] = 2,
     text_tokens: Annotated[int, typer.Option(help="Tokens of an instruction.")] = 32,
     target_tokens: Annotated[int, typer.Option(help="Tokens of an answer.")] = 32,
     gpus: Annotated[int, typer.Option(help="Processes, one a GPU.")] = 1,
+    samples: Annotated[
+        int | None, typer.Option(help="Training samples; by default those of the data set, if it is on the disk.")
+    ] = None,
+    step_seconds: Annotated[float | None, typer.Option(help="Seconds of an optimizer step, if you know them.")] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Take them from a run of this batch on such GPUs: its folder or log.jsonl."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure them here, with random weights and without loading data.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the plan as JSON, nothing else; bytes and FLOPs.")
     ] = False,
 ) -> None:
-    """Say how many parameters, how much memory and how many FLOPs a run needs, part by part.
+    """Say which parameters, memory and FLOPs a run needs, which GPUs it fits on, and how many steps and hours it takes.
 
     Sizes come from `model.model_type`, batch and precision from the configuration. The model's own code runs one step
-    on tensors without storage, so neither weights nor data nor a GPU are needed.
+    on tensors without storage, so neither weights nor data nor a GPU are needed. Hours need the time of a step.
 
     \b
     Examples:
       lavis-sam plan projects/sam/train.yaml --gpus 4
+      lavis-sam plan projects/sam/train.yaml --gpus 4 --samples 69000 --step-seconds 1.5
       lavis-sam plan --cfg-path projects/sam/train.yaml --options model.gradient_checkpointing=true --json
     """
-    from omegaconf import OmegaConf
-
+    from lavis_sam.config.run_settings import RunSettings
     from lavis_sam.files import to_json
-    from lavis_sam.planning.forecast import Load, make_plan
+    from lavis_sam.planning.forecast import Load
+    from lavis_sam.planning.run_length import run_length
 
-    config = read_config(cfg_path, options, words)
-    run = config.run_cfg
+    config = read_config(cfg_path, options, words, data)
+    run = RunSettings.from_config(config.run_cfg)
     load = Load(
         batch=run.batch_size_train,
         images=images,
@@ -52,11 +71,105 @@ def plan(
         accumulation=run.accum_grad_iters,
         eval_batch=run.batch_size_eval,
     )
-    made = make_plan(OmegaConf.to_container(config.model_cfg, resolve=True), load, run.decoding)
+    made = _planned(config, load)
+    cards = {config.model_cfg.model_type: _cards(made)}
+    for other in _FAMILY if config.model_cfg.model_type in _FAMILY else ():
+        if other not in cards:
+            cards[other] = _cards(_planned(_with_model_type(config, other), load))
+    seconds, source = _step_seconds(config, load, step_seconds, log, measure=measure)
+    number, missing = _samples(config, samples)
+    length = None if number is None else run_length(number, run, gpus, seconds)
     if as_json:
-        echo(to_json(made))
-    else:
-        _print(made)
+        further = {"cards": cards, "run": length, "step_seconds_from": source, "samples_missing": missing}
+        echo(to_json(dataclasses.asdict(made) | further))
+        return
+    _print(made)
+    _print_cards(cards)
+    _print_length(length, run.max_epoch, source, missing)
+
+
+def _planned(config: "SamConfig", load: "Load") -> "Plan":
+    from omegaconf import OmegaConf
+
+    from lavis_sam.planning.forecast import make_plan
+
+    return make_plan(OmegaConf.to_container(config.model_cfg, resolve=True), load, config.run_cfg.decoding)
+
+
+def _with_model_type(config: "SamConfig", model_type: str) -> "SamConfig":
+    from lavis_sam.plugin.run_config import SamConfig
+
+    return SamConfig(config.args, {"model.model_type": model_type})
+
+
+def _cards(made: "Plan") -> dict[str, Any]:
+    from lavis_sam.planning.cards import fitting_cards
+
+    return {use: {"bytes": made.memory[use], "fits_on_gb": sizes} for use, sizes in fitting_cards(made.memory).items()}
+
+
+def _step_seconds(
+    config: "SamConfig", load: "Load", given: float | None, log: Path | None, *, measure: bool
+) -> tuple[float | None, str | None]:
+    """The time of a step, and where it is from.
+
+    Raises:
+        SamConfigurationError: More than one of the three was asked for.
+    """
+    from lavis_sam.errors import SamConfigurationError
+
+    if (given is not None) + (log is not None) + measure > 1:
+        raise SamConfigurationError("plan: found several of --step-seconds, --log and --measure, wanted one of them.")
+    if log is not None:
+        from lavis_sam.planning.run_length import logged_step_seconds
+
+        return logged_step_seconds(log), f"the median of {log}"
+    if measure:
+        from omegaconf import OmegaConf
+
+        from lavis_sam import distributed
+        from lavis_sam.planning.forecast import planned_model
+        from lavis_sam.planning.run_length import measured_step_seconds
+
+        device = distributed.choose_device(config.run_cfg.device, distributed.Launch.from_environment())
+        model = planned_model(OmegaConf.to_container(config.model_cfg, resolve=True))
+        return measured_step_seconds(model, load, device), f"measured here on {device}, without loading data"
+    return given, None if given is None else "given"
+
+
+def _samples(config: "SamConfig", given: int | None) -> tuple[int | None, str | None]:
+    """The number of training samples; or None, and why it is not known."""
+    from lavis_sam.errors import SamError
+
+    if given is not None:
+        return given, None
+    try:
+        return _count_samples(config), None
+    except (SamError, OSError) as error:  # a plan needs no data
+        return None, str(error)
+
+
+def _count_samples(config: "SamConfig") -> int:
+    """The samples of the training splits, by the data sets' own builders; images are not looked into."""
+    from omegaconf import OmegaConf
+
+    from lavis_sam.errors import SamConfigurationError
+    from lavis_sam.plugin.registry import registered_class
+    from lavis_sam.plugin.run_config import REGISTERED
+
+    found, own = 0, REGISTERED.own_datasets(config.config)
+    for name, section in config.datasets_cfg.items():
+        if name not in own:
+            raise SamConfigurationError(f"datasets.{name}: a data set of LAVIS's is not counted.")
+        wanted: Any = OmegaConf.merge(section)
+        annotations = wanted.build_info.annotations
+        for split in [split for split in annotations if split not in config.run_cfg.train_splits]:
+            del annotations[split]
+        if wanted.data_type == "images":
+            wanted.build_info.check = "paths"
+        builder = registered_class("data set", name, "datasets")(wanted)
+        found += sum(len(dataset) for dataset in builder.build_datasets().values())
+    return found
 
 
 def _print(made: "Plan") -> None:
@@ -83,3 +196,32 @@ def _print(made: "Plan") -> None:
         f"{load.batch} sample(s) of {load.images} images, {load.text_tokens} + {load.target_tokens} tokens, "
         f"{made.precision}"
     )
+
+
+def _print_cards(cards: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from lavis_sam.planning.cards import CARD_GB
+
+    table = Table(title="fits on a card of, with a tenth to spare", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("model", "use", "GiB", *(f"{size} GB" for size in CARD_GB)):
+        table.add_column(column, justify="left" if column in ("model", "use") else "right")
+    for model_type, uses in cards.items():
+        for use, fit in uses.items():
+            marks = ["yes" if size in fit["fits_on_gb"] else "no" for size in CARD_GB]
+            table.add_row(model_type, use, f"{fit['bytes'] / _GIB:.3f}", *marks)
+    printable_console(width=_WIDTH).print(table)
+
+
+def _print_length(length: "RunLength | None", epochs: int, source: str | None, missing: str | None) -> None:
+    if length is None:
+        echo(f"How many steps: give --samples N, as they cannot be counted:\n{missing}")
+        return
+    echo(
+        f"{length.steps} steps: {epochs} epoch(s) of {length.samples} samples, {length.samples_per_step} samples a step"
+    )
+    if length.hours is None:
+        echo("How many hours: give --step-seconds X, --log RUN or --measure.")
+    else:
+        echo(f"{length.hours:.2f} hours, at {length.step_seconds:.3f} s a step ({source})")

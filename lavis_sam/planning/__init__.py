@@ -1,1 +1,1 @@
-"""What a run will need, from sizes alone: parameters, memory, FLOPs."""
+"""What a run will need: parameters, memory, FLOPs, the cards that it fits on, steps and hours."""

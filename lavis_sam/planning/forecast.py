@@ -105,8 +105,7 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
     Raises:
         SamConfigurationError: An impossible setting.
     """
-    longest = ModelSizes.from_mapping(model_cfg.get("sizes")).q_former.max_positions
-    model = build_model({**model_cfg, "max_txt_len": longest}, device="meta").train()
+    model = planned_model(model_cfg)
     parameters = dict.fromkeys(PARTS, 0)
     weights = dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
@@ -144,28 +143,34 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
     )
 
 
-def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
-    """Peak bytes beyond weights and gradients, forward FLOPs and backward FLOPs of one batch."""
+def planned_model(model_cfg: Mapping[str, Any]) -> SemanticAlignment:
+    """Return the model of a config on the meta device, as it trains; it takes texts of any length."""
+    longest = ModelSizes.from_mapping(model_cfg.get("sizes")).q_former.max_positions
+    return build_model({**model_cfg, "max_txt_len": longest}, device="meta").train()
+
+
+def step_loss(model: SemanticAlignment, load: Load) -> Tensor:
+    """Return the loss of one batch of images without content, on the model's device."""
     size = model.visual_encoder.image_size
     images = torch.zeros(()).expand(load.batch, 3, load.images, size, size)
     # "a" is one token; the tokenizer adds two of its own.
-    instruction = " ".join(["a"] * max(1, load.text_tokens - 2))
+    instructions = [" ".join(["a"] * max(1, load.text_tokens - 2))] * load.batch
+    return _language_loss(model, model.encode({"image": images}, instructions), instructions, load)
 
-    def loss() -> Tensor:
-        instructions = [instruction] * load.batch
-        return _language_loss(model, model.encode({"image": images}, instructions), instructions, load)
 
+def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
+    """Peak bytes beyond weights and gradients, forward FLOPs and backward FLOPs of one batch."""
     # Twice, as the counter of products keeps tensors alive that checkpointing lets go of.
     flops, attention = FlopCounterMode(display=False), _Attention()
     with attention.counted(), flops:
-        value = loss()
+        value = step_loss(model, load)
         forward = flops.get_total_flops() + attention.flops
         value.backward()
     backward = flops.get_total_flops() + attention.flops - forward
     del value
     model.zero_grad(set_to_none=True)
     with LiveBytes("meta") as live, _Attention().counted():
-        loss().backward()
+        step_loss(model, load).backward()
     # The gradients were made within the step and are counted by themselves.
     gradients = sum(p.grad.numel() * p.grad.element_size() for p in model.parameters() if p.grad is not None)
     return max(live.peak - gradients, live.forward_peak), forward, backward
@@ -173,17 +178,17 @@ def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
 
 def _language_loss(model: SemanticAlignment, visual: VisualPath, instructions: list[str], load: Load) -> Tensor:
     """Step 6 without a tokenizer: sequences as `training_inputs` lays them out, the head at target positions alone."""
-    text = load.text_tokens + load.target_tokens
-    ends = torch.full((load.batch,), visual.tokens.shape[1] + load.text_tokens - 1, device="meta")
+    text, device = load.text_tokens + load.target_tokens, visual.tokens.device
+    ends = torch.full((load.batch,), visual.tokens.shape[1] + load.text_tokens - 1, device=device)
     language = as_language_model(model.language(visual, instructions, ends))
-    words = language.embed(torch.zeros(load.batch, text, dtype=torch.long, device="meta"))
+    words = language.embed(torch.zeros(load.batch, text, dtype=torch.long, device=device))
     embeds = torch.cat((visual.tokens.to(words), words), dim=1)
     length = embeds.shape[1]
-    mask = torch.ones(load.batch, 1, length, length, dtype=torch.bool, device="meta")
-    positions = torch.arange(length, device="meta").unsqueeze(0)
+    mask = torch.ones(load.batch, 1, length, length, dtype=torch.bool, device=device)
+    positions = torch.arange(length, device=device).unsqueeze(0)
     hidden = language.hidden(embeds, mask, positions).states
     logits = language.logits(hidden[:, -load.target_tokens :]).flatten(0, 1)
-    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device="meta"))
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=device))
 
 
 def _kv_cache(model: SemanticAlignment, load: Load, decoding: Decoding) -> int:

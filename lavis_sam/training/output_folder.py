@@ -40,7 +40,7 @@ def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Pat
     if distributed.is_main_process():
         try:
             parent, name = Path(settings.output_dir), name or settings.job_id
-            if name is None and settings.resume == "auto":
+            if name is None and settings.resume == "auto" and not settings.evaluate:
                 name = unfinished_run(parent)
             name = make_run_folder(parent, name)
         except OSError as error:

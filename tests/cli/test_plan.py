@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from helpers.command_line import TINY, call
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -18,3 +20,37 @@ def test_plan():
     text = call("plan", "--cfg-path", str(REPOSITORY / "projects" / "sam" / "train.yaml"), "--gpus", "4")
     assert "4332417" in text
     assert "4 GPU(s) x 1 batch(es) x 5 sample(s)" in text
+    # Vicuna-7B trains on a card of 24 GB, 13B from 40 GB on; without the data nobody knows how long.
+    rows = [line.split() for line in text.splitlines() if line.strip().startswith("vicuna")]
+    assert [row[-3:] for row in rows if "training" in row] == [["yes"] * 3, ["no", "yes", "yes"]]
+    assert "How many steps: give --samples N" in text
+    assert "annotations.json" in text
+
+
+def test_plan_says_steps_and_hours():
+    recipe = ("plan", "--cfg-path", str(REPOSITORY / "projects" / "sam" / "train.yaml"), "--gpus", "4")
+    text = call(*recipe, "--samples", "69000", "--step-seconds", "1.5")
+    assert "3450 steps: 1 epoch(s) of 69000 samples, 20 samples a step" in text
+    assert "1.44 hours, at 1.500 s a step (given)" in text
+
+
+def test_plan_counts_the_samples_of_the_data_set_and_reads_a_log(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"event": "train", "step": 0, "seconds": 9.0}\n{"event": "train", "step": 1, "seconds": 0.5}\n')
+    made = json.loads(call("plan", "--cfg-path", TINY, "--json", "--log", str(tmp_path)))
+    wanted = {"samples": 18, "samples_per_step": 6, "steps_per_epoch": 3, "steps": 48, "step_seconds": 0.5}
+    assert made["run"] == wanted | {"hours": 48 * 0.5 / 3600}
+    assert made["step_seconds_from"] == f"the median of {tmp_path}"
+    assert made["cards"]["tiny"]["training"]["fits_on_gb"] == [24, 40, 80]
+
+
+def test_plan_measures_a_step():
+    made = json.loads(call("plan", "--cfg-path", TINY, "--json", "--measure", "--options", "run.batch_size_train=1"))
+    assert made["step_seconds_from"] == "measured here on cpu, without loading data"
+    assert made["run"]["hours"] == 16 * 18 * made["run"]["step_seconds"] / 3600 > 0
+
+
+@pytest.mark.parametrize("words", [("--measure", "--step-seconds", "1"), ("--log", "x", "--measure")])
+def test_plan_takes_one_time_of_a_step(run, words):
+    code, _, error = run("plan", "--cfg-path", TINY, *words)
+    assert (code, "found several of --step-seconds, --log and --measure" in error) == (2, True)

@@ -287,6 +287,16 @@ def test_shipped_projects_resolve_and_open_with_their_command(path):
     assert f"--cfg-path {relative}" in path.read_text().splitlines()[0]
 
 
+def test_the_papers_recipe_loses_little_and_resumes_by_itself():
+    """Its one epoch takes thousands of steps."""
+    path = REPOSITORY / "projects" / "sam" / "train.yaml"
+    run = SamConfig(Namespace(cfg_path=str(path), options=None)).run_cfg
+    assert run.checkpoint_steps <= 500
+    assert run.resume == "auto"
+    again = SamConfig(Namespace(cfg_path=str(path), options=["run.resume=null"])).run_cfg
+    assert again.resume is None
+
+
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("run_scripts/*.sh")), ids=lambda p: p.name)
 def test_run_scripts_end_in_one_command_that_names_a_project(path):
     """Comments and the launcher's surroundings first; the last line is the run, and takes further options."""

@@ -32,6 +32,9 @@ def test_auto_finds_the_last_unfinished_run(tmp_path):
     assert unfinished_run(tmp_path) == "other"
     runner = RunnerSam(dummy_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), DummyModel(), datasets)
     assert runner.output_dir == tmp_path / "other"
+    # The recipes say `resume: auto`; an evaluation with one of them is not that training.
+    evaluation = RunSettings.from_config({"output_dir": str(tmp_path), "resume": "auto", "evaluate": True})
+    assert agreed_run_folder(evaluation, None)[0] != "other"
     runner.train()
     assert unfinished_run(tmp_path) is None
     fresh = RunnerSam(dummy_config(tmp_path, resume="auto"), MultiImageCaptioningTask(), DummyModel(), datasets)
