@@ -70,11 +70,11 @@ def preview(
       lavis-sam data preview data/mmlink
       lavis-sam data preview data/mmlink_shards --num 20 --seed 1 --out preview.html
     """
-    from lavis_sam.datasets.folder import open_folder
+    from lavis_sam.datasets.folder import open_samples
     from lavis_sam.datasets.preview import chosen_samples, contact_sheet
     from lavis_sam.files import write_text
 
-    dataset = open_folder(folder)
+    dataset = open_samples(folder)
     page = out or (folder if folder.is_dir() else folder.parent) / "preview.html"
     chosen = chosen_samples(num, len(dataset), seed)
     write_text(page, contact_sheet(dataset, chosen, title=folder.resolve().name))

@@ -10,7 +10,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.run_layout import config_of
 
 if TYPE_CHECKING:
-    from lavis_sam.plugin.run_config import SamConfig
+    from lavis_sam.plugin.resolving import ResolvedConfig
 
 CfgPath = Annotated[
     Path | None, typer.Option("--cfg-path", metavar="CONFIG", help="LAVIS's way to say CONFIG, the run's YAML file.")
@@ -53,9 +53,9 @@ def config_and_settings(
 
 def read_config(
     cfg_path: Path | None, options: list[str] | None, words: list[str] | None, data: Path | None = None
-) -> "SamConfig":
+) -> "ResolvedConfig":
     """The resolved and checked configuration, without a look at the files that it names."""
-    from lavis_sam.plugin.run_config import SamConfig
+    from lavis_sam.plugin.resolving import ResolvedConfig
 
     config, settings = config_and_settings(cfg_path, options, words)
-    return SamConfig(Namespace(cfg_path=str(config_of(config)), options=settings, data=data))
+    return ResolvedConfig(Namespace(cfg_path=str(config_of(config)), options=settings, data=data))

@@ -16,6 +16,7 @@ from lavis_sam.errors import SamDataError
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.multi_image import MultiImageDataset
+    from lavis_sam.datasets.stored import StoredSamples
 
 # Images from elsewhere are put here, below the new folder.
 _IMAGES = "images"
@@ -31,14 +32,25 @@ def open_folder(path: Path, *, images: Path | None = None) -> "MultiImageDataset
     Raises:
         SamDataError: It is neither, or no sample of it is whole.
     """
-    from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
-    from lavis_sam.datasets.shards import open_shards
+    from lavis_sam.datasets.multi_image import MultiImageDataset
+
+    stored = open_samples(path, images=images)
+    return MultiImageDataset(stored.annotation, stored.store)
+
+
+def open_samples(path: Path, *, images: Path | None = None) -> "StoredSamples":
+    """Open a data set to look at it; as `open_folder`, without PyTorch."""
+    from lavis_sam.datasets.stored import FolderImages, StoredSamples
 
     if is_sharded(path):
-        return open_shards([path])
+        from lavis_sam.datasets.annotations import accept
+        from lavis_sam.datasets.shards.images import ShardImages
+        from lavis_sam.datasets.shards.index import index_shards
+
+        index = index_shards([path])
+        return StoredSamples(accept(index.report, f"shards {path}", strict=False), ShardImages(index))
     root = images or (path if path.is_dir() else path.parent)
-    samples = read_annotations(annotation_file(path), root, strict=False, check="paths")
-    return MultiImageDataset(samples, FolderImages(root))
+    return StoredSamples(read_annotations(annotation_file(path), root, strict=False, check="paths"), FolderImages(root))
 
 
 def is_sharded(path: Path) -> bool:
@@ -47,7 +59,6 @@ def is_sharded(path: Path) -> bool:
         return True
     if not path.is_file() and any((path / name).is_file() for name in UNIFIED_FILES):
         return False
-    # And with it PyTorch, which no other folder needs.
     from lavis_sam.datasets.shards.layout import MANIFEST, compressed_shards, unpacker
 
     if path.is_file():

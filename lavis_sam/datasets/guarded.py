@@ -7,11 +7,10 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from lavis_sam.datasets.problems import DamagedSampleError
 from lavis_sam.errors import SamDataError, SamError
 
-
-class DamagedSampleError(SamDataError):
-    """A sample in a shard is not what was written there; a training run passes over it and counts it."""
+__all__ = ["DamagedSampleError", "GuardedDataset", "Unusable"]
 
 
 @dataclass(frozen=True)

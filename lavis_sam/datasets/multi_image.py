@@ -1,10 +1,9 @@
 """The map-style data set: a sample and its images -> tensors and texts."""
 
-import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,10 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from lavis_sam.datasets.collate import collate_multi_image
-from lavis_sam.datasets.images import to_rgb
 from lavis_sam.datasets.sample import MultiImageSample
+from lavis_sam.datasets.stored import FolderImages, ImageStore
+
+__all__ = ["FolderImages", "ImageStore", "MultiImageDataset", "augmentation_seed", "make_item", "unprocessed"]
 
 # Random augmentation draws from a generator seeded by these four numbers, mixed by large odd factors.
 _SEED_FACTOR, _EPOCH_FACTOR, _INDEX_FACTOR = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
@@ -23,43 +24,6 @@ _REPEAT_FACTOR = 0x27D4EB2F165667C5
 def unprocessed(value: Any) -> Any:
     """Return the value as it is, where no processor is wanted."""
     return value
-
-
-class ImageStore(Protocol):
-    """Where the images of a data set's samples are: `FolderImages`, or the shards' `ShardImages`."""
-
-    @property
-    def root(self) -> str | None:
-        """The folder of the images; None where there is none."""
-
-    def decoded(self, number: int, sample: MultiImageSample) -> Iterator[Image.Image]:
-        """Yield the N images of sample `number` as RGB, so that one at a time need be in memory."""
-
-    def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
-        """Return the numbers of all `count` samples at random, such that neighbours are read from a few places."""
-
-
-class FolderImages:
-    """Images that are files of their own.
-
-    Attributes:
-        root: The folder that the image paths are relative to.
-    """
-
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = os.fspath(root)
-
-    def decoded(self, number: int, sample: MultiImageSample) -> Iterator[Image.Image]:
-        """Yield the sample's N images as RGB.
-
-        Raises:
-            SamDataError: One is missing or damaged.
-        """
-        return (to_rgb(os.path.join(self.root, name), f"sample {sample.id!r}") for name in sample.images)
-
-    def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
-        """Return all numbers at random: no file is near another."""
-        return torch.randperm(count, generator=generator).tolist()
 
 
 class MultiImageDataset(Dataset[dict[str, Any]]):

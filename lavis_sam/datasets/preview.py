@@ -6,13 +6,13 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 
 from lavis_sam.errors import SamDataError
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.multi_image import MultiImageDataset
+    from lavis_sam.datasets.stored import StoredSamples
 
 # Long enough to recognise what is on an image; a page of 50 pairs has about 1 MB.
 THUMBNAIL_SIDE = 220
@@ -52,11 +52,13 @@ def chosen_samples(count: int, total: int, seed: int | None) -> list[int]:
     """Return which samples a page shows, in their order: the first ones, or, with a seed, some at random."""
     if seed is None:
         return list(range(min(count, total)))
+    import torch
+
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     return sorted(order[:count].tolist())
 
 
-def contact_sheet(dataset: "MultiImageDataset", indices: Sequence[int], title: str) -> str:
+def contact_sheet(dataset: "MultiImageDataset | StoredSamples", indices: Sequence[int], title: str) -> str:
     """Return the page.
 
     Texts are escaped and images are inside it, so it can be sent to somebody and loads nothing from anywhere. An
@@ -75,7 +77,7 @@ def contact_sheet(dataset: "MultiImageDataset", indices: Sequence[int], title: s
     )
 
 
-def _article(dataset: "MultiImageDataset", index: int) -> str:
+def _article(dataset: "MultiImageDataset | StoredSamples", index: int) -> str:
     sample = dataset.annotation[index]
     texts = [("prompt", sample.instruction), ("answer", sample.output)]
     if sample.references != (sample.output,):
@@ -92,7 +94,7 @@ def _article(dataset: "MultiImageDataset", index: int) -> str:
     )
 
 
-def _figures(dataset: "MultiImageDataset", index: int) -> Iterator[str]:
+def _figures(dataset: "MultiImageDataset | StoredSamples", index: int) -> Iterator[str]:
     sample = dataset.annotation[index]
     try:
         images = dataset.images(index)

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lavis_sam.datasets.sample import MultiImageSample
+from lavis_sam.errors import SamDataError
 
 # How many problems a message spells out; the counts by kind cover the rest.
 _SHOWN_PROBLEMS = 10
 # How many examples of each kind a table shows.
 _SHOWN_EXAMPLES = 3
 _SHOWN_CHARACTERS = 80
+
+
+class DamagedSampleError(SamDataError):
+    """A sample in a shard is not what was written there; a training run passes over it and counts it."""
 
 
 @dataclass(frozen=True)

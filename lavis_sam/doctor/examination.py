@@ -1,6 +1,7 @@
 """All checks in order, and what they come to."""
 
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,17 @@ def examine(
         settings: Further keys of the config's `model` node.
         datasets: Data sets that have to be there.
     """
+    # Starting LAVIS takes longer than all else; a process of its own does it meanwhile.
+    lavis = ThreadPoolExecutor(1).submit(lambda: list(run_check("environment", "LAVIS", environment.check_lavis)))
     findings: list[Finding] = []
     for name, check in (
         ("Python", environment.check_python),
         ("versions", environment.check_versions),
         ("torch with torchvision", environment.check_torchvision),
         ("plugin hook", environment.check_hook),
-        ("LAVIS", environment.check_lavis),
     ):
         findings += run_check("environment", name, check)
+    place_of_lavis = len(findings)
 
     # From here on PyTorch is needed, whose absence has been said above.
     def check_model() -> Iterator[Finding]:
@@ -89,4 +92,5 @@ def examine(
 
     findings += run_check("weights", "model", check_model)
     findings += run_check("data", "data", check_data)
+    findings[place_of_lavis:place_of_lavis] = lavis.result()
     return Report(str(model), tuple(findings))

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field, fields
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.w_former import EXTRACTORS
 
+_BUILT_IN = ("w_former", "linear")
 CHOICES: dict[str, tuple[str, ...]] = {
     "context": ("all", "others", "self"),
     "normalise": ("images", "patches"),
     "weighting": ("adaptive", "average"),
-    "extractor": (*EXTRACTORS, "none"),
+    "extractor": (*_BUILT_IN, "none"),
     "positions": ("all", "queries"),
 }
 
@@ -48,8 +48,12 @@ class Guidance:
     layer_k: int | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (CHOICES | {"extractor": (*EXTRACTORS, "none")}).items():
+        for name, choices in CHOICES.items():
             value = getattr(self, name)
+            if name == "extractor" and value not in choices:  # PyTorch is imported only for what somebody registered
+                from lavis_sam.models.w_former import EXTRACTORS
+
+                choices = (*EXTRACTORS, "none")
             if value not in choices:
                 raise SamConfigurationError(f"model.guidance.{name} is {value!r}; choose one of {', '.join(choices)}")
         for name in ("layer_l", "layer_k"):

@@ -10,15 +10,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from torch import Tensor
-
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.language.sequence import LanguageLoss
-from lavis_sam.models.visual_path import VisualPath
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lavis_sam.models.language.sequence import LanguageLoss
     from lavis_sam.models.semantic_alignment import SemanticAlignment
+    from lavis_sam.models.visual_path import VisualPath
 
 
 class LossTerm(NamedTuple):
@@ -95,7 +95,7 @@ def read_objectives(values: Mapping[Any, Any] | None) -> dict[str, float]:
 def total_loss(terms: Iterable[LossTerm]) -> Tensor:
     """Return the weighted sum of the terms' means, a scalar; a term without items adds nothing."""
     first, *others = [
-        term.weight * term.sum / (term.count.clamp(min=1) if isinstance(term.count, Tensor) else max(term.count, 1))
+        term.weight * term.sum / (max(term.count, 1) if isinstance(term.count, int) else term.count.clamp(min=1))
         for term in terms
     ]
     return sum(others, start=first)

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError
 
 
@@ -59,6 +58,8 @@ class MetricLog:
         Raises:
             SamConfigurationError: The disk is full or read-only.
         """
+        from lavis_sam import distributed  # and with it PyTorch, which reading a log does not need
+
         if not distributed.is_main_process():
             return
         line = json.dumps({"event": event, "time": round(time.time(), 3)} | {k: _plain(v) for k, v in values.items()})
@@ -79,6 +80,8 @@ class MetricLog:
 
     def end_last_line(self) -> None:
         """End the line that a killed run left unfinished, so that the next one starts anew."""
+        from lavis_sam import distributed
+
         if distributed.is_main_process() and self.path.is_file():
             with open(self.path, "rb+") as file:
                 if file.seek(0, 2) and (file.seek(-1, 2), file.read())[1] != b"\n":

@@ -1,9 +1,10 @@
 """All checks together."""
 
 import json
+import threading
 
 from helpers.findings import FAILURE, OK, assert_helpful, only, verdicts
-from lavis_sam.doctor import environment, examine
+from lavis_sam.doctor import Finding, environment, examine
 
 
 def test_this_environment_is_fit_for_the_tiny_model():
@@ -26,3 +27,22 @@ def test_unknown_names_are_findings(monkeypatch):
     assert not report.is_fit
     assert "'vicuna9b' is no packaged model type" in only(report.findings, "model").found
     assert "Did you mean 'mmlink'?" in only(report.findings, "data").found
+
+
+def test_lavis_is_started_while_other_checks_run_and_reported_in_its_place(monkeypatch):
+    others_ran = threading.Event()
+    finding = Finding("environment", "LAVIS", OK, "imports")
+
+    def check_lavis():
+        assert others_ran.wait(60)
+        yield finding
+
+    def check_hook():
+        others_ran.set()
+        yield Finding("environment", "plugin hook", OK, "in place")
+
+    monkeypatch.setattr(environment, "check_lavis", check_lavis)
+    monkeypatch.setattr(environment, "check_hook", check_hook)
+    checks = [found.check for found in examine("vicuna9b").findings if found.area == "environment"]
+    assert finding in examine("vicuna9b").findings
+    assert checks[-2:] == ["plugin hook", "LAVIS"]

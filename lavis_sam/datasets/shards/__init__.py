@@ -5,12 +5,16 @@ back; `archive` reads tar members that somebody else wrote, `index` makes sample
 show, and `dataset` makes the data set that a run trains on.
 """
 
-from lavis_sam.datasets.guarded import DamagedSampleError
-from lavis_sam.datasets.shards.dataset import open_shards
+from typing import TYPE_CHECKING, Any
+
+from lavis_sam.datasets.problems import DamagedSampleError
 from lavis_sam.datasets.shards.images import scan_shards
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
 from lavis_sam.datasets.shards.unpacking import unpack_shards
 from lavis_sam.datasets.shards.writing import DEFAULT_SHARD_BYTES, write_shards
+
+if TYPE_CHECKING:
+    from lavis_sam.datasets.shards.dataset import open_shards
 
 __all__ = [
     "DEFAULT_SHARD_BYTES",
@@ -22,3 +26,12 @@ __all__ = [
     "unpack_shards",
     "write_shards",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the data set, and PyTorch with it, when it is asked for."""
+    if name == "open_shards":
+        from lavis_sam.datasets.shards.dataset import open_shards
+
+        return open_shards
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

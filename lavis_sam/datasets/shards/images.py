@@ -5,18 +5,20 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 
-from lavis_sam.datasets.guarded import DamagedSampleError
 from lavis_sam.datasets.image_check import Check, in_threads
 from lavis_sam.datasets.images import to_rgb, whole_images_only
-from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport, DamagedSampleError
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards.index import ShardIndex, index_shards
 from lavis_sam.datasets.shards.samples import DAMAGED, START_BYTES, StoredImage, is_no_image
 from lavis_sam.errors import SamDataError
+
+if TYPE_CHECKING:
+    import torch
 
 _MOST_OPEN_FILES = 64
 # Neighbouring shards whose samples are shuffled together: enough to mix well, few enough to be read from few places.
@@ -61,11 +63,13 @@ class ShardImages:
         found = ((image, self._files.read(place.shard, image)) for image in place.images)
         return checked_contents(found, self.index.report.samples[number])
 
-    def nearby_order(self, count: int, generator: torch.Generator) -> list[int]:
+    def nearby_order(self, count: int, generator: "torch.Generator") -> list[int]:
         """Return all numbers at random, such that neighbours come from a few shards.
 
         The shards are shuffled, and then the samples of every 16 of them together.
         """
+        import torch  # which only training needs
+
         shards: list[list[int]] = [[] for _ in self.index.files]
         for number, place in enumerate(self.index.places):
             shards[place.shard].append(number)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from lavis_sam.datasets.annotations import accept, write_annotations
 from lavis_sam.datasets.formats.reading import UNIFIED_FILES
-from lavis_sam.datasets.guarded import DamagedSampleError
-from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport, names
+from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport, DamagedSampleError, names
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.index import index_shards
 from lavis_sam.datasets.shards.samples import DAMAGED
