@@ -112,6 +112,25 @@ def test_a_stream_goes_on_with_other_sizes_after_a_whole_epoch(tmp_path, sharded
     assert [event["samples"] for event in events(continued, "epoch")] == [COUNT] * 2
 
 
+@pytest.mark.parametrize("change", ["output", "shard", None])
+def test_a_stream_is_refused_with_other_shards_after_a_whole_epoch(tmp_path, images, sharded_images, change):
+    make_runner(tmp_path, ShardStream([sharded_images], PROCESSOR), max_epoch=1).train()
+    records = [record(f"s{i}", img_list=[f"{i}.png"], output="a word") for i in range(COUNT)]
+    if change == "output":
+        records[3]["output"] = "a wort"
+    annotations = write_dataset(tmp_path / "again" / "images", records)
+    size = 30_000 if change == "shard" else 18_000
+    write_shards(
+        read_annotations([annotations], annotations.parent), annotations.parent, tmp_path / "moved", shard_bytes=size
+    )
+    continued = make_runner(tmp_path, ShardStream([str(tmp_path / "moved")], PROCESSOR), max_epoch=2)
+    if change is None:  # a folder may move
+        continued.train()
+        return
+    with pytest.raises(SamConfigurationError, match="training data: other ids"):
+        continued.train()
+
+
 def test_a_corrupt_shard_is_passed_over_and_counted(tmp_path, images):
     samples = read_annotations([images], images.parent)
     write_shards(samples, images.parent, tmp_path / "shards", shard_bytes=18_000)
