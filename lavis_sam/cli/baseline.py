@@ -231,7 +231,7 @@ def _request_keys(words: "list[str] | tuple[str, ...]") -> dict[str, Any]:
         name, _, value = word.partition("=")
         try:
             keys[name] = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SamConfigurationError(
                 f"--request {word}: {error}; wanted KEY=JSON, such as seed=1 or stop='[\"\\n\"]'."
             ) from error

@@ -35,7 +35,7 @@ def read_curves(path: Path) -> Curves:
     """The curves of a run's folder, or of its `log.jsonl`.
 
     Raises:
-        SamDataError: There is no such file, or no training step in it.
+        SamDataError: There is no such file, no training step in it, or what no run writes.
     """
     log = log_of(path)
     curves, made = Curves(log.parent.name), 0
@@ -43,15 +43,20 @@ def read_curves(path: Path) -> Curves:
         for event in read_metric_log(log):
             if event["event"] == "train" and isinstance(event.get("step"), int):
                 made = event["step"] + 1
+                float(made)  # which a plot needs
                 curves.lr[event["step"]] = float(event["lr"])
                 if event.get("loss") is not None:
-                    curves.loss[event["step"]] = event["loss"]
+                    curves.loss[event["step"]] = float(event["loss"])
                 for name, mean in (event.get("losses") or {}).items():
-                    curves.losses.setdefault(name, {})[event["step"]] = mean
+                    curves.losses.setdefault(name, {})[event["step"]] = float(mean)
             elif event["event"] == "evaluation" and isinstance(event.get("epoch"), int):
                 curves.validation[made] = float(event["loss"])
     except OSError as error:
         raise SamDataError(f"{log}: cannot be read ({error.strerror}); wanted the folder of a run.") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise SamDataError(
+            f"{log}: holds an event that no run writes ({type(error).__name__}: {error}). Restore the log."
+        ) from error
     if not curves.loss:
         raise SamDataError(f"{log}: found no training step, wanted the log of a run that trained.")
     return curves

@@ -152,7 +152,7 @@ def test_keys_of_the_request(run, asked, service):
     assert run(*words, "--out", out, "--request", "max_tokens=null", "--request", "max_completion_tokens=99")[0] == 0
     assert "max_tokens" not in service.requests[0][2]
     assert service.requests[0][2]["max_completion_tokens"] == 99
-    for word in ("seed", "seed=x", "=1", 'model="other"'):
+    for word in ("seed", "seed=x", "=1", 'model="other"', f"seed={'[' * 10_000}"):
         code, _, err = run(*words, "--out", out, "--request", word)
         assert code == 2
         assert "--request seed" in err or "not to be changed" in err

@@ -32,3 +32,19 @@ def test_without_matplotlib_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(SamConfigurationError, match="pip install matplotlib"):
         draw_curves([write_log(tmp_path / "run", [1.0])])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        '"step": 1, "loss": 1.0',
+        '"step": 1, "lr": [[1]], "loss": 1.0',
+        '"step": 1, "lr": 1.0, "loss": "low"',
+        '"step": 1, "lr": 1.0, "loss": 1.0, "losses": [1]',
+        '"step": 1%s, "lr": 1.0, "loss": 1.0' % ("0" * 400),
+    ],
+)
+def test_a_log_that_no_run_wrote_is_an_error(tmp_path, event):
+    (tmp_path / "log.jsonl").write_text(f'{{"event": "train", {event}}}\n')
+    with pytest.raises(SamDataError, match="an event that no run writes"):
+        draw_curves([tmp_path])
