@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from lavis_sam.datasets.images import to_rgb
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import leaves_root, write_text
 from lavis_sam.synthesis.charts import bars, heat_map, histogram
@@ -284,8 +284,7 @@ def _image(root: Path, file: str | None) -> str:
         return "<p class=muted>an image outside the data set is not shown</p>"
     if not (root / file).is_file():
         return ""
-    with Image.open(root / file) as image:
-        small = image.convert("RGB")
+    small = to_rgb(root / file, str(root / file))
     # Rejected examples are strips of several images: only their height is limited.
     small.thumbnail((_THUMBNAIL * 6, _THUMBNAIL))
     buffer = io.BytesIO()

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from PIL import Image
 
 from helpers.synthesis import config
 from lavis_sam.errors import SamDataError
@@ -125,4 +126,19 @@ def test_a_damaged_line_of_samples_is_named(strange, tmp_path, line):
     with (copy / "samples.jsonl").open("a") as file:
         file.write(line + "\n")
     with pytest.raises(SamDataError, match=r"samples\.jsonl:\d+: not JSON"):
+        write_report(copy, tmp_path / "page.html")
+
+
+def a_bomb(path):
+    """A PNG of 20,000 x 20,000 pixels in 50 KB."""
+    Image.new("1", (20_000, 20_000)).save(path, "PNG")
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: path.write_bytes(b"no image"), lambda path: path.write_bytes(b""), a_bomb]
+)
+def test_an_image_that_cannot_be_read_is_one_clear_error(strange, tmp_path, write):
+    copy = strange()
+    write(next((copy / "images").rglob("*_1.jpg")))
+    with pytest.raises(SamDataError, match=r"_1\.jpg"):
         write_report(copy, tmp_path / "page.html")
