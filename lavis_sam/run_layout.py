@@ -10,6 +10,7 @@ OUTPUT_DIR/            `run.output_dir`, a folder of runs
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError, SamError
@@ -42,6 +43,28 @@ def run_name(folder: Path) -> str:
     folder = folder.resolve()
     above = folder.parent
     return above.parent.name if above.name == RESULT_FOLDER and is_run(above.parent) else folder.name
+
+
+def distinct_names(folders: Sequence[Path], given: Sequence[str | None]) -> list[str]:
+    """What each run is called: as a person said, or else by its job id, or its path where two would be the same.
+
+    Raises:
+        SamConfigurationError: A person gave two runs one name.
+    """
+    short = [name or run_name(folder) for folder, name in zip(folders, given, strict=True)]
+    twice = [name for name in given if name and given.count(name) > 1]
+    if twice:
+        raise SamConfigurationError(f"{twice[0]}: found this name twice, wanted another one for each run.")
+    return [
+        str(folder) if name is None and short.count(found) > 1 else found
+        for folder, name, found in zip(folders, given, short, strict=True)
+    ]
+
+
+def named_path(word: str) -> tuple[str | None, Path]:
+    """What `NAME=PATH` says, as an argument; a path alone has no name, even with "=" in it."""
+    name, mark, path = word.partition("=")
+    return (name, Path(path)) if mark and name and path and not Path(word).exists() else (None, Path(word))
 
 
 def checkpoint_of(path: str | os.PathLike[str]) -> Path:

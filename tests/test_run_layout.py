@@ -1,9 +1,11 @@
 """The folder of a run stands for its checkpoint, configuration, log or results; a folder of runs for none of these."""
 
+from pathlib import Path
+
 import pytest
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
-from lavis_sam.run_layout import checkpoint_of, config_of, is_run, log_of, results_of, run_name
+from lavis_sam.run_layout import checkpoint_of, config_of, is_run, log_of, named_path, results_of, run_name
 
 
 def make(folder, *names):
@@ -84,4 +86,13 @@ def test_run_layout_a_run_is_called_by_its_job_id_wherever_one_stands_in_it(run,
     assert run_name(tmp_path / "runs" / "sam") == "sam"
     assert run_name(tmp_path / "result" / "test") == "test"  # no run is above
     monkeypatch.chdir(run)
-    assert run_name(tmp_path.__class__(".")) == "mine"
+    assert run_name(Path(".")) == "mine"
+
+
+def test_run_layout_a_name_before_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "lr=1e-4", "log.jsonl")
+    assert named_path("two images=runs/a") == ("two images", Path("runs/a"))
+    assert named_path("runs/a") == (None, Path("runs/a"))
+    assert named_path("lr=1e-4") == (None, Path("lr=1e-4"))  # a folder of that name
+    assert named_path("low=lr=1e-4") == ("low", Path("lr=1e-4"))

@@ -1,6 +1,5 @@
 """`lavis-sam table`: measured results beside the paper's."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +9,10 @@ from lavis_sam.terminal import echo
 
 def table(
     runs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUN…", help="Folders of runs, or with <DATASET>/manifest.json; one for each model."),
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]RUN…", help="Folders of runs, or with <DATASET>/manifest.json; a model each, and its name."
+        ),
     ] = None,
     wanted: Annotated[
         list[str] | None,
@@ -23,20 +24,24 @@ def table(
 ) -> None:
     """Print result tables as Markdown: measured rows beside the paper's, each row saying which it is.
 
-    Averages are the paper's, over all data sets of a task. Without a RUN the published numbers stand alone. Runs of
-    different protocols, or on different data, do not go into one table.
+    Averages are the paper's, over all data sets of a task. Without a RUN the published numbers stand alone. A row is
+    called NAME, or else by the run's job id or folder. Results on the same samples and references stand in one column,
+    whatever the data were called. Runs of different protocols, or on different data, do not go into one table.
 
     \b
     Examples:
       lavis-sam table runs/sam runs/instructblip
+      lavis-sam table "2 images"=output/sam/tiny/first "4 images"=output/sam/tiny/second
       lavis-sam table runs/* --table 3 --json > ablation.json
       lavis-sam table --table 2b
     """
     from lavis_sam.evaluation.run_folder import read_run
     from lavis_sam.files import to_json
     from lavis_sam.reports.tables import result_tables
+    from lavis_sam.run_layout import named_path
 
-    tables = result_tables([read_run(folder) for folder in runs or ()], wanted or ())
+    named = [named_path(run) for run in runs or ()]
+    tables = result_tables([read_run(folder, name) for name, folder in named], wanted or ())
     if as_json:
         echo(to_json({"tables": [entry.as_dict() for entry in tables]}))
     else:

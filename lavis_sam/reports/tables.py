@@ -1,7 +1,7 @@
 """Result tables: measured scores beside the paper's printed ones, each row saying which of the two it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from lavis_sam.evaluation.run_folder import Results, Run, read_run
 from lavis_sam.metrics.cider import CIDER, WHY_ZERO
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.reports.published import PublishedTable, published_tables
-from lavis_sam.run_layout import run_name
+from lavis_sam.run_layout import distinct_names
 
 PUBLISHED, MEASURED = "published", "measured"
 AVERAGE = "Average"
@@ -26,7 +26,7 @@ class Row:
 
     Attributes:
         source: `PUBLISHED` or `MEASURED`.
-        name: The model's name in the paper, or the run's folder.
+        name: The model's name in the paper, or the run's: as a person said, or else its job id or folder.
         values: (column, metric) -> score x100; what is not there is not known.
     """
 
@@ -43,6 +43,8 @@ class ResultTable:
         name: The paper's number of it, or "other".
         columns: Data sets, averages or tasks; every metric stands under each.
         rows: Published rows first.
+        notes: Where the numbers come from.
+        remarks: What a reader may wonder about.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ResultTable:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as plain data; rows have column -> metric -> score, None where there is none."""
@@ -71,6 +74,7 @@ class ResultTable:
                 for row in self.rows
             ],
             "notes": list(self.notes),
+            "remarks": list(self.remarks),
         }
 
     def as_markdown(self) -> str:
@@ -85,7 +89,7 @@ class ResultTable:
             )
         name = f"Table {self.name}: " if self.name != OTHER_TABLE else ""
         head = f"## {name}{self.title} (protocol {self.protocol}, ×100)"
-        return "\n".join([head, "", *lines, "", *(f"- {note}" for note in self.notes)]) + "\n"
+        return "\n".join([head, "", *lines, "", *(f"- {note}" for note in (*self.notes, *self.remarks))]) + "\n"
 
 
 def _cells(texts: Sequence[str]) -> str:
@@ -136,16 +140,24 @@ class _Measured:
         protocol: The protocol of all of them; None if there are none.
         data: Column title -> results of the first run that has the data set; all others have the same data.
         rows: Name and corpora by column title, averages included, of each run.
+        untrained: Names of runs whose layers of SAM were untrained.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
+        runs, self._renamed = _on_common_columns(runs)
         found = [results for run in runs for results in run.results]
         self.protocol = _common_protocol(found)
         self.data = _common_data(found)
+        names = distinct_names([run.folder for run in runs], [run.name for run in runs])
         self.rows = [
             (name, {results.title: results.corpus for results in run.results})
-            for name, run in zip(_run_names(runs), runs, strict=True)
+            for name, run in zip(names, runs, strict=True)
         ]
+        self.untrained = {
+            name
+            for name, run in zip(names, runs, strict=True)
+            if any(results.made_by.get("is_trained") is False for results in run.results)
+        }
 
     @property
     def other_titles(self) -> list[str]:
@@ -175,9 +187,22 @@ class _Measured:
     def data_notes(self, titles: Sequence[str]) -> list[str]:
         """What the measured columns were measured on."""
         found = [self.data[title] for title in titles if title in self.data]
-        notes = [f"{results.title}: {results.count} samples, data {results.data[:12]}." for results in found]
+        return [f"{results.title}: {results.count} samples, data {results.data[:12]}." for results in found]
+
+    def remarks(self, titles: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+        """What a reader of these columns and rows may wonder about."""
+        found = [self.data[title] for title in titles if title in self.data]
         single = [results.title for results in found if results.count == 1 and results.corpus.get(CIDER.name) == 0]
-        return [*notes, *([f"{', '.join(single)}: {WHY_ZERO}"] if single else [])]
+        untrained = [row.name for row in rows if row.source == MEASURED and row.name in self.untrained]
+        return (
+            *([f"{', '.join(single)}: {WHY_ZERO}"] if single else []),
+            *(
+                f"{other} is called {title} here: the same samples and references."
+                for title, other in self._renamed
+                if title in titles
+            ),
+            *(f"{name}: SAM's layers were untrained, so this is its base alone (InstructBLIP)." for name in untrained),
+        )
 
 
 def _table(published: PublishedTable, measured: _Measured) -> ResultTable:
@@ -198,7 +223,8 @@ def _table(published: PublishedTable, measured: _Measured) -> ResultTable:
     known = {column for row in rows for column, _ in row.values}
     columns = published.columns if published.name == ABLATION_TABLE else (*titles, AVERAGE)
     columns = tuple(column for column in columns if column in known)
-    return ResultTable(published.name, published.title, protocol, columns, tuple(rows), tuple(notes))
+    remarks = measured.remarks(titles, rows)
+    return ResultTable(published.name, published.title, protocol, columns, tuple(rows), tuple(notes), remarks)
 
 
 def _other_table(measured: _Measured) -> ResultTable:
@@ -215,6 +241,7 @@ def _other_table(measured: _Measured) -> ResultTable:
         tuple(titles),
         tuple(rows),
         tuple(measured.data_notes(titles)),
+        measured.remarks(titles, rows),
     )
 
 
@@ -268,7 +295,30 @@ def _common_data(found: Sequence[Results]) -> dict[str, Results]:
     return first
 
 
-def _run_names(runs: Sequence[Run]) -> list[str]:
-    """What a person called each run, or else its job id or folder; whole paths where two would be the same."""
-    short = [run.name or run_name(run.folder) for run in runs]
-    return [str(run.folder) if short.count(name) > 1 else name for run, name in zip(runs, short, strict=True)]
+def _on_common_columns(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
+    """Give results on the same samples and references one name, so that they stand in one column.
+
+    It is the paper's, or else that of the first run. No run gets two results of one name.
+
+    Returns:
+        The runs, and (name here, name before) of each that was renamed.
+    """
+    found = [results for run in runs for results in run.results]
+    names: dict[str, str] = {}
+    renamed: list[tuple[str, str]] = []
+    for results in sorted(found, key=lambda one: evaluation_set(one.dataset) is None):  # the paper's first
+        names.setdefault(results.data, results.title)
+    changed = []
+    for run in runs:
+        titles = {results.title for results in run.results}
+        parts = []
+        for results in run.results:
+            name = names[results.data]
+            if evaluation_set(results.dataset) is None and name not in titles:
+                titles.add(name)
+                renamed.append((name, results.title))
+                parts.append(replace(results, dataset=name))
+            else:
+                parts.append(results)
+        changed.append(replace(run, results=tuple(parts)))
+    return changed, list(dict.fromkeys(renamed))

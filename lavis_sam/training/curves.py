@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.plotting import figure, save_png
-from lavis_sam.run_layout import log_of
+from lavis_sam.run_layout import distinct_names, log_of
 from lavis_sam.training.metric_log import read_metric_log
 
 _SIZE_INCHES = (9, 6)
@@ -62,12 +62,13 @@ def read_curves(path: Path) -> Curves:
     return curves
 
 
-def draw_curves(runs: Sequence[Path], out: Path | None = None) -> Path:
+def draw_curves(runs: Sequence[Path], out: Path | None = None, *, names: Sequence[str | None] = ()) -> Path:
     """Draw the loss and the learning rate of runs over their steps.
 
     Args:
         runs: Folders of runs, or their `log.jsonl`.
         out: The PNG; by default `curves.png` in the first run's folder.
+        names: What a person calls each; None, or none at all: by their folders.
 
     Returns:
         The PNG's path.
@@ -78,8 +79,10 @@ def draw_curves(runs: Sequence[Path], out: Path | None = None) -> Path:
     """
     drawing = figure(*_SIZE_INCHES)
     upper, lower = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for run in runs:
+    folders = [log_of(run).parent for run in runs]
+    for run, name in zip(runs, distinct_names(folders, names or [None] * len(runs)), strict=True):
         curves = read_curves(run)
+        curves.name = name
         (line,) = upper.plot(*zip(*sorted(curves.loss.items()), strict=True), label=curves.name, linewidth=1)
         for name, means in sorted(curves.losses.items()):
             points = zip(*sorted(means.items()), strict=True)

@@ -94,3 +94,16 @@ def test_a_run_with_several_data_sets_is_compared_on_the_chosen_one(run):
 def test_plot_takes_a_run(run, trained, tmp_path):
     code, _, err = run("plot", trained, "--out", tmp_path / "curves.png")
     assert code == 0, err
+
+
+def test_table_and_plot_call_runs_as_a_person_says(run, trained, monkeypatch):
+    other = Path(shutil.copytree(trained, trained.parent / "other"))
+    code, out, err = run("table", f"two images={trained}", other)
+    assert code == 0, err
+    assert "| measured | two images |" in out
+    assert "| measured | other |" in out
+    drawn = []
+    monkeypatch.setattr("lavis_sam.training.curves.save_png", lambda figure, path: drawn.append(figure))
+    assert run("plot", f"two images={trained}", other)[0] == 0
+    labels = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
+    assert {"two images", "two images, validation", "other", "other, validation"} == set(labels)

@@ -31,7 +31,8 @@ def test_tables_do_not_mix_protocols_or_data(run, story, worse, tmp_path):
     assert (code, out) == (2, "")
     assert "under protocol sam" in err
     assert "under coco" in err
-    run("score", FIXTURES / "metrics_caption.json", "--out", tmp_path / "two" / "AESOP", "--resamples", 0)
+    other = FIXTURES / "metrics_caption.json"
+    run("score", other, "--out", tmp_path / "two" / "AESOP", "--resamples", 0, "--overwrite")
     code, out, err = run("table", tmp_path / "one", tmp_path / "two")
     assert (code, out) == (2, "")
     assert "evaluated on different samples or references" in err

@@ -142,3 +142,44 @@ def test_runs_on_different_data_are_refused_naming_both(write):
 def test_an_unknown_table_is_refused():
     with pytest.raises(SamConfigurationError, match="table: found '5', wanted one of 2a, 2b, 3, 4"):
         result_tables([], ["5"])
+
+
+def test_runs_on_the_same_data_stand_in_one_column_whatever_it_was_called(write):
+    first, second, third = (read_run(write(*names)) for names in (("a", "mmlink"), ("b", "own"), ("c", "aesop")))
+    (table,) = result_tables([first, second])
+    assert table.columns == ("mmlink",)
+    assert [row.name for row in table.rows] == ["a", "b"]
+    assert all(("mmlink", "rouge") in row.values for row in table.rows)
+    assert table.remarks == ("own is called mmlink here: the same samples and references.",)
+    (table,) = result_tables([first, third])  # the paper's name is taken
+    assert table.name == "2b"
+    assert [row.name for row in table.rows if ("AESOP", "rouge") in row.values and row.source == MEASURED] == ["a", "c"]
+
+
+def test_other_data_and_two_sets_of_one_run_keep_their_columns(write):
+    write("a", "mmlink")
+    first, second = read_run(write("a", "own")), read_run(write("b", "mine", truths=OTHER_TRUTHS))
+    (table,) = result_tables([first, second])
+    assert table.columns == ("mine", "mmlink", "own")
+    assert not table.remarks
+
+
+def test_rows_are_called_as_a_person_said(write, tmp_path):
+    folders = [write("one/result/mine", "aesop"), write("two/result/mine", "aesop")]
+    (table,) = result_tables([read_run(folders[0], "base"), read_run(folders[1])])
+    assert [row.name for row in table.rows if row.source == MEASURED] == ["base", "mine"]
+    (table,) = result_tables([read_run(folder) for folder in folders])
+    assert [row.name for row in table.rows if row.source == MEASURED] == [str(folder) for folder in folders]
+    with pytest.raises(SamConfigurationError, match="base: found this name twice"):
+        result_tables([read_run(folder, "base") for folder in folders])
+
+
+def test_a_table_says_which_rows_are_of_an_untrained_model(write):
+    trained, untrained = write("trained", "aesop"), write("untrained", "aesop")
+    path = untrained / "aesop" / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(manifest | {"made_by": manifest["made_by"] | {"is_trained": False}}), "utf-8")
+    (table,) = result_tables([read_run(trained), read_run(untrained)])
+    (remark,) = table.remarks
+    assert remark.startswith("untrained: SAM's layers were untrained")
+    assert remark in table.as_markdown()
