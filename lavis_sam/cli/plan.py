@@ -12,7 +12,7 @@ from lavis_sam.terminal import echo, printable_console
 if TYPE_CHECKING:
     from lavis_sam.planning.forecast import Load, Plan
     from lavis_sam.planning.run_length import RunLength
-    from lavis_sam.plugin.run_config import SamConfig
+    from lavis_sam.plugin.resolving import ResolvedConfig
 
 _GIB = 2**30
 _WIDTH = 100
@@ -88,7 +88,7 @@ def plan(
     _print_length(length, run.max_epoch, source, missing)
 
 
-def _planned(config: "SamConfig", load: "Load") -> "Plan":
+def _planned(config: "ResolvedConfig", load: "Load") -> "Plan":
     from omegaconf import OmegaConf
 
     from lavis_sam.planning.forecast import make_plan
@@ -96,10 +96,10 @@ def _planned(config: "SamConfig", load: "Load") -> "Plan":
     return make_plan(OmegaConf.to_container(config.model_cfg, resolve=True), load, config.run_cfg.decoding)
 
 
-def _with_model_type(config: "SamConfig", model_type: str) -> "SamConfig":
-    from lavis_sam.plugin.run_config import SamConfig
+def _with_model_type(config: "ResolvedConfig", model_type: str) -> "ResolvedConfig":
+    from lavis_sam.plugin.resolving import ResolvedConfig
 
-    return SamConfig(config.args, {"model.model_type": model_type})
+    return ResolvedConfig(config.args, {"model.model_type": model_type})
 
 
 def _cards(made: "Plan") -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _cards(made: "Plan") -> dict[str, Any]:
 
 
 def _step_seconds(
-    config: "SamConfig", load: "Load", given: float | None, log: Path | None, *, measure: bool
+    config: "ResolvedConfig", load: "Load", given: float | None, log: Path | None, *, measure: bool
 ) -> tuple[float | None, str | None]:
     """The time of a step, and where it is from.
 
@@ -137,7 +137,7 @@ def _step_seconds(
     return given, None if given is None else "given"
 
 
-def _samples(config: "SamConfig", given: int | None) -> tuple[int | None, str | None]:
+def _samples(config: "ResolvedConfig", given: int | None) -> tuple[int | None, str | None]:
     """The number of training samples; or None, and why it is not known."""
     from lavis_sam.errors import SamError
 
@@ -149,13 +149,13 @@ def _samples(config: "SamConfig", given: int | None) -> tuple[int | None, str | 
         return None, str(error)
 
 
-def _count_samples(config: "SamConfig") -> int:
+def _count_samples(config: "ResolvedConfig") -> int:
     """The samples of the training splits, by the data sets' own builders; images are not looked into."""
     from omegaconf import OmegaConf
 
     from lavis_sam.errors import SamConfigurationError
     from lavis_sam.plugin.registry import registered_class
-    from lavis_sam.plugin.run_config import REGISTERED
+    from lavis_sam.plugin.resolving import REGISTERED
 
     found, own = 0, REGISTERED.own_datasets(config.config)
     for name, section in config.datasets_cfg.items():
