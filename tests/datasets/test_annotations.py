@@ -4,8 +4,6 @@ import json
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.annotations import read_annotations, scan_annotations, write_annotations
@@ -186,25 +184,3 @@ def test_written_annotations_read_the_same(tmp_path):
     after = read_annotations(path, tmp_path)
     assert [to_record(sample) for sample in after] == [to_record(sample) for sample in before]
     assert to_record(after[1]) == record("b", img_list=["sub dir/ä.png"], references=["An answer."])
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-records = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("id", "img_list", "instruction", "output", "references"), json_values)
-)
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.lists(records | json_values, max_size=4).map(json.dumps).map(str.encode) | st.binary(max_size=60))
-def test_nothing_but_our_error_comes_out(tmp_path, content):
-    path = tmp_path / "fuzzed.json"
-    path.write_bytes(content)
-    try:
-        samples = read_annotations(path, tmp_path)
-    except SamDataError:
-        return
-    assert all(sample.images and sample.output.strip() for sample in samples)

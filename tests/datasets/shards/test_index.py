@@ -5,8 +5,6 @@ import shutil
 import tarfile
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from helpers.dummies import record
 from helpers.shards import contents, noise_image, offset_of, opened, overwrite, sharded, tar_of
@@ -220,46 +218,3 @@ def test_members_that_are_no_sample_s_are_passed_over(tmp_path):
     index = index_shards([tar_of(tmp_path / "t.tar", [*members, ("a.1", b"1")])])
     assert [sample.id for sample in index.report.samples] == [1]
     assert not index.report.problems
-
-
-@pytest.fixture(scope="module")
-def specimen(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("specimen")
-    samples, path = sharded(folder, count=6, shard_bytes=2**20)
-    return samples, (path / "000000.tar").read_bytes(), folder
-
-
-@settings(deadline=None, max_examples=150)
-@given(data=st.data())
-def test_fuzzed_shards_give_whole_samples_or_our_errors(specimen, data):
-    """Changed, cut, doubled and moved bytes: what comes out is what was put in, or a `SamDataError`."""
-    samples, whole, folder = specimen
-    harmed = bytearray(whole)
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(harmed)))
-        match data.draw(st.sampled_from(["change", "cut", "double", "remove"])):
-            case "change":
-                new = data.draw(st.binary(min_size=1, max_size=8))
-                harmed[at : at + len(new)] = new
-            case "cut":
-                del harmed[at:]
-            case "double":
-                harmed[at:at] = harmed[at : at + 512 * data.draw(st.integers(1, 6))]
-            case "remove":
-                del harmed[at : at + data.draw(st.integers(1, 2000))]
-    shard = folder / "fuzzed.tar"
-    shard.write_bytes(harmed)
-    originals = {str(sample.id): sample for sample in samples}
-    try:
-        dataset = opened(shard)
-    except SamDataError:
-        return
-    assert len(dataset) <= len(samples)
-    for index, sample in enumerate(dataset.annotation):
-        assert contents([sample]) == contents([originals[str(sample.id)]])
-        try:
-            found = ShardImages(dataset.store.index).contents(index)
-            dataset.images(index)
-        except SamDataError:
-            continue
-        assert found == [(folder / "pictures" / name).read_bytes() for name in sample.images]
