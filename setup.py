@@ -70,7 +70,6 @@ setup(
     # the resolution, installed with --no-deps.
     install_requires=[
         "fsspec",
-        "fsspec",
         "huggingface_hub",
         "numpy",
         "omegaconf>=2.3",
@@ -92,6 +91,7 @@ setup(
     extras_require={
         "logging": ["tensorboard", "wandb"],
         "plots": ["matplotlib"],
+        "slurm": ["submitit"],
         "synthesis": ["imagehash", "onnxruntime", "pycocotools"],
     },
     entry_points={"console_scripts": ["lavis-sam = lavis_sam.cli:main"]},

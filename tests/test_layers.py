@@ -23,7 +23,7 @@ LAYERS = (
     ("metrics",),
     ("evaluation",),
     ("training",),
-    ("baselines", "predictor", "explain", "doctor", "parity", "planning", "reports"),
+    ("baselines", "predictor", "explain", "doctor", "parity", "planning", "reports", "experiments"),
     ("synthesis",),
     ("plugin",),
     ("train", "evaluate", "entry", "cli"),

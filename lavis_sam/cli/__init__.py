@@ -27,6 +27,7 @@ from lavis_sam.cli.plan import plan
 from lavis_sam.cli.plot import plot
 from lavis_sam.cli.run_commands import evaluate, train
 from lavis_sam.cli.score import score
+from lavis_sam.cli.sweep import report, sweep
 from lavis_sam.cli.synthesize import synthesize, synthesize_report
 from lavis_sam.cli.table import table
 from lavis_sam.errors import SamError
@@ -59,7 +60,9 @@ for _command in (
     parity,
     plan,
     plot,
+    report,
     score,
+    sweep,
     synthesize,
     synthesize_report,
     table,

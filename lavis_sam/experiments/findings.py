@@ -1,0 +1,193 @@
+"""What the runs of a sweep say together: means and intervals over seeds, differences of rows, cases.
+
+An interval over seeds is Student's, at 95 %; with one seed there is none. A difference of two rows is taken seed by
+seed, so that what a seed does to both cancels out; beside it stands, for each seed, the permutation test over samples.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from lavis_sam.errors import SamDataError
+from lavis_sam.evaluation.run_folder import PREDICTIONS_FILE, SAMPLE_SCORES_FILE, Results, read_run
+from lavis_sam.experiments.jobs import FINISHED, JOBS, SWEEP_FILE
+from lavis_sam.files import read_json
+from lavis_sam.metrics.predictions import read_predictions
+from lavis_sam.metrics.protocols import METRICS
+from lavis_sam.reports.comparison import compare
+from lavis_sam.run_layout import RESULT_FOLDER, results_of
+from lavis_sam.training.curves import read_curves
+
+LEVEL = 0.95
+CASES = 8
+_REMEDY = "Run `lavis-sam sweep` again."
+
+
+def findings(out: Path) -> dict[str, Any]:
+    """Read everything that a sweep has finished so far, as plain data.
+
+    Args:
+        out: The sweep's folder.
+
+    Returns:
+        `rows` (name -> title), `seeds`, `runs` (how each ended), `sets` (data set -> protocol, count and scores: row ->
+        metric -> mean, low, high, seeds), `comparisons`, `cases` (where two rows differ most) and `curves` (row -> seed
+        -> step -> loss).
+
+    Raises:
+        SamDataError: There is no sweep, or its results are damaged or belong to different data.
+    """
+    if not (out / SWEEP_FILE).is_file():
+        raise SamDataError(f"{out}: found no {SWEEP_FILE}, wanted the folder of a `lavis-sam sweep`.")
+    told = read_json(out / SWEEP_FILE, remedy=_REMEDY, wanted=dict)
+    names, seeds = list(told["rows"]), list(told["seeds"])
+    runs = [_ended(out, row, seed) for row in names for seed in seeds]
+    found = {
+        (run["row"], run["seed"]): dict(_results(out / run["row"] / f"seed-{run['seed']}"))
+        for run in runs
+        if run["status"] == FINISHED
+    }
+    sets = list(dict.fromkeys(name for results in found.values() for name in results))
+    pairs = told.get("compare") or [[names[0], name] for name in names[1:]]
+    return {
+        "rows": {name: row["title"] for name, row in told["rows"].items()},
+        "seeds": seeds,
+        "runs": runs,
+        "sets": {name: _set(name, found) for name in sets},
+        "comparisons": [entry for name in sets for pair in pairs for entry in _compared(name, pair, seeds, found)],
+        "cases": [case for name in sets for pair in pairs for case in _cases(name, pair, seeds, found)],
+        "curves": {name: _losses(out, name, seeds) for name, row in told["rows"].items() if row["train"]},
+    }
+
+
+def _ended(out: Path, row: str, seed: int) -> dict[str, Any]:
+    path = out / JOBS / f"{row}.seed-{seed}.json"
+    if path.is_file():
+        return dict(read_json(path, remedy=_REMEDY, wanted=dict))
+    return {"row": row, "seed": seed, "status": "not begun", "seconds": 0.0, "message": ""}
+
+
+def _results(folder: Path) -> Iterator[tuple[str, Results]]:
+    """The results of a run and of its further evaluations, each under the name of its column."""
+    places = [(folder, "")] + [(place, f" ({place.name})") for place in sorted((folder / "evaluations").glob("*"))]
+    for place, suffix in places:
+        if (place / RESULT_FOLDER).is_dir():
+            for results in read_run(results_of(place)).results:
+                yield results.title + suffix, results
+
+
+def _set(name: str, found: Mapping[tuple[str, int], Mapping[str, Results]]) -> dict[str, Any]:
+    """The scores of every row on one data set."""
+    results = {key: by_set[name] for key, by_set in found.items() if name in by_set}
+    first = next(iter(results.values()))
+    for other in results.values():
+        if (other.data, other.protocol) != (first.data, first.protocol):
+            raise SamDataError(
+                f"{first.folder} and {other.folder} were evaluated on different data or under different protocols; "
+                "wanted the same for every row of a sweep."
+            )
+    scores: dict[str, Any] = {}
+    for row in dict.fromkeys(row for row, _ in results):
+        by_seed = {seed: result.corpus for (one, seed), result in results.items() if one == row}
+        kept = [metric for metric in METRICS if all(metric in corpus for corpus in by_seed.values())]
+        scores[row] = {metric: _over_seeds({seed: by_seed[seed][metric] for seed in by_seed}) for metric in kept}
+    return {"protocol": first.protocol, "count": first.count, "scores": scores}
+
+
+def _over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
+    return {**interval(list(values.values())), "seeds": {str(seed): value for seed, value in values.items()}}
+
+
+def interval(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and Student's interval of one number from several seeds; without one where there is one seed."""
+    mean = fmean(values)
+    if len(values) < 2:
+        return {"mean": mean, "low": None, "high": None}
+    from scipy.stats import t  # type: ignore[import-untyped]
+
+    half = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _compared(
+    name: str, pair: Sequence[str], seeds: Sequence[int], found: Mapping[tuple[str, int], Mapping[str, Results]]
+) -> Iterator[dict[str, Any]]:
+    """The difference of two rows on one data set, for each metric."""
+    both = [
+        (seed, found[pair[0], seed][name], found[pair[1], seed][name])
+        for seed in seeds
+        if name in found.get((pair[0], seed), {}) and name in found.get((pair[1], seed), {})
+    ]
+    if not both:
+        return
+    by_seed = {
+        seed: compare(
+            read_predictions(one.folder / PREDICTIONS_FILE),
+            read_predictions(two.folder / PREDICTIONS_FILE),
+            names=(pair[0], pair[1]),
+            protocol=one.protocol,
+        ).metrics
+        for seed, one, two in both
+    }
+    for metric in both[0][1].corpus:
+        differences = [metrics[metric].difference for metrics in by_seed.values()]
+        yield {
+            "set": name,
+            "rows": list(pair),
+            "metric": metric,
+            **interval(differences),
+            "p_seeds": _paired_p(differences),
+            "p_samples": {str(seed): metrics[metric].p_value for seed, metrics in by_seed.items()},
+        }
+
+
+def _paired_p(differences: Sequence[float]) -> float | None:
+    """Two-sided p-value of Student's paired test; None where the seeds cannot say."""
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        return None
+    from scipy.stats import ttest_1samp
+
+    return float(ttest_1samp(differences, 0.0).pvalue)
+
+
+def _cases(
+    name: str, pair: Sequence[str], seeds: Sequence[int], found: Mapping[tuple[str, int], Mapping[str, Results]]
+) -> list[dict[str, Any]]:
+    """The samples on which two rows differ most under the first seed that both have."""
+    seed = next((s for s in seeds if all(name in found.get((row, s), {}) for row in pair)), None)
+    if seed is None:
+        return []
+    results = [found[row, seed][name] for row in pair]
+    scores = [
+        {str(entry["id"]): float(entry["rouge"]) for entry in read_json(r.folder / SAMPLE_SCORES_FILE, remedy=_REMEDY)}
+        for r in results
+    ]
+    answers = [{str(p.sample_id): p for p in read_predictions(r.folder / PREDICTIONS_FILE)} for r in results]
+    order = sorted(scores[0], key=lambda one: scores[0][one] - scores[1][one])
+    chosen = [one for one in order if scores[0][one] != scores[1][one]][:CASES]
+    return [
+        {
+            "set": name,
+            "seed": seed,
+            "sample": one,
+            "reference": list(answers[0][one].references),
+            "answers": {row: answers[place][one].text for place, row in enumerate(pair)},
+            "rouge": {row: 100 * scores[place][one] for place, row in enumerate(pair)},
+        }
+        for one in chosen
+    ]
+
+
+def _losses(out: Path, row: str, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
+    found = {}
+    for seed in seeds:
+        folder = out / row / f"seed-{seed}"
+        if (folder / "log.jsonl").is_file():
+            try:
+                found[str(seed)] = {str(step): loss for step, loss in read_curves(folder).loss.items()}
+            except SamDataError:  # it has not made a step yet
+                continue
+    return found
