@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lavis_sam.terminal import echo
+
 if TYPE_CHECKING:
     from lavis_sam.experiments.jobs import Job
     from lavis_sam.experiments.sweep_file import Sweep
@@ -17,6 +19,9 @@ def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file of the sweep.")],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Its folder [output/sweeps/NAME of the file].")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The run that the rows change, in place of the file's own.")
     ] = None,
     devices: Annotated[
         str | None, typer.Option(metavar="LIST", help="GPUs, one run at a time on each, such as 0,1,2,3.")
@@ -39,27 +44,27 @@ def sweep(
     \b
     Examples:
       lavis-sam sweep projects/sam/ablations/table3.yaml
-      lavis-sam sweep projects/sam/ablations/table3.yaml --devices 0,1,2,3
+      lavis-sam sweep projects/sam/ablations/table3.yaml --config projects/sam/train.yaml --devices 0,1,2,3
       lavis-sam sweep projects/sam/ablations/table3.yaml --slurm slurm_partition=gpu --slurm gpus_per_node=1
     """
     from lavis_sam.experiments.jobs import claim, jobs_of
     from lavis_sam.experiments.sweep_file import read_sweep
     from lavis_sam.locks import locked
 
-    wanted = read_sweep(file)
+    wanted = read_sweep(file, config)
     folder = out or Path("output/sweeps") / file.stem
     every = jobs_of(wanted, folder)
     _check_runs(wanted, every)
     if dry_run:
         for job in every:
-            typer.echo(f"{job.name}: {'finished' if job.is_finished else 'to do'}")
+            echo(f"{job.name}: {'finished' if job.is_finished else 'to do'}")
         return
     with locked(folder, "or give another --out."):
         claim(wanted, folder)
         done, failed = _make(every, folder, devices=devices, jobs=jobs, slurm=slurm)
-    typer.echo(f"{done} of {len(every)} runs are finished, {failed} failed; {folder}")
+    echo(f"{done} of {len(every)} runs are finished, {failed} failed; {folder}")
     if done < len(every):
-        typer.echo("The same command continues with the others.")
+        echo("The same command continues with the others.")
         raise typer.Exit(SOME_FAILED)
 
 
@@ -73,7 +78,7 @@ def _make(
 
     todo = [job for job in every if not job.is_finished]
     done = len(every) - len(todo)
-    with ProgressDisplay("sweep", len(every), done=done, write=lambda text: typer.echo(text, err=True)) as display:
+    with ProgressDisplay("sweep", len(every), done=done, write=lambda text: echo(text, err=True)) as display:
 
         def show(outcome: Outcome) -> None:
             nonlocal done
@@ -139,4 +144,4 @@ def report(
     from lavis_sam.experiments.page import DATA, write_report
 
     page = write_report(folder)
-    typer.echo((folder / DATA).read_text(encoding="utf-8") if as_json else f"wrote {page}")
+    echo((folder / DATA).read_text(encoding="utf-8") if as_json else f"wrote {page}")

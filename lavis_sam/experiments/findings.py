@@ -42,8 +42,8 @@ def findings(out: Path) -> dict[str, Any]:
     """
     if not (out / SWEEP_FILE).is_file():
         raise SamDataError(f"{out}: found no {SWEEP_FILE}, wanted the folder of a `lavis-sam sweep`.")
-    told = read_json(out / SWEEP_FILE, remedy=_REMEDY, wanted=dict)
-    names, seeds = list(told["rows"]), list(told["seeds"])
+    described = read_json(out / SWEEP_FILE, remedy=_REMEDY, wanted=dict)
+    names, seeds = list(described["rows"]), list(described["seeds"])
     runs = [_ended(out, row, seed) for row in names for seed in seeds]
     found = {
         (run["row"], run["seed"]): dict(_results(out / run["row"] / f"seed-{run['seed']}"))
@@ -51,15 +51,15 @@ def findings(out: Path) -> dict[str, Any]:
         if run["status"] == FINISHED
     }
     sets = list(dict.fromkeys(name for results in found.values() for name in results))
-    pairs = told.get("compare") or [[names[0], name] for name in names[1:]]
+    pairs = described.get("compare") or [[names[0], name] for name in names[1:]]
     return {
-        "rows": {name: row["title"] for name, row in told["rows"].items()},
+        "rows": {name: row["title"] for name, row in described["rows"].items()},
         "seeds": seeds,
         "runs": runs,
         "sets": {name: _set(name, found) for name in sets},
         "comparisons": [entry for name in sets for pair in pairs for entry in _compared(name, pair, seeds, found)],
         "cases": [case for name in sets for pair in pairs for case in _cases(name, pair, seeds, found)],
-        "curves": {name: _losses(out, name, seeds) for name, row in told["rows"].items() if row["train"]},
+        "curves": {name: _losses(out, name, seeds) for name, row in described["rows"].items() if row["train"]},
     }
 
 

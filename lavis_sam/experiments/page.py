@@ -119,8 +119,8 @@ def _curves(found: Mapping[str, Any]) -> str:
     axes.legend()
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<h2>Learning curves</h2><img alt="training loss of every run" src="data:image/png;base64,{picture}">'
+    drawing = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f'<h2>Learning curves</h2><img alt="training loss of every run" src="data:image/png;base64,{drawing}">'
 
 
 def _cases(found: Mapping[str, Any]) -> str:

@@ -82,8 +82,12 @@ class _Written:
     compare: Pairs = setting(Pairs(), "rows whose difference is tested")
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, config: Path | None = None) -> Sweep:
     """Read the file of a sweep.
+
+    Args:
+        path: The file.
+        config: The YAML file of a run, in place of the one that it names.
 
     Raises:
         SamConfigurationError: It cannot be read, or every unknown key, wrong value and missing file in one message.
@@ -96,11 +100,11 @@ def read_sweep(path: Path) -> Sweep:
         # A key that is there twice, such as a row, comes out here.
         raise SamConfigurationError(f"{path}: is no YAML ({error}).") from error
     written = read_settings(_Written, values, str(path), readers={Seeds: _read_seeds, Pairs: _read_pairs})
-    problems = Problems(_problems(written, path))
+    problems = Problems(_problems(written, path, config))
     problems.raise_all()
     beside = path.parent
     return Sweep(
-        config=beside / written.config,
+        config=config or beside / written.config,
         seeds=tuple(written.seeds),
         options=written.options,
         rows=written.rows,
@@ -109,13 +113,15 @@ def read_sweep(path: Path) -> Sweep:
     )
 
 
-def _problems(written: _Written, path: Path) -> typing.Iterator[str]:
+def _problems(written: _Written, path: Path, config: Path | None) -> typing.Iterator[str]:
     if not written.rows:
         yield f"{path}: rows: found none, wanted at least one."
     for name in ([written.config] if written.config else []) + written.evaluate:
         if not (path.parent / name).is_file():
             yield f"{path}: {name}: there is no such file beside it."
-    if not written.config:
+    if config is not None and not config.is_file():
+        yield f"--config: {config}: there is no such file."
+    if not written.config and config is None:
         yield f"{path}: config: found nothing, wanted the YAML file of a run."
     titles: dict[str, str] = {}
     for name, row in written.rows.items():

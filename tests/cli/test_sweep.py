@@ -59,3 +59,11 @@ def test_a_report_is_written_and_printed(tmp_path):
     assert call("report", str(tmp_path), "--json") == (tmp_path / "report.json").read_text(encoding="utf-8") + "\n"
     with pytest.raises(SamDataError, match=r"found no sweep\.json"):
         CliRunner().invoke(app, ["report", str(tmp_path / "absent")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("table3", 12), ("figure5", 10), ("readings", 10)])
+def test_every_run_of_the_shipped_sweeps_would_start(tmp_path, name, rows):
+    file = REPOSITORY / "projects" / "sam" / "ablations" / f"{name}.yaml"
+    listed = call("sweep", str(file), "--out", str(tmp_path / "out"), "--dry-run").splitlines()
+    assert len(listed) == 3 * rows
+    assert all(line.endswith(": to do") for line in listed)

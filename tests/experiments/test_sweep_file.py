@@ -88,3 +88,10 @@ def test_no_rows_no_file_and_no_yaml_are_refused(write, tmp_path):
         read_sweep(tmp_path / "absent.yaml")
     with pytest.raises(SamConfigurationError, match="is no YAML"):
         read_sweep(write("rows: [\n"))
+
+
+def test_another_run_may_take_the_place_of_the_files_own(write, tmp_path):
+    other = tmp_path / "more.yaml"
+    assert read_sweep(write(GOOD), other).config == other
+    with pytest.raises(SamConfigurationError, match=r"--config: .*absent\.yaml: there is no such file"):
+        read_sweep(write(GOOD), tmp_path / "absent.yaml")
