@@ -108,8 +108,8 @@ def _worker_problem(error: BaseException, *, is_loading: bool) -> str | None:
         return f"the data workers' batches cannot be received ({text[:80]}): raise `ulimit -n`"
     is_broken = is_loading and isinstance(error, OSError | EOFError)
     # Its signal handler's error says the signal; where that is caught by PyTorch itself, the next one has it as cause.
-    told = _last_words() if is_broken else error.__cause__
-    death = _DEATH.search(str(told)) or _DEATH.search(text)
+    described = _last_words() if is_broken else error.__cause__
+    death = _DEATH.search(str(described)) or _DEATH.search(text)
     if death is None:
         return f"a data worker process is gone ({text}): {_REASONS['']}" if is_broken else None
     reason = next(reason for words, reason in _REASONS.items() if words in death[2])

@@ -1,4 +1,4 @@
-"""Memory that ran out is told by its error, whoever raised it, and named with the samples."""
+"""Memory that ran out is described by its error, whoever raised it, and named with the samples."""
 
 import pytest
 import torch
@@ -75,11 +75,14 @@ def test_a_dead_worker_is_named_with_the_likely_reason(error, message, is_loadin
 def test_broken_connections_are_a_dead_workers_only_while_a_batch_is_awaited(monkeypatch, error):
     with pytest.raises(type(error)), naming_dead_worker():
         raise error
-    for told, message in ((KILLED, "process 10767 was killed by signal: Killed"), (None, "a data worker .* is gone")):
+    for described, message in (
+        (KILLED, "process 10767 was killed by signal: Killed"),
+        (None, "a data worker .* is gone"),
+    ):
 
-        def sleep(seconds, told=told):
-            if told:
-                raise RuntimeError(told)
+        def sleep(seconds, described=described):
+            if described:
+                raise RuntimeError(described)
 
         monkeypatch.setattr("lavis_sam.memory.time.sleep", sleep)
         with pytest.raises(SamConfigurationError, match=message), naming_dead_worker(is_loading=True):

@@ -53,9 +53,9 @@ def test_a_checkpoint_is_not_blamed_for_a_killed_data_worker(tmp_path, monkeypat
     """PyTorch raises out of whatever runs when the system tells it."""
     runner = make_runner(tmp_path)
 
-    def told(obj, path):
+    def described(obj, path):
         raise RuntimeError("DataLoader worker (pid 5) is killed by signal: Killed. ")
 
-    monkeypatch.setattr(lavis_sam.weights.checkpoints.torch, "save", told)
+    monkeypatch.setattr(lavis_sam.weights.checkpoints.torch, "save", described)
     with pytest.raises(SamConfigurationError, match=NAMED):
         runner.train()

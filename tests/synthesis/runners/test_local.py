@@ -17,7 +17,7 @@ from lavis_sam.synthesis.runners.local import LocalRunner
 
 @dataclass(frozen=True)
 class FakeJob:
-    """Leaves a file for each finished part, and dies where it is told to."""
+    """Leaves a file for each finished part, and dies where it is described to."""
 
     folder: Path
     fatal: tuple = ()  # (slot, try) that kill the worker
@@ -91,10 +91,10 @@ def test_a_try_that_kills_workers_is_given_up_and_nothing_else_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("how", "told"), [("exit", r"exit code 7"), ("kill", r"signal SIGKILL, most likely because .* memory ran out")]
+    ("how", "described"), [("exit", r"exit code 7"), ("kill", r"signal SIGKILL, most likely because .* memory ran out")]
 )
-def test_workers_that_cannot_start_are_one_clear_error(tmp_path, how, told):
-    with pytest.raises(SamConfigurationError, match=rf"3 worker processes ended \({told}\) before"):
+def test_workers_that_cannot_start_are_one_clear_error(tmp_path, how, described):
+    with pytest.raises(SamConfigurationError, match=rf"3 worker processes ended \({described}\) before"):
         run(FakeJob(tmp_path, at_start=how), workers=1)
 
 
