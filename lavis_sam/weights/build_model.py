@@ -201,7 +201,8 @@ def _parts(
             refuse_other_version(locate_folder(cfg["llm_model"]))
             llm_model = load_llm(locate_folder(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
         else:
-            llm_model = build_language_model(sizes.language, initial_std=RANDOM_LLM_STD).to(precision)
+            std = INITIAL_STD if cfg.get("trainable") == "base" else RANDOM_LLM_STD
+            llm_model = build_language_model(sizes.language, initial_std=std).to(precision)
     check_language(llm_model, llm_tokenizer, None if chosen else sizes.language)
     return {**visual, "llm_model": llm_model, "tokenizer": tokenizer, "llm_tokenizer": llm_tokenizer}
 

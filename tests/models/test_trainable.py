@@ -20,6 +20,8 @@ BATCH = {
     "text_output": ["a cat", "a dog and a cat"],
 }
 
+LAST_TEXT_PARTS = ("intermediate.dense", "output.dense", "output.LayerNorm")
+
 
 def build(preset, precision="fp32", **guidance):
     cfg = OmegaConf.load(Blip2VicunaSAM.default_config_path("tiny")).model
@@ -55,8 +57,28 @@ def test_float32_weights_compute_in_the_type_of_their_input():
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(SamConfigurationError, match=r"'all'; choose one of sam, projection, vpg_c, mmicl"):
+    with pytest.raises(SamConfigurationError, match=r"'all'; choose one of sam, projection, vpg_c, base, mmicl"):
         select_trainable(torch.nn.Linear(1, 1), "all")
     with pytest.raises(SamConfigurationError, match="no such layers"):
         select_trainable(torch.nn.Linear(1, 1), "mmicl")
-    assert list(PRESETS) == ["sam", "projection", "vpg_c", "mmicl"]
+    assert list(PRESETS) == ["sam", "projection", "vpg_c", "base", "mmicl"]
+
+
+def test_a_base_is_trained_whole_but_for_the_layers_of_sam():
+    model = build("base", "fp32", extractor="none")
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {name for name, _ in model.named_parameters()}
+    model(BATCH)["loss"].backward()
+    # The text half of the last Q-Former layer is never computed, nor is the word embedding of what no text holds.
+    without = {name for name, p in model.named_parameters() if p.grad is None}
+    last = "Qformer.bert.encoder.layer.3"
+    assert without <= {f"{last}.{part}.{kind}" for part in LAST_TEXT_PARTS for kind in ("weight", "bias")}
+    with_sam = build("base", "fp32", extractor="w_former")
+    frozen = {name for name, p in with_sam.named_parameters() if not p.requires_grad}
+    assert frozen
+    assert all(name.startswith(("adaptive_adjustment.", "w_former.")) for name in frozen)
+
+
+def test_a_base_in_half_precision_is_refused():
+    with pytest.raises(SamConfigurationError, match=r"'base', but .* is torch\.bfloat16; set model\.precision=fp32"):
+        build("base", "bf16", extractor="none")
