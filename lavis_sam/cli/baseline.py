@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lavis_sam.cli import baseline_options as opt
-from lavis_sam.cli.model_options import Device, Json, Precision
+from lavis_sam.cli.model_options import Device, Json, MaxLength, MaxNewTokens, Precision, length_of
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.terminal import echo, log_to_stderr
 
@@ -59,7 +59,8 @@ def baseline(
     precision: Precision = None,
     batch_size: opt.BatchSize = 1,
     num_beams: opt.NumBeams = 5,
-    max_length: opt.MaxLength = 256,
+    max_new_tokens: MaxNewTokens = None,
+    max_length: MaxLength = None,
     repetition_penalty: opt.RepetitionPenalty = 1.5,
     key_variable: opt.KeyVariable = None,
     requests_per_minute: opt.Rate = None,
@@ -98,6 +99,7 @@ def baseline(
       lavis-sam baseline --endpoint http://localhost:8000/v1 --model served --dataset mine --data my_set --out runs/qwen
     """
     options = dict(locals())
+    options["max_length"] = length_of("max", max_new_tokens, max_length, 256)
     _check(options)
     with contextlib.redirect_stdout(sys.stderr):
         found = _run(options)

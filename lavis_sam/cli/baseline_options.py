@@ -28,7 +28,6 @@ Protocol = Annotated[str, typer.Option(help="sam: the paper's way of scoring; co
 
 BatchSize = Annotated[int, typer.Option(min=1, help="Questions at a time, of a local model.")]
 NumBeams = Annotated[int, typer.Option(help="Beams of a local model's search.")]
-MaxLength = Annotated[int, typer.Option(help="One more than the most new tokens.")]
 RepetitionPenalty = Annotated[float, typer.Option(help="On what a local model wrote already.")]
 
 KeyVariable = Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lavis_sam.cli.model_options import OutArgument, one_place
 from lavis_sam.terminal import echo
 
 
@@ -15,16 +16,19 @@ def shards(
             metavar="DIR", help="Holds annotations.json (or .jsonl); or such a file. With --unpack, shards."
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write: new, empty, or interrupted.")],
+    out_argument: OutArgument = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder to write: new, empty, or interrupted.")
+    ] = None,
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The root of the image paths, if it is not DIR.")
     ] = None,
     megabytes: Annotated[int, typer.Option(min=1, help="No shard is larger (MiB).")] = 256,
     unpack: Annotated[
-        bool, typer.Option("--unpack", help="The other way: OUT becomes a folder of images with annotations.json.")
+        bool, typer.Option("--unpack", help="The other way: --out becomes a folder of images with annotations.json.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on any problem, instead of dropping samples.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards that OUT holds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards that --out holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, nothing else, on stdout.")] = False,
 ) -> None:
     """Write a data set as webdataset tar shards, with a manifest of their checksums.
@@ -34,15 +38,16 @@ def shards(
 
     \b
     Examples:
-      lavis-sam data shards data/mmlink data/mmlink_shards
-      lavis-sam data shards data/mmlink/annotations.val.json data/val_shards --megabytes 64
-      lavis-sam data shards data/mmlink_shards data/mmlink_again --unpack
+      lavis-sam data shards data/mmlink --out data/mmlink_shards
+      lavis-sam data shards data/mmlink/annotations.val.json --out data/val_shards --megabytes 64
+      lavis-sam data shards data/mmlink_shards --out data/mmlink_again --unpack
     """
     from lavis_sam.errors import SamConfigurationError
     from lavis_sam.files import to_json
 
     if unpack and (overwrite or images is not None):
         raise SamConfigurationError("--unpack: takes neither --overwrite nor --images; it writes to an empty folder.")
+    out = one_place(out, out_argument)
     report = _unpack(folder, out, strict) if unpack else _pack(folder, images, out, megabytes, strict, overwrite)
     if as_json:
         echo(to_json(report))

@@ -1,12 +1,22 @@
 """`lavis-sam export`: a model, or what was trained of it, in a form for others."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lavis_sam.cli.model_options import Base, Checkpoint, Json, LanguageModel, Model, Precision, load_predictor
+from lavis_sam.cli.model_options import (
+    Base,
+    Checkpoint,
+    Json,
+    LanguageModel,
+    Model,
+    Out,
+    OutArgument,
+    Precision,
+    load_predictor,
+    one_place,
+)
 from lavis_sam.terminal import echo
 
 
@@ -19,7 +29,8 @@ class Format(StrEnum):
 
 
 def export(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; for `released` a .pth file.")],
+    out_argument: OutArgument = None,
+    out: Out = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="What to write; see above.")] = Format.ADAPTER,
     model: Model = "tiny",
     base: Base = None,
@@ -41,13 +52,14 @@ def export(
 
     \b
     Examples:
-      lavis-sam export my_adapter --checkpoint output/sam/tiny/mine
-      lavis-sam export sam.pth --format released --model vicuna7b --checkpoint my_adapter
-      lavis-sam export instructblip --format instructblip --model vicuna7b --precision fp16
+      lavis-sam export --out my_adapter --checkpoint output/sam/tiny/mine
+      lavis-sam export --out sam.pth --format released --model vicuna7b --checkpoint my_adapter
+      lavis-sam export --out instructblip --format instructblip --model vicuna7b --precision fp16
     """
     from lavis_sam.files import to_json
     from lavis_sam.predictor.exporting import check_place, export_model
 
+    out = one_place(out, out_argument)
     check_place(out, form.value, overwrite=overwrite)  # before a model is loaded for nothing
     predictor = load_predictor(model, base, checkpoint, "cpu", precision, llm_model)
     written = export_model(predictor.model, out, form.value, source=model, checkpoint=checkpoint, overwrite=overwrite)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lavis_sam.errors import SamConfigurationError
 from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.terminal import echo
 
@@ -39,6 +40,17 @@ Device = Annotated[
 Precision = Annotated[
     str | None, typer.Option("--precision", help="fp32, bf16 or fp16 for the frozen parts; by default the model's own.")
 ]
+MaxNewTokens = Annotated[
+    int | None, typer.Option("--max-new-tokens", show_default="255", help="The most tokens of an answer.")
+]
+MinNewTokens = Annotated[
+    int | None, typer.Option("--min-new-tokens", show_default="0", help="The fewest tokens of an answer.")
+]
+# Their names before, which count one token more: the released code's start token, which is never seen.
+MaxLength = Annotated[int | None, typer.Option("--max-length", hidden=True)]
+MinLength = Annotated[int | None, typer.Option("--min-length", hidden=True)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder to make; for `released` a .pth file.")]
+OutArgument = Annotated[Path | None, typer.Argument(metavar="OUT", hidden=True)]  # the option's place before
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else, on stdout.")]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The images of one sample, in order.")]
 
@@ -46,6 +58,33 @@ Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The imag
 def model_settings(llm_model: Path | None) -> dict[str, str]:
     """Return the keys of the `model` node that options set."""
     return {} if llm_model is None else {"llm_model": str(llm_model)}
+
+
+def length_of(name: str, new_tokens: int | None, length: int | None, default: int) -> int:
+    """The `max_length` or `min_length` of `generate`, which counts one token more than `--<name>-new-tokens`.
+
+    Raises:
+        SamConfigurationError: Both were given.
+    """
+    if new_tokens is not None and length is not None:
+        raise SamConfigurationError(
+            f"--{name}-new-tokens and --{name}-length: found {new_tokens} and {length}, wanted one of them."
+        )
+    return length if length is not None else default if new_tokens is None else new_tokens + 1
+
+
+def one_place(option: Path | None, argument: Path | None) -> Path:
+    """The place to write to, given as `--out` or as an argument.
+
+    Raises:
+        SamConfigurationError: Not one of them.
+    """
+    place = option or argument
+    if place is None or (option and argument):
+        raise SamConfigurationError(
+            f"--out: {'missing' if place is None else f'found {option} and {argument}'}, wanted one place to write to."
+        )
+    return place
 
 
 def load_predictor(

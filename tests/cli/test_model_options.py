@@ -1,5 +1,7 @@
 """What the commands that load a model have in common: help and errors."""
 
+import json
+
 import pytest
 
 from lavis_sam.weights.packaged import PACKAGE
@@ -19,7 +21,7 @@ def test_help_has_examples_and_exit_codes(run, command):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("caption", "nowhere.jpg"), "nowhere.jpg cannot be read as an image"),
+        (("caption", "nowhere.jpg"), "nowhere.jpg: there is no such file"),
         (("caption", CAT, "--model", "tinny"), "'tinny' is no packaged model type"),
         (("caption", CAT, "--num-beams", "0"), "num_beams of generate is 0"),
         (("caption", CAT, "--stream"), "num_beams is 5"),
@@ -36,3 +38,39 @@ def test_errors_are_one_line_and_exit_code_2(run, monkeypatch, arguments, words)
     assert last.startswith("lavis-sam: error: ")
     assert words in last
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "length"),
+    [((), 256), (("--max-new-tokens", "23"), 24), (("--max-length", "24"), 24), (("--max-new-tokens", "1"), 2)],
+)
+def test_the_most_tokens_go_by_the_name_of_the_field_or_the_one_before(run, words, length):
+    code, out, err = run("caption", CAT, "--num-beams", 1, "--device", "cpu", "--json", *words)
+    assert code == 0, err
+    assert json.loads(out)["decoding"]["max_length"] == length
+
+
+def test_two_names_of_one_option_are_not_given_together(run):
+    code, _, err = run("caption", CAT, "--max-new-tokens", 5, "--max-length", 9)
+    assert code == 2
+    assert "--max-new-tokens and --max-length: found 5 and 9, wanted one of them" in err
+
+
+@pytest.mark.parametrize("command", ["caption", "baseline"])
+def test_the_name_before_is_not_shown(run, command):
+    out = run(command, "--help")[1]
+    assert "--max-new-tokens" in out
+    assert "--max-length" not in out
+
+
+@pytest.mark.parametrize("command", [("export",), ("data", "shards", "data")])
+def test_the_place_to_write_is_given_once(run, command):
+    assert "--out: missing, wanted one place to write to" in run(*command)[2]
+    assert "--out: found there and here, wanted one place to write to" in run(*command, "here", "--out", "there")[2]
+
+
+@pytest.mark.parametrize("option", [(), ("--out",), ("-o",)])
+def test_export_takes_its_place_as_option_or_argument(run, tmp_path, option):
+    code, _, err = run("export", *option, tmp_path / "sam.pth", "--format", "released")
+    assert code == 0, err
+    assert (tmp_path / "sam.pth").is_file()
