@@ -52,7 +52,7 @@ def export_model(
         save_checkpoint(out, {"model": to_released(trainable_state_dict(model))})
     elif form == "adapter":
         config = model_config(source, checkpoint=checkpoint)
-        inject = OmegaConf.to_container(config.inject)
+        inject = OmegaConf.to_container(config.inject, resolve=True)
         save_adapter(out, model, model_type=config.model_type, trainable=config.trainable, inject=inject)
     else:
         save_instructblip(out, model)

@@ -7,7 +7,7 @@
     a run's folder                      its best checkpoint, or else its last
 
 Files choose among what the package knows (model type, guidance, what is trained, text lengths); the paths that may
-stand in them are another machine's and are not followed.
+stand in them are another machine's and are not followed. Their texts are literal: no `${…}` in them is looked up.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lavis_sam.config.literal import literal
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.memory import naming_samples
@@ -92,14 +93,14 @@ def model_config(
                 "it belongs to."
             )
         said["finetuned"] = str(checkpoint)
-    changes = {**said, **(settings or {})}
+    changes = {**literal(said, str(checkpoint)), **(settings or {})}
     for key in changes:
         if key not in config:
             raise SamConfigurationError(unknown_name("key", key, map(str, config), "model"))
     if precision is not None:
         changes["precision"] = precision
     if base is not None:
-        changes["pretrained"] = str(base)
+        changes["pretrained"] = literal(str(base), "base")
     try:
         config = OmegaConf.merge(config, changes)
         if base is not None and Path(locate_folder(str(base))).is_dir():
@@ -139,10 +140,12 @@ def _config_of(source: str) -> DictConfig:
     if path.is_file() or (path.is_dir() and is_adapter(path)):
         said = read_settings(path)
         model_type = said.pop("model_type", DEFAULT_MODEL_TYPE)  # the authors' file says nothing
-        return OmegaConf.merge(_packaged(model_type), said, {"finetuned": str(path)})
+        return OmegaConf.merge(_packaged(model_type), literal({**said, "finetuned": str(path)}, source))
     if path.is_dir() and (path / CONFIG_FILE).is_file():
         folder = InstructBlipFolder.read(path)
-        return _with_sizes(OmegaConf.merge(_packaged(_model_type(folder)), {"pretrained": str(path)}), folder)
+        return _with_sizes(
+            OmegaConf.merge(_packaged(_model_type(folder)), literal({"pretrained": str(path)}, source)), folder
+        )
     known = ", ".join(MODEL_CONFIGS)
     if path.is_dir():
         raise SamCheckpointError(

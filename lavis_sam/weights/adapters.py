@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.errors import SamCheckpointError
+from lavis_sam.config.literal import literal
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.files import write_json, write_safetensors, write_text
+from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.w_former import is_trained, sam_modules
 from lavis_sam.weights.checkpoint_files import read_checkpoint, read_config
@@ -27,7 +29,7 @@ from lavis_sam.weights.checkpoints import (
     trainable_state_dict,
 )
 from lavis_sam.weights.fingerprints import compare_fingerprints, fingerprint
-from lavis_sam.weights.packaged import MODEL_TYPES
+from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_TYPES
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "sam_adapter.safetensors"
@@ -36,6 +38,48 @@ FORMAT = "lavis_sam adapter"
 FORMAT_VERSION = 1
 PAD_PREFIX = "pad_rows."
 REMEDY = "Give a folder that `lavis-sam export --format adapter` made."
+
+
+# What a file may say of its model, and of which type it is; lengths are numbers of tokens.
+SETTINGS: dict[str, type] = {
+    "model_type": str,
+    "trainable": str,
+    "guidance": dict,
+    "max_txt_len": int,
+    "max_output_txt_len": int,
+    "prompt": str,
+    "base": dict,
+    "inject": dict,
+}
+MOST_TOKENS = 1 << 20
+
+
+def check_settings(values: Mapping[str, Any], path: str | Path) -> None:
+    """Check what a file says of its model, as far as it says it.
+
+    Args:
+        values: Keys of `SETTINGS` and what the file says; others are not looked at.
+        path: The file, for messages.
+
+    Raises:
+        SamCheckpointError: A value is of another type, or impossible; or the model type is not packaged.
+    """
+    for key, kind in SETTINGS.items():
+        value = values.get(key)
+        literal(value, f"{path}: {key}")
+        if key in values and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise SamCheckpointError(f"{path}: {key} is {value!r:.200}, a value of type {kind.__name__} is wanted.")
+        if kind is int and key in values and not 1 <= values[key] <= MOST_TOKENS:
+            raise SamCheckpointError(f"{path}: {key} is {value!r:.200}, a number from 1 to {MOST_TOKENS} is wanted.")
+    if values.get("model_type", DEFAULT_MODEL_TYPE) not in MODEL_TYPES:
+        raise SamCheckpointError(
+            f"{path}: its model_type is {values['model_type']!r:.200}, one of {', '.join(MODEL_TYPES)} is wanted. It "
+            "was made by another version of lavis_sam."
+        )
+    try:
+        Guidance.from_mapping(values.get("guidance"))
+    except (SamConfigurationError, TypeError) as error:
+        raise SamCheckpointError(f"{path}: {error}. It is damaged, or of another version of lavis_sam.") from error
 
 
 @dataclass(frozen=True)
@@ -130,28 +174,12 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
             f"{path}: format_version is {values.get('format_version')!r}, this lavis_sam reads {FORMAT_VERSION}. "
             "Install the version that the adapter was made with (`versions` in this file), or a newer one."
         )
-    wanted = {
-        "model_type": str,
-        "trainable": str,
-        "guidance": dict,
-        "max_txt_len": int,
-        "max_output_txt_len": int,
-        "prompt": str,
-        "base": dict,
-        "inject": dict,
-    }
     values.setdefault("inject", {})  # which adapters without injected modules leave out
-    for key, kind in wanted.items():
-        if not isinstance(values.get(key), kind):
-            raise SamCheckpointError(
-                f"{path}: {key} is {values.get(key)!r}, a value of type {kind.__name__} is wanted."
-            )
-    if values["model_type"] not in MODEL_TYPES:
-        raise SamCheckpointError(
-            f"{path}: model_type is {values['model_type']!r}, one of {', '.join(MODEL_TYPES)} is wanted. The adapter "
-            "was made by another version of lavis_sam."
-        )
-    return AdapterConfig(**{key: values[key] for key in wanted})
+    for key in SETTINGS:
+        if key not in values:
+            raise SamCheckpointError(f"{path}: {key} is missing. {REMEDY}")
+    check_settings(values, path)
+    return AdapterConfig(**{key: values[key] for key in SETTINGS})
 
 
 def load_adapter(model: SemanticAlignment, folder: str | Path, *, check_only: bool = False) -> LoadReport:

@@ -30,6 +30,7 @@ from lavis_sam.weights.language_models import (
     MAX_ROWS,
     language_config,
     language_sizes,
+    read_fraction,
     read_number,
 )
 from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, open_folder
@@ -114,6 +115,7 @@ class InstructBlipFolder:
         _require(path, "vision_config.hidden_act", vision.get("hidden_act", "gelu"), "gelu")
         _require(path, "vision_config.qkv_bias", vision.get("qkv_bias", True), True)
         _require(path, "qformer_config.hidden_act", q_former.get("hidden_act", "gelu"), "gelu")
+        _norm_epsilons(path, config)
         width = read_number(path, vision, "hidden_size", 1408)
         intermediate = read_number(path, vision, "intermediate_size", 6144)
         return cls(
@@ -278,29 +280,31 @@ def _adopt_norms(model: Any, folder: InstructBlipFolder) -> None:
     transformers has one for the whole vision encoder, 1e-6; LAVIS's InstructBLIP has 1e-5 in `ln_vision`. Each source
     means its own: with the real weights nobody sees the difference, with small random ones it is the third digit.
     """
-    vision, q_former = folder.config.get("vision_config") or {}, folder.config.get("qformer_config") or {}
-    own = folder.config.get(OUR_KEY) or {}
-    blocks = float(vision.get("layer_norm_eps", 1e-6))
-    for part, eps in (
-        (model.visual_encoder, blocks),
-        (model.ln_vision, float(own.get("ln_vision_eps", blocks))),
-        (model.Qformer, float(q_former.get("layer_norm_eps", 1e-12))),
-    ):
+    blocks, ln_vision, q_former = _norm_epsilons(folder.path, folder.config)
+    for part, eps in ((model.visual_encoder, blocks), (model.ln_vision, ln_vision), (model.Qformer, q_former)):
         for module in part.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = eps
 
 
+def _norm_epsilons(folder: Path, config: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Of the ViT's blocks, of `ln_vision` and of the Q-Former."""
+    vision, q_former, own = (_section(config, folder, name) for name in ("vision_config", "qformer_config", OUR_KEY))
+    blocks = read_fraction(folder, vision, "layer_norm_eps", 1e-6)
+    ln_vision = read_fraction(folder, own, "ln_vision_eps", blocks)
+    return blocks, ln_vision, read_fraction(folder, q_former, "layer_norm_eps", 1e-12)
+
+
 def _section(config: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:
     section = config.get(name) or {}
     if not isinstance(section, dict):
-        raise SamCheckpointError(f"{folder / CONFIG_FILE}: {name} is {section!r}, a dictionary is wanted.")
+        raise SamCheckpointError(f"{folder / CONFIG_FILE}: {name} is {section!r:.200}, a dictionary is wanted.")
     return section
 
 
 def _require(folder: Path, key: str, found: Any, wanted: Any) -> None:
     if found != wanted:
         raise SamCheckpointError(
-            f"{folder / CONFIG_FILE}: {key} is {found!r}, {wanted!r} is wanted: SAM stands on InstructBLIP with Vicuna "
-            "(Salesforce/instructblip-vicuna-7b or -13b in transformers' layout)."
+            f"{folder / CONFIG_FILE}: {key} is {found!r:.200}, {wanted!r} is wanted: SAM stands on InstructBLIP with "
+            "Vicuna (Salesforce/instructblip-vicuna-7b or -13b in transformers' layout)."
         )

@@ -45,9 +45,21 @@ def read_number(folder: Path, section: Mapping[str, Any], key: str, default: int
     value = section.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise SamCheckpointError(
-            f"{folder / CONFIG_FILE}: {key} is {value!r}, a whole number from 1 to {most} is wanted."
+            f"{folder / CONFIG_FILE}: {key} is {value!r:.200}, a whole number from 1 to {most} is wanted."
         )
     return value
+
+
+def read_fraction(folder: Path, section: Mapping[str, Any], key: str, default: float) -> float:
+    """Return a small number, such as a norm's epsilon, that config.json of `folder` holds in `section`.
+
+    Raises:
+        SamCheckpointError: It is no number from 0 to 1.
+    """
+    value = section.get(key, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise SamCheckpointError(f"{folder / CONFIG_FILE}: {key} is {value!r:.200}, a number from 0 to 1 is wanted.")
+    return float(value)
 
 
 def language_config(folder: Path, text: Mapping[str, Any], **fixed: Any) -> PretrainedConfig:
@@ -71,6 +83,15 @@ def language_config(folder: Path, text: Mapping[str, Any], **fixed: Any) -> Pret
         ("vocab_size", MAX_ROWS),
     ):
         read_number(folder, text, key, 1, most=most)
+    for key, most in (
+        ("max_position_embeddings", MAX_ROWS),
+        ("num_key_value_heads", MAX_WIDTH),
+        ("head_dim", MAX_WIDTH),
+    ):
+        if text.get(key) is not None:
+            read_number(folder, text, key, 1, most=most)
+    for key in ("rms_norm_eps", "initializer_range"):
+        read_fraction(folder, text, key, 0.0)
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     kind = str(text.get("model_type"))
     try:

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.errors import SamCheckpointError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.run_layout import checkpoint_of
-from lavis_sam.weights.adapters import load_adapter, read_adapter_config
+from lavis_sam.weights.adapters import check_settings, load_adapter, read_adapter_config
 from lavis_sam.weights.checkpoint_files import load_file, unwrap
 from lavis_sam.weights.checkpoints import LoadReport, fill_pad_rows, load_checked, translate_released
-from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS
 
 # What a checkpoint of ours may say about the model that it belongs to. The paths in it are another machine's.
 TRUSTED_KEYS = ("trainable", "guidance", "inject", "max_txt_len", "max_output_txt_len", "prompt")
@@ -52,7 +50,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         `model_type` and `TRUSTED_KEYS` of a config's `model` node, as far as they are said.
 
     Raises:
-        SamCheckpointError: It cannot be read, or names a model type that is not packaged.
+        SamCheckpointError: It cannot be read, names a model type that is not packaged, or says something impossible.
     """
     path = checkpoint_of(path)
     if path.is_dir():
@@ -61,10 +59,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     content = load_file(path)
     config = content.get("config") if isinstance(content, dict) else None
     node = config.get("model") if isinstance(config, dict) else None
-    said = {key: node[key] for key in ("model_type", *TRUSTED_KEYS) if key in node} if isinstance(node, dict) else {}
-    if said.get("model_type", DEFAULT_MODEL_TYPE) not in MODEL_CONFIGS:
-        raise SamCheckpointError(
-            f"{path}: its model_type is {said['model_type']!r}; one of {', '.join(MODEL_CONFIGS)} is wanted. It was "
-            "made by another version of lavis_sam."
-        )
+    if not isinstance(node, dict):
+        return {}
+    said = {key: node[key] for key in ("model_type", *TRUSTED_KEYS) if node.get(key) is not None}
+    check_settings(said, path)
     return said

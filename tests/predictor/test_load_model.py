@@ -1,5 +1,6 @@
 """From names and paths to models: every kind of checkpoint in, every export back in."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -105,8 +106,6 @@ def assert_frozen_equal(one, other):
 
 
 def test_a_13b_folder_is_vicuna13b(folder, tmp_path):
-    import json
-
     wide = shutil.copytree(folder, tmp_path / "wide")
     config = json.loads((wide / "config.json").read_text())
     config["text_config"] |= {
@@ -206,6 +205,74 @@ def test_a_checkpoint_with_a_strange_model_type(tmp_path):
     torch.save({"model": {"a": torch.ones(1)}, "config": {"model": {"model_type": "huge"}}}, tmp_path / "a.pth")
     with pytest.raises(SamCheckpointError, match="its model_type is 'huge'"):
         load_model(tmp_path / "a.pth", device="cpu")
+
+
+SECRET = "${oc.env:OPENAI_API_KEY}"
+
+
+def trained_as(kind, model, folder, **said):
+    """What a stranger gives away: an adapter or a checkpoint, with what it says of its model changed."""
+    if kind == "adapter":
+        path = folder / "theirs"
+        export_model(model, path, "adapter", source="tiny")
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps(config | said))
+        return path
+    node = OmegaConf.to_container(OmegaConf.load(MODEL_CONFIGS["tiny"]).model)
+    save_checkpoint(folder / "theirs.pth", trained_checkpoint(model, {"model": node | said}))
+    return folder / "theirs.pth"
+
+
+@pytest.mark.parametrize("prompt", [SECRET, "a ${model_type} b", r"\${oc.env:OPENAI_API_KEY}", "${", "${nowhere}"])
+@pytest.mark.parametrize("kind", ["adapter", "checkpoint"])
+def test_texts_of_a_file_are_literal_and_stay_so_when_exported(trained_tiny, tmp_path, monkeypatch, kind, prompt):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    path = trained_as(kind, trained_tiny, tmp_path, prompt=prompt)
+    for options in ({"source": path}, {"source": "tiny", "checkpoint": path}):
+        model = load_model(**options, device="cpu")
+        assert model.prompt == prompt
+        export_model(model, tmp_path / "again", "adapter", **options)
+        said = json.loads((tmp_path / "again" / "config.json").read_text())
+        assert said["prompt"] == prompt
+        assert "sk-secret" not in (tmp_path / "again" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"prompt": "???"}, r"prompt: is '\?\?\?'"),
+        ({"prompt": ["a"]}, r"prompt is \['a'\], a value of type str"),
+        ({"guidance": {"context": SECRET}}, r"guidance\.context is '\$\{oc\.env:OPENAI_API_KEY\}'; choose one of"),
+        ({"guidance": {"layer_l": "2"}}, r"guidance\.layer_l is '2'"),
+        ({"guidance": {"depth": 1}}, "depth"),
+        ({"guidance": {"context": ["all"]}}, "context"),
+        ({"guidance": [1]}, r"guidance is \[1\], a value of type dict"),
+        ({"inject": {"a": [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}}, "nested more deeply"),
+        ({"model_type": ["tiny"]}, r"model_type is \['tiny'\], a value of type str"),
+        ({"model_type": "???"}, "model_type: is"),
+        ({"trainable": {}}, r"trainable is \{\}, a value of type str"),
+        ({"max_txt_len": True}, "max_txt_len is True, a value of type int"),
+        ({"max_txt_len": 0}, "max_txt_len is 0, a number from 1 to"),
+        ({"max_output_txt_len": 10**40}, "max_output_txt_len: is a int; text, a number of 64 bits"),
+        ({"max_output_txt_len": 1e3}, "max_output_txt_len is 1000.0, a value of type int"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["adapter", "checkpoint"])
+def test_impossible_settings_in_a_file_are_one_clear_error(trained_tiny, tmp_path, kind, said, words):
+    path = trained_as(kind, trained_tiny, tmp_path, **said)
+    with pytest.raises(SamCheckpointError, match=rf"theirs(\.pth|/config\.json): .*{words}"):
+        model_config(path)
+    with pytest.raises(SamCheckpointError, match=rf"theirs(\.pth|/config\.json): .*{words}"):
+        model_config("tiny", checkpoint=path)
+
+
+def test_a_path_is_literal_too(trained_tiny, tmp_path):
+    folder = tmp_path / "exp ${oc.env:HOME} ${x}"
+    folder.mkdir()
+    path = trained_as("checkpoint", trained_tiny, folder)
+    assert_equal(load_model(path, device="cpu"), trained_tiny)
+    assert model_config(path).finetuned == str(path)
+    assert model_config("vicuna7b", base=folder / "none.pth").pretrained == str(folder / "none.pth")
 
 
 def test_vicuna13b_is_packaged_with_its_sizes():
