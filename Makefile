@@ -76,7 +76,7 @@ format: $(READY)
 # What touches transformers; the oracle of the visual path does not, and takes minutes.
 test-transformers4: $(READY4)
 	$(BIN4)/python -m pytest -m "not gpu" $(SIDE_BY_SIDE) --ignore tests/models/test_guidance_oracle.py \
-	    tests/models tests/parity tests/plugin tests/baselines
+	    tests/models tests/parity tests/plugin tests/baselines tests/weights/test_saved_tokenizers.py
 
 # An environment of its own (1) with the packages of a file (2) over those of $(VENV).
 define overlay

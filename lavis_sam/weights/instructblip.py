@@ -3,7 +3,7 @@
     config.json                        sizes
     model.safetensors, or parts        vision encoder, Q-Former, projection and language model
     tokenizer.model                    the language model's tokenizer
-    qformer_tokenizer/vocab.txt        the Q-Former's
+    qformer_tokenizer/vocab.txt        the Q-Former's (transformers 5 writes tokenizer.json in place of both)
 
 The weights are InstructBLIP's own, under other names. Writing such a folder is `instructblip_export`'s job.
 """
@@ -34,6 +34,7 @@ from lavis_sam.weights.language_models import (
     read_number,
 )
 from lavis_sam.weights.streaming import StreamedTensors, TensorInFile, open_folder
+from lavis_sam.weights.tokenizers import find_bert_vocabulary, find_llm_tokenizer
 
 LLM_TOKENIZER_FILE = "tokenizer.model"
 Q_FORMER_TOKENIZER_FOLDER = "qformer_tokenizer"
@@ -154,14 +155,13 @@ class InstructBlipFolder:
     @property
     def llm_tokenizer(self) -> Path | None:
         """The language model's tokenizer, when the folder holds it."""
-        path = self.path / LLM_TOKENIZER_FILE
-        return path if path.is_file() else None
+        return find_llm_tokenizer(self.path)
 
     @property
     def q_former_tokenizer(self) -> Path | None:
         """The Q-Former's vocabulary, when the folder holds it."""
-        path = self.path / Q_FORMER_TOKENIZER_FOLDER / "vocab.txt"
-        return path if path.is_file() else None
+        folder = self.path / Q_FORMER_TOKENIZER_FOLDER
+        return find_bert_vocabulary(folder) if folder.is_dir() else None
 
     def sizes(self, llm_vocabulary: int) -> ModelSizes:
         """Sizes of the model that the folder holds.

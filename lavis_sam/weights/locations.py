@@ -234,7 +234,7 @@ def _llm(cfg: Mapping[str, Any]) -> WeightSource:
         "model.llm_model",
         environment_variable("VICUNA", cfg),
         f"{name}, a transformers folder",
-        contents=("config.json", "tokenizer.model", "*.safetensors|*.bin"),
+        contents=("config.json", "tokenizer.model|tokenizer.json", "*.safetensors|*.bin"),
     )
 
 
@@ -254,5 +254,5 @@ def _llm_tokenizer(cfg: Mapping[str, Any]) -> WeightSource:
         "model.llm_tokenizer",
         environment_variable("VICUNA", cfg),
         "Vicuna's tokenizer, which the InstructBLIP folder lacks: a folder",
-        contents=("tokenizer.model",),
+        contents=("tokenizer.model|tokenizer.json",),
     )

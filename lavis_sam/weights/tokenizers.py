@@ -2,11 +2,12 @@
 
 The language model's is read by sentencepiece itself where a folder has a `tokenizer.model` with Llama's special pieces
 (transformers' Llama tokenizer classes disagree with each other about the start token and about unknown pieces,
-sentencepiece gives the released ids on every version), and by the `tokenizers` library from a `tokenizer.json`
-otherwise. The Q-Former's is transformers' BertTokenizer.
+sentencepiece gives the released ids on every version), or a `tokenizer.json` made of one, and by the `tokenizers`
+library from a `tokenizer.json` otherwise. The Q-Former's is transformers' BertTokenizer.
 """
 
 import contextlib
+import tempfile
 import threading
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from lavis_sam.models.language.tokenizers import (
     LlamaSentencePieceTokenizer,
     TextTokenizer,
 )
+from lavis_sam.weights.saved_tokenizers import JSON_FILE, bert_vocabulary, is_llama, llama_model, read_saved
 
 HUB_TIMEOUT_SECONDS = 5.0
+MODEL_FILE, VOCABULARY_FILE = "tokenizer.model", "vocab.txt"
 BERT_SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BERT_REMEDY = (
     "Point model.bert_tokenizer in the config, or LAVIS_SAM_BERT in the environment, to bert-base-uncased's vocab.txt "
@@ -36,27 +39,35 @@ def load_tokenizer(source: str | Path, *, json_first: bool = False) -> TextToken
     """Load a language model's tokenizer.
 
     Args:
-        source: a folder with `tokenizer.model` or `tokenizer.json`, or a sentencepiece model.
+        source: a folder with `tokenizer.model` or `tokenizer.json`, or one of these files.
         json_first: of a folder with both, read `tokenizer.json`, which has the model's own start token; otherwise
             `tokenizer.model`, which is read as InstructBLIP reads Vicuna's.
 
     Raises:
         SamCheckpointError: neither file is there, or one is damaged.
     """
-    path = Path(source)
-    has_json, has_model = ((path / f"tokenizer.{kind}").is_file() for kind in ("json", "model"))
-    if has_json and (json_first or not has_model):
-        return _load_fast(path)
-    path = path if path.is_file() else path / "tokenizer.model"
-    if not path.is_file():
-        raise SamCheckpointError(f"The LLM's tokenizer is missing: no file {path}. {LLM_REMEDY}.")
+    path = find_llm_tokenizer(Path(source), json_first=json_first)
+    if path is None:
+        raise SamCheckpointError(
+            f"The LLM's tokenizer is missing: no file {Path(source) / MODEL_FILE}, and no {JSON_FILE}. {LLM_REMEDY}."
+        )
+    if path.name == JSON_FILE and (json_first or not is_llama(read_saved(path))):
+        return _load_fast(path.parent)
+    model = {"model_proto": llama_model(path)} if path.name == JSON_FILE else {"model_file": str(path)}
     try:
-        processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        processor = sentencepiece.SentencePieceProcessor(**model)
     except (RuntimeError, OSError) as error:
         raise SamCheckpointError(
             f"{path} is no sentencepiece model ({error}); it may be damaged or a Git LFS pointer. {LLM_REMEDY}."
         ) from error
     return LlamaSentencePieceTokenizer(processor)
+
+
+def find_llm_tokenizer(source: Path, *, json_first: bool = False) -> Path | None:
+    """The file that `load_tokenizer` reads; None where there is none."""
+    names = (JSON_FILE, MODEL_FILE) if json_first else (MODEL_FILE, JSON_FILE)
+    files = (source, *(source / name for name in names))
+    return next((path for path in files if path.is_file()), None)
 
 
 def _load_fast(folder: Path) -> FastTextTokenizer:
@@ -79,7 +90,8 @@ def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None
     It lower-cases, truncates on the left, and has LAVIS's `[DEC]` appended as its last token.
 
     Args:
-        source: a folder with `vocab.txt`, a `vocab.txt` file, or a hub name such as `bert-base-uncased`.
+        source: a folder with `vocab.txt` or `tokenizer.json`, one of these files, or a hub name such as
+            `bert-base-uncased`.
         vocabulary: rows of the Q-Former's word embedding, `[DEC]` included (30,523 for the real one).
 
     Raises:
@@ -88,16 +100,25 @@ def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None
     path = find_bert_vocabulary(source)
     if path is None:
         raise SamCheckpointError(
-            f"The Q-Former's tokenizer is missing: {str(source)!r} is neither a vocab.txt, nor a folder with one, nor "
-            f"in the local hub cache, and the hub does not provide it now. {BERT_REMEDY}."
+            f"The Q-Former's tokenizer is missing: {str(source)!r} is neither a vocab.txt or tokenizer.json, nor a "
+            f"folder with one, nor in the local hub cache, and the hub does not provide it now. {BERT_REMEDY}."
         )
-    pieces = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if path.name == JSON_FILE:
+        pieces = bert_vocabulary(path)
+    else:
+        pieces = path.read_text(encoding="utf-8", errors="replace").splitlines()
     absent = [piece for piece in BERT_SPECIAL_PIECES if piece not in pieces]
     if absent:
         raise SamCheckpointError(
             f"{path} is no BERT vocabulary: it has {len(pieces)} lines and lacks {', '.join(absent)}. {BERT_REMEDY}."
         )
-    tokenizer = BertTokenizer(str(path), do_lower_case=True, truncation_side="left")
+    with tempfile.TemporaryDirectory() as folder:  # transformers 4 reads words from a file alone
+        if path.name == JSON_FILE:
+            words = Path(folder) / VOCABULARY_FILE
+            words.write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
+        else:
+            words = path
+        tokenizer = BertTokenizer(str(words), do_lower_case=True, truncation_side="left")
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     if vocabulary is not None and len(tokenizer) != vocabulary:
         raise SamCheckpointError(
@@ -107,12 +128,16 @@ def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None
 
 
 def find_bert_vocabulary(source: str | Path) -> Path | None:
-    """Find the `vocab.txt` that `source` names: on disk, in the local hub cache, on the hub; None when nowhere."""
+    """Find the `vocab.txt`, or in a folder without one the `tokenizer.json`, that `source` names.
+
+    Returns:
+        Where it is: on disk, in the local hub cache, or downloaded from the hub; None when nowhere.
+    """
     path = Path(source).expanduser()
     if path.is_file():
         return path
     if path.is_dir():
-        return path / "vocab.txt" if (path / "vocab.txt").is_file() else None
+        return next((path / name for name in (VOCABULARY_FILE, JSON_FILE) if (path / name).is_file()), None)
     name = str(source)
     try:
         validate_repo_id(name)
