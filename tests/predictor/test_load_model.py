@@ -231,7 +231,7 @@ def test_texts_of_a_file_are_literal_and_stay_so_when_exported(trained_tiny, tmp
     for options in ({"source": path}, {"source": "tiny", "checkpoint": path}):
         model = load_model(**options, device="cpu")
         assert model.prompt == prompt
-        export_model(model, tmp_path / "again", "adapter", **options)
+        export_model(model, tmp_path / "again", "adapter", overwrite=True, **options)
         said = json.loads((tmp_path / "again" / "config.json").read_text())
         assert said["prompt"] == prompt
         assert "sk-secret" not in (tmp_path / "again" / "README.md").read_text()
