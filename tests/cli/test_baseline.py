@@ -1,12 +1,15 @@
 """`lavis-sam baseline`, as a user types it."""
 
 import json
+import threading
 
 import pytest
 
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
 from helpers.endpoint_server import Reply, failed, instruction_of, said
 from helpers.vision_language import write_llava
+from lavis_sam.cli import baseline
+from lavis_sam.errors import SamConfigurationError
 
 KEY = "sk-secret-0815"
 TRUTHS = {"Say 0.": "a red dog runs", "Say 1.": "two cats sleep", "Say 2.": "the bus is late", "Say 3.": "one tree"}
@@ -115,6 +118,28 @@ def test_empty_answers_are_reported(run, asked, service, caplog):
     service.otherwise = lambda body: said("" if instruction_of(body) == "Say 1." else "a dog")
     assert run(*words, "--out", out)[0] == 0
     assert "mine: 1 of 4 answers are empty" in caplog.text
+
+
+def test_two_at_once_pay_once(run, asked, service, data_set):
+    """The second one comes while the first waits for an answer."""
+    words, out = asked
+    answer, refused, first = service.otherwise, [], threading.Lock()
+
+    def meanwhile(body):
+        if first.acquire(blocking=False):
+            try:
+                options = {"endpoint": service.url, "model": "gpt-x", "dataset": ["mine"], "data": data_set}
+                baseline(**options, out=out)
+            except SamConfigurationError as error:
+                refused.append(str(error))
+        return answer(body)
+
+    service.otherwise = meanwhile
+    code, _, err = run(*words, "--out", out)
+    assert code == 0, err
+    (message,) = refused
+    assert message == f"{out}: another process is working in this folder. Wait until it ends; or give another --out."
+    assert len(service.requests) == 4
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from helpers.benchmarks import EVALUATION_SETS, write_benchmarks
 from lavis_sam.cli import app
 from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.locks import locked
 
 CONFIGS = str(Path(__file__).resolve().parents[2] / "projects" / "sam" / "eval")
 
@@ -51,6 +52,17 @@ def test_without_any_data_it_says_so_and_how_to_get_them(tmp_path):
     with pytest.raises(SamDataError, match=r"(?s)none of the chosen data sets.*--data.*AESOP is not on the disk"):
         call("--data", str(tmp_path), "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_in_use_is_refused(tmp_path):
+    """The other one goes on; the model is not even loaded."""
+    write_benchmarks(tmp_path, "aesop")
+    out = tmp_path / "run"
+    with locked(out, "x"):
+        (out / "AESOP").mkdir()
+        with pytest.raises(SamConfigurationError, match=r"run: another process is working .* another --out\."):
+            call("--data", str(tmp_path), "--out", str(out))
+        assert not list((out / "AESOP").iterdir())
 
 
 @pytest.mark.parametrize(
