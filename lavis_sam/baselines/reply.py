@@ -8,9 +8,11 @@ from lavis_sam.baselines.transport import FailedError
 
 logger = logging.getLogger(__name__)
 
+_FILTER = "a filter of the service took the answer"
 # With these reasons to end, an empty text is no answer: a filter took it, or all tokens went into thoughts.
 UNANSWERED = {
-    "content_filter": "a filter of the service took the answer",
+    "content_filter": _FILTER,
+    "safety": _FILTER,
     "length": (
         "no answer came within the tokens that it may have, which the model may have spent on thoughts; allow more "
         "with --max-length, or less thinking with --request, such as reasoning_effort='\"low\"'"
@@ -39,7 +41,8 @@ def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if isinstance(content, list):
             content = _text_of(content)
         if content is None:
-            content = message.get("refusal") or ("" if reason in ("content_filter", "length", "stop") else None)
+            is_ended = reason == "stop" or _no_answer(reason) is not None
+            content = message.get("refusal") or ("" if is_ended else None)
         whole = _whole(content).strip()
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         shown = str(reply)[:200]
@@ -57,8 +60,7 @@ def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def unanswered(text: str, facts: Mapping[str, Any]) -> str | None:
     """Why an empty text is no answer of the model; None if it is one."""
-    reason = facts.get("finish_reason")
-    return UNANSWERED.get(reason) if not text and isinstance(reason, str) else None
+    return _no_answer(facts.get("finish_reason")) if not text else None
 
 
 def without_thoughts(text: str, reason: str | None) -> str:
@@ -74,6 +76,11 @@ def without_thoughts(text: str, reason: str | None) -> str:
         if start >= 0 and (reason == "length" or not text[:start].strip()):
             text = text[:start]
     return text.strip()
+
+
+def _no_answer(reason: Any) -> str | None:
+    """What a reason to end says about an empty text; Gemini's has more words: "content_filter: RECITATION"."""
+    return UNANSWERED.get(reason.split(":")[0].lower()) if isinstance(reason, str) else None
 
 
 def _text_of(parts: Sequence[Any]) -> str | None:

@@ -47,9 +47,10 @@ _SECRET_RUN = 8
 _SECRET_NAMES = re.compile(r"key|token|secret|sig|code|password", re.IGNORECASE)
 # Of a 429 that no waiting helps.
 _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-# Of an error that a filter of contents raises: OpenAI's names and Azure's.
-_FILTERED = frozenset(
-    {"content_filter", "content_policy_violation", "moderation_blocked", "ResponsibleAIPolicyViolation"}
+# Of an error that is about one question: a filter of contents (the names of OpenAI, Azure, Alibaba), or its length.
+_OF_ONE_QUESTION = re.compile(
+    r"content_?filter|content_?policy|policy_?violation|moderation|invalid_prompt|data_?inspection|context_length",
+    re.IGNORECASE,
 )
 
 
@@ -183,7 +184,7 @@ class Transport:
                 said = ""
         message = self.clean(f"HTTP {error.code} {error.reason}: {' '.join(said.split())}")
         names = _names_of(said)
-        if names & _FILTERED and error.code in (400, 403, 422):
+        if error.code in (400, 403, 413, 422) and any(map(_OF_ONE_QUESTION.search, names)):
             return UnansweredError(message, is_billed=True)  # Azure bills what its filter has read
         if error.code in RETRIED and not names & _NO_QUOTA:
             return FailedError(message, wait=_retry_after(error.headers.get("Retry-After")), is_billed=False)

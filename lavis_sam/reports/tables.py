@@ -141,6 +141,7 @@ class _Measured:
         data: Column title -> results of the first run that has the data set; all others have the same data.
         rows: Name and corpora by column title, averages included, of each run.
         untrained: Names of runs whose layers of SAM were untrained.
+        refused: (column title, what was not answered) of results with such samples.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -158,6 +159,12 @@ class _Measured:
             for name, run in zip(names, runs, strict=True)
             if any(results.made_by.get("is_trained") is False for results in run.results)
         }
+        self.refused = [
+            (one.title, f"{name}, {one.title}: {len(one.refused)} of {one.count} samples refused; they score 0.")
+            for name, run in zip(names, runs, strict=True)
+            for one in run.results
+            if one.refused
+        ]
 
     @property
     def other_titles(self) -> list[str]:
@@ -202,6 +209,7 @@ class _Measured:
                 if title in titles
             ),
             *(f"{name}: SAM's layers were untrained, so this is its base alone (InstructBLIP)." for name in untrained),
+            *(note for title, note in self.refused if title in titles),
         )
 
 

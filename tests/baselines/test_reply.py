@@ -94,8 +94,15 @@ def test_many_marks_of_thoughts_take_no_longer_than_their_text():
 
 
 def test_an_empty_text_is_an_answer_only_if_the_model_ended_it():
-    for reason, is_answer in (("stop", True), ("length", False), ("content_filter", False), ([], True)):
-        text, facts = read_answer(reply("", reason))
+    for reason, is_answer in (
+        ("stop", True),
+        ("length", False),
+        ("content_filter", False),
+        ("content_filter: RECITATION", False),
+        ("SAFETY", False),
+        ([], True),
+    ):
+        text, facts = read_answer(reply("" if is_answer else None, reason))
         assert (unanswered(text, facts) is None) == is_answer
     assert unanswered(*read_answer(reply("a dog", "length"))) is None
 

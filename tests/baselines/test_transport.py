@@ -5,7 +5,7 @@ import time
 import pytest
 
 from helpers.endpoint_server import Reply, failed, said
-from lavis_sam.baselines.transport import MAX_ANSWER_BYTES, FailedError, RefusedError, Transport
+from lavis_sam.baselines.transport import MAX_ANSWER_BYTES, FailedError, RefusedError, Transport, UnansweredError
 from lavis_sam.errors import SamConfigurationError
 
 
@@ -200,3 +200,24 @@ def test_a_spent_quota_is_refused_and_a_rate_limit_is_not(service, error):
         Transport(service.url).send({})
     with pytest.raises(FailedError):
         Transport(service.url).send({})
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "is_of_one_question"),
+    [
+        (400, {"code": "content_filter"}, True),
+        (400, {"code": "content_policy_violation"}, True),
+        (400, {"code": "400", "innererror": {"code": "ResponsibleAIPolicyViolation"}}, True),
+        (400, {"code": "invalid_prompt"}, True),
+        (400, {"code": "data_inspection_failed"}, True),
+        (400, {"code": "context_length_exceeded"}, True),
+        (400, {"code": "invalid_api_key", "message": "content_filter"}, False),
+        (401, {"code": "content_filter"}, False),
+        (400, "content_filter", False),
+    ],
+)
+def test_a_refusal_of_one_question_is_told_from_one_of_all(service, status, error, is_of_one_question):
+    service.replies = [Reply(status, json.dumps({"error": error}).encode())]
+    with pytest.raises(RefusedError) as caught:
+        Transport(service.url).send({})
+    assert isinstance(caught.value, UnansweredError) == is_of_one_question

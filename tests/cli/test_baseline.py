@@ -100,7 +100,9 @@ def test_a_refused_sample_ends_the_run_unless_it_is_to_be_skipped(run, asked, se
     assert "HTTP 400" in manifest["refused"][0]["reason"]
     answers = json.loads((out / "mine" / "pred.json").read_text("utf-8"))
     assert [one["pred_response"] for one in answers] == [TRUTHS["Say 0."], "", "", TRUTHS["Say 3."]]
-    assert run("table", out)[0] == 0
+    code, text, err = run("table", out)
+    assert code == 0, err
+    assert "- served, mine: 2 of 4 samples refused; they score 0." in text
 
 
 def test_a_continued_run_still_reports_what_was_refused(run, asked, service):
