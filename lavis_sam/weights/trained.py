@@ -1,5 +1,7 @@
 """What was trained, whatever it was saved as: a checkpoint of ours, a run's or adapter's folder, the authors' file."""
 
+import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from lavis_sam.weights.adapters import check_settings, load_adapter, read_adapte
 from lavis_sam.weights.checkpoint_files import load_file, unwrap
 from lavis_sam.weights.checkpoints import LoadReport, fill_pad_rows, load_checked, translate_released
 
+_LOG = logging.getLogger(__name__)
 # What a checkpoint of ours may say about the model that it belongs to. The paths in it are another machine's.
 TRUSTED_KEYS = ("trainable", "guidance", "inject", "max_txt_len", "max_output_txt_len", "prompt")
 
@@ -40,7 +43,25 @@ def load_trained(model: SemanticAlignment, path: str | Path, *, check_only: bool
     provides = (*sam_modules(), *model.injected)
     report = load_checked(model, state, provides=provides, optional=("*",), source=source, check_only=check_only)
     fill_pad_rows(model, rows, source, check_only=check_only)
+    _warn_of_other_guidance(model, content, source)
     return report
+
+
+def _warn_of_other_guidance(model: SemanticAlignment, content: dict[str, Any], source: str) -> None:
+    """Say so where a checkpoint of ours was trained under another reading of the paper; its layers fit all the same."""
+    node: Any = content
+    for key in ("config", "model", "guidance"):
+        node = node.get(key) if isinstance(node, dict) else None
+    own = asdict(model.guidance)
+    other = [
+        f"{key} = {value!r}, not {own[key]!r}"
+        for key, value in (node.items() if isinstance(node, dict) else ())
+        if key in own and isinstance(value, str | int) and value != own[key]
+    ]
+    if other:
+        _LOG.warning(
+            "%s were trained with another model.guidance: %s; it answers as another model", source, "; ".join(other)
+        )
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

@@ -66,6 +66,21 @@ def test_the_authors_checkpoint_loads_with_and_without_a_projection(tmp_path, wi
     assert torch.equal(model.llm_proj.weight, expected)
 
 
+@pytest.mark.parametrize(
+    ("guidance", "words"),
+    [
+        ({"context": "others"}, "context = 'others', not 'all'"),
+        ({"positions": "queries", "layer_k": None}, "positions = 'queries', not 'all'; it answers"),
+        ({"context": "all", "layer_l": None}, None),
+        ("damaged", None),
+    ],
+)
+def test_a_checkpoint_of_another_guidance_with_equal_shapes_is_named(tmp_path, caplog, guidance, words):
+    save_checkpoint(tmp_path / "a.pth", trained_checkpoint(small_model(), {"model": {"guidance": guidance}}))
+    load_trained(small_model(), tmp_path / "a.pth")
+    assert (words in caplog.text) if words else not caplog.records
+
+
 def test_a_checkpoint_of_another_guidance_is_refused(tmp_path):
     for saved, loaded, words in [
         ({}, {"extractor": "linear"}, "1 missing: linear_extractor"),
