@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.text import Text
 
-from lavis_sam.terminal import printable_console
+from lavis_sam.terminal import printable, printable_console
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class ProgressDisplay:
             write: Takes a plain line.
             console: Where to draw; by default standard error.
         """
-        console = console or printable_console(file=sys.stderr)
+        console, title = console or printable_console(file=sys.stderr), printable(title)
         self._active, self._seconds, self._write = active, seconds, write
         self._last = time.monotonic()
         self._live: Progress | None = None
@@ -85,7 +86,7 @@ class ProgressDisplay:
             is_due: Whether a plain line is due; None lets the clock decide.
         """
         if self._live is not None:
-            text = fitted(text, self._console.width - self._taken)
+            text = fitted(printable(text), self._console.width - self._taken)
             self._live.update(self._bar, completed=min(done, self._total), text=text, refresh=True)
         elif self._active and (time.monotonic() - self._last >= self._seconds if is_due is None else is_due):
             self._last = time.monotonic()
@@ -94,7 +95,7 @@ class ProgressDisplay:
     def say(self, message: str) -> None:
         """Show a message that has no numbers, above the live line or as a plain line."""
         if self._live is not None:
-            self._live.console.print(Text(message))
+            self._live.console.print(Text(printable(message)))
         elif self._active:
             self._write(message)
 
@@ -102,7 +103,8 @@ class ProgressDisplay:
 def tracked(items: Iterable[_Item], title: str, total: int, *, silent: bool = False) -> Iterator[_Item]:
     """Yield the items, with a progress bar on a terminal that goes when they are done."""
     console = printable_console(stderr=True)
-    yield from track(items, title, total, console=console, disable=silent or not console.is_terminal, transient=True)
+    silent = silent or not console.is_terminal
+    yield from track(items, escape(printable(title)), total, console=console, disable=silent, transient=True)
 
 
 def fitted(text: str, width: int) -> str:

@@ -1,6 +1,7 @@
 """Progress is a live line on a terminal, plain lines elsewhere, and nothing on other ranks."""
 
 import io
+import sys
 import time
 
 import pytest
@@ -85,3 +86,25 @@ def test_a_terminal_of_80_columns_shows_title_and_time_left(width, title, text):
         display.show(3, text)
     assert title in screen.getvalue()
     assert ("1:05:10 left" if text is TRAINING else "05:10 left") in screen.getvalue()
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def test_titles_and_texts_of_others_are_shown_and_not_obeyed(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    hostile = "a[/b]\x1b]0;owned\x07"
+    assert list(tracked([1, 2], hostile, 2)) == [1, 2]
+    with ProgressDisplay(hostile, 4) as display:
+        display.show(3, hostile)
+        display.say(hostile)
+    assert screen.getvalue().count(r"a[/b]\u001b]0;owned\u0007") >= 3
+    assert "\x1b]0;" not in screen.getvalue()
+    assert "\x07" not in screen.getvalue()
