@@ -4,7 +4,8 @@
     python benchmarks/train_step.py --sizes real --device cuda --precision bf16 --batch 5 --instructblip-video
 
 "Released" is what the authors' code does in a step: image by image through ViT and Q-Former with both streams for each
-image, autograd everywhere (its frozen parts too record their graph), and logits at every position of the sequence.
+image, and logits at every position of the sequence. As there, the ViT, the Q-Former and its queries are frozen and the
+images need no gradient, so autograd records nothing before the first trained layer.
 (The released forward itself cannot run backward: it adds in place; this one can.) Both share one process, one model and
 one batch and take turns; the ratios are the medians of the turns' own ratios. On a CPU times are the process's own CPU
 seconds on one thread and memory is a count of live storages; on a GPU wall-clock and PyTorch's own count. Neither
@@ -16,6 +17,7 @@ instructblip_video.py.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -96,16 +98,15 @@ def ours(model: SemanticAlignment, samples: dict[str, Any]) -> torch.Tensor:
 
 
 def released(model: SemanticAlignment, samples: dict[str, Any]) -> torch.Tensor:
-    """The loss with the released semantics; parameters of frozen parts take part in autograd's graph."""
+    """The loss with the released semantics."""
     images, prompts = samples["image"], samples["text_input"]
     bert, last = model.Qformer.bert, model.guidance.layer_k
-    # A graph through the frozen parts: their input is made to need one.
-    features = [model.ln_vision(model.visual_encoder(images[:, :, n].requires_grad_())) for n in range(images.shape[2])]
+    text = model.tokenizer(prompts, padding="longest", return_tensors="pt").to(images.device)
+    features = [model.ln_vision(model.visual_encoder(images[:, :, n])) for n in range(images.shape[2])]
     scores = torch.stack([model.adaptive_adjustment.linear_a(feature) for feature in features])
     context = sum(weight * feature for weight, feature in zip(scores.softmax(dim=0), features, strict=True))
     blocks = []
     for feature in features:
-        text = model.tokenizer(prompts, padding="longest", return_tensors="pt").to(images.device)
         q = w = bert.embed(model.query_tokens, text.input_ids)
         for number in range(1, bert.num_layers + 1):
             if number == last:
@@ -223,7 +224,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.device == "cpu":
         torch.set_num_threads(1)
-    machine = {
+    machine: dict[str, Any] = {
+        "load_average": [round(load, 1) for load in os.getloadavg()],  # above the number of cores: a busy machine
+        "cores": os.cpu_count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -94,12 +94,12 @@ def batched(model: SemanticAlignment, images: torch.Tensor, prompts: list[str]) 
 def per_image_loop(model: SemanticAlignment, images: torch.Tensor, prompts: list[str]) -> torch.Tensor:
     """The released semantics, image by image: both streams through every layer for each image."""
     bert, layers = model.Qformer.bert, model.Qformer.bert.num_layers
+    text = model.tokenizer(prompts, padding="longest", return_tensors="pt").to(images.device)
     features = [model.ln_vision(model.visual_encoder(images[:, :, n])) for n in range(images.shape[2])]
     scores = torch.stack([model.adaptive_adjustment.linear_a(feature) for feature in features])
     context = sum(weight * feature for weight, feature in zip(scores.softmax(dim=0), features, strict=True))
     blocks = []
     for feature in features:
-        text = model.tokenizer(prompts, padding="longest", return_tensors="pt").to(images.device)
         q = w = bert.embed(model.query_tokens, text.input_ids)
         for number in range(1, layers + 1):
             if number == layers:

@@ -7,7 +7,7 @@ device, and matrix products are counted as they are called. Works without LAVIS.
 
 import dataclasses
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -161,12 +161,11 @@ def step_loss(model: SemanticAlignment, load: Load) -> Tensor:
 def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
     """Peak bytes beyond weights and gradients, forward FLOPs and backward FLOPs of one batch."""
     # Twice, as the counter of products keeps tensors alive that checkpointing lets go of.
-    flops, attention = FlopCounterMode(display=False), _Attention()
-    with attention.counted(), flops:
+    with counted_flops() as flops:
         value = step_loss(model, load)
-        forward = flops.get_total_flops() + attention.flops
+        forward = flops()
         value.backward()
-    backward = flops.get_total_flops() + attention.flops - forward
+    backward = flops() - forward
     del value
     model.zero_grad(set_to_none=True)
     with LiveBytes("meta") as live, _Attention().counted():
@@ -237,6 +236,14 @@ class LiveBytes(TorchDispatchMode):
 
     def _give_back(self, size: int) -> None:
         self.live -= size
+
+
+@contextmanager
+def counted_flops() -> Iterator[Callable[[], int]]:
+    """Count the matrix products of what runs in the block on the meta device; gives their FLOPs so far when called."""
+    flops, attention = FlopCounterMode(display=False), _Attention()
+    with attention.counted(), flops:
+        yield lambda: flops.get_total_flops() + attention.flops
 
 
 class _Attention:
