@@ -1,8 +1,9 @@
 """`lavis-sam sweep` and `lavis-sam report`: a table of runs, and what came out."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,7 @@ from lavis_sam.terminal import echo
 
 if TYPE_CHECKING:
     from lavis_sam.experiments.jobs import Job
+    from lavis_sam.experiments.page import LookUp
     from lavis_sam.experiments.sweep_file import Sweep
 
 SOME_FAILED = 1
@@ -134,8 +136,9 @@ def report(
     """Say what came out of a sweep: report.html, one page with everything inside, and report.json.
 
     The page holds the scores of every row with their intervals over the seeds, the differences of the rows with paired
-    tests, the learning curves and the samples on which rows differ most. A sweep that is not finished has a report
-    too, of the runs that are.
+    tests, the learning curves, the samples on which rows differ most with their images and every row's answer, and,
+    where rows go through the interaction layers, Figure 5's surface. A sweep that is not finished has a report too, of
+    the runs that are.
 
     \b
     Example:
@@ -143,5 +146,34 @@ def report(
     """
     from lavis_sam.experiments.page import DATA, write_report
 
-    page = write_report(folder)
+    page = write_report(folder, _look_up(folder))
     echo((folder / DATA).read_text(encoding="utf-8") if as_json else f"wrote {page}")
+
+
+def _look_up(folder: Path) -> "LookUp":
+    """Find samples in the data sets that the sweep's runs were evaluated on, as their configurations say."""
+    from functools import cache
+
+    from lavis_sam.errors import SamError
+    from lavis_sam.evaluation.model import EvaluationSample, read_sample
+    from lavis_sam.plugin.registry import registered_class
+    from lavis_sam.plugin.run_config import SamConfig
+    from lavis_sam.run_layout import config_of
+
+    @cache
+    def datasets(run: str) -> dict[str, Any]:
+        config = SamConfig(Namespace(cfg_path=str(config_of(folder / run)), options=None, data=None))
+        task = registered_class("task", config.run_cfg.task, "run.task").setup_task(cfg=config)
+        return dict(task.build_datasets(config))
+
+    def look_up(case: Mapping[str, Any]) -> EvaluationSample | None:
+        try:
+            dataset = datasets(case["run"])[case["dataset"]][case["split"]]
+            for index, sample in enumerate(dataset.annotation):
+                if str(sample.id) == case["sample"]:
+                    return read_sample(dataset, index)
+        except (SamError, KeyError) as error:
+            echo(f"{case['sample']}: {error}", err=True)
+        return None
+
+    return look_up

@@ -33,9 +33,9 @@ def findings(out: Path) -> dict[str, Any]:
         out: The sweep's folder.
 
     Returns:
-        `rows` (name -> title), `seeds`, `runs` (how each ended), `sets` (data set -> protocol, count and scores: row ->
-        metric -> mean, low, high, seeds), `comparisons`, `cases` (where two rows differ most) and `curves` (row -> seed
-        -> step -> loss).
+        `rows` (name -> title), `options` (name -> settings), `seeds`, `runs` (how each ended), `sets` (data set ->
+        protocol, count and scores: row -> metric -> mean, low, high, seeds), `comparisons`, `cases` (where two rows
+        differ most, with every row's answer) and `curves` (row -> seed -> step -> loss).
 
     Raises:
         SamDataError: There is no sweep, or its results are damaged or belong to different data.
@@ -54,11 +54,12 @@ def findings(out: Path) -> dict[str, Any]:
     pairs = described.get("compare") or [[names[0], name] for name in names[1:]]
     return {
         "rows": {name: row["title"] for name, row in described["rows"].items()},
+        "options": {name: row["options"] for name, row in described["rows"].items()},
         "seeds": seeds,
         "runs": runs,
         "sets": {name: _set(name, found) for name in sets},
         "comparisons": [entry for name in sets for pair in pairs for entry in _compared(name, pair, seeds, found)],
-        "cases": [case for name in sets for pair in pairs for case in _cases(name, pair, seeds, found)],
+        "cases": [case for name in sets for case in _cases(out, name, pairs, seeds, found)],
         "curves": {name: _losses(out, name, seeds) for name, row in described["rows"].items() if row["train"]},
     }
 
@@ -154,30 +155,47 @@ def _paired_p(differences: Sequence[float]) -> float | None:
 
 
 def _cases(
-    name: str, pair: Sequence[str], seeds: Sequence[int], found: Mapping[tuple[str, int], Mapping[str, Results]]
+    out: Path,
+    name: str,
+    pairs: Sequence[Sequence[str]],
+    seeds: Sequence[int],
+    found: Mapping[tuple[str, int], Mapping[str, Results]],
 ) -> list[dict[str, Any]]:
-    """The samples on which two rows differ most under the first seed that both have."""
-    seed = next((s for s in seeds if all(name in found.get((row, s), {}) for row in pair)), None)
+    """The samples of a data set on which the rows of a pair differ most, under the first seed with all rows."""
+    rows = list(dict.fromkeys(row for row, _ in found))
+    seed = next((s for s in seeds if all(name in found.get((row, s), {}) for row in rows)), None)
     if seed is None:
         return []
-    results = [found[row, seed][name] for row in pair]
-    scores = [
-        {str(entry["id"]): float(entry["rouge"]) for entry in read_json(r.folder / SAMPLE_SCORES_FILE, remedy=_REMEDY)}
-        for r in results
+    results = {row: found[row, seed][name] for row in rows}
+    scores = {
+        row: {str(e["id"]): float(e["rouge"]) for e in read_json(r.folder / SAMPLE_SCORES_FILE, remedy=_REMEDY)}
+        for row, r in results.items()
+    }
+    answers = {
+        row: {str(p.sample_id): p for p in read_predictions(r.folder / PREDICTIONS_FILE)} for row, r in results.items()
+    }
+    gains = [
+        (scores[first][sample] - scores[second][sample], sample)
+        for first, second in pairs
+        if first in results and second in results
+        for sample in scores[first]
     ]
-    answers = [{str(p.sample_id): p for p in read_predictions(r.folder / PREDICTIONS_FILE)} for r in results]
-    order = sorted(scores[0], key=lambda one: scores[0][one] - scores[1][one])
-    chosen = [one for one in order if scores[0][one] != scores[1][one]][:CASES]
+    # The largest gain of a pair's second row comes first; a sample comes once.
+    chosen = dict.fromkeys(sample for gain, sample in sorted(gains) if gain != 0)
+    described = results[rows[0]]
     return [
         {
             "set": name,
+            "dataset": described.dataset,
+            "split": described.folder.parent.name,
+            "run": described.folder.parents[2].relative_to(out).as_posix(),
             "seed": seed,
-            "sample": one,
-            "reference": list(answers[0][one].references),
-            "answers": {row: answers[place][one].text for place, row in enumerate(pair)},
-            "rouge": {row: 100 * scores[place][one] for place, row in enumerate(pair)},
+            "sample": sample,
+            "reference": list(answers[rows[0]][sample].references),
+            "answers": {row: answers[row][sample].text for row in rows},
+            "rouge": {row: 100 * scores[row][sample] for row in rows},
         }
-        for one in chosen
+        for sample in list(chosen)[:CASES]
     ]
 
 

@@ -3,16 +3,23 @@
 import base64
 import html
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
+from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.experiments.findings import findings
 from lavis_sam.experiments.jobs import FINISHED
 from lavis_sam.files import write_json, write_text
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.plotting import figure
 
+# A case of `findings` -> its sample with images, or None.
+LookUp = Callable[[Mapping[str, Any]], EvaluationSample | None]
+_THUMBNAIL = 180
 PAGE, DATA = "report.html", "report.json"
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222; }
@@ -29,8 +36,12 @@ _POLICY = (
 )
 
 
-def write_report(out: Path) -> Path:
+def write_report(out: Path, look_up: LookUp = lambda case: None) -> Path:
     """Write the report of a sweep into its folder.
+
+    Args:
+        out: The folder.
+        look_up: Finds the sample of a case, with its images; None where they are gone.
 
     Returns:
         The page.
@@ -40,15 +51,15 @@ def write_report(out: Path) -> Path:
     """
     found = findings(out)
     write_json(out / DATA, found)
-    write_text(out / PAGE, _page(out.resolve().name, found))
+    write_text(out / PAGE, _page(out.resolve().name, found, look_up))
     return out / PAGE
 
 
-def _page(title: str, found: Mapping[str, Any]) -> str:
+def _page(title: str, found: Mapping[str, Any], look_up: LookUp) -> str:
     parts = [_runs(found)]
     for name in found["sets"]:
-        parts += [_scores(name, found), _differences(name, found)]
-    parts += [_curves(found), _cases(found)]
+        parts += [_scores(name, found), _differences(name, found), _surface(name, found)]
+    parts += [_curves(found), _cases(found, look_up)]
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{_POLICY}'
         f'<meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
@@ -117,25 +128,69 @@ def _curves(found: Mapping[str, Any]) -> str:
         return ""
     axes.set(xlabel="step", ylabel="training loss")
     axes.legend()
+    return f"<h2>Learning curves</h2>{_drawn(drawn, 'training loss of every run')}"
+
+
+def _surface(name: str, found: Mapping[str, Any]) -> str:
+    """Figure 5: the scores over the interaction layers, where the rows go through several of both."""
+    scores = found["sets"][name]["scores"]
+    places = {
+        row: (options["model.guidance.layer_l"], options["model.guidance.layer_k"])
+        for row, options in found["options"].items()
+        if row in scores and all(isinstance(options.get(f"model.guidance.layer_{x}"), int) for x in "lk")
+    }
+    ls, ks = (sorted({place[axis] for place in places.values()}) for axis in (0, 1))
+    if len(ls) < 2 or len(ks) < 2:
+        return ""
+    metrics = [metric for metric in METRICS if all(metric in scores[row] for row in places)]
+    drawn = figure(3.2 * len(metrics), 3)
+    for axes, metric in zip(drawn.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        grid = np.full((len(ls), len(ks)), np.nan)
+        for row, (l, k) in places.items():  # noqa: E741 - the paper's letter
+            grid[ls.index(l), ks.index(k)] = scores[row][metric]["mean"]
+        axes.imshow(grid, cmap="viridis")
+        for (y, x), value in np.ndenumerate(grid):
+            if not np.isnan(value):
+                axes.text(x, y, f"{value:.2f}", ha="center", va="center", color="white", fontsize=8)
+        axes.set(xticks=range(len(ks)), xticklabels=ks, yticks=range(len(ls)), yticklabels=ls)
+        axes.set(xlabel="k", ylabel="l", title=METRICS[metric].title)
+    return _drawn(drawn, "scores over the interaction layers l and k")
+
+
+def _drawn(drawn: Any, text: str) -> str:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    drawing = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<h2>Learning curves</h2><img alt="training loss of every run" src="data:image/png;base64,{drawing}">'
+    return _image(buffer.getvalue(), "png", text)
 
 
-def _cases(found: Mapping[str, Any]) -> str:
+def _image(content: bytes, kind: str, text: str) -> str:
+    return f'<img alt="{_text(text)}" src="data:image/{kind};base64,{base64.b64encode(content).decode("ascii")}">'
+
+
+def _cases(found: Mapping[str, Any], look_up: LookUp) -> str:
     parts = []
     for case in found["cases"]:
+        sample = look_up(case)
+        asked = _text(sample.instruction) if sample else "its images are not here any more"
+        images = "".join(_thumbnail(image) for image in sample.images) if sample else ""
         answers = "".join(
             f"<tr><td>{_text(found['rows'][row])}</td><td>{_text(answer)}</td>"
             f'<td class="number">{case["rouge"][row]:.1f}</td></tr>'
             for row, answer in case["answers"].items()
         )
         parts.append(
-            f"<p><b>{_text(case['set'])}, {_text(case['sample'])}</b>, seed {case['seed']}. "
-            f"Wanted: {_text(' / '.join(case['reference']))}</p><table>{answers}</table>"
+            f"<p><b>{_text(case['set'])}, {_text(case['sample'])}</b>, seed {case['seed']}: {asked}</p>{images}"
+            f"<p>Wanted: {_text(' / '.join(case['reference']))}</p><table>{answers}</table>"
         )
     return f"<h2>Where rows differ most (ROUGE-L of a sample)</h2>{''.join(parts)}" if parts else ""
+
+
+def _thumbnail(image: Image.Image) -> str:
+    small = image.convert("RGB")
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return _image(buffer.getvalue(), "jpeg", "an image of the sample")
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

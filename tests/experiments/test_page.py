@@ -3,9 +3,15 @@
 import json
 import re
 
-from helpers.sweeps import write_sweep
+from PIL import Image
+
+from helpers.sweeps import WRONG, write_sweep
+from lavis_sam.datasets.sample import MultiImageSample
+from lavis_sam.evaluation.model import EvaluationSample
 from lavis_sam.experiments.findings import findings
 from lavis_sam.experiments.page import write_report
+
+LAYERS = ("model.guidance.layer_l", "model.guidance.layer_k")
 
 
 def test_the_page_holds_scores_with_intervals_differences_curves_and_cases(tmp_path):
@@ -35,3 +41,31 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
     write_sweep(tmp_path)
     first = write_report(tmp_path).read_bytes()
     assert write_report(tmp_path).read_bytes() == first
+
+
+def test_a_case_shows_its_images_and_question_with_every_rows_answer(tmp_path):
+    write_sweep(tmp_path)
+    asked = []
+
+    def look_up(case):
+        asked.append((case["run"], case["dataset"], case["split"], case["sample"]))
+        sample = MultiImageSample(case["sample"], ("a.jpg", "b.jpg"), "What <is> it?", "", (), "")
+        return EvaluationSample(sample, (Image.new("RGB", (300, 200)), Image.new("L", (20, 20))))
+
+    page = write_report(tmp_path, look_up).read_text(encoding="utf-8")
+    assert ("base/seed-0", "mmlink", "test", "0") in asked
+    assert "What &lt;is&gt; it?" in page
+    assert page.count("data:image/jpeg;base64,") == 2 * len(asked)
+    assert WRONG[0] in page
+    assert "its images are not here any more" in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_rows_over_the_interaction_layers_give_a_surface(tmp_path):
+    write_sweep(tmp_path)
+    assert "interaction layers" not in write_report(tmp_path).read_text(encoding="utf-8")
+    path = tmp_path / "sweep.json"
+    sweep = json.loads(path.read_text(encoding="utf-8"))
+    for row, place in (("base", (1, 2)), ("sam", (2, 3))):
+        sweep["rows"][row]["options"] = dict(zip(LAYERS, place, strict=True))
+    path.write_text(json.dumps(sweep), encoding="utf-8")
+    assert 'alt="scores over the interaction layers l and k"' in write_report(tmp_path).read_text(encoding="utf-8")
