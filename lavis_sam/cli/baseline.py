@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ def baseline(
       torchrun --nproc_per_node=4 -m lavis_sam.cli baseline models/instructblip-vicuna-7b --data /data --out runs/ib
       lavis-sam baseline --endpoint https://api.openai.com/v1 --model gpt-4o --dataset vist --data /data \\
         --out runs/gpt-4o --max-requests 1000 --max-spending 5 --input-price 2.5 --output-price 10
-      lavis-sam baseline --endpoint http://localhost:8000/v1 --model served --dataset mine --data my_set --out runs/qwen
+      lavis-sam baseline --endpoint http://localhost:8000/v1 --model served --dataset my_set --out runs/qwen
     """
     options = dict(locals())
     options["max_length"] = length_of("max", max_new_tokens, max_length, 256)
@@ -151,7 +152,8 @@ def _asked_sets(data: Path | None, names: Sequence[str], *, configs: Path) -> li
 
     Args:
         data: The folder of all data sets (None: `LAVIS_SAM_DATA`, else ./data), or one data set in the unified format.
-        names: Data sets, tasks or tables of the paper, none for all that are there; or the name of the one data set.
+        names: Data sets, tasks or tables of the paper, none for all that are there; other registered data sets; data of
+            the user's own, see `own_names`; or the name of the one data set.
         configs: The evaluation configurations of the paper's data sets.
 
     Raises:
@@ -160,6 +162,7 @@ def _asked_sets(data: Path | None, names: Sequence[str], *, configs: Path) -> li
     """
     from lavis_sam.datasets.folder import open_folder
     from lavis_sam.datasets.formats.reading import UNIFIED_FILES
+    from lavis_sam.datasets.own_data import own_names, storage_of_test
     from lavis_sam.evaluation.run_folder import folder_name
 
     if data is not None and (data.is_file() or any((data / file).is_file() for file in UNIFIED_FILES)):
@@ -168,7 +171,12 @@ def _asked_sets(data: Path | None, names: Sequence[str], *, configs: Path) -> li
                 f"{data} is one data set; found --dataset {', '.join(names) or 'nowhere'}, wanted one name for it."
             )
         return [AskedSet(names[0], folder_name(names[0]), None, lambda: open_folder(data))]
-    return _of_the_paper(data, names, configs)
+    known, own = own_names(names)
+    storages = {name: storage_of_test(path) for name, path in own.items()}
+    asked = [
+        AskedSet(name, folder_name(name), None, partial(open_folder, storage)) for name, storage in storages.items()
+    ]
+    return [*(_of_the_paper(data, known, configs) if known or not own else ()), *asked]
 
 
 def _of_the_paper(data: Path | None, names: Sequence[str], configs: Path) -> list[AskedSet]:

@@ -14,7 +14,11 @@ Local = Annotated[
 Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible service instead.")]
 Served = Annotated[str | None, typer.Option(help="The model's name at the service.")]
 Dataset = Annotated[
-    list[str] | None, typer.Option(help="A data set, task or table of the paper; repeatable. Else all that are there.")
+    list[str] | None,
+    typer.Option(
+        metavar="NAME|[NAME=]PATH",
+        help="A data set (vist), task (storytelling), table (2b), or data of your own; repeatable; else the paper's.",
+    ),
 ]
 Data = Annotated[
     Path | None,

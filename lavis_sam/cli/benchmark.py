@@ -31,7 +31,9 @@ def benchmark(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--dataset", metavar="NAME", help="A data set (vist), task (storytelling) or table (2b); repeatable."
+            "--dataset",
+            metavar="NAME|[NAME=]PATH",
+            help="A data set (vist), task (storytelling), table (2b), or data of your own; repeatable.",
         ),
     ] = None,
     out: Annotated[
@@ -59,6 +61,7 @@ def benchmark(
       lavis-sam benchmark --list --data /data
       lavis-sam benchmark --checkpoint sam.pth --data /data --out runs/sam
       lavis-sam benchmark --dataset storytelling --out runs/sam --options run.batch_size_eval=4
+      lavis-sam benchmark --dataset my_set --checkpoint output/sam/tiny/mine --model tiny --out runs/mine
       torchrun --nproc_per_node=4 -m lavis_sam.cli benchmark --checkpoint sam.pth --out runs/sam
       lavis-sam table runs/sam
     """

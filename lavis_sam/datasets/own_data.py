@@ -1,12 +1,15 @@
 """From a folder that a user has to the data set `own` of a configuration: what `--data DIR` stands for."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lavis_sam.datasets.catalogue import BENCHMARKS, CATALOGUE, evaluation_set
 from lavis_sam.datasets.folder import is_sharded
 from lavis_sam.datasets.formats.reading import unified_file
 from lavis_sam.datasets.formats.release import SPLITS
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.run_layout import named_path
 
 OWN = "own"
 
@@ -36,6 +39,54 @@ def own_datasets(folder: Path, *, whole: str = "train") -> dict[str, Any]:
         )
     section["build_info"]["annotations"] = {split: {"storage": str(path)} for split, path in splits.items()}
     return {OWN: section}
+
+
+def own_names(words: Iterable[str]) -> tuple[list[str], dict[str, Path]]:
+    """Tell names of known data sets, tasks and tables from data of the user's own.
+
+    Args:
+        words: Names, or [NAME=]PATH of a folder or an annotation file; a known name wins over a path.
+
+    Returns:
+        The known or unknown names, and name -> path of the user's own data.
+
+    Raises:
+        SamConfigurationError: Two of one name.
+    """
+    known = {name for benchmark in BENCHMARKS for name in (benchmark.name, benchmark.table, benchmark.table[0])}
+    others: list[str] = []
+    own: dict[str, Path] = {}
+    for word in words:
+        name, path = named_path(word)
+        if name is None and (word in CATALOGUE or word in known or evaluation_set(word) or not path.exists()):
+            others.append(word)
+            continue
+        name = name or _name_of(path)
+        if name in own or Path(name).name != name:
+            raise SamConfigurationError(
+                f"--dataset {word}: its results would be called {name!r}, wanted the name of one folder, another for "
+                "each data set. Give it as NAME=PATH."
+            )
+        own[name] = path
+    return others, own
+
+
+def storage_of_test(path: Path) -> Path:
+    """The annotation file or shards of the test split of a user's own data, or of data without splits.
+
+    Raises:
+        SamDataError: There is neither.
+    """
+    splits = own_datasets(path, whole="test")[OWN]["build_info"]["annotations"]
+    if "test" not in splits:
+        raise SamDataError(f"--dataset: {path}: found the splits {', '.join(splits)}, wanted test.")
+    return Path(splits["test"]["storage"])
+
+
+def _name_of(path: Path) -> str:
+    """A folder's name; of an annotation file its own, or its folder's where it is called annotations."""
+    path = path.resolve()
+    return path.name if path.is_dir() else path.parent.name if path.name.startswith("annotations") else path.stem
 
 
 def _shard_folders(folder: Path, whole: str) -> dict[str, Path]:

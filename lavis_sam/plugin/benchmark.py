@@ -4,7 +4,7 @@ import logging
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from lavis_sam import distributed
 from lavis_sam.config.names import unknown_name
 from lavis_sam.config.resolve import parse_options
 from lavis_sam.config.run_settings import RunSettings
-from lavis_sam.datasets.catalogue import BENCHMARKS, Benchmark, DatasetEntry, Source, evaluation_set
+from lavis_sam.datasets.catalogue import BENCHMARKS, CATALOGUE, Benchmark, DatasetEntry, Source, evaluation_set
 from lavis_sam.datasets.multi_image import MultiImageDataset
+from lavis_sam.datasets.own_data import OWN, own_names
 from lavis_sam.errors import SamConfigurationError, SamDataError, SamError
 from lavis_sam.evaluation.evaluate import evaluate
-from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Results, check_one_model
+from lavis_sam.evaluation.run_folder import DEFAULT_PROTOCOL, Results, check_one_model, folder_name
 from lavis_sam.evaluation.sam_model import SamModel, warn_if_untrained
 from lavis_sam.files import storage_path
 from lavis_sam.models.decoding import Decoding
@@ -32,18 +33,21 @@ from lavis_sam.signals import StopRequest
 logger = logging.getLogger(__name__)
 
 CONFIGS = Path("projects/sam/eval")
+BASE = "base.yaml"  # what the configurations of that folder share, and own data have
 # The folder of all data, which the configurations fall back from to `data`.
 DATA_VARIABLE = "LAVIS_SAM_DATA"
 SPLIT = "test"
+OWN_DATA = Benchmark("own data", "other")
 DONE, FAILED, MISSING = "done", "failed", "missing"
 
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """A data set of the paper, and whether it is on the disk.
+    """A data set of the paper or of the user's own, and whether it is on the disk.
 
     Attributes:
         missing: The files and folders that are not there.
+        section: What it is called in the configuration, if not as in results.
     """
 
     entry: DatasetEntry
@@ -51,6 +55,12 @@ class BenchmarkSet:
     config: SamConfig
     missing: tuple[Path, ...]
     source: Source
+    section: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name in the configuration and in LAVIS's registry."""
+        return self.section or self.entry.name
 
     def dataset(self) -> MultiImageDataset:
         """Read its samples.
@@ -58,13 +68,13 @@ class BenchmarkSet:
         Raises:
             SamDataError: They cannot be read.
         """
-        section = self.config.datasets_cfg[self.entry.name]
-        return registered_class("data set", self.entry.name, "datasets")(section).build_datasets()[SPLIT]
+        section = self.config.datasets_cfg[self.key]
+        return registered_class("data set", self.key, "datasets")(section).build_datasets()[SPLIT]
 
     @property
     def prompt_set(self) -> str:
         """Which instructions its samples get."""
-        return str(self.config.datasets_cfg[self.entry.name].build_info.get("prompt_set", "default"))
+        return str(self.config.datasets_cfg[self.key].build_info.get("prompt_set", "default"))
 
     @property
     def how_to_get(self) -> str:
@@ -106,19 +116,22 @@ def chosen_sets(only: Sequence[str]) -> list[tuple[Benchmark, DatasetEntry]]:
     """The data sets that names choose, in the tables' order.
 
     Args:
-        only: Names or titles of data sets, tasks ("group captioning"), tables ("2a", "2", "4"); () chooses all.
+        only: Names or titles of data sets, tasks ("group captioning"), tables ("2a", "2", "4"); () chooses all of the
+            paper's. Other registered data sets come last.
 
     Raises:
         SamConfigurationError: A name of nothing.
     """
     pairs = [(benchmark, entry) for benchmark in BENCHMARKS for entry in benchmark.sets]
     names = {id(pair): _names(*pair) for pair in pairs}
+    others = [(OWN_DATA, CATALOGUE[name]) for name in only if name in CATALOGUE and not CATALOGUE[name].benchmark]
+    only = [name for name in only if name not in {entry.name for _, entry in others}]
     known = sorted({name for found in names.values() for name in found})
     for name in only:
         if _entry_name(name) not in known:
             raise SamConfigurationError(unknown_name("data set, task or table", name, known, "--dataset"))
     wanted = {_entry_name(name) for name in only}
-    return [pair for pair in pairs if not wanted or wanted & names[id(pair)]]
+    return [pair for pair in pairs if (not wanted and not others) or wanted & names[id(pair)]] + others
 
 
 def _names(benchmark: Benchmark, entry: DatasetEntry) -> set[str]:
@@ -140,7 +153,7 @@ def find_sets(
     """The chosen data sets, with their configurations and what of their files is missing.
 
     Args:
-        only: See `chosen_sets`.
+        only: See `chosen_sets`; and data of the user's own, see `own_names`.
         configs: The folder of `<data set>.yaml`.
         options: "key=value" over each of them; below `datasets`, over the one that the key names.
         model: The `model` section that takes the files' place; images get the size that it sees. Options win.
@@ -154,14 +167,34 @@ def find_sets(
             f"as {CONFIGS}. Run the command there, or name them with --configs."
         )
     found = []
-    for benchmark, entry in chosen_sets(only):
-        own = [word for word in options if not word.startswith("datasets.") or word.split(".")[1] == entry.name]
-        namespace = Namespace(cfg_path=str(configs / f"{entry.name}.yaml"), options=own)
-        config = SamConfig(namespace, _forced(entry.name, model, own))
+    names, own = own_names(only)
+    for benchmark, entry in chosen_sets(names) if names or not own else ():
+        path = configs / f"{entry.name}.yaml"
+        forced = {} if path.is_file() or entry.benchmark else {f"datasets.{entry.name}.type": "default"}
+        config = _config(path if not forced else configs / BASE, entry.name, options, model, forced)
         paths = dict.fromkeys(_paths(config.datasets_cfg[entry.name]))
         missing = tuple(path for path in paths if not os.access(path, os.R_OK))
         found.append(BenchmarkSet(entry, benchmark, config, missing, entry.source))
+    for name, data in own.items():
+        config = _config(configs / BASE, OWN, options, model, {"run.evaluate": True}, data)
+        source = Source(str(data), CATALOGUE[OWN].source.licence)
+        entry = replace(CATALOGUE[OWN], name=name, title=folder_name(name), source=source)
+        found.append(BenchmarkSet(entry, OWN_DATA, config, (), source, OWN))
     return found
+
+
+def _config(
+    path: Path,
+    name: str,
+    options: Sequence[str],
+    model: Mapping[str, Any] | None,
+    forced: Mapping[str, Any],
+    data: Path | None = None,
+) -> SamConfig:
+    words = [word for word in options if not word.startswith("datasets.") or word.split(".")[1] == name]
+    given = parse_options(words)
+    forced = {key: value for key, value in forced.items() if key not in given}
+    return SamConfig(Namespace(cfg_path=str(path), options=words, data=data), forced | _forced(name, model, words))
 
 
 def _forced(name: str, model: Mapping[str, Any] | None, options: Sequence[str]) -> dict[str, Any]:
@@ -285,5 +318,5 @@ class SamEvaluator:
             self._model,
             Decoding(**{str(name): decoding[name] for name in decoding}),
             config=one.config.to_dict(),
-            dataset=one.entry.name,
+            dataset=one.key,
         )

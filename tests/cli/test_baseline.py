@@ -46,6 +46,18 @@ def test_a_service_becomes_a_row_of_a_table(run, asked, service, monkeypatch):
     assert "| measured | served |" in text
 
 
+@pytest.mark.parametrize("word", ["{}", "{}/annotations.json", "own={}"])
+def test_own_data_are_asked_about_by_their_folder(run, asked, data_set, tmp_path, word):
+    words, out = asked
+    wanted = data_set.name if "own=" not in word else "own"
+    words = [*words[: words.index("--dataset")], "--dataset", word.format(data_set)]
+    code, text, err = run(*words, "--out", out, "--json")
+    assert code == 0, err
+    (found,) = json.loads(text)["sets"]
+    assert (found["dataset"], found["count"]) == (wanted, 4)
+    assert (out / wanted / "manifest.json").is_file()
+
+
 def test_a_second_run_asks_nothing(run, asked, service, tmp_path):
     words, out = asked
     assert run(*words, "--out", out)[0] == 0

@@ -1,6 +1,7 @@
 """`lavis-sam benchmark`: what it says before anything is evaluated. (Evaluations: tests/integration.)"""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.locks import locked
 
 CONFIGS = str(Path(__file__).resolve().parents[2] / "projects" / "sam" / "eval")
+OWN_DATA = Path(__file__).resolve().parents[1] / "compatibility" / "fixtures" / "unified"
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +92,30 @@ def test_the_model_chooses_the_size_of_the_images_unless_told_otherwise(tmp_path
 
     assert size() == 112
     assert size("datasets.vist.vis_processor.eval.image_size=56") == 56
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("{}", "mine"), ("{}/annotations.test.json", "mine"), ("other={}", "other")]
+)
+def test_own_data_are_evaluated_by_their_folder(tmp_path, word, name):
+    own = shutil.copytree(OWN_DATA, tmp_path / "mine")
+    (own / "annotations.json").rename(own / "annotations.test.json")
+    words = ("--dataset", word.format(own), "--options", "run.decoding.max_length=4", "run.num_workers=0")
+    report = json.loads(call(*words, "--out", str(tmp_path / "run"), "--json"))
+    ((found,), averages) = report["sets"], report["averages"]
+    assert (found["dataset"], found["title"], found["status"]) == (name, name, "done")
+    assert averages == {}
+    assert report["is_trained"] is False
+    manifest = json.loads((tmp_path / "run" / name / "manifest.json").read_text("utf-8"))
+    assert manifest["dataset"] == name
+    assert manifest["made_by"]["is_trained"] is False
+    assert call("--list", "--dataset", word.format(own)) == f"{name} (own data): on the disk\n"
+
+
+def test_a_registered_data_set_is_evaluated_by_its_name(tmp_path):
+    words = ("--list", "--json", "--options", f"datasets.mmlink.build_info.annotations.test.storage={OWN_DATA}/x.json")
+    (found,) = json.loads(call("--dataset", "mmlink", *words))["sets"]
+    assert (found["dataset"], found["task"]) == ("mmlink", "own data")
+    assert f"{OWN_DATA}/x.json" in found["missing"]
+    with pytest.raises(SamConfigurationError, match="wants the split 'test'"):
+        call("--list", "--dataset", "mmlink")
