@@ -2,8 +2,10 @@
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import BinaryIO, Literal, TypeVar, get_args
 
 from lavis_sam.config.names import unknown_name
@@ -20,6 +22,8 @@ _MOST_THREADS = 16
 _WORTH_THREADS = 64
 # From here on a person at a terminal wants to know how long it takes.
 _WORTH_PROGRESS = 2000
+# Larger images are decoded by one thread at a time: sixteen of the largest would take 4 GB.
+_LARGE_PIXELS = 2**24
 # Where the last bytes of a whole file show that nothing was cut off. JPEG escapes the marker inside its data.
 _TAIL_BYTES = 64
 _END_MARKS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -102,9 +106,10 @@ def inspect_images(paths: list[str], *, full: bool) -> list[tuple[str, str] | No
     """
     from lavis_sam.datasets.images import whole_images_only  # Pillow is not needed to check paths
 
+    large = threading.Lock()
     # Around all threads: the switch is one for the process.
     with whole_images_only():
-        return in_threads(lambda path: _inspect(path, full=full), paths, "images")
+        return in_threads(lambda path: _inspect(path, full=full, large=large), paths, "images")
 
 
 def in_threads(look: Callable[[_Item], _Answer], items: Sequence[_Item], name: str) -> list[_Answer]:
@@ -126,14 +131,15 @@ def in_threads(look: Callable[[_Item], _Answer], items: Sequence[_Item], name: s
         return list(tracked(answers, name, len(items), silent=silent))
 
 
-def _inspect(path: str, *, full: bool) -> tuple[str, str] | None:
+def _inspect(path: str, *, full: bool, large: threading.Lock) -> tuple[str, str] | None:
     from lavis_sam.datasets.images import open_image
 
     try:
         with open(path, "rb") as file, open_image(file) as image:
             if full or not _shows_its_end(file, image.format or ""):
                 image.draft(None, (1, 1))  # JPEG: decode all of the file, but at an eighth of the size
-                image.load()
+                with large if image.width * image.height > _LARGE_PIXELS else nullcontext():
+                    image.load()
     except SamDataError as error:
         return "absurd pixel count", str(error)
     # Pillow's plugins raise more than OSError on damaged files (ValueError, SyntaxError, struct.error, …).

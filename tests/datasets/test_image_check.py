@@ -3,10 +3,12 @@
 import io
 import os
 import struct
+import time
 import zlib
 
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from helpers.release_parts import cut_off, write_image
 from lavis_sam.datasets.image_check import ImageCheck, inspect_images
@@ -153,3 +155,24 @@ def test_unknown_depth(tmp_path):
 
 def test_nothing_to_look_at():
     assert inspect_images([], full=True) == []
+
+
+@pytest.mark.parametrize(("limit", "alone"), [(100, True), (64 * 48 - 1, True), (64 * 48, False)])
+def test_inspect_images_decodes_large_images_one_at_a_time(tmp_path, monkeypatch, limit, alone):
+    """Of as many as are looked at by several threads."""
+    paths = [str(tmp_path / f"{number}.png") for number in range(64)]
+    for path in paths:
+        (tmp_path / path).write_bytes(encoded("PNG"))
+    at_once, most, load = [], [0], PngImageFile.load
+
+    def counted(image):
+        at_once.append(image)
+        most[0] = max(most[0], len(at_once))
+        time.sleep(0.002)
+        load(image)
+        at_once.pop()
+
+    monkeypatch.setattr("lavis_sam.datasets.image_check._LARGE_PIXELS", limit)
+    monkeypatch.setattr(PngImageFile, "load", counted)
+    assert inspect_images(paths, full=True) == [None] * 64
+    assert (most[0] == 1) == alone
