@@ -1,5 +1,6 @@
 """What both programs do: arguments in, exit code and one clear line out."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,12 @@ def test_the_configuration_file_is_required(capsys, program):
 def test_every_options_of_the_command_line_counts(program):
     words = ["--cfg-path", "x", "--options", "a.b=1", "c.d=2", "--options", "e.f=3"]
     assert build_parser(program, "").parse_args(words).options == ["a.b=1", "c.d=2", "e.f=3"]
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("run_scripts/*.sh")), ids=lambda path: path.name)
+def test_options_of_a_script_and_of_its_user_both_count(path):
+    words = shlex.split(path.read_text().splitlines()[-1].replace('"$@"', "--options run.seed=7"))
+    module = next(word for word in words if word in ("lavis.train", "lavis.evaluate"))
+    own = [word for word in words if word.startswith("run.") and word != "run.seed=7"]
+    found = build_parser(module, "").parse_args(words[words.index("--cfg-path") :]).options
+    assert found == [*own, "run.seed=7"]

@@ -137,7 +137,10 @@ def _impossible_settings(resolved: DictConfig) -> list[str]:
         problems.append("run.resume and run.resume_ckpt_path: found both, wanted one of them.")
     for key in ("resume", "resume_ckpt_path"):
         if resolved.run.get("overwrite") and resolved.run.get(key):
-            problems.append(f"run.overwrite and run.{key}: found both, wanted one of them: begin anew, or continue.")
+            problems.append(
+                f"run.overwrite and run.{key}: found both, wanted one of them: add run.{key}=null to begin anew, or "
+                "run.overwrite=false to continue."
+            )
     return problems
 
 

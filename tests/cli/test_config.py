@@ -19,6 +19,12 @@ def test_config_prints_every_value_with_its_origin():
     assert not any(line.endswith("# computed") for line in lines)
 
 
+def test_config_takes_every_options_as_a_run_does():
+    words = ["--options", "run.seed=7", "--options", "model.max_txt_len=9", "run.log_freq=5"]
+    values = json.loads(call("config", "--cfg-path", TINY, "--json", *words))
+    assert [values[key]["value"] for key in ("run.seed", "model.max_txt_len", "run.log_freq")] == [7, 9, 5]
+
+
 def test_config_as_json():
     values = json.loads(call("config", "--cfg-path", TINY, "--json"))
     assert values["run.init_lr"] == {"value": 0.01, "origin": f"file {TINY}"}

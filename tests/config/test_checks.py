@@ -94,6 +94,13 @@ def test_what_a_user_may_add_is_no_problem(resolve):
     assert config.datasets_cfg.mmlink.vis_processor.train.flip is False
 
 
+@pytest.mark.parametrize("key", ["resume", "resume_ckpt_path"])
+def test_a_run_begins_anew_or_continues(resolve, key):
+    message = problems(resolve, FILE, "run.overwrite=true", f"run.{key}=x.pth")
+    assert f"run.overwrite and run.{key}: found both" in message
+    assert f"add run.{key}=null to begin anew" in message
+
+
 def test_resume_may_be_said_once(resolve):
     assert "found both" in problems(resolve, FILE, "run.resume=auto", "run.resume_ckpt_path=x.pth")
 
