@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from lavis_sam.baselines.local import LocalModel, search_arguments
+from lavis_sam.baselines.reply import opened_thoughts, without_thoughts
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.fingerprint import IMAGES
 from lavis_sam.evaluation.model import EvaluationSample
@@ -47,7 +48,7 @@ class ChatModel(LocalModel):
 
     @torch.no_grad()
     def answer(self, samples: Sequence[EvaluationSample]) -> list[str]:
-        """One text for each sample.
+        """One text for each sample, without what the model thought before it.
 
         Raises:
             SamDataError: Processor or model cannot take a sample.
@@ -60,7 +61,8 @@ class ChatModel(LocalModel):
         except ValueError as error:  # some models count the marks of images only here
             raise self._refusal(samples, "model", error) from error
         texts = self._processor.batch_decode(written[:, length:], skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        opened = opened_thoughts(self._prompt(samples[0]))
+        return [without_thoughts(opened + text, None) for text in texts]
 
     def _inputs(self, samples: Sequence[EvaluationSample]) -> Any:
         """The batch as the model takes it."""

@@ -78,6 +78,11 @@ def without_thoughts(text: str, reason: str | None) -> str:
     return text.strip()
 
 
+def opened_thoughts(prompt: str) -> str:
+    """The mark of thoughts with which a prompt ends, so that the answer begins within them; "" if there is none."""
+    return next((first for first, _ in _MARKS if prompt.rstrip().endswith(first)), "")
+
+
 def _no_answer(reason: Any) -> str | None:
     """What a reason to end says about an empty text; Gemini's has more words: "content_filter: RECITATION"."""
     return UNANSWERED.get(reason.split(":")[0].lower()) if isinstance(reason, str) else None

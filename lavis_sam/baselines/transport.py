@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 4 * 1024**2
 # What a service may say of itself and mean: later.
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+# Of them: somebody on the way did not wait any longer, so that the work may be done all the same.
+_LATE = frozenset({408, 504, 524})
 _CHAT_PATH = "/chat/completions"
 # Some services turn away what calls itself Python.
 _AGENT = f"lavis-sam/{__version__}"
@@ -187,7 +189,9 @@ class Transport:
         if error.code in (400, 403, 413, 422) and any(map(_OF_ONE_QUESTION.search, names)):
             return UnansweredError(message, is_billed=True)  # Azure bills what its filter has read
         if error.code in RETRIED and not names & _NO_QUOTA:
-            return FailedError(message, wait=_retry_after(error.headers.get("Retry-After")), is_billed=False)
+            return FailedError(
+                message, wait=_retry_after(error.headers.get("Retry-After")), is_billed=error.code in _LATE
+            )
         return RefusedError(message)
 
     def clean(self, message: str) -> str:

@@ -53,3 +53,21 @@ def test_a_processor_that_refuses_is_named(folders, tmp_path, ask):
     answerer = load(folder)
     with pytest.raises(SamDataError, match=r"sample\(s\) 'a' \(2 images\)"):
         answerer.answer([ask("a")])
+
+
+@pytest.mark.parametrize(
+    ("ending", "written", "wanted"),
+    [
+        ("", "<think>A cat? No.</think>\n\na dog ", "a dog"),
+        ("<think>\n", "A cat? No.</think>a dog", "a dog"),
+        ("<think>\n", "A cat? No, it is", ""),
+        ("", "a dog", "a dog"),
+    ],
+)
+def test_thoughts_of_a_local_model_are_no_answer(folders, tmp_path, ask, monkeypatch, ending, written, wanted):
+    folder = shutil.copytree(folders("llava"), tmp_path / "thinker")
+    with (folder / "chat_template.jinja").open("a") as template:
+        template.write(ending)
+    model = load(folder)
+    monkeypatch.setattr(model._processor, "batch_decode", lambda *_, **__: [written])
+    assert model.answer([ask("a")]) == [wanted]

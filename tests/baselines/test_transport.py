@@ -221,3 +221,11 @@ def test_a_refusal_of_one_question_is_told_from_one_of_all(service, status, erro
     with pytest.raises(RefusedError) as caught:
         Transport(service.url).send({})
     assert isinstance(caught.value, UnansweredError) == is_of_one_question
+
+
+@pytest.mark.parametrize(("status", "is_billed"), [(408, True), (504, True), (524, True), (429, False), (503, False)])
+def test_what_ran_into_a_timeout_on_the_way_may_be_billed(service, status, is_billed):
+    service.replies = [failed(status)]
+    with pytest.raises(FailedError) as caught:
+        Transport(service.url).send({})
+    assert caught.value.is_billed == is_billed
