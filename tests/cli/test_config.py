@@ -34,3 +34,11 @@ def test_config_as_json():
 def test_config_says_everything_that_is_wrong(tmp_path):
     with pytest.raises(SamConfigurationError, match=r"(?s)unknown key 'sed'.*unknown key 'promt'"):
         call("config", "--cfg-path", TINY, "--options", "run.sed=7", "model.promt=9")
+
+
+def test_config_shows_options_as_a_run_gets_them():
+    """Texts as typed, numbers decimal; the first word belongs to the option, the others are arguments."""
+    words = ("model.prompt=Describe image #1 and #2", "run.job_id=2024_01_15", "run.seed=042")
+    shown = json.loads(call("config", "--cfg-path", TINY, "--json", "--options", *words))
+    values = {key: shown[key]["value"] for key in ("model.prompt", "run.job_id", "run.seed")}
+    assert values == {"model.prompt": "Describe image #1 and #2", "run.job_id": "2024_01_15", "run.seed": 42}

@@ -5,6 +5,8 @@ stands there as an upright image at the depth of its feet. Two shadows fall:
 
     contact   dark where feet and legs touch, softly dark on the ground between them
     cast      the subject's silhouette, projected along the light onto the ground, softer with distance from the feet
+
+The upright image is flat: of an object with depth, a shadow towards the viewer begins apart from what stands behind.
 """
 
 from collections.abc import Sequence
