@@ -29,6 +29,9 @@ def test_the_committed_figures_say_that_ours_is_faster_and_smaller():
     results = json.loads(RESULTS.read_text())["results"]
     assert 1.1 < results["time_ratio_over_ours"]["released"] < 1.5
     assert 1.2 < results["memory_ratio_over_ours"]["released"] < 1.4
+    page = " ".join((REPOSITORY / "docs" / "speed.md").read_text(encoding="utf-8").split())
+    time, memory = (results[f"{kind}_ratio_over_ours"]["released"] for kind in ("time", "memory"))
+    assert f"the released way takes {time:.2f} times the time and {memory:.2f} times the activations' memory" in page
 
 
 def test_the_released_side_does_no_more_than_its_original(monkeypatch):
