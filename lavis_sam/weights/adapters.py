@@ -147,7 +147,8 @@ def save_adapter(
     rows = {f"{PAD_PREFIX}{name}": row for name, row in pad_rows(model).items()}
     write_safetensors(folder / WEIGHTS_FILE, trained | rows, {"format": "pt", "made_by": FORMAT})
     header = {"format": FORMAT, "format_version": FORMAT_VERSION, "trained_parameters": count}
-    header["is_trained"] = is_trained(model)
+    if is_trained(model) is False:  # which others say by leaving it out, as they always did
+        header["is_trained"] = False
     said = {key: value for key, value in asdict(config).items() if key != "inject" or value}
     write_json(folder / CONFIG_FILE, header | said | {"versions": library_versions()})
     write_text(folder / CARD_FILE, _card(config, count, untrained=is_trained(model) is False))

@@ -188,4 +188,4 @@ def test_a_damaged_or_foreign_adapter_is_one_clear_error(trained, copy, damage, 
 def test_the_card_of_an_untrained_adapter_says_so(tmp_path, zero):
     save_adapter(tmp_path, small_model(zero=zero), model_type="tiny")
     assert ("These layers are untrained" in (tmp_path / "README.md").read_text("utf-8")) == zero
-    assert json.loads((tmp_path / "config.json").read_text("utf-8"))["is_trained"] != zero
+    assert ("is_trained" in json.loads((tmp_path / "config.json").read_text("utf-8"))) == zero
