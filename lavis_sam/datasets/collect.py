@@ -73,13 +73,18 @@ def images_of_folder(folder: Path) -> list[str]:
     """Return the paths of the images that stand in a folder, in the order of their names; hidden files do not count.
 
     Raises:
-        SamDataError: It has none, or cannot be listed.
+        SamDataError: It has none, or one that is not read here, or it cannot be listed.
     """
     try:
         files = [name for name in os.listdir(folder) if not name.startswith(".")]
     except OSError as error:
         raise SamDataError(f"{folder}: cannot be listed ({error.strerror or error}).") from error
     images = sorted(filter(has_image_suffix, files), key=by_name)
+    if others := [name for name in files if name.lower().endswith(_OTHER_SUFFIXES)]:
+        raise SamDataError(
+            f"{folder}: {len(others)} image(s) that cannot be read, such as {min(others)}; {_WANTED}. Convert them, or "
+            f"name the others, such as '{folder}/*.jpg'."
+        )
     if not images:
         raise SamDataError(f"{folder}: found no image in this folder; {_WANTED}.")
     return [str(folder / name) for name in images]

@@ -14,10 +14,10 @@ from lavis_sam.errors import SamDataError
 def folder(tmp_path, monkeypatch):
     """Two folders of images, a file that is no image, and a folder without any."""
     monkeypatch.chdir(tmp_path)
-    for name in ("a/2.png", "a/10.png", "b c/1.jpg", "none/readme.txt", "broken/1.png"):
+    for name in ("a/2.png", "a/10.png", "b c/1.jpg", "none/readme.txt", "broken/1.png", "phone/1.jpg", "phone/2.HEIC"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        if path.suffix == ".txt" or "broken" in name:
+        if path.suffix in (".txt", ".HEIC") or "broken" in name:
             path.write_text("no image")
         else:
             Image.new("RGB", (4, 3)).save(path)
@@ -34,7 +34,7 @@ def named(samples):
         (["a"], ("a/2.png", "a/10.png")),
         (["a/*.png"], ("a/2.png", "a/10.png")),
         (["a/10.png", "b c"], ("a/10.png", "b c/1.jpg")),
-        (["**/1.jpg", "a/2.png"], ("b c/1.jpg", "a/2.png")),
+        (["**/1.jpg", "a/2.png"], ("b c/1.jpg", "phone/1.jpg", "a/2.png")),
     ],
 )
 def test_caption_inputs_of_one_sample(folder, words, images):
@@ -47,6 +47,7 @@ def test_caption_inputs_of_one_sample(folder, words, images):
         (["a", "gone.png"], "gone.png: there is no such file"),
         (["gone/*.png"], r"gone/\*\.png: there is no such file"),
         (["none"], "none: found no image in this folder"),
+        (["phone"], r"phone: 1 image\(s\) that cannot be read, such as 2.HEIC"),
         (["a", "broken/1.png"], "broken/1.png: unreadable image"),
     ],
 )

@@ -48,3 +48,19 @@ def test_data_split_overwrites_nothing(own):
 def test_data_split_of_no_folder(tmp_path):
     with pytest.raises(SamDataError, match="there is no such folder"):
         CliRunner().invoke(app, ["data", "split", str(tmp_path / "gone")], catch_exceptions=False)
+
+
+def test_data_commands_tell_a_problem_once(tmp_path, caplog):
+    """In what they print, and not in the log as well."""
+    own = tmp_path / "own"
+    for name in ("whole", "broken"):
+        (own / name).mkdir(parents=True)
+        (own / name / "caption.txt").write_text("A cat.")
+        Image.new("RGB", (4, 4)).save(own / name / "a.png")
+    collect = ["collect", str(own), "--instruction", "What?"]
+    call("data", *collect)
+    (own / "broken" / "a.png").write_bytes(b"?")
+    for words in (["shards", str(own), str(tmp_path / "shards")], collect):
+        said = call("data", *words)
+        assert said.count("unreadable image") == said.count("dropped 1 sample(s)") == 1
+        assert not caplog.records
