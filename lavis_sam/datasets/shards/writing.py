@@ -15,6 +15,7 @@ from lavis_sam.datasets.shards.archive import MAX_MEMBER_BYTES
 from lavis_sam.datasets.shards.layout import ANNOTATION, CHECKSUMS, MANIFEST, image_name, record_checksum
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import atomic_path, sha256_of, to_json, write_json, write_shard
+from lavis_sam.locks import LOCK_FILE, locked
 
 DEFAULT_SHARD_BYTES = 256 * 1024**2
 # What is done so far, while it is not all done: the plan's digest, then one line a finished shard.
@@ -61,25 +62,27 @@ def write_shards(
 
     Raises:
         SamDataError: An image that is missing, too large or changes meanwhile, or a folder with other things in it.
+        SamConfigurationError: Another process is writing there.
     """
     folder = Path(out)
     plan = _plan(samples, Path(root), shard_bytes)
-    entries = _prepare(folder, plan, overwrite=overwrite)
-    for number, run in enumerate(plan.runs):
-        if number >= len(entries):
-            entries.append(_write_shard(folder, f"{number:06d}.tar", samples, run, Path(root), shard_bytes))
-            _append(folder, entries[-1])
-        if progress is not None:
-            progress(run.stop)
-    manifest = {
-        "samples": len(samples),
-        "pictures": sum(len(sample.images) for sample in samples),
-        "shard_bytes": shard_bytes,
-        "shards": entries,
-    }
-    write_json(folder / MANIFEST, manifest)
-    (folder / PROGRESS).unlink()
-    return manifest
+    with locked(folder, "or give another folder."):
+        entries = _prepare(folder, plan, overwrite=overwrite)
+        for number, run in enumerate(plan.runs):
+            if number >= len(entries):
+                entries.append(_write_shard(folder, f"{number:06d}.tar", samples, run, Path(root), shard_bytes))
+                _append(folder, entries[-1])
+            if progress is not None:
+                progress(run.stop)
+        manifest = {
+            "samples": len(samples),
+            "pictures": sum(len(sample.images) for sample in samples),
+            "shard_bytes": shard_bytes,
+            "shards": entries,
+        }
+        write_json(folder / MANIFEST, manifest)
+        (folder / PROGRESS).unlink()
+        return manifest
 
 
 def _plan(samples: Sequence[MultiImageSample], root: Path, shard_bytes: int) -> _Plan:
@@ -126,16 +129,16 @@ def _state(path: Path, sample: MultiImageSample) -> tuple[int, int]:
 
 def _prepare(folder: Path, plan: _Plan, *, overwrite: bool) -> list[dict[str, Any]]:
     """Make the folder ready, and give the manifest entries of the shards that are there already."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink()
-    found = sorted(entry.name for entry in folder.iterdir())
+    found = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK_FILE)
     if not overwrite and PROGRESS in found:
-        return _finished(folder, plan)
+        entries = _finished(folder, plan)
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+        return entries
     if overwrite:
         for name in (MANIFEST, PROGRESS):
             (folder / name).unlink(missing_ok=True)
-        for path in folder.glob("[0-9][0-9][0-9][0-9][0-9][0-9].tar"):
+        for path in [*folder.glob("[0-9][0-9][0-9][0-9][0-9][0-9].tar"), *folder.glob(".*.tmp")]:
             path.unlink()
     elif found:
         raise SamDataError(f"{folder}: found {', '.join(found[:5])}, wanted a new or empty folder, or --overwrite.")

@@ -16,12 +16,13 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.digests import folder_digests
 from helpers.shards import contents, opened, write_images
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import index_shards, write_shards, writing
 from lavis_sam.datasets.shards.images import ShardImages
 from lavis_sam.datasets.shards.layout import MANIFEST
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamConfigurationError, SamDataError
 
 SMALL = 32 * 1024
 
@@ -274,3 +275,32 @@ def test_no_samples_make_a_manifest_that_says_so(tmp_path):
     assert (manifest["samples"], manifest["shards"]) == (0, [])
     with pytest.raises(SamDataError, match=r"shards: found \[\]"):
         opened(tmp_path / "out")
+
+
+def test_a_refused_folder_keeps_everything(source, tmp_path):
+    """Also what looks like a leftover of ours: another program may be writing it."""
+    samples, root = source
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".photo.jpg.7-ab.tmp").write_bytes(b"half a photo")
+    (out / "photo.jpg").write_bytes(b"a photo")
+    before = folder_digests(out)
+    with pytest.raises(SamDataError, match=r"found .*photo\.jpg"):
+        write_shards(samples, root, out, shard_bytes=SMALL)
+    assert folder_digests(out) == before
+
+
+def test_two_at_once_are_refused(source, tmp_path):
+    samples, root = source
+    refused = []
+
+    def meanwhile(done):
+        for overwrite in (False, True):
+            with pytest.raises(SamConfigurationError, match="another process is working in this folder") as caught:
+                write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL, overwrite=overwrite)
+            refused.append(caught.value)
+
+    write_shards(samples, root, tmp_path / "out", shard_bytes=SMALL, progress=meanwhile)
+    assert refused
+    write_shards(samples, root, tmp_path / "whole", shard_bytes=SMALL)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
