@@ -20,22 +20,16 @@ IMAGES = "pictures"
 IMAGE = "picture"
 
 
-def weights_fingerprint(model: nn.Module, *, frozen_only: bool = False) -> str:
+def weights_fingerprint(model: nn.Module) -> str:
     """A hash of a model's parameters: of the trained ones every number, of the frozen ones evenly spaced numbers.
 
     Names, shapes and precisions count too. Parameters without storage (on the meta device) count by these alone.
-
-    Args:
-        model: The model.
-        frozen_only: Leave the trained ones out: what does not change while a run trains.
 
     Returns:
         64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
-        if frozen_only and parameter.requires_grad:
-            continue
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
         if not parameter.is_meta:
             digest.update(_numbers(parameter.detach(), whole=parameter.requires_grad))

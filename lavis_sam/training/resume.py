@@ -22,10 +22,10 @@ from torch import nn
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamError
-from lavis_sam.evaluation.fingerprint import weights_fingerprint
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, check_whole, load_run, read_run
 from lavis_sam.training.resume_checks import RunDescription, check_changes
 from lavis_sam.training.training_data import TrainingData
+from lavis_sam.weights.fingerprints import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def save(
                     progress,
                     [place for place, _ in parts],
                     [states for _, states in parts],
-                    {"data": data.fingerprints, "base": weights_fingerprint(model, frozen_only=True)},
+                    {"data": data.fingerprints, "base": fingerprint(model)},
                 ),
                 optimizer=optimizer,
                 scaler=scaler,
@@ -98,7 +98,7 @@ def load(
     if distributed.is_main_process():
         try:
             check_whole(Path(path))
-            now = replace(now, data=data.fingerprints, base=weights_fingerprint(model, frozen_only=True))
+            now = replace(now, data=data.fingerprints, base=fingerprint(model))
             check_changes(_described(read_run(path)), now, str(path), allowed=settings.resume_with_changes)
         except SamError as error:
             problem = error
@@ -160,7 +160,7 @@ def _described(state: RunState) -> RunDescription:
     return RunDescription(
         state.config,
         data if isinstance(data, list) else None,
-        base,
+        base if isinstance(base, dict) else None,
         math.prod(sizes) if known else None,
         len(state.data) or None,
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.weights.fingerprints import compare_fingerprints
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +77,14 @@ class RunDescription:
     Attributes:
         config: The resolved configuration.
         data: A fingerprint of each training set; None for one that has none.
-        base: Fingerprint of the frozen weights.
+        base: Numbers of the frozen weights, part by part; see `lavis_sam.weights.fingerprints`.
         samples_per_step: Samples of an optimizer step, over all processes and accumulated batches.
         processes: How many there are.
     """
 
     config: Mapping[str, Any]
     data: Sequence[str | None] | None = None
-    base: str | None = None
+    base: Mapping[str, str] | None = None
     samples_per_step: int | None = None
     processes: int | None = None
 
@@ -139,10 +140,10 @@ def compare_runs(then: RunDescription, now: RunDescription) -> Differences:
         elif consequence is Consequence.LISTED:
             found.listed.append(line)
     _compare_data(then.data, now.data, found)
-    if then.base is None:
+    if not then.base or not now.base:
         found.not_compared.append("frozen weights")
-    elif then.base != now.base:
-        found.refused.append("frozen weights: others than those of the checkpoint's run (another model)")
+    elif other := compare_fingerprints(then.base, now.base):
+        found.refused.append(f"frozen weights: others than the checkpoint's in {', '.join(other)} (another model)")
     if then.processes not in (None, now.processes):
         found.listed.append(f"processes: then {then.processes}, now {now.processes}")
     return found

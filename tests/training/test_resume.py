@@ -339,11 +339,16 @@ def test_resume_refuses_other_training_data(tmp_path, epochs, change):
 
 
 def test_resume_refuses_another_frozen_model_of_the_same_shapes(tmp_path):
-    crash(tmp_path, 2, batch_size_train=3)
-    other = DummyModel()
-    other.frozen.weight.data += 1
-    with pytest.raises(SamConfigurationError, match="frozen weights: others than those of the checkpoint's run"):
-        make_runner(tmp_path, other, batch_size_train=3).train()
+    class WithBase(DummyModel):
+        def __init__(self, scale=1.0):
+            super().__init__()
+            self.ln_vision = torch.nn.LayerNorm(3).requires_grad_(False)
+            self.ln_vision.weight.data *= scale
+
+    make_runner(tmp_path, WithBase(), batch_size_train=3, max_epoch=1).train()
+    make_runner(tmp_path, WithBase(1.0001), batch_size_train=3, max_epoch=1).train()  # rounded elsewhere
+    with pytest.raises(SamConfigurationError, match="frozen weights: others than the checkpoint's in ln_vision"):
+        make_runner(tmp_path, WithBase(1.5), batch_size_train=3).train()
 
 
 def test_resume_from_a_file_without_fingerprints_says_what_was_not_compared(tmp_path, caplog):

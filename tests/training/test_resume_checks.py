@@ -21,7 +21,7 @@ def config(*options):
 
 
 def described(*options, **further):
-    known = {"data": ["a"], "base": "b", "samples_per_step": 6, "processes": 1}
+    known = {"data": ["a"], "base": {"queries": "1 2"}, "samples_per_step": 6, "processes": 1}
     return RunDescription(config(*options), **known | further)
 
 
@@ -90,7 +90,9 @@ def test_resume_checks_ignore_how_the_run_is_started(option):
 def test_resume_checks_compare_data_and_frozen_weights():
     assert "training data: other ids" in compared(data=["z"]).refused[0]
     assert "training data: then 1 set(s), now 2" in compared(data=["a", "b"]).refused[0]
-    assert "frozen weights" in compared(base="z").refused[0]
+    assert "frozen weights: others than the checkpoint's in queries" in compared(base={"queries": "1 3"}).refused[0]
+    assert compared(base={"queries": "1.001 2"}).refused == []  # the same in another precision
+    assert compared(base={}).not_compared == ["frozen weights"]
     assert compared(processes=2).listed == ["processes: then 1, now 2"]
     assert compared(data=[None]).not_compared == ["training data that have no annotations"]
 
