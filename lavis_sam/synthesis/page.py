@@ -58,14 +58,15 @@ def write_report(root: Path, path: Path) -> None:
     if not folder.is_finished:
         raise SamDataError(f"{root}: no {MANIFEST}; wanted a finished data set of `lavis-sam synthesize`.")
     try:
-        page = _page(root, folder.manifest())
+        write_text(path, _page(root, folder.manifest()))
     # Whoever made the folder may have written anything into its records.
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
+    except SamDataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise SamDataError(
             f"{root}: {MANIFEST}, {SAMPLES} or {REJECTIONS} is not what `lavis-sam synthesize` writes "
             f"({type(error).__name__}: {error}). Make the data set again."
         ) from error
-    write_text(path, page)
 
 
 def _page(root: Path, manifest: Mapping[str, Any]) -> str:

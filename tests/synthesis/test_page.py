@@ -142,3 +142,18 @@ def test_an_image_that_cannot_be_read_is_one_clear_error(strange, tmp_path, writ
     write(next((copy / "images").rglob("*_1.jpg")))
     with pytest.raises(SamDataError, match=r"_1\.jpg"):
         write_report(copy, tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("count", [float("inf"), float("nan")])
+def test_an_impossible_count_is_one_clear_error(strange, tmp_path, count):
+    with pytest.raises(SamDataError, match="not what `lavis-sam synthesize` writes"):
+        write_report(strange(stages={"plan": {"entered": 1, "passed": count}}), tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("change", [{"output": "\ud800"}, {"scores": {"mask.area": [10**400]}}], ids=["half", "huge"])
+def test_what_no_page_can_show_is_one_clear_error(strange, tmp_path, change):
+    copy = strange()
+    records = [json.loads(line) for line in (copy / "samples.jsonl").read_text().splitlines()]
+    (copy / "samples.jsonl").write_text("".join(json.dumps({**one, **change}) + "\n" for one in records))
+    with pytest.raises(SamDataError, match="not what `lavis-sam synthesize` writes"):
+        write_report(copy, tmp_path / "page.html")
