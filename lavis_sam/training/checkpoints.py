@@ -1,6 +1,7 @@
 """Checkpoints of a run: what was trained, and everything that resuming exactly needs."""
 
 import logging
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from lavis_sam.weights.checkpoints import load_checked, save_checkpoint, trainab
 logger = logging.getLogger(__name__)
 
 _NEEDED = ("optimizer", "progress")
+_NOT_YET_KNOWN = ("best_metric", "best_epoch", "warmup_samples")
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's, of each parameter
 
 
 @dataclass
@@ -191,7 +194,9 @@ def load_run(
     state = _run_state(path, content)
     try:
         _check_optimizer(optimizer, content["optimizer"])
-    except (ValueError, KeyError, TypeError) as error:
+        if scaler is not None and content.get("scaler"):
+            _check_scaler(scaler, content["scaler"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise SamCheckpointError(
             f"{path}: its optimizer state does not fit this run ({error}). Continue with the configuration that the "
             "checkpoint was made with."
@@ -211,7 +216,8 @@ def load_run(
 def _run_state(path: str | Path, content: Mapping[str, Any]) -> RunState:
     try:
         progress = Progress(**content["progress"])
-    except TypeError as error:
+        _check_progress(progress)
+    except (TypeError, ValueError) as error:
         raise SamCheckpointError(f"{path}: its progress is damaged ({error}); use an earlier checkpoint.") from error
     found: dict[str, Any] = {"data": [], "random": [], "fingerprints": {}, "config": {}}
     for name, default in found.items():
@@ -222,6 +228,14 @@ def _run_state(path: str | Path, content: Mapping[str, Any]) -> RunState:
     if not all(isinstance(place, dict) for place in found["data"]):
         raise SamCheckpointError(f"{path}: data: found no place in the training data; use an earlier checkpoint.")
     return RunState(progress, found["data"], _copied(found["random"]), found["fingerprints"], found["config"])
+
+
+def _check_progress(progress: Progress) -> None:
+    """Raise a TypeError if a count or a sum is no number; what is not known yet is None."""
+    counts = [(name, value) for name, value in vars(progress).items() if name != "sums"]
+    for name, value in (*counts, *dict(progress.sums).items()):
+        if not isinstance(value, int | float) and not (value is None and name in _NOT_YET_KNOWN):
+            raise TypeError(f"{name} is a {type(value).__name__}")
 
 
 def _run_content(path: str | Path) -> dict[str, Any]:
@@ -253,12 +267,37 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any])
     wanted = [len(group["params"]) for group in optimizer.param_groups]
     if found != wanted:
         raise ValueError(f"found groups of {found} parameters, wanted {wanted}")
+    if not all(_is_number(group["lr"]) for group in groups):
+        raise ValueError("found a learning rate that is no number")
     names = [name for group in groups for name in group["params"]]
+    if not isinstance(state["state"], dict) or not all(isinstance(one, dict) for one in state["state"].values()):
+        raise ValueError("found no state of each parameter")
     for name, parameter in zip(names, parameters, strict=True):
-        for key in ("exp_avg", "exp_avg_sq"):
-            moment = state["state"].get(name, {}).get(key)
-            if moment is not None and moment.shape != parameter.shape:
-                raise ValueError(f"found a moment of shape {list(moment.shape)}, wanted {list(parameter.shape)}")
+        moments = state["state"].get(name, {})
+        for key in _MOMENTS if moments else ():
+            _check_moment(moments[key], parameter if key != "step" else torch.tensor(0.0))
+
+
+def _check_moment(moment: Any, like: torch.Tensor) -> None:
+    if isinstance(moment, int | float):
+        moment = torch.tensor(float(moment))
+    if not isinstance(moment, torch.Tensor) or moment.layout != torch.strided or moment.is_meta:
+        raise ValueError(f"found a moment of the type {type(moment).__name__}, wanted a tensor with numbers")
+    if moment.shape != like.shape:
+        raise ValueError(f"found a moment of shape {list(moment.shape)}, wanted {list(like.shape)}")
+    if moment.is_complex() or not moment.isfinite().all():
+        raise ValueError("found a moment with numbers that are NaN or infinite")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _check_scaler(scaler: torch.amp.GradScaler, state: Any) -> None:
+    """Raise a ValueError if the state is not that of a scaler."""
+    wanted = scaler.state_dict().keys()
+    if not isinstance(state, dict) or state.keys() != wanted or not all(map(_is_number, state.values())):
+        raise ValueError(f"found no state of a loss scaler, wanted the numbers {', '.join(wanted)}")
 
 
 def _copied(value: Any) -> Any:

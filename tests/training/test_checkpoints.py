@@ -164,3 +164,44 @@ def test_a_read_only_folder_is_one_clear_error(tmp_path, monkeypatch):
     with pytest.raises(SamCheckpointError, match=r"Read-only file system.*Earlier ones are as they were"):
         runner.train()
     assert whole(tmp_path) == ["checkpoint_0_step1.pth"]
+
+
+def first(optimizer_state):
+    return optimizer_state["state"][0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda c: c["optimizer"].update(state=[1]), "found no state of each parameter"),
+        (lambda c: c["optimizer"]["state"].update({0: [1]}), "found no state of each parameter"),
+        (lambda c: first(c["optimizer"]).pop("step"), "'step'"),
+        (lambda c: first(c["optimizer"]).update(step=[1]), "a moment of the type list"),
+        (lambda c: first(c["optimizer"]).update(exp_avg={}), "a moment of the type dict"),
+        (lambda c: first(c["optimizer"])["exp_avg"].fill_(float("nan")), "a moment with numbers that are NaN"),
+        (
+            lambda c: first(c["optimizer"]).update(exp_avg_sq=torch.ones(3, 3).to_sparse()),
+            "wanted a tensor with numbers",
+        ),
+        (
+            lambda c: first(c["optimizer"]).update(exp_avg=torch.ones(3, 3, device="meta")),
+            "wanted a tensor with numbers",
+        ),
+        (lambda c: c["optimizer"]["param_groups"][0].update(lr="fast"), "a learning rate that is no number"),
+        (lambda c: c.update(optimizer=3), "does not fit this run"),
+        (lambda c: c.update(scaler={"scale": "x"}), "found no state of a loss scaler"),
+        (lambda c: c["progress"].update(step="many"), "its progress is damaged .step is a str"),
+        (lambda c: c["progress"].update(sums={"loss": None}), "its progress is damaged .loss is a NoneType"),
+        (lambda c: c["progress"].update(sums=None), "its progress is damaged"),
+    ],
+)
+def test_odd_states_are_refused_before_anything_is_loaded(tmp_path, model, optimizer, damage, words):
+    path = save(tmp_path, 0, model, optimizer)
+    content = torch.load(path, weights_only=True)
+    damage(content)
+    content["model"]["trained.weight"] += 1
+    torch.save(content, path)
+    before = model.trained.weight.clone()
+    with pytest.raises(SamCheckpointError, match=words):
+        load_run(path, model, optimizer, torch.amp.GradScaler("cpu"))
+    assert torch.equal(model.trained.weight, before)
