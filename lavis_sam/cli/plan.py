@@ -76,7 +76,8 @@ def plan(
     for other in _FAMILY if config.model_cfg.model_type in _FAMILY else ():
         if other not in cards:
             cards[other] = _cards(_planned(_with_model_type(config, other), load))
-    seconds, source = _step_seconds(config, load, step_seconds, log, measure=measure)
+    needed = made.memory["training"] if measure else None
+    seconds, source = _step_seconds(config, load, step_seconds, log, to_measure=needed)
     number, missing = _samples(config, samples)
     length = None if number is None else run_length(number, run, gpus, seconds)
     if as_json:
@@ -109,29 +110,33 @@ def _cards(made: "Plan") -> dict[str, Any]:
 
 
 def _step_seconds(
-    config: "ResolvedConfig", load: "Load", given: float | None, log: Path | None, *, measure: bool
+    config: "ResolvedConfig", load: "Load", given: float | None, log: Path | None, *, to_measure: int | None
 ) -> tuple[float | None, str | None]:
     """The time of a step, and where it is from.
 
+    Args:
+        to_measure: The bytes that measuring it needs; None if that was not asked for.
+
     Raises:
-        SamConfigurationError: More than one of the three was asked for.
+        SamConfigurationError: More than one of the three was asked for, or there is too little memory to measure it.
     """
     from lavis_sam.errors import SamConfigurationError
 
-    if (given is not None) + (log is not None) + measure > 1:
+    if (given is not None) + (log is not None) + (to_measure is not None) > 1:
         raise SamConfigurationError("plan: found several of --step-seconds, --log and --measure, wanted one of them.")
     if log is not None:
         from lavis_sam.planning.run_length import logged_step_seconds
 
         return logged_step_seconds(log), f"the median of {log}"
-    if measure:
+    if to_measure is not None:
         from omegaconf import OmegaConf
 
         from lavis_sam import distributed
         from lavis_sam.planning.forecast import planned_model
-        from lavis_sam.planning.run_length import measured_step_seconds
+        from lavis_sam.planning.run_length import check_memory, measured_step_seconds
 
         device = distributed.choose_device(config.run_cfg.device, distributed.Launch.from_environment())
+        check_memory(to_measure, device)
         model = planned_model(OmegaConf.to_container(config.model_cfg, resolve=True))
         return measured_step_seconds(model, load, device), f"measured here on {device}, without loading data"
     return given, None if given is None else "given"

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.doctor.hardware import free_memory
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.planning.forecast import Load, step_loss
@@ -16,6 +17,7 @@ from lavis_sam.training.metric_log import read_metric_log
 _INITIAL_STD = 0.02
 _MEASURED_STEPS = 3
 _SECONDS_PER_HOUR = 3600
+_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,20 @@ def logged_step_seconds(run: Path) -> float:
     if not times:
         raise SamDataError(f"{log}: found no step with its seconds, wanted the log of a run that trained.")
     return statistics.median(times[1:] or times)
+
+
+def check_memory(needed: int, device: torch.device) -> None:
+    """Refuse to measure where a step does not fit.
+
+    Raises:
+        SamConfigurationError: The device has less than `needed` bytes free.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if free is not None and free < needed:
+        raise SamConfigurationError(
+            f"plan: --measure needs {needed / _GIB:.1f} GiB on {device}, found {free / _GIB:.1f} GiB free; measure "
+            "where it fits, or give --step-seconds or --log."
+        )
 
 
 def measured_step_seconds(model: SemanticAlignment, load: Load, device: torch.device) -> float:

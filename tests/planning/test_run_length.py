@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.planning.forecast import Load, planned_model
-from lavis_sam.planning.run_length import logged_step_seconds, measured_step_seconds, run_length
+from lavis_sam.planning.run_length import check_memory, logged_step_seconds, measured_step_seconds, run_length
 from lavis_sam.plugin.model import Blip2VicunaSAM
 from lavis_sam.training.loaders import GlobalBatchSampler
 
@@ -68,3 +68,10 @@ def test_measured_step_seconds_needs_no_weights(monkeypatch):
     seconds = measured_step_seconds(model, Load(batch=1, images=2, accumulation=3), torch.device("cpu"))
     assert seconds == 3.0
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_check_memory_refuses_what_does_not_fit(monkeypatch):
+    monkeypatch.setattr("lavis_sam.planning.run_length.free_memory", lambda: 8 * 2**30)
+    check_memory(7 * 2**30, torch.device("cpu"))
+    with pytest.raises(SamConfigurationError, match=r"--measure needs 18\.0 GiB on cpu, found 8\.0 GiB free"):
+        check_memory(18 * 2**30, torch.device("cpu"))
