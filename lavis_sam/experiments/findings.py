@@ -13,7 +13,7 @@ import numpy as np
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.evaluation.run_folder import PREDICTIONS_FILE, SAMPLE_SCORES_FILE, Results, read_run
-from lavis_sam.experiments.jobs import FINISHED, JOBS, SWEEP_FILE
+from lavis_sam.experiments.jobs import FINISHED, JOBS, STOPPED, SWEEP_FILE, came_to_its_end
 from lavis_sam.files import read_json
 from lavis_sam.metrics.predictions import read_predictions
 from lavis_sam.metrics.protocols import METRICS
@@ -44,7 +44,8 @@ def findings(out: Path) -> dict[str, Any]:
         raise SamDataError(f"{out}: found no {SWEEP_FILE}, wanted the folder of a `lavis-sam sweep`.")
     described = read_json(out / SWEEP_FILE, remedy=_REMEDY, wanted=dict)
     names, seeds = list(described["rows"]), list(described["seeds"])
-    runs = [_ended(out, row, seed) for row in names for seed in seeds]
+    further = [Path(entry["name"]).stem for entry in described["evaluate"]]
+    runs = [_ended(out, row, seed, further) for row in names for seed in seeds]
     found = {
         (run["row"], run["seed"]): dict(_results(out / run["row"] / f"seed-{run['seed']}"))
         for run in runs
@@ -64,11 +65,16 @@ def findings(out: Path) -> dict[str, Any]:
     }
 
 
-def _ended(out: Path, row: str, seed: int) -> dict[str, Any]:
-    path = out / JOBS / f"{row}.seed-{seed}.json"
-    if path.is_file():
-        return dict(read_json(path, remedy=_REMEDY, wanted=dict))
-    return {"row": row, "seed": seed, "status": "not begun", "seconds": 0.0, "message": ""}
+def _ended(out: Path, row: str, seed: int, further: Sequence[str]) -> dict[str, Any]:
+    """How a run ended. Its own logs say whether it is finished: a killed sweep could not note it any more."""
+    path, folder = out / JOBS / f"{row}.seed-{seed}.json", out / row / f"seed-{seed}"
+    noted = dict(read_json(path, remedy=_REMEDY, wanted=dict)) if path.is_file() else {}
+    if all(map(came_to_its_end, [folder, *(folder / "evaluations" / name for name in further)])):
+        return {"row": row, "seed": seed, "status": FINISHED, "seconds": noted.get("seconds", 0.0), "message": ""}
+    if noted and noted.get("status") != FINISHED:
+        return noted
+    status = STOPPED if folder.is_dir() else "not begun"
+    return {"row": row, "seed": seed, "status": status, "seconds": 0.0, "message": ""}
 
 
 def _results(folder: Path) -> Iterator[tuple[str, Results]]:

@@ -49,13 +49,7 @@ class Step:
     @property
     def is_finished(self) -> bool:
         """Whether its log says that it came to its end."""
-        log = self.folder / LOG
-        if not log.is_file():
-            return False
-        last = None
-        for event in read_metric_log(log):
-            last = event.get("event")
-        return last == "finished"
+        return came_to_its_end(self.folder)
 
     def command(self) -> list[str]:
         """The process's arguments."""
@@ -64,6 +58,17 @@ class Step:
             options["model.finetuned"] = str(self.trained_in)
         words = [f"{key}={as_text(value)}" for key, value in options.items()]
         return [sys.executable, "-m", self.module, "--cfg-path", str(self.config), "--options", *words]
+
+
+def came_to_its_end(run: Path) -> bool:
+    """Whether the log in a run's folder ends with the event of a finished run."""
+    log = run / LOG
+    if not log.is_file():
+        return False
+    last = None
+    for event in read_metric_log(log):
+        last = event.get("event")
+    return last == "finished"
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,15 @@ def test_runs_that_are_not_finished_are_listed_and_do_not_count(tmp_path):
     assert found["comparisons"][0]["p_seeds"] is None
 
 
+def test_a_run_that_a_killed_sweep_could_not_note_is_finished_all_the_same(tmp_path):
+    write_sweep(tmp_path)
+    (tmp_path / "jobs" / "base.seed-1.json").unlink()
+    (tmp_path / "sam" / "seed-1" / "log.jsonl").unlink()
+    states = {(run["row"], run["seed"]): run["status"] for run in findings(tmp_path)["runs"]}
+    assert states[("base", 1)] == "finished"
+    assert states[("sam", 1)] == "stopped"  # its folder is there, and its note is of another log
+
+
 def test_results_on_other_data_are_refused(tmp_path):
     write_sweep(tmp_path, other_data=("sam", 1))
     with pytest.raises(SamDataError, match="different data"):

@@ -44,4 +44,5 @@ def write_sweep(out, *, failed=None, missing=None, other_data=None, answer=None)
             events = [
                 f'{{"event": "train", "time": 0, "step": {step}, "loss": {3.0 - step}, "lr": 0.1}}' for step in range(2)
             ]
-            write_text(folder / "log.jsonl", "\n".join([*(events if train else []), '{"event": "finished"}']) + "\n")
+            last = '{"event": "epoch"}' if (row, seed) == failed else '{"event": "finished"}'
+            write_text(folder / "log.jsonl", "\n".join([*(events if train else []), last]) + "\n")
