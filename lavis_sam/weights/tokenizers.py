@@ -56,7 +56,7 @@ def load_tokenizer(source: str | Path, *, json_first: bool = False) -> TextToken
     model = {"model_proto": llama_model(path)} if path.name == JSON_FILE else {"model_file": str(path)}
     try:
         processor = sentencepiece.SentencePieceProcessor(**model)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, UnicodeDecodeError) as error:  # the last one, of a message with damaged pieces
         raise SamCheckpointError(
             f"{path} is no sentencepiece model ({error}); it may be damaged or a Git LFS pointer. {LLM_REMEDY}."
         ) from error

@@ -36,6 +36,14 @@ class TestLlmTokenizer:
         with pytest.raises(SamCheckpointError, match="no sentencepiece model"):
             load_tokenizer(tmp_path)
 
+    def test_a_model_with_pieces_that_are_no_text_is_one_clear_error(self, tmp_path):
+        whole = (TINY / "tokenizer.model").read_bytes()
+        at = whole.index(b"<0x00>")  # a damaged byte piece is quoted in sentencepiece's own message
+        for byte in range(128, 256):
+            (tmp_path / "tokenizer.model").write_bytes(whole[: at + 1] + bytes([byte]) + whole[at + 2 :])
+            with pytest.raises(SamCheckpointError, match="no sentencepiece model"):
+                load_tokenizer(tmp_path)
+
     def test_a_model_of_another_family_is_refused(self, tmp_path):
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(["a few words", "some other words"]),
