@@ -14,7 +14,8 @@ from lavis_sam.plugin.resolving import ResolvedConfig
 from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.weights.build_model import PRECISIONS
 
-RECIPES = sorted((Path(__file__).resolve().parents[2] / "projects").rglob("*.yaml"))
+PROJECTS = Path(__file__).resolve().parents[2] / "projects" / "sam"
+RECIPES = sorted(path for path in PROJECTS.rglob("*.yaml") if path.parent.name != "ablations")  # which are sweeps
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
