@@ -275,8 +275,10 @@ def test_a_base_that_is_none_is_named(tmp_path, base, message):
         SamConfig(Namespace(cfg_path=str(path), options=None))
 
 
+# The recipes of runs; ablations are sweeps.
+RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.parent.name != "ablations")
 # The shared part of a folder of projects is no project itself.
-PROJECTS = sorted(path for path in REPOSITORY.glob("projects/**/*.yaml") if path.name != "base.yaml")
+PROJECTS = [path for path in RECIPES if path.name != "base.yaml"]
 
 
 @pytest.mark.parametrize("path", PROJECTS, ids=lambda p: p.name)
@@ -409,10 +411,7 @@ def test_data_takes_the_place_of_the_data_sets_of_the_file(tmp_path, own):
     assert config.origin("datasets.own.build_info.images.storage") == "option --data"
 
 
-RECIPES = [path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.parent.name != "ablations"]
-
-
-@pytest.mark.parametrize("recipe", sorted(RECIPES), ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_takes_data(recipe, own):
     (own / "annotations.test.json").write_text("[]")
     (own / "annotations.train.json").write_text("[]")
