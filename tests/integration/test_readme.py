@@ -125,7 +125,22 @@ def headings(text):
     }
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_the_tests_that_the_page_of_faults_names_exist():
+    """A name without a folder is in that of the name before it in the same cell."""
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    cells = [line.rsplit("|", 2)[1] for line in text.splitlines() if re.match(r"\| ([A-H]|30)", line)]
+    assert len(cells) > 50
+    for cell in cells:
+        folder = ""
+        for found in re.findall(r"`([\w/.]+)`", cell):
+            name = found
+            if "/" in name:
+                folder, name = name.rsplit("/", 1)
+            place = ROOT / "tests" / folder / name
+            assert place.exists() or (ROOT / "tests" / name).exists(), f"{cell}: {name}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "docs/faults.md"])
 def test_every_link_leads_somewhere(page):
     """To a file beside the page, and to a heading that is there."""
     text = (ROOT / page).read_text(encoding="utf-8")
