@@ -102,7 +102,7 @@ def _check_runs(wanted: "Sweep", every: "list[Job]") -> None:
     """Resolve the configuration of every run; nothing is started for one that could not be."""
     from lavis_sam.config.settings import Problems
     from lavis_sam.experiments.jobs import EVALUATE, as_text
-    from lavis_sam.plugin.run_config import SamConfig
+    from lavis_sam.plugin.resolving import ResolvedConfig
 
     problems = Problems()
     first_seed = [job for job in every if job.seed == wanted.seeds[0]]
@@ -112,7 +112,9 @@ def _check_runs(wanted: "Sweep", every: "list[Job]") -> None:
             forced = {"run.evaluate": True} if step.module == EVALUATE else None
             before = len(problems)
             with problems.collect():
-                SamConfig(Namespace(cfg_path=str(step.config), options=options, data=None), forced, check_files=True)
+                ResolvedConfig(
+                    Namespace(cfg_path=str(step.config), options=options, data=None), forced, check_files=True
+                )
             problems[before:] = [f"rows.{job.row}, {step.config.name}: {problem}" for problem in problems[before:]]
     problems.raise_all()
 
