@@ -68,7 +68,9 @@ def ignore_signals_in_worker(worker: int = 0) -> None:
 def _end_with_lost_batch(error: Exception, batch: object) -> None:
     traceback.print_exception(error)
     if "shared memory" in str(error):
-        os.kill(os.getpid(), signal.SIGBUS)  # as where shared memory is only found full when it is written to
+        # As where shared memory is only found full when it is written to. To this thread: a signal that the system may
+        # give to another one comes after the exit, now and then.
+        signal.raise_signal(signal.SIGBUS)
     os._exit(1)
 
 

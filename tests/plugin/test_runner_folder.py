@@ -133,6 +133,7 @@ def test_a_second_run_at_the_same_time_is_refused_and_the_first_goes_on(tmp_path
         assert first.exitcode == 0
     finally:
         first.kill()
+        first.join()
     assert [event["step"] for event in events(tmp_path, "train")] == list(range(16))
     assert len(events(tmp_path, "finished")) == 1
 
@@ -164,5 +165,6 @@ def test_every_rank_learns_of_a_refusal(tmp_path, what):
         finally:
             for process in members:
                 process.kill()
+                process.join()
     assert set(found) == {0, 1}
     assert all(what in message for message in found.values())
