@@ -12,7 +12,7 @@ from lavis_sam.datasets.guarded import GuardedDataset, Unusable
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamError
 from lavis_sam.memory import naming_dead_worker
-from lavis_sam.signals import ignore_signals_in_worker
+from lavis_sam.signals import ignore_signals_in_worker, stop_workers
 
 Item = Callable[[Any, int], Any]
 Collate = Callable[[list[Any]], Any]
@@ -126,8 +126,12 @@ class EvaluationLoader:
             generator=torch.Generator().manual_seed(0),
             **self._options,
         )
-        with naming_dead_worker(is_loading=loader.num_workers > 0):
-            yield from loader
+        batches = iter(loader)
+        try:
+            with naming_dead_worker(is_loading=loader.num_workers > 0):
+                yield from batches
+        finally:
+            stop_workers(batches)
 
     def name(self, index: int) -> str:
         """What messages call a sample: its id, or its place where the data set does not say."""

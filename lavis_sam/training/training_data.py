@@ -23,7 +23,7 @@ from lavis_sam.datasets.sampler import training_order
 from lavis_sam.datasets.shards.stream import ShardStream
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
-from lavis_sam.signals import ignore_signals_in_worker
+from lavis_sam.signals import ignore_signals_in_worker, stop_workers
 from lavis_sam.training.data_fingerprint import dataset_fingerprint, stream_fingerprint
 from lavis_sam.training.loaders import (
     GlobalBatchSampler,
@@ -228,6 +228,7 @@ class MapBatches:
 
     def stop(self) -> None:
         """See `TrainingData`."""
+        stop_workers(self._batches)
         self._batches = iter(())
 
     def state_dict(self) -> dict[str, Any]:
@@ -335,6 +336,7 @@ class StreamBatches:
 
     def stop(self) -> None:
         """See `TrainingData`."""
+        stop_workers(self._batches)
         self._batches = iter(())
 
     def state_dict(self) -> dict[str, Any]:

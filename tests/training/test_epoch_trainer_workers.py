@@ -1,5 +1,6 @@
 """A data worker that is killed, in training and in evaluation: one error that names it, and nothing lost."""
 
+import multiprocessing
 import os
 import signal
 
@@ -45,8 +46,10 @@ def test_evaluation_names_a_killed_data_worker(tmp_path):
     def answer(content):
         return [{"sample_id": name, "pred_response": "", "gt_response": "g"} for name in content["sample_id"]]
 
-    with pytest.raises(SamConfigurationError, match=NAMED), naming_dead_worker():
+    with pytest.raises(SamConfigurationError, match=NAMED) as caught, naming_dead_worker():
         generate_records(loader, answer, folder=tmp_path)
+    assert multiprocessing.active_children() == []  # while the traceback knows everything that was there
+    assert caught.tb is not None
 
 
 def test_a_checkpoint_is_not_blamed_for_a_killed_data_worker(tmp_path, monkeypatch):
