@@ -196,7 +196,7 @@ def load_run(
         _check_optimizer(optimizer, content["optimizer"])
         if scaler is not None and content.get("scaler"):
             _check_scaler(scaler, content["scaler"])
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
         raise SamCheckpointError(
             f"{path}: its optimizer state does not fit this run ({error}). Continue with the configuration that the "
             "checkpoint was made with."

@@ -174,6 +174,8 @@ def first(optimizer_state):
     ("damage", "words"),
     [
         (lambda c: c["optimizer"].update(state=[1]), "found no state of each parameter"),
+        (lambda c: c.update(optimizer=torch.ones(3)), "too many indices"),
+        (lambda c: c["optimizer"].update(param_groups=torch.ones(3)), "too many indices|invalid index"),
         (lambda c: c["optimizer"]["state"].update({0: [1]}), "found no state of each parameter"),
         (lambda c: first(c["optimizer"]).pop("step"), "'step'"),
         (lambda c: first(c["optimizer"]).update(step=[1]), "a moment of the type list"),
