@@ -53,6 +53,7 @@ def sweep(
     from lavis_sam.experiments.sweep_file import read_sweep
     from lavis_sam.locks import locked
 
+    _check_places(devices, jobs, slurm)
     wanted = read_sweep(file, config)
     folder = out or Path("output/sweeps") / file.stem
     every = jobs_of(wanted, folder)
@@ -68,6 +69,16 @@ def sweep(
     if done < len(every):
         echo("The same command continues with the others.")
         raise typer.Exit(SOME_FAILED)
+
+
+def _check_places(devices: str | None, jobs: int, slurm: list[str] | None) -> None:
+    from lavis_sam.errors import SamConfigurationError
+
+    if devices is not None and (slurm or jobs > 1):
+        other = "--slurm" if slurm else "--jobs"
+        raise SamConfigurationError(f"--devices {devices} and {other}: both say where runs go; give one of them.")
+    if devices is not None and not all(name.strip() for name in devices.split(",")):
+        raise SamConfigurationError(f"--devices: found {devices!r}, wanted names of GPUs such as 0,1,2,3.")
 
 
 def _make(
@@ -164,18 +175,24 @@ def _look_up(folder: Path) -> "LookUp":
 
     @cache
     def datasets(run: str) -> dict[str, Any]:
-        config = SamConfig(Namespace(cfg_path=str(config_of(folder / run)), options=None, data=None))
-        task = registered_class("task", config.run_cfg.task, "run.task").setup_task(cfg=config)
-        return dict(task.build_datasets(config))
+        try:
+            config = SamConfig(Namespace(cfg_path=str(config_of(folder / run)), options=None, data=None))
+            task = registered_class("task", config.run_cfg.task, "run.task").setup_task(cfg=config)
+            return dict(task.build_datasets(config))
+        except SamError as error:  # the scores are there all the same
+            echo(f"{folder / run}: the page has no images of its samples: {error}", err=True)
+            return {}
 
     def look_up(case: Mapping[str, Any]) -> EvaluationSample | None:
+        """See `page.LookUp`."""
+        dataset = datasets(case["run"]).get(case["dataset"], {}).get(case["split"])
+        place = next(
+            (i for i, one in enumerate(getattr(dataset, "annotation", ())) if str(one.id) == case["sample"]), None
+        )
         try:
-            dataset = datasets(case["run"])[case["dataset"]][case["split"]]
-            for index, sample in enumerate(dataset.annotation):
-                if str(sample.id) == case["sample"]:
-                    return read_sample(dataset, index)
-        except (SamError, KeyError) as error:
+            return None if place is None else read_sample(dataset, place)
+        except SamError as error:
             echo(f"{case['sample']}: {error}", err=True)
-        return None
+            return None
 
     return look_up

@@ -13,7 +13,7 @@ import numpy as np
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.evaluation.run_folder import PREDICTIONS_FILE, SAMPLE_SCORES_FILE, Results, read_run
-from lavis_sam.experiments.jobs import FINISHED, JOBS, STOPPED, SWEEP_FILE, came_to_its_end
+from lavis_sam.experiments.jobs import FAILED, FINISHED, JOBS, STOPPED, came_to_its_end, read_description
 from lavis_sam.files import read_json
 from lavis_sam.metrics.predictions import read_predictions
 from lavis_sam.metrics.protocols import METRICS
@@ -40,9 +40,7 @@ def findings(out: Path) -> dict[str, Any]:
     Raises:
         SamDataError: There is no sweep, or its results are damaged or belong to different data.
     """
-    if not (out / SWEEP_FILE).is_file():
-        raise SamDataError(f"{out}: found no {SWEEP_FILE}, wanted the folder of a `lavis-sam sweep`.")
-    described = read_json(out / SWEEP_FILE, remedy=_REMEDY, wanted=dict)
+    described = read_description(out)
     names, seeds = list(described["rows"]), list(described["seeds"])
     further = [Path(entry["name"]).stem for entry in described["evaluate"]]
     runs = [_ended(out, row, seed, further) for row in names for seed in seeds]
@@ -61,7 +59,11 @@ def findings(out: Path) -> dict[str, Any]:
         "sets": {name: _set(name, found) for name in sets},
         "comparisons": [entry for name in sets for pair in pairs for entry in _compared(name, pair, seeds, found)],
         "cases": [case for name in sets for case in _cases(out, name, pairs, seeds, found)],
-        "curves": {name: _losses(out, name, seeds) for name, row in described["rows"].items() if row["train"]},
+        "curves": {
+            name: {str(s): _losses(out / name / f"seed-{s}") for s in seeds if (name, s) in found}
+            for name, row in described["rows"].items()
+            if row["train"]
+        },
     }
 
 
@@ -71,10 +73,11 @@ def _ended(out: Path, row: str, seed: int, further: Sequence[str]) -> dict[str, 
     noted = dict(read_json(path, remedy=_REMEDY, wanted=dict)) if path.is_file() else {}
     if all(map(came_to_its_end, [folder, *(folder / "evaluations" / name for name in further)])):
         return {"row": row, "seed": seed, "status": FINISHED, "seconds": noted.get("seconds", 0.0), "message": ""}
-    if noted and noted.get("status") != FINISHED:
-        return noted
     status = STOPPED if folder.is_dir() else "not begun"
-    return {"row": row, "seed": seed, "status": status, "seconds": 0.0, "message": ""}
+    if noted.get("status") == FAILED:
+        status = FAILED
+    message = str(noted.get("message", "")) if noted.get("status") != FINISHED else ""
+    return {"row": row, "seed": seed, "status": status, "seconds": noted.get("seconds", 0.0), "message": message}
 
 
 def _results(folder: Path) -> Iterator[tuple[str, Results]]:
@@ -139,7 +142,7 @@ def _compared(
         ).metrics
         for seed, one, two in both
     }
-    for metric in both[0][1].corpus:
+    for metric in next(iter(by_seed.values())):
         differences = [metrics[metric].difference for metrics in by_seed.values()]
         yield {
             "set": name,
@@ -205,13 +208,5 @@ def _cases(
     ]
 
 
-def _losses(out: Path, row: str, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
-    found = {}
-    for seed in seeds:
-        folder = out / row / f"seed-{seed}"
-        if (folder / "log.jsonl").is_file():
-            try:
-                found[str(seed)] = {str(step): loss for step, loss in read_curves(folder).loss.items()}
-            except SamDataError:  # it has not made a step yet
-                continue
-    return found
+def _losses(run: Path) -> dict[str, float]:
+    return {str(step): loss for step, loss in read_curves(run).loss.items()}

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.errors import SamConfigurationError
+from lavis_sam.config.option_values import read_option
+from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.experiments.sweep_file import Sweep
 from lavis_sam.files import read_json, sha256_of, to_json, write_json
 from lavis_sam.training.metric_log import read_metric_log
@@ -26,6 +27,7 @@ SWEEP_FILE, JOBS, LOG = "sweep.json", "jobs", "log.jsonl"
 TRAIN, EVALUATE = "lavis.train", "lavis.evaluate"
 FINISHED, FAILED, STOPPED = "finished", "failed", "stopped"
 _LAST_LINES = 5
+_REMEDY = "Restore it, or give another folder."
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,15 @@ def _job(sweep: Sweep, out: Path, row: str, seed: int) -> Job:
 
 
 def as_text(value: Any) -> str:
-    """A value as `--options` reads it."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value)
+    """A value as `--options` reads it back; a text that would be read as something else stands in quotes."""
+    return value if isinstance(value, str) and _is_plain(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        return bool(read_option(text, Any) == text)
+    except SamConfigurationError:
+        return False
 
 
 def claim(sweep: Sweep, out: Path) -> None:
@@ -142,12 +149,12 @@ def claim(sweep: Sweep, out: Path) -> None:
 
     Raises:
         SamConfigurationError: It holds something else, or rows and seeds with other settings.
+        SamDataError: Its sweep.json is damaged.
     """
     wanted = description(sweep)
     path = out / SWEEP_FILE
     if path.is_file():
-        before = read_json(path, remedy="Give another --out.")
-        different = list(_differences(before, wanted))
+        different = list(_differences(read_description(out), wanted))
         if different:
             raise SamConfigurationError(
                 f"{out}: holds another sweep:\n  "
@@ -180,11 +187,36 @@ def description(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _differences(before: Any, wanted: Mapping[str, Any]) -> Iterator[str]:
+def read_description(out: Path) -> dict[str, Any]:
+    """Read what a folder's sweep is.
+
+    Raises:
+        SamDataError: There is no sweep.json, or it is none of a sweep.
+    """
+    path = out / SWEEP_FILE
+    if not path.is_file():
+        raise SamDataError(f"{out}: found no {SWEEP_FILE}, wanted the folder of a `lavis-sam sweep`.")
+    found = read_json(path, remedy=_REMEDY, wanted=dict)
+    kinds = {"config": dict, "evaluate": list, "seeds": list, "rows": dict, "compare": list}
+    wrong = [key for key, kind in kinds.items() if not isinstance(found.get(key), kind)]
+    wrong += [f"rows.{name}" for name, row in (found["rows"].items() if not wrong else ()) if not _is_row(row)]
+    wrong += [f"evaluate: {entry!r}" for entry in (found["evaluate"] if not wrong else ()) if not _is_file(entry)]
+    if wrong:
+        raise SamDataError(f"{path}: {', '.join(wrong)}: missing or damaged; it is none of a sweep. {_REMEDY}")
+    return dict(found)
+
+
+def _is_row(row: Any) -> bool:
+    kinds = {"title": str, "train": bool, "options": dict}
+    return isinstance(row, dict) and all(isinstance(row.get(key), kind) for key, kind in kinds.items())
+
+
+def _is_file(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str)
+
+
+def _differences(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
     """What of an earlier sweep is not in this one; more rows and seeds are no difference, nor are titles."""
-    if not isinstance(before, dict) or not {"config", "evaluate", "seeds", "rows"} <= before.keys():
-        yield f"{SWEEP_FILE} is none of a sweep"
-        return
     for key in ("config", "evaluate"):
         if before[key] != wanted[key]:
             yield f"{key}: it was {before[key]}, now {wanted[key]}"

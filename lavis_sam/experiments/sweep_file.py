@@ -123,6 +123,9 @@ def _problems(written: _Written, path: Path, config: Path | None) -> typing.Iter
         yield f"--config: {config}: there is no such file."
     if not written.config and config is None:
         yield f"{path}: config: found nothing, wanted the YAML file of a run."
+    names = [Path(name).stem for name in written.evaluate]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"{path}: evaluate: found several files called {name!r}, wanted one; each names a folder of results."
     titles: dict[str, str] = {}
     for name, row in written.rows.items():
         if not _NAME.fullmatch(name):

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.batch import ImageIndex
-from lavis_sam.models.language.language_model import Cache, Hidden, LanguageModel, as_language_model
+from lavis_sam.models.language.language_model import Cache, Hidden, LanguageModel, TransformersLanguageModel
 from lavis_sam.models.visual_path import GuidedVisualPath, VisualPath, VisualPathModule, embed
 from lavis_sam.models.w_former import zero_linear
 
@@ -107,7 +107,7 @@ class VpgC(nn.Module):
             addition = self.extract(model, visual, last, texts)
             return hidden + F.pad(addition, (0, 0, 0, hidden.shape[1] - addition.shape[1])).to(hidden)
 
-        return ConditionedLanguageModel(as_language_model(model.llm_model), self._layer_of(model), read_again)
+        return ConditionedLanguageModel(model.llm_model, self._layer_of(model), read_again)
 
     def extract(
         self, model: SemanticAlignment, visual: FeaturesVisualPath, last: Tensor, instructions: list[str] | None
@@ -168,43 +168,23 @@ def keep_features(inner: VisualPathModule) -> VisualPathModule:
     return visual_path
 
 
-class ConditionedLanguageModel:
+class ConditionedLanguageModel(TransformersLanguageModel):
     """A language model whose hidden states are changed before one of its layers, on the prompt's pass alone.
 
     Args:
-        inner: the language model.
+        model: transformers' module.
         layer: one of its layers, prepared by `make_changeable`.
         change: hidden states [R, T, D_llm] -> the same shape.
     """
 
-    def __init__(self, inner: LanguageModel, layer: nn.Module, change: Change) -> None:
-        self._inner, self._layer, self._change = inner, layer, change
+    def __init__(self, model: Any, layer: nn.Module, change: Change) -> None:
+        super().__init__(model)
+        self._layer, self._change = layer, change
 
-    @property
-    def max_positions(self) -> int:
-        """See `LanguageModel`."""
-        return self._inner.max_positions
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """See `LanguageModel`."""
-        return self._inner.embed(ids)
-
-    def hidden(
-        self,
-        inputs_embeds: Tensor,
-        attention_mask: Tensor,
-        position_ids: Tensor,
-        *,
-        cache: Cache | None = None,
-        use_cache: bool = False,
-    ) -> Hidden:
+    def hidden(self, *given: Tensor, cache: Cache | None = None, use_cache: bool = False) -> Hidden:
         """See `LanguageModel`; with a cache the prompt has been read, and nothing changes."""
         with _changed(self._layer, self._change if cache is None else None):
-            return self._inner.hidden(inputs_embeds, attention_mask, position_ids, cache=cache, use_cache=use_cache)
-
-    def logits(self, states: Tensor) -> Tensor:
-        """See `LanguageModel`."""
-        return self._inner.logits(states)
+            return super().hidden(*given, cache=cache, use_cache=use_cache)
 
 
 class _Changeable:

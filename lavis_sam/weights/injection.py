@@ -78,15 +78,17 @@ def add_vpg_c(model: SemanticAlignment, *, layer: int | None = None, instruction
         instruction: whether the Q-Former reads the instruction too.
 
     Raises:
-        SamConfigurationError: The language model has no such layer.
+        SamConfigurationError: The language model has no such layer, or `instruction` is no truth value.
     """
     layers = language_layers(model.llm_model)
     number = len(layers) // 2 + 1 if layer is None else layer
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(layers):
         raise SamConfigurationError(f"model.inject.vpg_c.layer is {layer!r}; choose one of 1 to {len(layers)}, or null")
+    if not isinstance(instruction, bool):
+        raise SamConfigurationError(f"model.inject.vpg_c.instruction is {instruction!r}; wanted true or false")
     make_changeable(layers[number - 1])
     width = model.llm_model.config.hidden_size
-    model.vpg_c = VpgC(model.query_tokens, width, layer=number, instruction=bool(instruction))
+    model.vpg_c = VpgC(model.query_tokens, width, layer=number, instruction=instruction)
     model.visual_path = keep_features(model.visual_path)
 
 

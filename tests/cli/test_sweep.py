@@ -53,6 +53,21 @@ def test_settings_of_slurm_are_pairs(write, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--devices", "0", "--jobs", "2"], "--devices 0 and --jobs: both say where runs go"),
+        (["--devices", "0", "--slurm", "slurm_partition=gpu"], "--devices 0 and --slurm: both say"),
+        (["--devices", "0,,1"], "--devices: found '0,,1', wanted names of GPUs"),
+    ],
+)
+def test_a_place_for_the_runs_is_named_once(write, tmp_path, words, message):
+    with pytest.raises(SamConfigurationError, match=message):
+        CliRunner().invoke(
+            app, ["sweep", write("{sam: }"), "--out", str(tmp_path / "o"), *words], catch_exceptions=False
+        )
+
+
 def test_a_report_is_written_and_printed(tmp_path):
     write_sweep(tmp_path)
     assert call("report", str(tmp_path)) == f"wrote {tmp_path / 'report.html'}\n"

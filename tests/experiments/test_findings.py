@@ -72,6 +72,8 @@ def test_a_folder_without_a_sweep_and_a_damaged_one_are_refused(tmp_path):
     with pytest.raises(SamDataError, match=r"found no sweep\.json"):
         findings(tmp_path)
     write_sweep(tmp_path)
+    (tmp_path / "jobs" / "sam.seed-0.json").write_text("{}", encoding="utf-8")
+    assert {run["status"] for run in findings(tmp_path)["runs"]} == {"finished"}
     path = tmp_path / "sam" / "seed-0" / "result" / "test" / "mmlink" / "pred.json"
     path.write_text(json.dumps([]), encoding="utf-8")
     with pytest.raises(SamDataError, match=r"pred\.json: missing, or changed"):

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lavis_sam.errors import SamConfigurationError
+from lavis_sam.config.option_values import read_option
+from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.experiments.jobs import FAILED, FINISHED, STOPPED, as_text, attempt, claim, jobs_of
 from lavis_sam.experiments.sweep_file import Row, Sweep
 
@@ -90,10 +92,25 @@ def test_a_row_that_does_not_train_is_evaluated_as_it_is(sweep, tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("a # b", "a # b"), (True, "true"), (None, "null"), (1e-5, "1e-05"), ([1, "x"], '[1, "x"]'), ("07", "07")],
+    [
+        ("a # b", "a # b"),
+        (True, "true"),
+        (None, "null"),
+        (1e-5, "1e-05"),
+        ([1, "x"], '[1, "x"]'),
+        ("07", '"07"'),
+        ("null", '"null"'),
+        ("", '""'),
+        ("'quoted'", "\"'quoted'\""),
+        ("[no list", '"[no list"'),
+        ("Größe", "Größe"),
+    ],
 )
-def test_values_are_written_as_options_read_them(value, text):
+def test_values_are_written_as_options_read_them_back(value, text):
     assert as_text(value) == text
+    assert read_option(text, Any) == value
+    if isinstance(value, str):
+        assert read_option(text, str) == value
 
 
 def test_an_attempt_does_what_is_left_and_keeps_how_it_ended(sweep, tmp_path):
@@ -160,7 +177,8 @@ def test_a_folder_of_something_else_is_refused(sweep, tmp_path):
     (out / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(SamConfigurationError, match=r"found 'thesis\.txt' and no sweep\.json"):
         claim(sweep, out)
-    (out / "sweep.json").write_text("[1]", encoding="utf-8")
-    with pytest.raises(SamConfigurationError, match="is none of a sweep"):
-        claim(sweep, out)
+    for content in ("[1]", "{}", '{"config": {}, "evaluate": [3], "seeds": [], "rows": {}, "compare": []}'):
+        (out / "sweep.json").write_text(content, encoding="utf-8")
+        with pytest.raises(SamDataError, match=r"sweep\.json"):
+            claim(sweep, out)
     assert sorted(path.name for path in out.iterdir()) == ["sweep.json", "thesis.txt"]

@@ -63,6 +63,7 @@ def test_one_seed_and_no_comparison_are_the_default(write):
         ("config: train.yaml", "config: absent.yaml", r"absent\.yaml: there is no such file beside it"),
         ("config: train.yaml", "", "config: found nothing"),
         ("[[base, data]]", "[[base, dta]]", r"unknown row 'dta'.*Did you mean 'data'"),
+        ("[more.yaml]", "[more.yaml, ./more.yaml]", r"evaluate: found several files called 'more', wanted one"),
         ("[[base, data]]", "[[base, base]]", "wanted a list of pairs of rows"),
         ("train: false", "train: 0", r"rows\.base\.train: found 0, wanted true or false"),
         ("options: {run.max_epoch: 2}", "options: [a]", r"options: found \['a'\], wanted a mapping"),

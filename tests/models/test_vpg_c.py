@@ -8,7 +8,7 @@ import torch
 from helpers.models import SIZES, random_batch, sample_of, small_model
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.models.language.language_model import as_language_model, enable_gradient_checkpointing
+from lavis_sam.models.language.language_model import enable_gradient_checkpointing
 from lavis_sam.models.language.sequence import IGNORED
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.models.trainable import select_trainable
@@ -199,7 +199,7 @@ def test_a_failed_pass_leaves_no_change_behind():
 
     inputs = {"inputs_embeds": torch.ones(1, 4, 20)}
     plain = model.llm_model(**inputs).logits
-    failing = ConditionedLanguageModel(as_language_model(model.llm_model), layer, fail)
+    failing = ConditionedLanguageModel(model.llm_model, layer, fail)
     with pytest.raises(ZeroDivisionError):
         failing.hidden(torch.ones(1, 4, 20), torch.ones(1, 4, dtype=torch.long), torch.arange(4)[None])
     assert torch.equal(model.llm_model(**inputs).logits, plain)
@@ -225,6 +225,11 @@ def test_the_preset_implies_the_module_and_options_may_be_given():
 def test_a_layer_that_does_not_exist_is_refused(layer):
     with pytest.raises(SamConfigurationError, match=r"vpg_c\.layer is .*choose one of 1 to 4, or null"):
         conditioned(layer=layer)
+
+
+def test_an_instruction_that_is_no_truth_value_is_refused():
+    with pytest.raises(SamConfigurationError, match=r"vpg_c\.instruction is 'no'; wanted true or false"):
+        conditioned(instruction="no")
 
 
 def test_a_visual_path_without_features_is_refused():
