@@ -15,7 +15,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "lavis_sam"
 # From the ground up. The rooms of one line may import one another, as long as there is no circle.
 LAYERS = (
-    ("errors", "files", "terminal", "progress", "locks", "distributed", "signals", "memory", "plotting", "run_layout"),
+    (
+        *("errors", "files", "terminal", "progress", "locks", "distributed", "signals"),
+        *("memory", "pages", "plotting", "run_layout"),
+    ),
     ("config",),
     ("datasets",),
     ("models",),

@@ -260,6 +260,7 @@ def _watched(kind: type[http.client.HTTPConnection], request: Any) -> Any:
     """Return a maker of connections that hand their sockets to the request: the bare one, and the one of TLS."""
 
     def make(host: str, **options: Any) -> http.client.HTTPConnection:
+        """Return a connection to a host whose socket the request gets."""
         connection: Any = kind(host, **options)
         create, connect = connection._create_connection, connection.connect
 

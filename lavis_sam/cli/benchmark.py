@@ -16,6 +16,25 @@ from lavis_sam.terminal import echo, log_to_stderr
 
 if TYPE_CHECKING:
     from lavis_sam.plugin.benchmark import BenchmarkSet, Outcome
+_Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", help="Where the data sets are; by default LAVIS_SAM_DATA, else data."),
+]
+_Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME|[NAME=]PATH",
+        help="A data set (vist), task (storytelling), table (2b), or data of your own; repeatable.",
+    ),
+]
+_Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="RUN", help="Folder of one model's results; continues there."),
+]
+_Configs = Annotated[
+    Path, typer.Option("--configs", metavar="FOLDER", help="Evaluation configurations, <data set>.yaml.")
+]
 
 
 def benchmark(
@@ -24,25 +43,10 @@ def benchmark(
     base: Base = None,
     checkpoint: Checkpoint = None,
     precision: Precision = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="FOLDER", help="Where the data sets are; by default LAVIS_SAM_DATA, else data."),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dataset",
-            metavar="NAME|[NAME=]PATH",
-            help="A data set (vist), task (storytelling), table (2b), or data of your own; repeatable.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="RUN", help="Folder of one model's results; continues there."),
-    ] = None,
-    configs: Annotated[
-        Path, typer.Option("--configs", metavar="FOLDER", help="Evaluation configurations, <data set>.yaml.")
-    ] = Path("projects/sam/eval"),
+    data: _Data = None,
+    only: _Only = None,
+    out: _Out = None,
+    configs: _Configs = Path("projects/sam/eval"),
     protocol: Annotated[str, typer.Option(help="sam: the paper's way of scoring; coco: the field's standard.")] = "sam",
     only_list: Annotated[bool, typer.Option("--list", help="Only say what is there and how to get the rest.")] = False,
     as_json: Json = False,

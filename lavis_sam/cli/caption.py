@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,15 +31,22 @@ if TYPE_CHECKING:
     from lavis_sam.predictor import SamPredictor
 
 _SOME_FAILED = 1
+_Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Images, folders of them, or quoted patterns, of one sample, in order."),
+]
+_Stream = Annotated[bool, typer.Option("--stream", help="Print words as they are written; needs --num-beams 1.")]
+_Each = Annotated[
+    bool,
+    typer.Option("--each", help="Each folder, image, and line of a list (.txt, or - for stdin) is a sample."),
+]
+_Jsonl = Annotated[
+    bool, typer.Option("--jsonl", help="With --each: a JSON object a line; the default where no terminal reads it.")
+]
 
 
 def caption(
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...", help="Images, folders of them, or quoted patterns, of one sample, in order."
-        ),
-    ],
+    images: _Images,
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the images show?",
     model: Model = "tiny",
     base: Base = None,
@@ -57,27 +65,18 @@ def caption(
     repetition_penalty: Annotated[float, typer.Option(help="Penalty on tokens that the answer already holds.")] = 1.5,
     length_penalty: Annotated[float, typer.Option(help="Exponent of the length in a beam's score.")] = 1.0,
     num_captions: Annotated[int, typer.Option(help="Answers to give.")] = 1,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Print words as they are written; needs --num-beams 1.")
-    ] = False,
-    each: Annotated[
-        bool,
-        typer.Option("--each", help="Each folder, image, and line of a list (.txt, or - for stdin) is a sample."),
-    ] = False,
-    jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="With --each: a JSON object a line; the default where no terminal reads it.")
-    ] = False,
+    stream: _Stream = False,
+    each: _Each = False,
+    jsonl: _Jsonl = False,
     as_json: Json = False,
 ) -> None:
     """Answer a question about one or several images, or, with --each, about many samples.
 
-    The decoding settings are the published ones. Images are checked before the model is loaded. Exit code 0: here is
-    the answer; 1: some samples of --each cannot be answered, the others are; 2: images, model or settings cannot be
-    used.
+    The decoding is the published one. Images are checked before the model is loaded. Exit code 0: here is the answer;
+    1: some samples of --each cannot be answered, the others are; 2: images, model or settings cannot be used.
 
     \b
     Examples:
-      lavis-sam caption one.jpg two.jpg --prompt "What do both images show?"
       lavis-sam caption *.jpg -p "Tell a story." --model vicuna7b --checkpoint my_adapter --num-beams 1 --stream
       lavis-sam caption one.jpg two.jpg -p "What has changed?" --json > answer.json
       lavis-sam caption data/own/* --each -p "What do these images have in common?" > answers.jsonl
@@ -100,17 +99,22 @@ def caption(
     }
     Decoding.from_mapping(decoding, "caption")
 
-    def load() -> "SamPredictor":
-        return load_predictor(model, base, checkpoint, device, precision, llm_model)
-
     asked = {"model": model, "prompt": prompt, "decoding": decoding}
+    load = partial(load_predictor, model, base, checkpoint, device, precision, llm_model)
     if each:
         _answer_each(load, samples, asked, as_lines=jsonl or not sys.stdout.isatty())
-    elif stream:
-        _print_as_written(load().stream(list(samples[0].images), prompt, **decoding))
     else:
-        result = {**asked, **_answer(load(), samples[0], asked)}
-        echo(to_json(result) if as_json else "\n".join(result["answers"]))
+        _answer_one(load(), samples[0], asked, stream=stream, as_json=as_json)
+
+
+def _answer_one(
+    predictor: "SamPredictor", sample: "CaptionSample", asked: Mapping[str, Any], *, stream: bool, as_json: bool
+) -> None:
+    if stream:
+        _print_as_written(predictor.stream(list(sample.images), asked["prompt"], **asked["decoding"]))
+        return
+    result = {**asked, **_answer(predictor, sample, asked)}
+    echo(to_json(result) if as_json else "\n".join(result["answers"]))
 
 
 def _check_outputs(*, stream: bool, as_json: bool, each: bool, jsonl: bool) -> None:

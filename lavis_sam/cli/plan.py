@@ -18,6 +18,17 @@ _GIB = 2**30
 _WIDTH = 100
 # A plan of one of these says which cards the other would fit on, too.
 _FAMILY = ("vicuna7b", "vicuna13b")
+_Samples = Annotated[
+    int | None, typer.Option(help="Training samples; by default those of the data set, if it is on the disk.")
+]
+_Log = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Take them from a run of this batch on such GPUs: its folder or log.jsonl."),
+]
+_Measure = Annotated[
+    bool, typer.Option("--measure", help="Measure them here, with random weights and without loading data.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print the plan as JSON, nothing else; bytes and FLOPs.")]
 
 
 def plan(
@@ -29,20 +40,11 @@ def plan(
     text_tokens: Annotated[int, typer.Option(help="Tokens of an instruction.")] = 32,
     target_tokens: Annotated[int, typer.Option(help="Tokens of an answer.")] = 32,
     gpus: Annotated[int, typer.Option(help="Processes, one a GPU.")] = 1,
-    samples: Annotated[
-        int | None, typer.Option(help="Training samples; by default those of the data set, if it is on the disk.")
-    ] = None,
+    samples: _Samples = None,
     step_seconds: Annotated[float | None, typer.Option(help="Seconds of an optimizer step, if you know them.")] = None,
-    log: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Take them from a run of this batch on such GPUs: its folder or log.jsonl."),
-    ] = None,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="Measure them here, with random weights and without loading data.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the plan as JSON, nothing else; bytes and FLOPs.")
-    ] = False,
+    log: _Log = None,
+    measure: _Measure = False,
+    as_json: _Json = False,
 ) -> None:
     """Say which parameters, memory and FLOPs a run needs, which GPUs it fits on, and how many steps and hours it takes.
 

@@ -13,40 +13,47 @@ if TYPE_CHECKING:
     from lavis_sam.metrics.predictions import Prediction
     from lavis_sam.metrics.protocols import Scores
     from lavis_sam.metrics.resampling import Interval
+_Predictions = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PRED",
+        help='A list of {"sample_id", "pred_response", "gt_response"}, "references" optional; or a run\'s folder.',
+    ),
+]
+_Protocol = Annotated[
+    str, typer.Option(help="sam: the paper's way; coco: the field's standard, with several references.")
+]
+_Tokenizer = Annotated[
+    str, typer.Option(help="How coco finds words: python; stanford: Stanford's program, which needs Java.")
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="The data set (unified format) whose samples these must be, all of them."),
+]
+_Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Also write the folder of a data set in a run, for `lavis-sam table`."),
+]
+_Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results of other predictions in the folder of --out.")
+]
+_Dataset = Annotated[
+    str | None,
+    typer.Option(help="The data set's name with --out, else the folder's; or which one of a run with several."),
+]
 
 
 def score(
-    predictions: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PRED",
-            help='A list of {"sample_id", "pred_response", "gt_response"}, "references" optional; or a run\'s folder.',
-        ),
-    ],
-    protocol: Annotated[
-        str, typer.Option(help="sam: the paper's way; coco: the field's standard, with several references.")
-    ] = "sam",
-    tokenizer: Annotated[
-        str, typer.Option(help="How coco finds words: python; stanford: Stanford's program, which needs Java.")
-    ] = "python",
+    predictions: _Predictions,
+    protocol: _Protocol = "sam",
+    tokenizer: _Tokenizer = "python",
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, nothing else, on stdout.")] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The data set (unified format) whose samples these must be, all of them."),
-    ] = None,
+    data: _Data = None,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of the intervals; 0 for none.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Also write the folder of a data set in a run, for `lavis-sam table`."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results of other predictions in the folder of --out.")
-    ] = False,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="The data set's name with --out, else the folder's; or which one of a run with several."),
-    ] = None,
+    out: _Out = None,
+    overwrite: _Overwrite = False,
+    dataset: _Dataset = None,
 ) -> None:
     """Score predictions: ROUGE-L, CIDEr and BLEU-4, x100.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from lavis_sam.errors import SamDataError
+from lavis_sam.pages import POLICY
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -24,7 +25,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+{policy}
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }}
@@ -70,6 +71,7 @@ def contact_sheet(dataset: "MultiImageDataset | StoredSamples", indices: Sequenc
         title: The page's title.
     """
     return _PAGE.format(
+        policy=POLICY,
         title=html.escape(title),
         subtitle=f"{len(indices)} of {len(dataset)} samples",
         side=THUMBNAIL_SIDE,

@@ -76,6 +76,7 @@ def examine(
 
     # From here on PyTorch is needed, whose absence has been said above.
     def check_model() -> Iterator[Finding]:
+        """Look at the device and the weights of the model."""
         from lavis_sam.doctor import hardware, weights
         from lavis_sam.predictor.load_model import model_config
 

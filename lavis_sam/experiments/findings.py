@@ -17,6 +17,7 @@ from lavis_sam.experiments.jobs import FAILED, FINISHED, JOBS, STOPPED, came_to_
 from lavis_sam.files import read_json
 from lavis_sam.metrics.predictions import read_predictions
 from lavis_sam.metrics.protocols import METRICS
+from lavis_sam.progress import tracked
 from lavis_sam.reports.comparison import compare
 from lavis_sam.run_layout import RESULT_FOLDER, results_of
 from lavis_sam.training.curves import read_curves
@@ -57,7 +58,11 @@ def findings(out: Path) -> dict[str, Any]:
         "seeds": seeds,
         "runs": runs,
         "sets": {name: _set(name, found) for name in sets},
-        "comparisons": [entry for name in sets for pair in pairs for entry in _compared(name, pair, seeds, found)],
+        "comparisons": [
+            entry
+            for name, pair in tracked([(n, p) for n in sets for p in pairs], "comparing rows", len(sets) * len(pairs))
+            for entry in _compared(name, pair, seeds, found)
+        ],
         "cases": [case for name in sets for case in _cases(out, name, pairs, seeds, found)],
         "curves": {
             name: {str(s): _losses(out / name / f"seed-{s}") for s in seeds if (name, s) in found}

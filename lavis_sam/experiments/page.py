@@ -1,6 +1,5 @@
 """The report of a sweep: report.html, one page with everything inside, and report.json for programs."""
 
-import base64
 import html
 import io
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from lavis_sam.experiments.findings import findings
 from lavis_sam.experiments.jobs import FINISHED
 from lavis_sam.files import write_json, write_text
 from lavis_sam.metrics.protocols import METRICS
+from lavis_sam.pages import document, inline_image
 from lavis_sam.plotting import figure
 
 # A case of `findings` -> its sample with images, or None.
@@ -22,18 +22,9 @@ LookUp = Callable[[Mapping[str, Any]], EvaluationSample | None]
 _THUMBNAIL = 180
 PAGE, DATA = "report.html", "report.json"
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; }
-td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.muted { color: #777; font-size: .85rem; } .failed { color: #b00; } img { max-width: 100%; }
+.wide { overflow-x: auto; } td.number { white-space: nowrap; } img { max-width: 100%; }
+.muted { color: #777; font-size: .85rem; } .failed { color: #b00; }
 """
-# Nothing is loaded and nothing runs, whatever the answers say.
-_POLICY = (
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-)
 
 
 def write_report(out: Path, look_up: LookUp = lambda case: None) -> Path:
@@ -60,11 +51,7 @@ def _page(title: str, found: Mapping[str, Any], look_up: LookUp) -> str:
     for name in found["sets"]:
         parts += [_scores(name, found), _differences(name, found), _surface(name, found)]
     parts += [_curves(found), _cases(found, look_up)]
-    return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{_POLICY}'
-        f'<meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{_text(title)}</h1>{''.join(parts)}</body></html>\n"
-    )
+    return document(title, _STYLE, "".join(parts))
 
 
 def _runs(found: Mapping[str, Any]) -> str:
@@ -160,11 +147,7 @@ def _surface(name: str, found: Mapping[str, Any]) -> str:
 def _drawn(drawn: Any, text: str) -> str:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return _image(buffer.getvalue(), "png", text)
-
-
-def _image(content: bytes, kind: str, text: str) -> str:
-    return f'<img alt="{_text(text)}" src="data:image/{kind};base64,{base64.b64encode(content).decode("ascii")}">'
+    return inline_image(buffer.getvalue(), "png", text)
 
 
 def _cases(found: Mapping[str, Any], look_up: LookUp) -> str:
@@ -190,7 +173,7 @@ def _thumbnail(image: Image.Image) -> str:
     small.thumbnail((_THUMBNAIL, _THUMBNAIL))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
-    return _image(buffer.getvalue(), "jpeg", "an image of the sample")
+    return inline_image(buffer.getvalue(), "jpeg", "an image of the sample")
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

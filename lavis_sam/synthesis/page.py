@@ -3,7 +3,6 @@
 One file, images inside, no scripts: it opens anywhere and can be sent to anybody.
 """
 
-import base64
 import html
 import io
 from collections import Counter, defaultdict
@@ -16,6 +15,7 @@ import numpy as np
 from lavis_sam.datasets.images import to_rgb
 from lavis_sam.errors import SamDataError
 from lavis_sam.files import leaves_root, write_text
+from lavis_sam.pages import document, inline_image
 from lavis_sam.synthesis.charts import bars, heat_map, histogram
 from lavis_sam.synthesis.dataset_writer import DUPLICATE_SCORE, REJECTIONS, SAMPLES, read_lines
 from lavis_sam.synthesis.duplicates import DuplicateIndex
@@ -29,10 +29,6 @@ _VALUES_SHOWN = 14
 _ALIKE_SHOWN = 4  # pairs of samples
 _GRID = 16
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } h3 { margin-bottom: .3rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 1rem; }
 .card { border: 1px solid #ddd; border-radius: 6px; padding: .6rem; max-width: 100%; }
 .card img { height: 150px; border-radius: 3px; margin-right: 4px; max-width: 100%; object-fit: contain; }
@@ -40,12 +36,6 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1rem 2rem; }
 figure { margin: 0; } figcaption { font-size: .85rem; color: #555; }
 """
-
-# Nothing is loaded and nothing runs, whatever the records say.
-_POLICY = (
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-)
 
 
 def write_report(root: Path, path: Path) -> None:
@@ -81,9 +71,7 @@ def _page(root: Path, manifest: Mapping[str, Any]) -> str:
         "<h2>Diversity</h2>" + _diversity(gathered) + _alike(root, gathered),
         "<h2>Sources and backends</h2>" + _sources(manifest),
     ]
-    title = f"{int(manifest['accepted'])} samples: {html.escape(root.resolve().name)}"
-    head = f"<!doctype html><html lang=en><meta charset=utf-8>{_POLICY}<title>{title}</title><style>{_STYLE}</style>"
-    return head + f"<h1>{title}</h1>" + "\n".join(parts) + "</html>\n"
+    return document(f"{int(manifest['accepted'])} samples: {root.resolve().name}", _STYLE, "\n".join(parts))
 
 
 class _Gathered:
@@ -290,4 +278,4 @@ def _image(root: Path, file: str | None) -> str:
     small.thumbnail((_THUMBNAIL * 6, _THUMBNAIL))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=82)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode("ascii")}">'
+    return inline_image(buffer.getvalue(), "jpeg")

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,22 +142,6 @@ class RunCheckpoints:
         """Remove the unfinished files of a run that was killed while it wrote."""
         for path in self.folder.glob(".checkpoint_*.tmp"):
             path.unlink(missing_ok=True)
-
-
-def check_whole(path: Path) -> None:
-    """Read a file's every byte: the archive's own checksums tell a torn or damaged one.
-
-    Raises:
-        SamCheckpointError: It is torn, damaged, or no checkpoint of a run; the message names it.
-    """
-    _run_content(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (OSError, zipfile.BadZipFile) as error:
-        raise SamCheckpointError(f"{path}: this is no whole checkpoint ({error}).") from error
-    if damaged:
-        raise SamCheckpointError(f"{path}: its part {damaged!r} is damaged (checksum); use an earlier checkpoint.")
 
 
 def load_model(path: str | Path, model: nn.Module) -> None:

@@ -22,7 +22,7 @@ from torch import nn
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamError
-from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, check_whole, load_run, read_run
+from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, load_run, read_run
 from lavis_sam.training.resume_checks import RunDescription, check_changes
 from lavis_sam.training.training_data import TrainingData
 from lavis_sam.weights.fingerprints import fingerprint
@@ -97,7 +97,6 @@ def load(
     problem = None
     if distributed.is_main_process():
         try:
-            check_whole(Path(path))
             now = replace(now, data=data.fingerprints, base=fingerprint(model))
             check_changes(_described(read_run(path)), now, str(path), allowed=settings.resume_with_changes)
         except SamError as error:
@@ -115,7 +114,7 @@ def load(
             raise SamCheckpointError(f"{path}: its place in the training data is damaged ({error}).") from error
     progress = state.progress
     _follow_samples(progress, _described(state), now, settings)
-    logger.info("continuing after step %d (%d whole epochs) of %s", progress.step, progress.epochs, path)
+    logger.info("resuming after step %d (%d whole epochs) of %s", progress.step, progress.epochs, path)
     return progress, state.random[rank] if len(state.random) == ranks else None
 
 

@@ -201,6 +201,7 @@ def _parts(
             refuse_other_version(locate_folder(cfg["llm_model"]))
             llm_model = load_llm(locate_folder(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
         else:
+            # A base that is trained itself learns from small weights, as Llama does; see RANDOM_LLM_STD for the other.
             std = INITIAL_STD if cfg.get("trainable") == "base" else RANDOM_LLM_STD
             llm_model = build_language_model(sizes.language, initial_std=std).to(precision)
     check_language(llm_model, llm_tokenizer, None if chosen else sizes.language)

@@ -105,18 +105,7 @@ def load_checked(
     others = [name for name in held if name not in wanted]
     unexpected = [name for name in others if not matches(name, ignore)]
     problems = _describe("missing", missing) + _describe("unexpected", unexpected)
-    problems += _describe(
-        "of another shape", [_shapes(n, t, own[n]) for n, t in wanted.items() if t.shape != own[n].shape]
-    )
-    problems += _describe(
-        "of another kind",
-        [
-            f"{name} is {tensor.dtype} in the file and {own[name].dtype} in the model"
-            for name, tensor in wanted.items()
-            if tensor.dtype.is_floating_point != own[name].dtype.is_floating_point
-        ],
-    )
-    problems += _vocabulary_problem(wanted, own)
+    problems += _misfits(wanted, own)
     if not problems and not is_streamed:
         found = (unusable_values(name, tensor, own[name].dtype) for name, tensor in wanted.items())
         problems += _describe("that cannot be used", [problem for problem in found if problem])
@@ -132,6 +121,18 @@ def load_checked(
                 require_usable(name, tensor, own[name].dtype, source)
             _fill(model, name, own[name], tensor)
     return LoadReport(source, frozenset(wanted), tuple(name for name in others if matches(name, ignore)))
+
+
+def _misfits(wanted: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """What of a source has another shape or kind of number than the model."""
+    shapes = [_shapes(name, tensor, own[name]) for name, tensor in wanted.items() if tensor.shape != own[name].shape]
+    kinds = [
+        f"{name} is {tensor.dtype} in the file and {own[name].dtype} in the model"
+        for name, tensor in wanted.items()
+        if tensor.dtype.is_floating_point != own[name].dtype.is_floating_point
+    ]
+    found = _describe("of another shape", shapes) + _describe("of another kind", kinds)
+    return found + _vocabulary_problem(wanted, own)
 
 
 def _describe(kind: str, names: list[str]) -> list[str]:

@@ -11,6 +11,10 @@ CAT, NOSE = (str(PHOTOGRAPHS / f"{name}.jpg") for name in ("cat_eyes", "cat_nose
 GREEDY = ("--num-beams", "1", "--max-length", "8", "--device", "cpu")
 
 
+def no_model(*given):
+    raise AssertionError("a model was loaded")
+
+
 def test_caption_prints_the_answer_and_nothing_else(run):
     code, out, err = run("caption", CAT, NOSE, "--prompt", "What do both images show?", *GREEDY)
     assert code == 0
@@ -42,7 +46,7 @@ def test_caption_gives_several_answers(run):
 
 
 def test_caption_checks_images_and_settings_before_it_loads_a_model(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "load_predictor", None)
+    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "load_predictor", no_model)
     (tmp_path / "broken.png").write_bytes(b"?")
     for words, message in (
         ([CAT, tmp_path / "broken.png"], "broken.png: unreadable image"),
@@ -69,7 +73,7 @@ def test_caption_each_answers_the_whole_ones_as_json_lines(run, tmp_path):
 
 
 def test_caption_each_loads_no_model_for_samples_that_are_all_wrong(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "load_predictor", None)
+    monkeypatch.setattr(sys.modules["lavis_sam.cli.caption"], "load_predictor", no_model)
     code, out, _ = run("caption", tmp_path / "a", tmp_path / "b", "--each")
     assert code == 1
     assert [json.loads(line)["sample"] for line in out.splitlines()] == [str(tmp_path / "a"), str(tmp_path / "b")]

@@ -125,6 +125,7 @@ class _Group:
     bytes: int = 0
 
     def add(self, rest: str, member: Member) -> None:
+        """Take a member, by what its name says beside the key."""
         number = _image_number(rest)
         if rest in _RECORDS:
             self.twice = self.twice or (f"its {_called(rest)}" if rest in self.texts else None)

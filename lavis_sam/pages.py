@@ -1,0 +1,44 @@
+"""HTML pages for people: one file, images inside, and nothing on it is loaded or runs, whatever the records say."""
+
+import base64
+import html
+
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
+# What all reports look like.
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; } h3 { margin-bottom: .3rem; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+"""
+
+
+def document(title: str, style: str, body: str) -> str:
+    """A whole page.
+
+    Args:
+        title: plain text; the heading too.
+        style: CSS beside `STYLE`.
+        body: markup, in which what others wrote is escaped.
+    """
+    shown = html.escape(title)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{shown}</title>'
+        f"<style>{STYLE}{style}</style></head><body><h1>{shown}</h1>{body}</body></html>\n"
+    )
+
+
+def inline_image(content: bytes, kind: str, text: str = "") -> str:
+    """An image inside the page.
+
+    Args:
+        content: the file.
+        kind: "jpeg" or "png".
+        text: what it shows, for those who do not see it.
+    """
+    encoded = base64.b64encode(content).decode("ascii")
+    return f'<img alt="{html.escape(text)}" src="data:image/{kind};base64,{encoded}">'
