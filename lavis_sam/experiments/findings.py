@@ -13,7 +13,7 @@ import numpy as np
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.evaluation.run_folder import PREDICTIONS_FILE, SAMPLE_SCORES_FILE, Results, read_run
-from lavis_sam.experiments.jobs import FAILED, FINISHED, JOBS, STOPPED, came_to_its_end, read_description
+from lavis_sam.experiments.jobs import FAILED, FINISHED, JOBS, STOPPED, read_description
 from lavis_sam.files import read_json
 from lavis_sam.metrics.predictions import read_predictions
 from lavis_sam.metrics.protocols import METRICS
@@ -21,6 +21,7 @@ from lavis_sam.progress import tracked
 from lavis_sam.reports.comparison import compare
 from lavis_sam.run_layout import RESULT_FOLDER, results_of
 from lavis_sam.training.curves import read_curves
+from lavis_sam.training.output_folder import is_finished
 
 LEVEL = 0.95
 CASES = 8
@@ -76,7 +77,7 @@ def _ended(out: Path, row: str, seed: int, further: Sequence[str]) -> dict[str, 
     """How a run ended. Its own logs say whether it is finished: a killed sweep could not note it any more."""
     path, folder = out / JOBS / f"{row}.seed-{seed}.json", out / row / f"seed-{seed}"
     noted = dict(read_json(path, remedy=_REMEDY, wanted=dict)) if path.is_file() else {}
-    if all(map(came_to_its_end, [folder, *(folder / "evaluations" / name for name in further)])):
+    if all(map(is_finished, [folder, *(folder / "evaluations" / name for name in further)])):
         return {"row": row, "seed": seed, "status": FINISHED, "seconds": noted.get("seconds", 0.0), "message": ""}
     status = STOPPED if folder.is_dir() else "not begun"
     if noted.get("status") == FAILED:

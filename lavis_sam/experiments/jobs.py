@@ -21,9 +21,9 @@ from lavis_sam.config.option_values import read_option
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.experiments.sweep_file import Sweep
 from lavis_sam.files import read_json, sha256_of, to_json, write_json
-from lavis_sam.training.metric_log import read_metric_log
+from lavis_sam.training.output_folder import is_finished
 
-SWEEP_FILE, JOBS, LOG = "sweep.json", "jobs", "log.jsonl"
+SWEEP_FILE, JOBS = "sweep.json", "jobs"
 TRAIN, EVALUATE = "lavis.train", "lavis.evaluate"
 FINISHED, FAILED, STOPPED = "finished", "failed", "stopped"
 _LAST_LINES = 5
@@ -51,7 +51,7 @@ class Step:
     @property
     def is_finished(self) -> bool:
         """Whether its log says that it came to its end."""
-        return came_to_its_end(self.folder)
+        return is_finished(self.folder)
 
     def command(self) -> list[str]:
         """The process's arguments."""
@@ -60,17 +60,6 @@ class Step:
             options["model.finetuned"] = str(self.trained_in)
         words = [f"{key}={as_text(value)}" for key, value in options.items()]
         return [sys.executable, "-m", self.module, "--cfg-path", str(self.config), "--options", *words]
-
-
-def came_to_its_end(run: Path) -> bool:
-    """Whether the log in a run's folder ends with the event of a finished run."""
-    log = run / LOG
-    if not log.is_file():
-        return False
-    last = None
-    for event in read_metric_log(log):
-        last = event.get("event")
-    return last == "finished"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from lavis_sam.doctor.hardware import free_memory
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.planning.forecast import Load, step_loss
+from lavis_sam.run_layout import log_of
 from lavis_sam.training.metric_log import read_metric_log
 
 _INITIAL_STD = 0.02
@@ -70,9 +71,9 @@ def logged_step_seconds(run: Path) -> float:
     The first step sets things up and is passed over where there are others.
 
     Raises:
-        SamDataError: There is no such file, or no timed step in it.
+        SamDataError: There is no such file, no timed step in it, or a folder of runs.
     """
-    log = run / "log.jsonl" if run.is_dir() else run
+    log = log_of(run)
     try:
         events = [event for event in read_metric_log(log) if event["event"] == "train"]
     except OSError as error:

@@ -18,6 +18,7 @@ from lavis_sam.evaluation.sam_model import warn_if_untrained
 from lavis_sam.files import write_text
 from lavis_sam.memory import naming_dead_worker
 from lavis_sam.plugin.runner_parts import RunnerParts
+from lavis_sam.run_layout import LOG_FILE
 from lavis_sam.signals import RunStopped, StopRequest
 from lavis_sam.training import resume
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, load_model
@@ -76,7 +77,7 @@ class RunnerSam(RunnerParts):
         self._has_folder = False
         super().__init__(cfg, task, model, datasets, job_id)
         self.checkpoints = RunCheckpoints(self.output_dir, self.settings.keep_checkpoints)
-        self.metric_log = MetricLog(self.output_dir / "log.jsonl")
+        self.metric_log = MetricLog(self.output_dir / LOG_FILE)
 
     # The run ---------------------------------------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ def unfinished_run(parent: Path) -> str | None:
 
 def is_finished(folder: Path) -> bool:
     """Whether the run in `folder` came to its end: an evaluation there, or an end before it went on, does not count."""
-    log, trained, finished = folder / "log.jsonl", -1, False
+    log, trained, finished = folder / LOG_FILE, -1, False
     for event in read_metric_log(log) if log.is_file() else ():
         if event["event"] == "train":
             trained, finished = event.get("step", 0), False

@@ -102,7 +102,6 @@ def test_a_signal_lets_runs_end_at_their_next_step_and_begins_no_other(make, tmp
 
 
 def test_an_array_of_slurm_does_the_same_jobs(make, tmp_path):
-    pytest.importorskip("submitit")
     (tmp_path / "go").touch()
     shown = []
     outcomes = run_on_slurm(
@@ -113,7 +112,6 @@ def test_an_array_of_slurm_does_the_same_jobs(make, tmp_path):
 
 
 def test_a_machine_without_slurm_and_unknown_settings_are_named(make, tmp_path):
-    pytest.importorskip("submitit")
     with pytest.raises(SamConfigurationError, match="--slurm: "):
         run_on_slurm([make("a")], tmp_path, {})
     with pytest.raises(SamConfigurationError, match=r"--slurm: .*partitoin"):
