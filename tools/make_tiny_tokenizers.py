@@ -1,12 +1,15 @@
-"""Makes the embedded model's tokenizers, from text that a grammar of ours generates.
+"""Makes the embedded model's tokenizers, byte for byte the same on every run.
 
-    python tools/make_tiny_tokenizers.py [FOLDER]
+    python tools/make_tiny_tokenizers.py                                  for a random base
+    python tools/make_tiny_tokenizers.py data/pretraining/questions.json  for the trained one
 
-writes `tokenizer.model` (Llama's kind of sentencepiece model) and `vocab.txt` (BERT's kind) to lavis_sam/assets/tiny/
-tokenizers, byte for byte the same on every run.
+The first writes `tokenizer.model` (Llama's kind of sentencepiece model) and `vocab.txt` (BERT's kind) to
+lavis_sam/assets/tiny/tokenizers, from text that a grammar of ours generates; the second to lavis_sam/assets/tiny/base,
+laid out as an InstructBLIP folder, from those questions, all phrases of the synthesis and some of the grammar's text.
 """
 
 import io
+import json
 import random
 import re
 import string
@@ -19,6 +22,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 GRAMMAR = Path(__file__).with_name("tiny_grammar.yaml")
 TARGET = ROOT / "lavis_sam" / "assets" / "tiny" / "tokenizers"
+PHRASES = ROOT / "lavis_sam" / "assets" / "phrases"
+PHRASES_REPEATED = 50
 SENTENCES = 40_000
 LLM_PIECES = 1500
 BERT_LINES = 1499  # [DEC], which loading appends, makes 1500
@@ -88,15 +93,36 @@ def make_bert_vocabulary(sentences: list[str]) -> list[str]:
     return vocabulary[:BERT_LINES]
 
 
-def main(folder: Path) -> None:
-    """Writes both files into `folder`."""
-    sentences = generate(yaml.safe_load(GRAMMAR.read_text(encoding="utf-8")), SENTENCES)
+def texts_of_synthesis(questions: Path) -> list[str]:
+    """Questions and answers of a file, and what other forms of samples say, without what they say it of."""
+    records = json.loads(questions.read_text(encoding="utf-8"))
+    phrases = [
+        re.sub(r"\$\w+", "", phrasing)
+        for path in sorted(PHRASES.glob("*.yaml"))
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8")).values()
+        for phrasings in (entry.values() if isinstance(entry, dict) else [entry])
+        for phrasing in phrasings
+        if isinstance(phrasing, str)
+    ]
+    return [*(record[key] for record in records for key in ("instruction", "output")), *phrases * PHRASES_REPEATED]
+
+
+def main(questions: Path | None) -> None:
+    """Writes both files."""
+    grammar = yaml.safe_load(GRAMMAR.read_text(encoding="utf-8"))
+    sentences = generate(grammar, SENTENCES if questions is None else SENTENCES // 4)
+    folder = words_folder = TARGET
+    if questions is not None:
+        sentences += texts_of_synthesis(questions)
+        folder, words_folder = TARGET.with_name("base"), TARGET.with_name("base") / "qformer_tokenizer"
     vocabulary = make_bert_vocabulary(sentences)
-    folder.mkdir(parents=True, exist_ok=True)
+    words_folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(make_llm_model(sentences))
-    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8", newline="\n")
+    (words_folder / "vocab.txt").write_text(
+        "".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8", newline="\n"
+    )
     sys.stdout.write(f"{folder}: tokenizer.model with {LLM_PIECES} pieces, vocab.txt with {len(vocabulary)} lines\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -29,6 +29,7 @@ from lavis_sam.cli.run_commands import evaluate, train
 from lavis_sam.cli.score import score
 from lavis_sam.cli.sweep import report, sweep
 from lavis_sam.cli.synthesize import synthesize, synthesize_report
+from lavis_sam.cli.synthesize_questions import synthesize_questions
 from lavis_sam.cli.table import table
 from lavis_sam.errors import SamError
 from lavis_sam.terminal import PrintableFormatter, echo, print_error, printable
@@ -64,6 +65,7 @@ for _command in (
     score,
     sweep,
     synthesize,
+    synthesize_questions,
     synthesize_report,
     table,
     train,

@@ -22,7 +22,7 @@ from lavis_sam.synthesis.records import FORMS
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "synthesis"
 DEFAULT_CONFIG = "mmlink"
-SPLITS = ("train", "held_out")
+SPLITS = ("train", "held_out", "all")
 # A base of a base of a base …: nobody means more than this, and a circle ends here.
 _LONGEST_CHAIN = 8
 

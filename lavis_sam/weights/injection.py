@@ -11,10 +11,13 @@ What it adds is saved in checkpoints and adapters and has to be there when they 
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lavis_sam.config.names import unknown_name
+from lavis_sam.datasets.patch_words import read_patch_labels
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.patch_words import PatchWords
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.vpg_c import VpgC, keep_features, language_layers, make_changeable
 
@@ -90,6 +93,22 @@ def add_vpg_c(model: SemanticAlignment, *, layer: int | None = None, instruction
     width = model.llm_model.config.hidden_size
     model.vpg_c = VpgC(model.query_tokens, width, layer=number, instruction=instruction)
     model.visual_path = keep_features(model.visual_path)
+
+
+@register_injection("patch_words")
+def add_patch_words(model: SemanticAlignment, *, data: str) -> None:
+    """Build a head for the objective `patch_words` into a model (see `lavis_sam.models.patch_words`).
+
+    Args:
+        model: a model with its base.
+        data: the folder of the synthesised data set that it is trained on.
+
+    Raises:
+        SamConfigurationError: a package that reading the labels needs is not installed.
+        SamDataError: no such data set, or a damaged one.
+    """
+    grid = model.visual_encoder.image_size // model.visual_encoder.patch_embed.proj.kernel_size[0]
+    model.patch_words = PatchWords(model.visual_encoder.num_features, read_patch_labels(Path(data), grid))
 
 
 def wanted_injections(cfg: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,13 +51,16 @@ class Entry:
         return prod(self.shape) * self.dtype.itemsize
 
 
-def save_instructblip(folder: str | Path, model: Any, *, part_bytes: int = PART_BYTES) -> Path:
+def save_instructblip(
+    folder: str | Path, model: Any, *, part_bytes: int = PART_BYTES, dtype: torch.dtype | None = None
+) -> Path:
     """Write the base of a model as transformers' InstructBLIP folder; files of these names are replaced.
 
     Args:
         folder: The folder to make.
         model: A `SemanticAlignment`.
         part_bytes: The most bytes of a safetensors file (one larger tensor has a file of its own).
+        dtype: Of all numbers in the files; each parameter's own by default.
 
     Returns:
         The folder.
@@ -77,7 +80,7 @@ def save_instructblip(folder: str | Path, model: Any, *, part_bytes: int = PART_
         f"model-{number:05d}-of-{len(parts):05d}.safetensors" for number in range(1, len(parts) + 1)
     ]  # fmt: skip
     for name, part in zip(names, parts, strict=True):
-        write_safetensors(folder / name, {entry.name: entry.make() for entry in part}, {"format": "pt"})
+        write_safetensors(folder / name, {entry.name: entry.make().to(dtype) for entry in part}, {"format": "pt"})
     if len(parts) > 1:
         listed = {entry.name: name for name, part in zip(names, parts, strict=True) for entry in part}
         total = sum(entry.size for part in parts for entry in part)

@@ -16,7 +16,7 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import SourceObject, View
 from lavis_sam.synthesis.sources.files import existing_file, existing_folder, read_image
-from lavis_sam.synthesis.sources.groups import is_held_out
+from lavis_sam.synthesis.sources.groups import in_split
 
 LICENCE = "Book covers: rights with their publishers, for research"
 _COLUMNS = 7
@@ -49,7 +49,7 @@ class BookSource:
         Args:
             root: The covers are in `<root>/<Category>/<file name>`.
             table: The list, relative to the root.
-            split: "train" or "held_out", by author and genre.
+            split: "train", "held_out" or "all", by author and genre.
             fewest: Books that an author or genre must have.
 
         Raises:
@@ -62,9 +62,8 @@ class BookSource:
             if book.author:
                 authors[book.author].append(book)
             genres[book.genre].append(book)
-        held_out = split == "held_out"
-        self._authors = _usable(authors, fewest, "author", held_out)
-        self._genres = _usable(genres, fewest, "genre", held_out)
+        self._authors = _usable(authors, fewest, "author", split)
+        self._genres = _usable(genres, fewest, "genre", split)
         if not self._authors and not self._genres:
             raise SamConfigurationError(
                 f"{self._root / table}: {len(books)} books, but no author and no genre with at least {fewest} of them "
@@ -113,11 +112,11 @@ def shared_facts(authors: list[str], genres: list[str]) -> dict[str, str]:
     return shared
 
 
-def _usable(groups: dict[str, list[Book]], fewest: int, what: str, held_out: bool) -> list[list[Book]]:
+def _usable(groups: dict[str, list[Book]], fewest: int, what: str, split: str) -> list[list[Book]]:
     usable = [
         (name, sorted(books, key=lambda book: book.file))
         for name, books in groups.items()
-        if len(books) >= fewest and is_held_out(f"{what}:{name}") == held_out
+        if len(books) >= fewest and in_split(f"{what}:{name}", split)
     ]
     return [books for _, books in sorted(usable, key=lambda entry: entry[0])]
 

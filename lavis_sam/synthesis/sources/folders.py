@@ -14,7 +14,7 @@ from lavis_sam.synthesis.kinds import KINDS, scene_kinds
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import SourceObject, View
 from lavis_sam.synthesis.sources.files import IMAGE_SUFFIXES, existing_folder, lines_of, read_cutout, read_table
-from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile, is_held_out
+from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile, in_split
 
 _KEYS = ("id", "images", "masks", "attributes", "label", "caption", "licence", "height", "azimuths")
 # Code points have a digit; "face" and "cafe" are words.
@@ -30,7 +30,7 @@ def folder(
     """Images of characters or furniture, grouped by object.
 
     Args:
-        split: "train" or "held_out", by a hash of the group's id.
+        split: "train", "held_out" or "all", by a hash of the group's id.
         manifest: JSON lines (or a JSON list) of {"id", "images": [paths]} with, optionally, "masks": [paths or null],
             "attributes": {name: words} (which answers then have to mention), "label" ("green velvet chair"), "caption",
             "licence", "height" in metres, "azimuths": [degrees]. Without it, every folder under the root is a group.
@@ -58,7 +58,7 @@ class IconFolder:
         """List the folder.
 
         Args:
-            split: "train" or "held_out", by a hash of the name.
+            split: "train", "held_out" or "all", by a hash of the name.
             names: Optional table, file name -> name.
 
         Raises:
@@ -80,8 +80,7 @@ class IconFolder:
                 self._skipped.append(Skipped(path.name, "name used before"))
             else:
                 named[name] = path.name
-        held_out = split == "held_out"
-        self._icons = [(name, file) for name, file in sorted(named.items()) if is_held_out(name) == held_out]
+        self._icons = [(name, file) for name, file in sorted(named.items()) if in_split(name, split)]
         if len(self._icons) < 2:
             raise SamConfigurationError(
                 f"sources.icons: {len(self._icons)} named icons under {self._root} in the split {split!r}, wanted more."

@@ -83,7 +83,7 @@ class GroupedSource:
             root: The folder that paths are relative to.
             groups: In any order.
             height: Metres of an object of which nothing is known.
-            split: "train" or "held_out".
+            split: "train", "held_out" or "all".
             fewest_views: Images that a group must have.
 
         Raises:
@@ -95,7 +95,7 @@ class GroupedSource:
         lonely = [group for group in everything if len(group.views) < fewest_views]
         self._skipped = [*skipped, *(Skipped(group.id, "too few images") for group in lonely)]
         usable = [group for group in everything if len(group.views) >= fewest_views]
-        self._groups = [group for group in usable if is_held_out(group.id) == (split == "held_out")]
+        self._groups = [group for group in usable if in_split(group.id, split)]
         if not self._groups:
             raise SamConfigurationError(
                 f"sources.{kind}: {name} has {len(everything)} groups under {root}, {len(usable)} with at least "
@@ -150,6 +150,11 @@ def is_held_out(identity: str) -> bool:
     """Whether a group belongs to the evaluation sets; the same on every machine."""
     digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 < _HELD_OUT
+
+
+def in_split(identity: str, split: str) -> bool:
+    """Whether a group belongs to a split: "train", "held_out" or "all"."""
+    return split == "all" or is_held_out(identity) == (split == "held_out")
 
 
 def choose_views(views: Sequence[ViewFile], count: int, rng: np.random.Generator) -> list[ViewFile]:

@@ -23,4 +23,6 @@ def test_held_out_groups_are_never_in_both_splits(own, monkeypatch):
     names = [f"icon {k}" for k in range(200)]
     share = sum(groups.is_held_out(name) for name in names) / len(names)
     assert 0.4 < share < 0.6
-    assert folders.is_held_out is groups.is_held_out
+    assert folders.in_split is groups.in_split
+    both = {split: [name for name in names if groups.in_split(name, split)] for split in ("train", "held_out", "all")}
+    assert sorted(both["train"] + both["held_out"]) == sorted(both["all"]) == sorted(names)

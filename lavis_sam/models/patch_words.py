@@ -1,0 +1,89 @@
+"""Dense supervision of a vision encoder that is trained from nothing: which words are true of which patch.
+
+A caption tells a ViT little about where things are; the masks of a synthesised data set tell it of every patch. The
+head serves in training alone: bases and adapters do not need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lavis_sam.datasets.patch_words import PatchLabels
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.models.objectives import LossTerm, register_objective
+
+if TYPE_CHECKING:
+    from lavis_sam.models.language.sequence import LanguageLoss
+    from lavis_sam.models.semantic_alignment import SemanticAlignment
+    from lavis_sam.models.visual_path import VisualPath
+
+# Of hundreds of words few are true anywhere: with this bias the loss starts near its floor, and not at 0.7 a word.
+INITIAL_BIAS = -5.0
+
+
+class PatchWords(nn.Module):
+    """A linear head over patch features, and what it has to say of each image."""
+
+    def __init__(self, width: int, labels: PatchLabels) -> None:
+        """Start with all words unlikely.
+
+        Args:
+            width: D_v.
+            labels: the words, and where they are true.
+        """
+        super().__init__()
+        self.head = nn.Linear(width, len(labels.words))
+        nn.init.constant_(self.head.bias, INITIAL_BIAS)
+        self.labels = labels
+
+    def forward(self, features: Tensor, sample_ids: Sequence[Any]) -> Tensor:
+        """Return the binary cross-entropy of each image, [B]: summed over the words, averaged over the patches.
+
+        Args:
+            features: patch features with CLS [B, P, D_v].
+            sample_ids: which sample each image is; "000017-3" is a question about the image of "000017".
+
+        Raises:
+            SamDataError: a sample that the labels do not know.
+        """
+        logits = self.head(features[:, 1:])
+        losses = F.binary_cross_entropy_with_logits(logits, self.targets(sample_ids, logits), reduction="none")
+        return losses.sum(dim=2).mean(dim=1)
+
+    def targets(self, sample_ids: Sequence[Any], like: Tensor) -> Tensor:
+        """Return 1 where a word is true of a patch, else 0: [B, P - 1, words], of the type of `like`."""
+        targets = torch.zeros(like.shape, dtype=like.dtype)
+        for row, sample_id in enumerate(sample_ids):
+            name = str(sample_id)
+            places = self.labels.places.get(name, self.labels.places.get(name.rpartition("-")[0]))
+            if places is None:
+                raise SamDataError(f"sample {name!r}: model.inject.patch_words.data has no labels of it.")
+            for patches, words in places:
+                inside = torch.from_numpy(patches).nonzero()
+                targets[row, inside, torch.from_numpy(words)] = 1
+        return targets.to(like.device)
+
+
+@register_objective("patch_words")
+def patch_words(
+    model: SemanticAlignment, visual: VisualPath, samples: Mapping[str, Any], outputs: LanguageLoss
+) -> LossTerm:
+    """Binary cross-entropy of the words of each patch; the items are images.
+
+    Raises:
+        SamConfigurationError: the model has no head for it.
+        SamDataError: a sample has several images, or no labels.
+    """
+    head, features = getattr(model, "patch_words", None), getattr(visual, "features", None)
+    if not isinstance(head, PatchWords) or features is None:
+        raise SamConfigurationError("model.objectives.patch_words needs model.inject.patch_words: {data: DIR}")
+    ids = samples["sample_id"]
+    if len(features) != len(ids):
+        raise SamDataError(f"{len(features)} images in {len(ids)} samples; patch_words wants one image a sample.")
+    losses = head(features, ids)
+    return LossTerm(losses.sum(), len(ids))

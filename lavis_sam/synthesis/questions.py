@@ -1,0 +1,146 @@
+"""More questions about a finished data set of single images, from what samples.jsonl knows of each.
+
+Drawing an image costs a hundred times as much as asking about it, and a small base that is trained from nothing needs
+many questions: `questions.json` holds several an image, `questions_val.json` those about images kept for validation.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.files import atomic_path, to_json
+from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
+from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.forms.captions import QUESTIONS as ALL_QUESTIONS
+from lavis_sam.synthesis.forms.captions import Contents, Shown
+from lavis_sam.synthesis.kinds import KINDS
+from lavis_sam.synthesis.phrases import Phrases
+from lavis_sam.synthesis.records import DEFAULT_ACTION
+from lavis_sam.synthesis.seeds import generator, pick
+
+QUESTIONS, VALIDATION = "questions.json", "questions_val.json"
+# What only a model that reads letters can answer; a small one cannot at 112 pixels.
+READING = ("author", "cover")
+# How often an identical question is drawn again before the image has fewer.
+_TRIES = 4
+# Of something not in the image, to be asked for: how often, of the questions about presence.
+_ABSENT = 0.5
+
+
+def write_questions(root: Path, *, num: int, seed: int = 0, validation: float = 0.04) -> tuple[int, int]:
+    """Write ROOT/questions.json and ROOT/questions_val.json in the unified format, one record a question.
+
+    A record's id is the sample's id and a number: "000017-3".
+
+    Args:
+        root: A finished data set of the form `captions`.
+        num: Questions about an image; fewer where not so many differ.
+        seed: What is asked depends on it alone.
+        validation: The share of the images, the last ones, whose questions go into questions_val.json.
+
+    Returns:
+        How many questions the two files hold.
+
+    Raises:
+        SamConfigurationError: An impossible number or share.
+        SamDataError: No such data set, or one of another form.
+    """
+    if num < 1 or seed < 0 or not 0 <= validation < 1:
+        raise SamConfigurationError(
+            f"found num {num}, seed {seed} and a validation share of {validation}; wanted num of at least 1, seed of "
+            "at least 0 and a share from 0 to below 1."
+        )
+    if not (root / SAMPLES).is_file():
+        raise SamDataError(f"{root}: no {SAMPLES}; wanted a folder that `lavis-sam synthesize --config captions` made.")
+    samples = list(read_lines(root / SAMPLES))
+    if wrong := next((sample for sample in samples if sample.get("form") != "captions"), None):
+        raise SamDataError(f"{root}: sample {wrong['id']} has the form {wrong.get('form')!r}; wanted captions.")
+    first_kept = len(samples) - round(len(samples) * validation)
+    counts = []
+    for name, part in ((QUESTIONS, samples[:first_kept]), (VALIDATION, samples[first_kept:])):
+        counts.append(_write(root / name, (record for sample in part for record in _ask(sample, num, seed, samples))))
+    return counts[0], counts[1]
+
+
+def _write(path: Path, records: Iterator[dict[str, Any]]) -> int:
+    """A JSON list, one record a line."""
+    count = 0
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for record in records:
+            file.write((",\n" if count else "\n") + to_json(record, indent=None))
+            count += 1
+        file.write("\n]\n")
+    return count
+
+
+def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records of a sample; each question is about any of its objects."""
+    phrases, rng = Phrases.load("captions"), generator(seed, "questions", sample["id"])
+    asked: list[Texts] = []
+    for _ in range(num * _TRIES):
+        order = _reading_order(sample["pictures"][0], KINDS[sample["kind"]].layout)
+        main = order[int(rng.integers(len(order)))]
+        kind = KINDS[sample["objects"][main]["kind"]]
+        question = pick(rng, [name for name in kind.questions if name not in READING])
+        absent = None
+        if rng.random() < _ABSENT:
+            absent = _absent(sample, samples[int(rng.integers(len(samples)))])
+        if question == "presence" or kind.layout == "scene":
+            order = [main, *(index for index in order if index != main)]
+        texts = ALL_QUESTIONS[question](_contents(sample, order, absent), phrases, rng)
+        if texts is not None and texts not in asked:
+            asked.append(texts)
+        if len(asked) == num:
+            break
+    for number, texts in enumerate(asked):
+        yield {
+            "id": f"{sample['id']}-{number}",
+            "img_list": [image["file"] for image in sample["pictures"]],
+            "instruction": texts.instruction,
+            "output": texts.output,
+        }
+
+
+def _reading_order(image: Mapping[str, Any], layout: str) -> list[int]:
+    """The objects of an image; those of a grid line by line, as a reader would name them."""
+    placed = sorted((entry["object"], entry["box"]) for entry in image["objects"])
+    if layout != "grid":
+        return [index for index, _ in placed]
+    middle = image["objects"][0]["mask"]["size"][0] / 2
+    return [index for _, _, index in sorted((y + height / 2 > middle, x, index) for index, (x, y, _, height) in placed)]
+
+
+def _absent(sample: Mapping[str, Any], other: Mapping[str, Any]) -> Shown | None:
+    """The main object of another sample, if it is of this kind and not in this image."""
+    candidate = other["objects"][0]
+    own = [sample["objects"][placed["object"]]["label"] for placed in sample["pictures"][0]["objects"]]
+    if candidate["kind"] != sample["kind"] or candidate["label"] in own:
+        return None
+    return _shown(candidate, 0, None)
+
+
+def _contents(sample: Mapping[str, Any], order: list[int], absent: Shown | None) -> Contents:
+    """What the one image of a sample shows, the objects in the given order."""
+    image = sample["pictures"][0]
+    placed = {entry["object"]: entry for entry in image["objects"]}
+    objects = tuple(
+        _shown(sample["objects"][index], placed[index]["view"], tuple(placed[index]["box"])) for index in order
+    )
+    facts = sample["objects"][order[0]]["views"][0]["attributes"]
+    return Contents(objects, image["background"]["place"], facts, absent)
+
+
+def _shown(obj: Mapping[str, Any], view: int, box: tuple[int, ...] | None) -> Shown:
+    label = obj["label"]
+    return Shown(
+        label=label,
+        name=label and label + KINDS[obj["kind"]].suffix,
+        noun=obj["noun"],
+        description=obj["description"],
+        attributes=obj["attributes"],
+        required=tuple(obj["told"]),
+        action=obj["views"][view]["attributes"].get("pose", DEFAULT_ACTION),
+        span=(box[0], box[0] + box[2]) if box else None,
+    )

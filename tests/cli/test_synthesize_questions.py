@@ -1,0 +1,24 @@
+"""`lavis-sam synthesize-questions`: what it writes and says, and an error for another folder."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from helpers.command_line import call
+from helpers.pretraining import scene_sample, write_samples
+from lavis_sam.cli import app
+from lavis_sam.errors import SamDataError
+
+
+def test_it_writes_both_files_and_says_how_many(tmp_path):
+    write_samples(tmp_path, [scene_sample(0), scene_sample(1, "blue")])
+    said = call("synthesize-questions", str(tmp_path), "--num", "3", "--validation", "0.5")
+    for name in ("questions.json", "questions_val.json"):
+        assert len(json.loads((tmp_path / name).read_text())) == 3
+        assert f"{tmp_path / name}: 3 questions" in said
+
+
+def test_another_folder_is_refused(tmp_path):
+    with pytest.raises(SamDataError, match=r"no samples\.jsonl"):
+        CliRunner().invoke(app, ["synthesize-questions", str(tmp_path)], catch_exceptions=False)
