@@ -93,6 +93,7 @@ setup(
         "plots": ["matplotlib"],
         "slurm": ["submitit"],
         "synthesis": ["imagehash", "onnxruntime", "pycocotools"],
+        "synthesis-gpu": ["diffusers>=0.42", "imagehash", "onnxruntime", "pycocotools"],
     },
     entry_points={"console_scripts": ["lavis-sam = lavis_sam.cli:main"]},
     cmdclass={"build": Build, "build_hook": BuildHook},

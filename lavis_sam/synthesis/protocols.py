@@ -3,18 +3,29 @@
 A GPU backend (Segment Anything, a diffusion model, a chat model, InstructBLIP, CLIP) implements one of these and is
 named in the configuration; nothing else changes. An answer must depend on its own request alone, never on the rest of
 the batch: that is what makes a run repeatable whatever the batches and workers. If a batch raises, its requests are
-tried one by one, and only those that raise again are rejected.
+tried one by one, and only those that raise again are rejected. A backend that knows which of its answers failed may
+give a `SamDataError` in place of that answer, which saves the others from being asked for again.
 
 Every backend says its `name` and `version`; both go into the manifest. A version changes when answers change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lavis_sam.synthesis.records import Background, Composite, ImagePlan, Rgb, SoftMask, SourceObject, View
+from lavis_sam.errors import SamDataError
+from lavis_sam.synthesis.records import (
+    Background,
+    Composite,
+    ImagePlan,
+    Polygon,
+    Rgb,
+    SoftMask,
+    SourceObject,
+    View,
+)
 
 
 class Backend(Protocol):
@@ -87,6 +98,30 @@ class Segmenter(Backend, Protocol):
 
 
 @dataclass(frozen=True)
+class SegmentRequest:
+    """An image with what its source knows of where the object is.
+
+    Attributes:
+        image: [H, W, 3].
+        box: (left, top, right, bottom) in pixels, or None.
+        points: (x, y) on the object, in pixels.
+    """
+
+    image: Rgb
+    box: tuple[float, float, float, float] | None = None
+    points: Polygon = ()
+
+
+@runtime_checkable
+class PromptedSegmenter(Protocol):
+    """What a segmenter may have besides: it can be shown where the object is (Segment Anything)."""
+
+    def segment_prompted(self, requests: Sequence[SegmentRequest]) -> list[SoftMask]:
+        """One soft mask [H, W] a request."""
+        ...
+
+
+@dataclass(frozen=True)
 class BackgroundRequest:
     """Asks for a place.
 
@@ -133,7 +168,7 @@ class InpaintRequest:
 class Inpainter(Backend, Protocol):
     """Paints the place around the objects."""
 
-    def inpaint(self, requests: Sequence[InpaintRequest]) -> list[Rgb]:
+    def inpaint(self, requests: Sequence[InpaintRequest]) -> Sequence[Rgb | SamDataError]:
         """One image [S, S, 3] a request. What it does inside the objects is undone afterwards."""
         ...
 
@@ -154,7 +189,7 @@ class DescribeRequest:
 class Describer(Backend, Protocol):
     """Describes the main object from its source images or its known attributes."""
 
-    def describe(self, requests: Sequence[DescribeRequest]) -> list[str]:
+    def describe(self, requests: Sequence[DescribeRequest]) -> Sequence[str | SamDataError]:
         """One noun phrase a request: "a young woman wearing a blue jumpsuit and sandals"."""
         ...
 

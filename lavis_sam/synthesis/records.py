@@ -69,6 +69,8 @@ class View:
         attributes: What is true of this view alone, such as {"pose": "waving"}.
         contacts: Where it touches the ground, as outlines in pixels of the image; empty where nobody knows.
         height: Metres of what is visible, where that differs from the object's (a raised arm, a seated person).
+        box: (left, top, right, bottom) around it, in pixels; shown to a segmenter that takes a prompt.
+        points: (x, y) on it, in pixels; likewise.
     """
 
     image: Rgb
@@ -78,6 +80,8 @@ class View:
     attributes: Mapping[str, str] = field(default_factory=dict)
     contacts: tuple[Polygon, ...] = ()
     height: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    points: Polygon = ()
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,20 @@ BACKENDS: Mapping[str, Mapping[str, str]] = {
     "segment": {
         "u2netp": f"{_HERE}.backends.embedded:U2NetpSegmenter",
         "exact": f"{_HERE}.stages.segment:ExactSegmenter",
+        "segment_anything": f"{_HERE}.backends.segment_anything:SegmentAnything",
+        "segment_anything_2": f"{_HERE}.backends.segment_anything:SegmentAnything2",
     },
     "background": {"templates": f"{_HERE}.backends.embedded:TemplateBackgrounds"},
-    "inpaint": {"panoramas": f"{_HERE}.backends.embedded:PanoramaInpainter"},
-    "describe": {"templates": f"{_HERE}.backends.embedded:TemplateDescriber"},
+    "inpaint": {
+        "panoramas": f"{_HERE}.backends.embedded:PanoramaInpainter",
+        "diffusers": f"{_HERE}.backends.diffusion:DiffusionInpainter",
+    },
+    "describe": {
+        "templates": f"{_HERE}.backends.embedded:TemplateDescriber",
+        "instructblip": f"{_HERE}.backends.captioning:InstructBlipDescriber",
+    },
     "refine": {"keep": f"{_HERE}.stages.write:KeepRefiner"},
-    "score": {"none": ""},
+    "score": {"none": "", "clip": f"{_HERE}.backends.similarity:ClipScorer"},
 }
 FORM_CLASSES = {
     "pairs": f"{_HERE}.forms.shared:SharedObject",

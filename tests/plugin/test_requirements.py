@@ -51,6 +51,7 @@ def test_what_the_pinned_packages_need_is_pinned():
     available = MAIN | read(REPOSITORY / "requirements-dev.txt")
     if importlib.metadata.version("transformers").startswith("4."):
         available |= read(REPOSITORY / "requirements-transformers4.txt")
+        del available["diffusers"]  # wants transformers 5's hub; `make test-transformers4` leaves the synthesis out
     missing = []
     for name, requirement in available.items():
         if name == UNSATISFIABLE or (requirement.marker and not requirement.marker.evaluate()):

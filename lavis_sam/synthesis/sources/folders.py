@@ -1,6 +1,7 @@
 """One's own images: a folder with a manifest, a folder of folders, or a folder of icons."""
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.kinds import KINDS, scene_kinds
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
-from lavis_sam.synthesis.records import SourceObject, View
+from lavis_sam.synthesis.records import Polygon, SourceObject, View
 from lavis_sam.synthesis.sources.files import IMAGE_SUFFIXES, existing_folder, lines_of, read_cutout, read_table
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile, in_split
 
-_KEYS = ("id", "images", "masks", "attributes", "label", "caption", "licence", "height", "azimuths")
+_KEYS = ("id", "images", "masks", "boxes", "points", "attributes", "label", "caption", "licence", "height", "azimuths")
 # Code points have a digit; "face" and "cafe" are words.
 _CODE_POINTS = re.compile(r"(emoji_?u|u\+?)?(?=\w*\d)([0-9a-f]{4,6})([-_][0-9a-f]{4,6})*", re.IGNORECASE)
 # What follows a code point without changing what it shows.
@@ -33,7 +34,9 @@ def folder(
         split: "train", "held_out" or "all", by a hash of the group's id.
         manifest: JSON lines (or a JSON list) of {"id", "images": [paths]} with, optionally, "masks": [paths or null],
             "attributes": {name: words} (which answers then have to mention), "label" ("green velvet chair"), "caption",
-            "licence", "height" in metres, "azimuths": [degrees]. Without it, every folder under the root is a group.
+            "licence", "height" in metres, "azimuths": [degrees], and for a segmenter that takes a prompt "boxes":
+            [[left, top, right, bottom] or null] and "points": [[[x, y], …] or null], in pixels. Without it, every
+            folder under the root is a group.
         licence: Of images whose group names none.
 
     Raises:
@@ -166,6 +169,8 @@ def _group(record: Any, place: str) -> Group:
         raise SamConfigurationError(f"{place}: images: found {str(images)[:80]!r}, wanted a list of paths.")
     masks = _parallel(record, "masks", str, len(images), place)
     azimuths = _parallel(record, "azimuths", int | float, len(images), place)
+    boxes = [_box(box, place) for box in _parallel(record, "boxes", list, len(images), place)]
+    all_points = [_points(points, place) for points in _parallel(record, "points", list, len(images), place)]
     attributes = record.get("attributes") or {}
     if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
         raise SamConfigurationError(f"{place}: attributes: found {attributes!r}, wanted name -> words.")
@@ -173,8 +178,8 @@ def _group(record: Any, place: str) -> Group:
     if height is not None and (not isinstance(height, int | float) or isinstance(height, bool) or not 0 < height < 100):
         raise SamConfigurationError(f"{place}: height: found {height!r}, wanted metres.")
     views = tuple(
-        ViewFile(image, Path(image).stem, None if azimuth is None else float(azimuth), mask)
-        for image, mask, azimuth in zip(images, masks, azimuths, strict=True)
+        ViewFile(image, Path(image).stem, None if azimuth is None else float(azimuth), mask, box, points)
+        for image, mask, azimuth, box, points in zip(images, masks, azimuths, boxes, all_points, strict=True)
     )
     texts = {key: record.get(key) or "" for key in ("label", "caption", "licence")}
     if not all(isinstance(text, str) for text in texts.values()):
@@ -192,6 +197,29 @@ def _parallel(record: dict[str, Any], key: str, kind: Any, count: int, place: st
     if not all(value is None or isinstance(value, kind) for value in values):
         raise SamConfigurationError(f"{place}: {key}: found {values!r}, wanted values of one kind, or null.")
     return values
+
+
+def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
+    """So many finite numbers; None for anything else."""
+    is_list = isinstance(values, list) and len(values) == count
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)] if is_list else []
+    return tuple(map(float, numbers)) if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+
+
+def _box(values: list[Any] | None, place: str) -> tuple[float, float, float, float] | None:
+    if values is None:
+        return None
+    box = _numbers(values, 4)
+    if box is None or box[0] >= box[2] or box[1] >= box[3]:
+        raise SamConfigurationError(f"{place}: boxes: found {values!r}, wanted [left, top, right, bottom] in pixels.")
+    return box[0], box[1], box[2], box[3]
+
+
+def _points(values: list[Any] | None, place: str) -> Polygon:
+    points = [_numbers(point, 2) for point in values or ()]
+    if any(point is None for point in points):
+        raise SamConfigurationError(f"{place}: points: found {values!r}, wanted [[x, y], …] in pixels.")
+    return tuple((point[0], point[1]) for point in points if point is not None)
 
 
 def _folder_groups(root: Path) -> Iterator[Group]:

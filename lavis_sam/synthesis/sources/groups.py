@@ -9,7 +9,7 @@ import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
-from lavis_sam.synthesis.records import Rgb, SourceObject, View
+from lavis_sam.synthesis.records import Polygon, Rgb, SourceObject, View
 from lavis_sam.synthesis.seeds import pick
 from lavis_sam.synthesis.sources.files import read_image, read_mask
 
@@ -29,12 +29,16 @@ class ViewFile:
         path: Relative to the source's root.
         description: "front", "azimuth 30".
         azimuth: Degrees around the object, where it is known.
+        box: (left, top, right, bottom) around the object in pixels, where it is known.
+        points: (x, y) on the object in pixels.
     """
 
     path: str
     description: str = ""
     azimuth: float | None = None
     mask: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    points: Polygon = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class GroupedSource:
     def _view(self, file: ViewFile) -> View:
         image: Rgb = read_image(self._root, file.path)
         alpha = None if file.mask is None else read_mask(self._root, file.mask, image.shape)
-        return View(image, alpha, file.description, file.path)
+        return View(image, alpha, file.description, file.path, box=file.box, points=file.points)
 
 
 def is_held_out(identity: str) -> bool:

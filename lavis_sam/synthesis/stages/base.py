@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.synthesis.records import Draft, Rgb
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
-# A missing package or file of the backend itself would fail every sample; such errors end the run.
-FATAL = (SamConfigurationError, MemoryError)
+# A missing package or file of the backend itself, or damaged weights, would fail every sample; such errors end the run.
+FATAL = (SamConfigurationError, SamCheckpointError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stage(Protocol):
 
 
 def answer_all(
-    call: Callable[[Sequence[Request]], Sequence[Answer]], requests: Sequence[Request]
+    call: Callable[[Sequence[Request]], Sequence[Answer | SamDataError]], requests: Sequence[Request]
 ) -> list[Answer | Failure]:
     """A backend's answers; where the batch as a whole raises, each request is tried alone.
 
@@ -52,14 +52,15 @@ def answer_all(
 
     Raises:
         SamConfigurationError: The backend cannot work at all.
+        SamCheckpointError: Its weights are not whole.
     """
     if not requests:
         return []
     try:
-        answers: Sequence[Answer | Failure] = call(requests)
+        answers = call(requests)
         if len(answers) != len(requests):
             raise SamDataError(f"the backend gave {len(answers)} answers to {len(requests)} requests")
-        return list(answers)
+        return [Failure.of(answer) if isinstance(answer, SamDataError) else answer for answer in answers]
     except FATAL:
         raise
     except Exception as error:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.kinds import KINDS
-from lavis_sam.synthesis.protocols import Segmenter
+from lavis_sam.synthesis.protocols import PromptedSegmenter, Segmenter, SegmentRequest
 from lavis_sam.synthesis.quality import THRESHOLD, mask_scores
 from lavis_sam.synthesis.records import Alpha, Draft, Polygon, Rgb, Segment, SoftMask, View
 from lavis_sam.synthesis.stages.base import Failure, answer_all, with_scores
@@ -44,15 +44,19 @@ class SegmentStage:
         jobs = [(index, key) for index, draft in enumerate(drafts) for key in used_views(draft)]
         views = {job: _view(drafts[job[0]], job[1]) for job in jobs}
         unknown = [job for job in jobs if not self._is_known(drafts[job[0]], job[1])]
-        found = dict(
-            zip(unknown, answer_all(self._segmenter.segment, [views[job].image for job in unknown]), strict=True)
-        )
+        found = dict(zip(unknown, self._segment([views[job] for job in unknown]), strict=True))
         results: list[Draft | Failure] = list(drafts)
         for job in jobs:
             draft = results[job[0]]
             if isinstance(draft, Draft):
                 results[job[0]] = _with_segment(draft, job[1], views[job], found.get(job))
         return results
+
+    def _segment(self, views: Sequence[View]) -> list[SoftMask | Failure]:
+        if isinstance(self._segmenter, PromptedSegmenter):
+            prompts = [SegmentRequest(view.image, view.box, view.points) for view in views]
+            return answer_all(self._segmenter.segment_prompted, prompts)
+        return answer_all(self._segmenter.segment, [view.image for view in views])
 
     def _is_known(self, draft: Draft, key: tuple[int, int]) -> bool:
         obj = draft.plan.objects[key[0]]

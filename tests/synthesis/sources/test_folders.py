@@ -29,6 +29,15 @@ def test_a_manifest_says_everything(own):
     assert [(entry.id, entry.reason) for entry in source.skipped()] == [("alone", "too few images")]
 
 
+def test_a_manifest_says_where_objects_are(own):
+    record = {**RECORDS[0], "boxes": [[1, 2, 30, 40.5], None], "points": [None, [[5, 6], [7, 8]]]}
+    (own / "manifest.jsonl").write_text(json.dumps(record))
+    views = {view.reference: view for view in draw(folder(str(own), "furniture")).views}
+    first, second = (views[name] for name in record["images"])
+    assert (first.box, first.points) == ((1.0, 2.0, 30.0, 40.5), ())
+    assert (second.box, second.points) == (None, ((5.0, 6.0), (7.0, 8.0)))
+
+
 def test_a_json_list_is_a_manifest_too(own):
     (own / "list.json").write_text(json.dumps(RECORDS))
     assert len(folder(str(own), "furniture", manifest="list.json")) == 2
@@ -52,6 +61,11 @@ def test_without_a_manifest_every_folder_is_a_group(own):
         ({"id": "x", "images": ["a"], "masks": ["b", "c"]}, "as long as images"),
         ({"id": "x", "images": ["a"], "masks": [3]}, "wanted values of one kind"),
         ({"id": "x", "images": ["a"], "attributes": {"a": 1}}, "wanted name -> words"),
+        ({"id": "x", "images": ["a"], "boxes": [[5, 5, 5, 9]]}, "wanted [left, top, right, bottom] in pixels"),
+        ({"id": "x", "images": ["a"], "boxes": [[1, 2, 3]]}, "wanted [left, top, right, bottom] in pixels"),
+        ({"id": "x", "images": ["a"], "boxes": [[1, 2, True, 9]]}, "wanted [left, top, right, bottom] in pixels"),
+        ({"id": "x", "images": ["a"], "points": [[1, 2]]}, "wanted [[x, y], …] in pixels"),
+        ({"id": "x", "images": ["a"], "points": [[[1, float("nan")]]]}, "wanted [[x, y], …] in pixels"),
         ({"id": "x", "images": ["a"], "height": -1}, "wanted metres"),
         ({"id": "x", "images": ["a"], "height": True}, "wanted metres"),
         ({"id": "x", "images": ["a"], "caption": 5}, "wanted texts"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,27 @@ def test_all_views_go_in_one_batch_and_come_back_in_order():
     assert [len(result.segments) for result in results] == [2, 3]
     assert results[1].scores["mask.predicted_iou"] == (0.9, 0.9, 0.9)
     assert len(results[1].scores["mask.true_iou"]) == 3
+
+
+class Prompted(Segmenter):
+    """Is shown where the object is."""
+
+    def segment_prompted(self, requests):
+        self.requests = requests
+        return self.segment([request.image for request in requests])
+
+
+def test_a_segmenter_that_takes_a_prompt_gets_what_the_source_knows():
+    segmenter, asked = Prompted(), draft()
+    obj = asked.plan.objects[0]
+    views = (replace(obj.views[0], box=(1.0, 2.0, 30.0, 40.0)), replace(obj.views[1], points=((5.0, 6.0),)))
+    plan = replace(asked.plan, objects=(replace(obj, views=views),))
+    (result,) = SegmentStage(segmenter)([replace(asked, plan=plan)])
+    assert isinstance(result, Draft)
+    first, second = segmenter.requests
+    assert (first.box, first.points) == ((1.0, 2.0, 30.0, 40.0), ())
+    assert (second.box, second.points) == (None, ((5.0, 6.0),))
+    assert second.image is views[1].image
 
 
 def test_one_broken_image_rejects_one_sample_only():
