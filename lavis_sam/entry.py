@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -11,6 +11,7 @@ import torch
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamError
+from lavis_sam.features.run_features import connect_features
 from lavis_sam.plugin.registry import registered_class
 from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.plugin.runner import RunnerSam
@@ -46,13 +47,24 @@ def build_parser(program: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run_program(arguments: argparse.Namespace, program: str, forced: Mapping[str, Any] | None = None) -> int:
-    """Build the run of `arguments` and do it.
+def train_run(config: SamConfig, settings: RunSettings) -> None:
+    """Build a run and do it."""
+    build_runner(config, settings).train()
+
+
+def run_program(
+    arguments: argparse.Namespace,
+    program: str,
+    forced: Mapping[str, Any] | None = None,
+    work: Callable[[SamConfig, RunSettings], None] = train_run,
+) -> int:
+    """Read the run of `arguments` and do it.
 
     Args:
         arguments: Of `build_parser`.
         program: The module that the user started, for messages.
         forced: {dotted key: value} that the program sets, above file and options.
+        work: What is done with the run.
 
     Returns:
         The exit code: 0, or 2 after an error of ours, which goes to standard error without a traceback.
@@ -64,7 +76,7 @@ def run_program(arguments: argparse.Namespace, program: str, forced: Mapping[str
         settings = RunSettings.from_config(config.run_cfg)
         device = distributed.choose_device(settings.device, launch)
         with distributed.process_group(launch, device, timedelta(minutes=settings.timeout_minutes)):
-            build_runner(config, settings).train()
+            work(config, settings)
     except SamError as error:
         print_error(program, error)
         return USER_ERROR
@@ -82,7 +94,10 @@ def build_runner(config: SamConfig, settings: RunSettings) -> RunnerSam:
     # One seed for all ranks: layers that start at random are the same everywhere.
     torch.manual_seed(settings.seed)
     model = task.build_model(config)
-    return runner_class(cfg=config, task=task, model=model, datasets=datasets, job_id=settings.job_id)
+    features = connect_features(settings, datasets, model)
+    runner = runner_class(cfg=config, task=task, model=model, datasets=datasets, job_id=settings.job_id)
+    runner.features = features
+    return runner
 
 
 def _set_up_logging(launch: distributed.Launch) -> None:

@@ -28,6 +28,10 @@ LOCK_FILE = ".lock"
 _held: set[int] = set()
 
 
+class FolderBusyError(SamConfigurationError):
+    """Another process is working in the folder."""
+
+
 @contextmanager
 def locked(folder: str | os.PathLike[str], remedy: str) -> Iterator[None]:
     """Have a folder to oneself for the length of the block; one that is not there is made, and removed if left empty.
@@ -37,14 +41,15 @@ def locked(folder: str | os.PathLike[str], remedy: str) -> Iterator[None]:
         remedy: A sentence on what else to do than to wait.
 
     Raises:
-        SamConfigurationError: Another process works in the folder, or it cannot be made.
+        FolderBusyError: Another process works in the folder.
+        SamConfigurationError: It cannot be made.
     """
     folder = Path(folder)
     is_new = not folder.exists()
     try:
         descriptor = _acquire(folder)
     except BlockingIOError as error:
-        raise SamConfigurationError(
+        raise FolderBusyError(
             f"{folder}: another process is working in this folder. Wait until it ends; {remedy}"
         ) from error
     except OSError as error:

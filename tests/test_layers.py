@@ -25,6 +25,7 @@ LAYERS = (
     ("weights",),
     ("metrics",),
     ("evaluation",),
+    ("features",),
     ("training",),
     ("baselines", "predictor", "explain", "doctor", "parity", "planning", "reports", "experiments"),
     ("synthesis",),

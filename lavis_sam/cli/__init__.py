@@ -14,6 +14,7 @@ import typer
 from lavis_sam import __version__
 from lavis_sam.cli.baseline import baseline
 from lavis_sam.cli.benchmark import benchmark
+from lavis_sam.cli.cache_features import cache_features
 from lavis_sam.cli.caption import caption
 from lavis_sam.cli.compare import compare
 from lavis_sam.cli.config import config
@@ -51,6 +52,7 @@ app = typer.Typer(
 for _command in (
     baseline,
     benchmark,
+    cache_features,
     caption,
     compare,
     config,

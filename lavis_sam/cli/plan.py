@@ -10,6 +10,7 @@ from lavis_sam.cli.run_options import CfgPath, ConfigAndWords, Data, Option, rea
 from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
+    from lavis_sam.planning.feature_cache import CachePlan
     from lavis_sam.planning.forecast import Load, Plan
     from lavis_sam.planning.run_length import RunLength
     from lavis_sam.plugin.resolving import ResolvedConfig
@@ -57,8 +58,11 @@ def plan(
       lavis-sam plan projects/sam/train.yaml --gpus 4 --samples 69000 --step-seconds 1.5
       lavis-sam plan --cfg-path projects/sam/train.yaml --options model.gradient_checkpointing=true --json
     """
+    from omegaconf import OmegaConf
+
     from lavis_sam.config.run_settings import RunSettings
     from lavis_sam.files import to_json
+    from lavis_sam.planning.feature_cache import plan_cache
     from lavis_sam.planning.forecast import Load
     from lavis_sam.planning.run_length import run_length
 
@@ -82,13 +86,22 @@ def plan(
     seconds, source = _step_seconds(config, load, step_seconds, log, to_measure=needed)
     number, missing = _samples(config, samples)
     length = None if number is None else run_length(number, run, gpus, seconds)
+    cache = plan_cache(OmegaConf.to_container(config.model_cfg, resolve=True), run, load, number)
     if as_json:
-        further = {"cards": cards, "run": length, "step_seconds_from": source, "samples_missing": missing}
+        further: dict[str, Any] = {
+            "cards": cards,
+            "run": length,
+            "step_seconds_from": source,
+            "samples_missing": missing,
+        }
+        further |= {"feature_cache": cache} if cache else {}
         echo(to_json(dataclasses.asdict(made) | further))
         return
     _print(made)
     _print_cards(cards)
     _print_length(length, run.max_epoch, source, missing)
+    if cache:
+        _print_cache(cache, load.images)
 
 
 def _planned(config: "ResolvedConfig", load: "Load") -> "Plan":
@@ -232,3 +245,18 @@ def _print_length(length: "RunLength | None", epochs: int, source: str | None, m
         echo("How many hours: give --step-seconds X, --log RUN or --measure.")
     else:
         echo(f"{length.hours:.2f} hours, at {length.step_seconds:.3f} s a step ({source})")
+
+
+def _print_cache(cache: "CachePlan", images: int) -> None:
+    size = f"{cache.entry_bytes / 1e6:.3f} MB an image and crop ({cache.precision})"
+    if cache.entries is None or cache.bytes is None:
+        echo(f"Feature cache: {size}; give --samples N for all of it.")
+    else:
+        echo(
+            f"Feature cache: at most {cache.bytes / 1e9:.2f} GB of disk for training, {size}, {cache.entries} entries: "
+            f"{images} images a sample, {cache.crops} crop(s); images that samples share are stored once"
+        )
+    echo(
+        f"A step then does without {cache.saved_weights / _GIB:.3f} GiB of weights and "
+        f"{cache.saved_flops / 1e12:.3f} TFLOP a batch, which the figures above include."
+    )

@@ -68,6 +68,18 @@ class RunSettings:
     decoding: dict[str, Any] = setting({}, "arguments of the model's generate; default: the published ones")
     batching: str = setting("shuffled", "bucketed: batches of samples of like size, less padding", choices=BATCHINGS)
     num_workers: int = setting(0, "data loading processes", minimum=0)
+    feature_cache: str | None = setting(
+        None, "folder of the vision encoder's features: what is missing is computed first, then it is let go of"
+    )
+    feature_cache_precision: str = setting(
+        "fp32", "how they are stored; fp32 changes no number of a run", choices=("fp32", "fp16", "bf16", "int8")
+    )
+    feature_cache_gb: float | None = setting(None, "the most gigabytes that the folder may grow to", above=0)
+    feature_crops: int | None = setting(
+        None,
+        "fixed random crops of each image, drawn anew every epoch; default: a new crop each time",
+        minimum=1,
+    )
     max_bad_samples: int = setting(0, "training samples with unusable files to skip before the run stops", minimum=0)
     max_nonfinite_steps: int = setting(0, "steps without a finite loss or gradient to skip before it stops", minimum=0)
     # The machine

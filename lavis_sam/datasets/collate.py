@@ -17,10 +17,12 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Args:
         samples: B dictionaries with `image` [3, N_i, H, W] (float), `text_input`, `text_output`, `sample_id` and
-            `references`; a key that every sample lacks is left out.
+            `references`; a key that every sample lacks is left out. Or with `image_features` [N_i, P, D_v] in the place
+            of `image`.
 
     Returns:
-        `image` [B, 3, N, H, W] with zeros in the padding, `image_mask` bool [B, N], and the other keys as lists.
+        `image` [B, 3, N, H, W] (or `image_features` [B, N, P, D_v]) with zeros in the padding, `image_mask` bool
+        [B, N], and the other keys as lists.
 
     Raises:
         SamDataError: An empty batch, a sample without images, images of different sizes, or a key that only some
@@ -28,6 +30,8 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     if not samples:
         raise SamDataError("collate: found 0 samples, wanted at least one.")
+    if "image_features" in samples[0]:
+        return _with_lists(_features(samples), samples)
     sizes: dict[tuple[int, ...], Any] = {}
     for sample in samples:
         image, name = sample["image"], sample.get("sample_id")
@@ -47,6 +51,27 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "image": default_collate([_padded(sample["image"], largest) for sample in samples]),
         "image_mask": torch.arange(largest)[None, :] < counts[:, None],
     }
+    return _with_lists(batch, samples)
+
+
+def _features(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pad the samples' features of images."""
+    features: list[Any] = [sample.get("image_features") for sample in samples]
+    shapes = {None if found is None else tuple(found.shape[1:]) for found in features}
+    if len(shapes) > 1:
+        raise SamDataError(
+            f"features of different shapes in one batch: {sorted(map(str, shapes))}. Give all data sets of a split the "
+            "same run.feature_cache."
+        )
+    counts = torch.tensor([len(found) for found in features])
+    largest = int(counts.max())
+    padded = [torch.cat([found, found.new_zeros(largest - len(found), *found.shape[1:])]) for found in features]
+    mask = torch.arange(largest)[None, :] < counts[:, None]
+    return {"image_features": default_collate(padded), "image_mask": mask}
+
+
+def _with_lists(batch: dict[str, Any], samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Add the keys that are lists."""
     for key in _LISTS:
         having = [sample for sample in samples if key in sample]
         if having and len(having) < len(samples):

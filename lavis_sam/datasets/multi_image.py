@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,14 @@ __all__ = ["FolderImages", "ImageStore", "MultiImageDataset", "augmentation_seed
 # Random augmentation draws from a generator seeded by these four numbers, mixed by large odd factors.
 _SEED_FACTOR, _EPOCH_FACTOR, _INDEX_FACTOR = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 _REPEAT_FACTOR = 0x27D4EB2F165667C5
+
+
+class ImageSource(Protocol):
+    """What takes the place of a data set's images and transform: other tensors of them."""
+
+    def tensors(self, index: int, seed: int) -> dict[str, torch.Tensor]:
+        """Return `image` [3, N, H, W] or `image_features` [N, P, D_v] of a sample; `seed` draws its augmentation."""
+        ...
 
 
 def unprocessed(value: Any) -> Any:
@@ -38,6 +46,7 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         seed: Seed of the random augmentation.
         epoch: Set by `set_epoch`; items of different epochs are augmented differently.
         sample_ratio: The set's share in a mixture (LAVIS's name); None: each sample once an epoch.
+        source: What gives the images' tensors; None: the store and the transform.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self.epoch = 0
         self.sample_ratio: float | None = None
+        self.source: ImageSource | None = None
 
     @property
     def vis_root(self) -> str | None:
@@ -89,6 +99,8 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
         """Return `self[index]`; with another `repeat`, augmented differently within the same epoch."""
         sample = self.annotation[index]
         seed = augmentation_seed(self.seed, self.epoch, index, repeat)
+        if self.source is not None:
+            return self.source.tensors(index, seed) | text_item(sample, self.text_processor)
         images = self.store.decoded(index, sample)
         return make_item(sample, images, self.vis_processor, self.text_processor, seed)
 
@@ -130,10 +142,14 @@ def make_item(
         text_processor: Text -> text.
         seed: Of what `transform` draws at random.
     """
-    with _drawing_from(seed):
+    with drawing_from(seed):
         tensors = [transform(image) for image in images]
+    return {"image": torch.stack(tensors, dim=1), **text_item(sample, text_processor)}
+
+
+def text_item(sample: MultiImageSample, text_processor: Callable[[str], str]) -> dict[str, Any]:
+    """Return what an item holds beside the images: `text_input`, `text_output`, `sample_id` and `references`."""
     return {
-        "image": torch.stack(tensors, dim=1),
         "text_input": text_processor(sample.instruction),
         "text_output": text_processor(sample.output),
         "sample_id": sample.id,
@@ -142,7 +158,7 @@ def make_item(
 
 
 @contextmanager
-def _drawing_from(seed: int) -> Iterator[None]:
+def drawing_from(seed: int) -> Iterator[None]:
     """Seed the generators that LAVIS's processors draw from, and leave them as they were.
 
     They are torch's, NumPy's and Python's own. (`torch.random.fork_rng` alone takes longer than all of this.)

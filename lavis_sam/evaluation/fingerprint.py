@@ -28,12 +28,20 @@ def weights_fingerprint(model: nn.Module) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
-        if not parameter.is_meta:
-            digest.update(_numbers(parameter.detach(), whole=parameter.requires_grad))
+    digest, released = hashlib.sha256(), getattr(model, "released", None)
+    earlier = released.parameters if released else {}
+    own = dict(model.named_parameters())
+    for name in sorted([*own, *earlier]):
+        digest.update(earlier[name] if name in earlier else describe_parameter(name, own[name]))
     return digest.hexdigest()
+
+
+def describe_parameter(name: str, parameter: nn.Parameter) -> bytes:
+    """Return what `weights_fingerprint` takes of a parameter."""
+    described = f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode()
+    if parameter.is_meta:
+        return described
+    return described + _numbers(parameter.detach(), whole=parameter.requires_grad)
 
 
 def _numbers(values: torch.Tensor, *, whole: bool) -> bytes:

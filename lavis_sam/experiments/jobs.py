@@ -113,7 +113,8 @@ def _job(sweep: Sweep, out: Path, row: str, seed: int) -> Job:
     if trains:
         run["run.resume"] = "auto"
     steps = [Step(TRAIN if trains else EVALUATE, sweep.config, run, folder)]
-    model = {key: value for key, value in own.items() if key.startswith("model.")}
+    # A feature cache serves the evaluations too: the rows of a sweep have one vision encoder.
+    model = {key: value for key, value in own.items() if key.startswith(("model.", "run.feature_"))}
     for config in sweep.evaluate:
         place = {"run.seed": seed, "run.output_dir": str(folder / "evaluations"), "run.job_id": config.stem}
         options, trained_in = {**model, **place}, folder if trains else None

@@ -113,6 +113,31 @@ def read_images(samples: dict[str, Any], batch: int) -> tuple[torch.Tensor, Imag
     return index.pack(images.transpose(1, 2)), index
 
 
+def read_features(samples: dict[str, Any], batch: int) -> tuple[torch.Tensor, ImageIndex]:
+    """Take patch features, which were computed before, out of a batch.
+
+    Args:
+        samples: a batch with "image_features" [B, N, P, D_v] and "image_mask", bool [B, N].
+        batch: B, as the texts of the batch have it.
+
+    Returns:
+        The features of the real images [ΣN, P, D_v], and their index.
+
+    Raises:
+        SamDataError: one is missing, or their shapes do not fit.
+    """
+    features: Any = samples.get("image_features")
+    mask: Any = samples.get("image_mask")
+    shapes = [tuple(part.shape) if isinstance(part, torch.Tensor) else None for part in (features, mask)]
+    if shapes[0] is None or len(shapes[0]) != 4 or shapes[1] != shapes[0][:2] or len(features) != batch or not batch:
+        raise SamDataError(
+            f'samples["image_features"] and ["image_mask"] have the shapes {shapes[0]} and {shapes[1]}; a batch of '
+            f"{batch} instructions needs [B, N, P, D_v] and [B, N] with the same B >= 1"
+        )
+    index = ImageIndex.from_mask(mask.to(device=features.device, dtype=torch.bool))
+    return index.pack(features), index
+
+
 def read_targets(samples: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Take instructions and targets out of a training batch, B of each.
 
@@ -138,7 +163,7 @@ def read_prompts(samples: dict[str, Any], default: str) -> list[str]:
     Raises:
         SamDataError: the number of prompts differs from B.
     """
-    images = samples.get("image")
+    images = samples.get("image", samples.get("image_features"))
     batch = len(images) if isinstance(images, torch.Tensor) else 0
     key = next((key for key in ("prompt", "text_input") if samples.get(key) is not None), None)
     if key is None or isinstance(samples[key], str):

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,6 +34,19 @@ from lavis_sam.models.vpg_c import VpgC
 from lavis_sam.models.w_former import EXTRACTORS
 
 
+@dataclass(frozen=True)
+class ReleasedFingerprints:
+    """What fingerprints say of parameters that a model had when it was built.
+
+    Attributes:
+        parameters: name -> what `weights_fingerprint` takes of it.
+        parts: part -> its numbers in `fingerprint`.
+    """
+
+    parameters: Mapping[str, bytes]
+    parts: Mapping[str, str]
+
+
 class SemanticAlignment(nn.Module):
     """SAM: an InstructBLIP whose Q-Former lets the other images guide the extraction of each image's tokens.
 
@@ -57,10 +71,12 @@ class SemanticAlignment(nn.Module):
     Attributes:
         injected: names of the trained parameters that `lavis_sam.weights.injection` added.
         vpg_c: VPG-C, where it was injected: the language model then reads the images a second time.
+        released: fingerprints of parameters that were let go of; see `lavis_sam.features.run_features`.
     """
 
     llm_model: Any  # a module whose class is not ours
     injected: tuple[str, ...] = ()
+    released: ReleasedFingerprints | None = None
 
     def __init__(
         self,

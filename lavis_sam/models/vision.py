@@ -150,3 +150,26 @@ class EvaVisionTransformer(nn.Module):
             else:
                 hidden = block(hidden)
         return hidden
+
+
+class ReleasedVision(nn.Module):
+    """In the place of a vision encoder whose features are all computed: it has its sizes, and no weights.
+
+    Args:
+        encoder: the encoder whose weights are let go of.
+    """
+
+    def __init__(self, encoder: EvaVisionTransformer) -> None:
+        super().__init__()
+        self.image_size, self.num_features = encoder.image_size, encoder.num_features
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Refuse.
+
+        Raises:
+            SamConfigurationError: always.
+        """
+        raise SamConfigurationError(
+            f"images of shape {tuple(images.shape)} reached a model whose vision encoder was let go of, as its "
+            "features are in run.feature_cache; build the model anew to encode other images"
+        )

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from lavis_sam.models.adaptive_adjustment import MergedContext
-from lavis_sam.models.batch import ImageIndex, read_images
+from lavis_sam.models.batch import ImageIndex, read_features, read_images
 from lavis_sam.models.w_former import add_at
 
 if TYPE_CHECKING:
@@ -79,10 +79,9 @@ class VisualPathModule(Protocol):
 
 def guided_visual_path(model: SemanticAlignment, samples: dict[str, Any], instructions: list[str]) -> GuidedVisualPath:
     """Steps 1 to 5 of SAM; of InstructBLIP for a 4-D batch and where nothing guides. See `VisualPathModule`."""
-    images, index = read_images(samples, len(instructions))
+    features, index = look(model, samples, len(instructions))  # 1 vision
     bert, guidance = model.Qformer.bert, model.guidance
     embedded, key_mask = embed(model, instructions)
-    features = model.ln_vision(model.visual_encoder(images.to(model.device)))  # 1 vision
     if index is not None:
         index = index.to(model.device)
     if index is None or not guidance.is_active:
@@ -98,6 +97,21 @@ def guided_visual_path(model: SemanticAlignment, samples: dict[str, Any], instru
     )
     tokens, token_mask = project(model.llm_proj, extracted, index)  # 5 projection
     return GuidedVisualPath(tokens, token_mask, index, features, guided.context, guided.semantics, extracted)
+
+
+def look(model: SemanticAlignment, samples: dict[str, Any], batch: int) -> tuple[torch.Tensor, ImageIndex | None]:
+    """Step 1: patch features I of the real images [ΣN, P, D_v] in float32, and their index (None for a 4-D batch).
+
+    Args:
+        model: its vision encoder is used, unless the batch brings features that it made before.
+        samples: see `read_images`, or `read_features`.
+        batch: B.
+    """
+    if "image_features" in samples:
+        features, index = read_features(samples, batch)
+        return features.to(model.device, torch.float32), index
+    images, index_or_none = read_images(samples, batch)
+    return model.ln_vision(model.visual_encoder(images.to(model.device))), index_or_none
 
 
 def embed(

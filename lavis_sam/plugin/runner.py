@@ -15,6 +15,7 @@ from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.evaluation.run_folder import folder_name
 from lavis_sam.evaluation.sam_model import warn_if_untrained
+from lavis_sam.features.run_features import RunFeatures
 from lavis_sam.files import write_text
 from lavis_sam.memory import naming_dead_worker
 from lavis_sam.plugin.runner_parts import RunnerParts
@@ -42,7 +43,10 @@ class RunnerSam(RunnerParts):
         settings: The checked `run` section.
         progress: How far the run is, best metric.
         stop: Whether somebody asked the run to end.
+        features: The feature cache that the data sets read; None without one.
     """
+
+    features: RunFeatures | None
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class RunnerSam(RunnerParts):
         self.stop = StopRequest()
         self._random: dict[str, Any] | None = None
         self._has_folder = False
+        self.features = None
         super().__init__(cfg, task, model, datasets, job_id)
         self.checkpoints = RunCheckpoints(self.output_dir, self.settings.keep_checkpoints)
         self.metric_log = MetricLog(self.output_dir / LOG_FILE)
@@ -93,6 +98,8 @@ class RunnerSam(RunnerParts):
         """
         with self._folder_to_itself():
             checkpoint = self._check()
+            if self.features is not None:
+                self.features.prepare(self._model, self.device)
             # No process may write before all have checked.
             distributed.barrier()
             try:

@@ -49,7 +49,10 @@ RULES: tuple[tuple[Consequence, str, tuple[str, ...]], ...] = (
     (
         Consequence.REFUSED,
         "what the model gets of a sample",
-        ("datasets.*.vis_processor.train*", "datasets.*.text_processor.train*", "datasets.*.build_info.prompt"),
+        (
+            *("datasets.*.vis_processor.train*", "datasets.*.text_processor.train*", "datasets.*.build_info.prompt"),
+            "run.feature_crops",
+        ),
     ),
     (
         Consequence.REFUSED,

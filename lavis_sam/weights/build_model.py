@@ -156,6 +156,25 @@ def build_model(
     return model.to(device)
 
 
+def build_encoder(cfg: Mapping[str, Any]) -> SemanticAlignment:
+    """Build the model of a config with the weights of its base's visual part alone; the language model has none.
+
+    An embedded base is small, and drawn as a whole: it comes whole.
+
+    Raises:
+        SamConfigurationError, SamCheckpointError: As for `build_model`, of what is read.
+    """
+    if not cfg.get("pretrained"):
+        return build_model(cfg)
+    model, folder = build_model(cfg, device="meta"), open_instructblip(cfg)
+    if folder:
+        load_base(model, folder, with_language=False)
+    else:
+        pretrained.load_eva_vit(model.visual_encoder, locate(cfg["vit_checkpoint"]))
+        pretrained.load_instructblip(model, locate(cfg["pretrained"]), with_projection=False)
+    return model
+
+
 def read_sizes(cfg: Mapping[str, Any]) -> ModelSizes:
     """Return the sizes of a config; those of a language model of the user's choice stand in its folder.
 

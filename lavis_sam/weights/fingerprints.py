@@ -39,6 +39,14 @@ def fingerprint(model: nn.Module) -> dict[str, str]:
     """
     own = dict(model.named_parameters())
     found = {part: own[name] for part, name in PARTS.items() if name in own}
+    released = getattr(model, "released", None)
+    return {
+        **(released.parts if released else {}),
+        **_of_parameters(found),
+    }
+
+
+def _of_parameters(found: Mapping[str, nn.Parameter]) -> dict[str, str]:
     return {
         part: _numbers(parameter[:-1] if part in WITH_PAD_ROW else parameter)
         for part, parameter in found.items()

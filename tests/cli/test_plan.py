@@ -54,3 +54,14 @@ def test_plan_measures_a_step():
 def test_plan_takes_one_time_of_a_step(run, words):
     code, _, error = run("plan", "--cfg-path", TINY, *words)
     assert (code, "found several of --step-seconds, --log and --measure" in error) == (2, True)
+
+
+def test_plan_says_what_a_feature_cache_takes():
+    recipe = ("plan", "--cfg-path", str(REPOSITORY / "projects" / "sam" / "train.yaml"), "--samples", "69000")
+    cache = ("--options", "run.feature_cache=x", "run.feature_crops=2", "run.feature_cache_precision=fp16")
+    made = json.loads(call(*recipe, "--json", *cache))["feature_cache"]
+    assert made["entry_bytes"] == 257 * 1408 * 2
+    assert made["bytes"] == made["entry_bytes"] * 69000 * 2 * 2
+    text = call(*recipe, *cache)
+    assert "at most 199.74 GB of disk for training, 0.724 MB an image and crop (fp16)" in text
+    assert "Feature cache" not in call(*recipe)

@@ -55,3 +55,24 @@ def test_wrong_shapes_name_the_sample(shape):
 def test_an_empty_batch_is_an_error():
     with pytest.raises(SamDataError, match="0 samples"):
         collate_multi_image([])
+
+
+def test_features_are_padded_to_the_largest_number_of_images():
+    samples = [
+        {"image_features": torch.full((n, 5, 4), float(n)).half(), "sample_id": n, "text_input": "x"} for n in (2, 1, 3)
+    ]
+    batch = collate_multi_image(samples)
+    assert set(batch) == {"image_features", "image_mask", "sample_id", "text_input"}
+    assert batch["image_features"].shape == (3, 3, 5, 4)
+    assert batch["image_features"].dtype == torch.float16
+    assert batch["image_mask"].tolist() == [[True, True, False], [True, False, False], [True, True, True]]
+    for row, one in zip(batch["image_features"], samples, strict=True):
+        images = len(one["image_features"])
+        assert torch.equal(row[:images], one["image_features"])
+        assert not row[images:].any()
+
+
+@pytest.mark.parametrize("other", [{"image_features": torch.zeros(1, 5, 3)}, {"image": torch.zeros(3, 1, 4, 4)}])
+def test_features_of_different_shapes_are_an_error(other):
+    with pytest.raises(SamDataError, match=r"features of different shapes.*run\.feature_cache"):
+        collate_multi_image([{"image_features": torch.zeros(1, 5, 4)}, other])

@@ -182,3 +182,14 @@ def test_a_folder_of_something_else_is_refused(sweep, tmp_path):
         with pytest.raises(SamDataError, match=r"sweep\.json"):
             claim(sweep, out)
     assert sorted(path.name for path in out.iterdir()) == ["sweep.json", "thesis.txt"]
+
+
+def test_jobs_share_a_feature_cache_with_their_evaluations(tmp_path):
+    for name in ("train.yaml", "more.yaml"):
+        (tmp_path / name).write_text("run: {}\n", encoding="utf-8")
+    options = {"run.feature_cache": "features", "run.feature_crops": 4, "run.max_epoch": 2}
+    for job in jobs_of(make(tmp_path, options=options), tmp_path / "out"):
+        for step in job.steps:
+            assert step.options["run.feature_cache"] == "features"
+            assert step.options["run.feature_crops"] == 4
+        assert "run.max_epoch" not in job.steps[-1].options

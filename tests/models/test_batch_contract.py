@@ -5,7 +5,7 @@ import torch
 
 from helpers.models import TEXTS, random_batch, sample_of, small_model
 from lavis_sam.errors import SamDataError
-from lavis_sam.models.batch import to_device
+from lavis_sam.models.batch import read_features, to_device
 
 TOKEN_TOLERANCE = 5e-5
 LOSS_TOLERANCE = 1e-5
@@ -89,3 +89,34 @@ def test_to_device_moves_tensors_and_keeps_the_rest():
     moved = to_device({"image": torch.ones(2), "sample_id": ["a"]}, torch.device("meta"))
     assert moved["image"].device.type == "meta"
     assert moved["sample_id"] == ["a"]
+
+
+@pytest.mark.parametrize("counts", [COUNTS, [2, 2]])
+def test_features_in_the_place_of_images_give_the_same_batch(counts):
+    model, batch = small_model(), random_batch(counts)
+    with torch.no_grad():
+        wanted = model.encode(batch, batch["text_input"])
+        features = torch.zeros(*batch["image_mask"].shape, *wanted.features.shape[1:])
+        features[batch["image_mask"]] = wanted.features
+        given = {key: value for key, value in batch.items() if key != "image"} | {"image_features": features}
+        found = model.encode(given, given["text_input"])
+        assert torch.equal(found.tokens, wanted.tokens)
+        assert torch.equal(model(given)["loss"], model(batch)["loss"])
+        assert model.generate(given, num_beams=1, max_length=4) == model.generate(batch, num_beams=1, max_length=4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_features": None},
+        {"image_mask": None},
+        {"image_features": torch.zeros(2, 5, 4)},
+        {"image_mask": torch.ones(2, 4, dtype=torch.bool)},
+        {"image_features": torch.zeros(1, 3, 5, 4), "image_mask": torch.ones(1, 3, dtype=torch.bool)},
+    ],
+)
+def test_features_that_do_not_fit_are_named(change):
+    batch = {"image_features": torch.zeros(2, 3, 5, 4), "image_mask": torch.ones(2, 3, dtype=torch.bool)}
+    read_features(batch, 2)
+    with pytest.raises(SamDataError, match=r"image_features.*2 instructions needs"):
+        read_features(batch | change, 2)

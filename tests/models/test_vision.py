@@ -7,6 +7,7 @@ import torch
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.sizes import VisionSizes
+from lavis_sam.models.vision import ReleasedVision
 from lavis_sam.weights.build_model import build_vision, set_vision_precision
 
 SIZES = VisionSizes(image_size=42, patch_size=14, width=32, depth=3, heads=4, mlp_ratio=4.3637)
@@ -78,3 +79,12 @@ def test_wrong_image_size_names_both_sizes():
 def test_patches_must_tile_the_image():
     with pytest.raises(SamConfigurationError, match="image_size 50 is no multiple of patch_size 14"):
         build_vision(VisionSizes(image_size=50, patch_size=14, width=8, depth=1, heads=1))
+
+
+def test_a_released_encoder_has_sizes_and_no_weights():
+    encoder = build_vision(VisionSizes(image_size=28, width=24, depth=1, heads=2))
+    released = ReleasedVision(encoder)
+    assert (released.image_size, released.num_features) == (28, 24)
+    assert not list(released.parameters())
+    with pytest.raises(SamConfigurationError, match=r"\(1, 3, 28, 28\).*was let go of.*run\.feature_cache"):
+        released(torch.zeros(1, 3, 28, 28))

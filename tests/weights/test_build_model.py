@@ -4,11 +4,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from helpers.instructblip import folder_config, transformers_model, write_folder
 from helpers.models import SIZES, random_batch, small_model
 from helpers.weights import config_for, write_release
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.plugin.model import Blip2VicunaSAM
+from lavis_sam.weights.build_model import build_encoder, build_model
 from lavis_sam.weights.checkpoints import to_released, trainable_state_dict
 from lavis_sam.weights.packaged import MODEL_CONFIGS
 
@@ -162,3 +164,20 @@ def test_the_embedded_model_is_the_same_every_time():
 def test_packaged_sizes_are_the_papers():
     config = OmegaConf.load(MODEL_CONFIGS["vicuna7b"]).model
     assert ModelSizes.from_mapping(config.sizes) == ModelSizes()
+
+
+def test_an_encoder_alone_has_the_weights_of_the_whole_model(source, files, tmp_path):
+    lavis = config_for(source, SIZES, files)
+    folder = folder_config(write_folder(transformers_model(), tmp_path / "folder"))
+    for cfg in (lavis, folder):
+        whole, encoder = build_model(cfg), build_encoder(cfg)
+        wanted = dict(whole.named_parameters())
+        found = {n: p for n, p in encoder.named_parameters() if n.startswith(("visual_encoder.", "ln_vision."))}
+        assert len(found) > 20
+        assert all(torch.equal(parameter, wanted[name]) for name, parameter in found.items())
+        assert all(parameter.is_meta for parameter in encoder.llm_model.parameters())
+    lavis.llm_model = "/not/there"
+    build_encoder(lavis)
+    lavis.vit_checkpoint = "/not/there"
+    with pytest.raises(SamCheckpointError, match="/not/there"):
+        build_encoder(lavis)
