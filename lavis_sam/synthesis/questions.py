@@ -2,11 +2,16 @@
 
 Drawing an image costs a hundred times as much as asking about it, and a small base that is trained from nothing needs
 many questions: `questions.json` holds several an image, `questions_val.json` those about images kept for validation.
+
+Some are asked as if about several images ("Which icon do the two images share?") and answered for the one: a large
+language model knows such sentences before it sees any image, a small one has to meet their words somewhere.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import atomic_path, to_json
@@ -15,7 +20,7 @@ from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.forms.captions import QUESTIONS as ALL_QUESTIONS
 from lavis_sam.synthesis.forms.captions import Contents, Shown
 from lavis_sam.synthesis.kinds import KINDS
-from lavis_sam.synthesis.phrases import Phrases
+from lavis_sam.synthesis.phrases import Phrases, sentence
 from lavis_sam.synthesis.records import DEFAULT_ACTION
 from lavis_sam.synthesis.seeds import generator, pick
 
@@ -24,6 +29,8 @@ QUESTIONS, VALIDATION = "questions.json", "questions_val.json"
 READING = ("author", "cover")
 # How often an identical question is drawn again before the image has fewer.
 _TRIES = 4
+# How often a question is asked as if about several images, and the forms whose sentences it has then.
+_SHARED, _FORMS = 0.3, ("pairs", "groups")
 # Of something not in the image, to be asked for: how often, of the questions about presence.
 _ABSENT = 0.5
 
@@ -82,6 +89,12 @@ def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str,
     for _ in range(num * _TRIES):
         order = _reading_order(sample["pictures"][0], KINDS[sample["kind"]].layout)
         main = order[int(rng.integers(len(order)))]
+        if rng.random() < _SHARED:
+            texts = _as_if_shared(sample["objects"][main], rng)
+            asked += [texts] if texts not in asked else []
+            if len(asked) == num:
+                break
+            continue
         kind = KINDS[sample["objects"][main]["kind"]]
         question = pick(rng, [name for name in kind.questions if name not in READING])
         absent = None
@@ -101,6 +114,15 @@ def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str,
             "instruction": texts.instruction,
             "output": texts.output,
         }
+
+
+def _as_if_shared(obj: Mapping[str, Any], rng: np.random.Generator) -> Texts:
+    """A question about what several images share, answered with an object."""
+    kind, phrases = KINDS[obj["kind"]], Phrases.load(pick(rng, _FORMS))
+    key = kind.phrases + ("_genre" if kind.layout == "flat" else "")  # the genre is what can be seen of a book
+    facts = {**obj["attributes"], "description": obj["description"]}
+    instruction = phrases.pick(rng, key, "instruction", facts)
+    return Texts(instruction, sentence(phrases.pick(rng, key, "answer", facts)), tuple(obj["told"]))
 
 
 def _reading_order(image: Mapping[str, Any], layout: str) -> list[int]:

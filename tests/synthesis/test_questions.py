@@ -64,6 +64,18 @@ def test_icons_are_listed_line_by_line(tmp_path):
     assert all("a duck, a cup, a hat, a car, a book and a pen" in text for text in lists)
 
 
+def test_some_are_asked_as_if_about_several_images(scenes):
+    write_questions(scenes, num=40, validation=0)
+    shared = [
+        record["output"]
+        for record in asked(scenes)
+        if record["id"].startswith("000000-")
+        and any(word in record["output"] for word in ("both", "Both", "five", "two"))
+    ]
+    assert shared
+    assert all("man in a blue shirt" in text or "red chair" in text for text in shared)
+
+
 def test_the_seed_alone_decides(scenes):
     files = []
     for seed in (0, 0, 1):
