@@ -82,7 +82,7 @@ def convert(
     out: _Out,
     split: Annotated[str | None, typer.Option(help="train, val or test; without it, all splits.")] = None,
     prompt_set: Annotated[
-        str, typer.Option(help="Instructions: default, or published where there is one.")
+        str, typer.Option(help="Instructions: default, published where there is one, or demon.")
     ] = "default",
     option: _Options = None,
     strict: _Strict = False,

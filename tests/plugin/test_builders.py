@@ -132,7 +132,7 @@ def test_options_and_prompt_sets(tmp_path):
         ({"options": {"groupsize": 2}}, "unknown option 'groupsize'.*Did you mean 'group_size'"),
         ({"options": {"group_size": 0}}, "group_size: found 0"),
         ({"options": {"target": "colour"}}, "unknown target 'colour'"),
-        ({"prompt_set": "mine"}, "unknown prompt_set 'mine'.*default, published"),
+        ({"prompt_set": "mine"}, "unknown prompt_set 'mine'.*default, demon, published"),
         ({"form": "parquet"}, "unknown form 'parquet'"),
         ({"check": "slow"}, "unknown check 'slow'"),
     ],

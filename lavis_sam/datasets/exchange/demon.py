@@ -5,7 +5,7 @@ One JSON document: `metadata.task_instruction` lists the instructions; each of `
 `choice_list`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from lavis_sam.datasets.problems import AnnotationProblem
 from lavis_sam.datasets.records import read_document
 
 
-def demon_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tuple[str, dict[str, Any]]]:
+def demon_records(
+    path: Path, problems: list[AnnotationProblem], instruct: Callable[[str, int], str] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield records of the unified format.
 
     Args:
         path: The document.
         problems: What cannot be used is appended here.
+        instruct: From a sample's id and its number of images, the instruction to put in the place of DEMON's.
 
     Yields:
         Place and record.
@@ -37,12 +40,14 @@ def demon_records(path: Path, problems: list[AnnotationProblem]) -> Iterator[tup
     for index, record in enumerate(data):
         place = f"{path} data[{index}]"
         try:
-            yield place, _unified(mapping(record), instructions)
+            yield place, _unified(mapping(record), instructions, instruct)
         except RecordError as error:
             problems += [AnnotationProblem(kind, place, message) for kind, message in error.problems]
 
 
-def _unified(record: Mapping[str, Any], instructions: list[Any]) -> dict[str, Any]:
+def _unified(
+    record: Mapping[str, Any], instructions: list[Any], instruct: Callable[[str, int], str] | None
+) -> dict[str, Any]:
     chosen = number(record, "task_instruction_id")
     if not 0 <= chosen < len(instructions) or not isinstance(instructions[chosen], str):
         wanted = f"the index of one of {len(instructions)} texts in metadata.task_instruction"
@@ -51,13 +56,16 @@ def _unified(record: Mapping[str, Any], instructions: list[Any]) -> dict[str, An
     context = instance.get("context")
     if not isinstance(context, str):
         raise wrong_type("context", context, "a text")
+    instruction = instructions[chosen]
+    if instruct is not None:
+        instruction = instruct(str(record.get("sample_id")), len(items(instance, "images_path")))
     response = record.get("response")
     if isinstance(response, int | float) and not isinstance(response, bool):
         response = str(response)
     return {
         "id": record.get("sample_id"),
         "img_list": instance.get("images_path"),
-        "instruction": instructions[chosen] + context + _choices(instance),
+        "instruction": instruction + context + _choices(instance),
         "output": response,
     }
 

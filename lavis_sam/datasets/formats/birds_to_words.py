@@ -1,19 +1,23 @@
 """Birds-to-Words: two photographs of birds, and what tells the two species apart.
 
 `birds-to-words-v1.0.tsv` has a header and eleven columns, without any quoting: a quotation mark is a character. The
-rows of one pair of image addresses are up to five references. Images are not shipped; whoever downloaded them named
-them by the observation, by the photograph, or by the end of the address, sometimes with its `?query`.
+rows of one pair of image addresses are up to five references, of one annotator each. DEMON took one annotator's text as
+its answer: `annotators: one` takes the first row's, and DEMON's own files have theirs. Images are not shipped; whoever
+downloaded them named them by the observation, by the photograph, or by the end of the address, sometimes with its
+`?query`.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.formats.fields import RecordError
 from lavis_sam.datasets.formats.image_folder import without_suffix
 from lavis_sam.datasets.formats.release import Entry, Release, split_of_name
 from lavis_sam.datasets.formats.spot_the_diff import DIFFERENCE_CONTEXT
 from lavis_sam.datasets.records import UnreadableFileError, read_bytes
+from lavis_sam.errors import SamConfigurationError
 
 FILE = "birds-to-words-v1.0.tsv"
 COLUMNS = (
@@ -32,11 +36,23 @@ COLUMNS = (
 # Addresses end in these for every photograph: they name a size, not an image.
 _SIZES = {"original", "large", "medium", "small", "square", "thumb"}
 
+ANNOTATORS = ("all", "one")
+
 Row = Mapping[str, str]
 
 
-def entries(release: Release) -> Iterator[Entry]:
-    """Yield the pairs of a release."""
+def entries(release: Release, annotators: str = "all") -> Iterator[Entry]:
+    """Yield the pairs of a release.
+
+    Args:
+        release: Its files.
+        annotators: "all" makes every annotator's text a reference, "one" the first annotator's alone.
+
+    Raises:
+        SamConfigurationError: Another word.
+    """
+    if annotators not in ANNOTATORS:
+        raise SamConfigurationError(unknown_name("annotators", annotators, ANNOTATORS, "format birds_to_words"))
     pairs: dict[tuple[str, ...], list[tuple[str, Row]]] = {}
     for _, path in release.files(dict.fromkeys((release.split or "train",), FILE)):
         for place, row in _rows(release, path):
@@ -53,6 +69,8 @@ def entries(release: Release) -> Iterator[Entry]:
         with release.reporting(place):
             images = release.image_names.find(_names(first, 1), _names(first, 2))
             descriptions = tuple(row["description"] for _, row in rows)
+            if annotators == "one":
+                descriptions = tuple(filter(None, descriptions))[:1]
             yield Entry(name, images, descriptions, place, DIFFERENCE_CONTEXT, split_of_name(first["split"]))
 
 

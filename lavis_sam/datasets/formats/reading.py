@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.annotations import scan_annotations, text_problem
+from lavis_sam.datasets.annotations import scan_annotations, scan_records, text_problem
 from lavis_sam.datasets.catalogue import DatasetEntry, entry_named
+from lavis_sam.datasets.exchange.demon import demon_records
 from lavis_sam.datasets.formats.release import SPLITS, Entry, Release
 from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
-from lavis_sam.datasets.prompts import Prompts
+from lavis_sam.datasets.prompts import DEFAULT, DEMON, Prompts
 from lavis_sam.datasets.records import UnreadableFileError
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError
@@ -24,6 +25,7 @@ REFERENCE_SEPARATOR = ". "
 # How much of a file is looked at to tell the two forms apart.
 _SNIFFED_BYTES = 1 << 20
 _UNIFIED_KEY = re.compile(rb'"img_list"\s*:')
+_DEMON_KEY = re.compile(rb'"task_instruction(_id)?"\s*:')
 UNIFIED_FILES = ("annotations.json", "annotations.jsonl")
 
 
@@ -34,11 +36,11 @@ def read_dataset(
     *,
     split: str | None = None,
     form: Form = "auto",
-    prompt_set: str = "default",
+    prompt_set: str = DEFAULT,
     check: Check = "quick",
     options: Mapping[str, Any] | None = None,
 ) -> AnnotationReport:
-    """Read a data set in the unified format or as its authors released it.
+    """Read a data set in the unified format, as its authors released it, or as DEMON did.
 
     Args:
         name: A builder's name.
@@ -46,7 +48,8 @@ def read_dataset(
         images: The folder that the images are under.
         split: "train", "val" or "test", where one file or folder holds several; None takes all.
         form: "unified", "release", or "auto" to look.
-        prompt_set: Which instructions releases get; see `Prompts`. Unified annotations have their own.
+        prompt_set: Which instructions releases get; see `Prompts`. Unified annotations have their own. So have DEMON's
+            files, which "default" and "demon" keep; what any other set names takes their place.
         check: How closely to look at the images; see `ImageCheck`.
         options: What this format lets one choose.
 
@@ -54,7 +57,7 @@ def read_dataset(
         Samples, problems and repairs. Samples of different splits may have the same id.
 
     Raises:
-        SamConfigurationError: An unknown name, form, option or prompt set.
+        SamConfigurationError: An unknown name, form, option or prompt set; "demon" for a release that is not DEMON's.
     """
     known = entry_named(name)
     chosen = _checked_options(known, options or {})
@@ -62,13 +65,21 @@ def read_dataset(
         raise SamConfigurationError(unknown_name("form", form, get_args(Form), "form"))
     if split not in (None, *SPLITS):
         raise SamConfigurationError(unknown_name("split", split, SPLITS, "split"))
-    prompts = Prompts(known.task, prompt_set)
+    prompts = None if prompt_set == DEMON else Prompts(known.task, prompt_set)
     report = AnnotationReport()
     unified = []
     for path in [annotations] if isinstance(annotations, Path) else annotations:
         file = unified_file(path, split) if form != "release" else None
         if file is not None or form == "unified" or known.entries is None:
             unified.append(file or path)
+        elif form == "auto" and _has_key(path, _DEMON_KEY):
+            own = None if prompt_set in (DEFAULT, DEMON) else prompts
+            _add(report, _read_demon(path, images, own, check=check))
+        elif prompts is None:
+            raise SamConfigurationError(
+                f"prompt_set: found {DEMON!r}, but {path} is no file of DEMON's, where its instructions are. Let "
+                "build_info.annotations (or --annotations) name one, or choose another prompt_set."
+            )
         else:
             _add(report, _read_release(known, path, images, prompts, split=split, check=check, options=chosen))
     if unified:
@@ -89,11 +100,16 @@ def unified_file(path: Path, split: str | None = None) -> Path | None:
         if split is not None and any(file.is_file() for file in by_split.values()):
             return by_split[split]
         return next((path / name for name in UNIFIED_FILES if (path / name).is_file()), None)
+    return path if _has_key(path, _UNIFIED_KEY) else None
+
+
+def _has_key(path: Path, key: re.Pattern[bytes]) -> bool:
+    """Return whether a file's first part has the key; a folder, or what cannot be read, has none."""
     try:
         with path.open("rb") as file:
-            return path if _UNIFIED_KEY.search(file.read(_SNIFFED_BYTES)) else None
+            return bool(key.search(file.read(_SNIFFED_BYTES)))
     except OSError:
-        return None
+        return False
 
 
 def _checked_options(known: DatasetEntry, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +125,18 @@ def _add(whole: AnnotationReport, part: AnnotationReport) -> None:
     whole.samples += part.samples
     whole.problems += part.problems
     whole.repairs += part.repairs
+
+
+def _read_demon(path: Path, images: Path, prompts: Prompts | None, *, check: Check) -> AnnotationReport:
+    """Read a file of DEMON's, with its own instructions or, where `prompts` are given, with one of these."""
+    report = AnnotationReport()
+    try:
+        records = list(demon_records(path, report.problems, None if prompts is None else prompts.draw))
+    except UnreadableFileError as error:
+        report.problems.append(error.problem)
+        return report
+    scan_records(records, images, report, check=check)
+    return report
 
 
 def _read_release(

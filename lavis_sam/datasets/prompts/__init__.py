@@ -12,6 +12,8 @@ import yaml  # type: ignore[import-untyped]
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError
 
+# Sets that mean something for every task: the source's own instructions, else ours; those of DEMON's files only.
+DEFAULT, DEMON = "default", "demon"
 _FOLDER = Path(__file__).parent
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -24,7 +26,7 @@ class Prompts:
         phrasings: Of the chosen set. `{number}` stands for the number of images; `{image#k}` is text.
     """
 
-    def __init__(self, task: str, prompt_set: str = "default") -> None:
+    def __init__(self, task: str, prompt_set: str = DEFAULT) -> None:
         """Read the task's file.
 
         Args:
@@ -36,7 +38,8 @@ class Prompts:
         """
         sets = prompt_sets(task)
         if prompt_set not in sets:
-            raise SamConfigurationError(unknown_name("prompt_set", prompt_set, sets, f"prompts of {task}"))
+            valid = (*sets, DEMON)  # which is read from DEMON's files, not from here
+            raise SamConfigurationError(unknown_name("prompt_set", prompt_set, valid, f"prompts of {task}"))
         self.task, self.phrasings = task, sets[prompt_set]
 
     def draw(self, sample_id: int | str, number: int) -> str:

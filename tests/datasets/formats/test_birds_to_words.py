@@ -1,8 +1,11 @@
 """Birds-to-Words in other forms of its table."""
 
+import pytest
+
 from helpers.release_parts import write_images
 from helpers.releases import MINIATURES
 from lavis_sam.datasets.formats.reading import read_dataset
+from lavis_sam.errors import SamConfigurationError
 
 
 def test_birds_to_words_in_latin_1(tmp_path):
@@ -37,3 +40,17 @@ def test_birds_to_words_without_a_header(tmp_path):
     report = read_dataset("birds_to_words", miniature.annotations, miniature.images)
     assert not report.usable
     assert "img1ObservationURL" in report.summary()
+
+
+def test_birds_to_words_of_one_annotator(tmp_path):
+    miniature = MINIATURES["birds_to_words"](tmp_path)
+    every, one = (
+        read_dataset("birds_to_words", miniature.annotations, miniature.images, options={"annotators": annotators})
+        for annotators in ("all", "one")
+    )
+    assert [sample.id for sample in one.samples] == [sample.id for sample in every.samples]
+    assert max(len(sample.references) for sample in every.samples) > 1
+    for alone, whole in zip(one.samples, every.samples, strict=True):
+        assert alone.references == whole.references[:1] == (alone.output,)
+    with pytest.raises(SamConfigurationError, match=r"unknown annotators 'first'.*all, one"):
+        read_dataset("birds_to_words", miniature.annotations, miniature.images, options={"annotators": "first"})
