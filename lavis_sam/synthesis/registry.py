@@ -33,7 +33,10 @@ BACKENDS: Mapping[str, Mapping[str, str]] = {
         "segment_anything": f"{_HERE}.backends.segment_anything:SegmentAnything",
         "segment_anything_2": f"{_HERE}.backends.segment_anything:SegmentAnything2",
     },
-    "background": {"templates": f"{_HERE}.backends.embedded:TemplateBackgrounds"},
+    "background": {
+        "templates": f"{_HERE}.backends.embedded:TemplateBackgrounds",
+        "chat": f"{_HERE}.backends.chat:ChatBackgrounds",
+    },
     "inpaint": {
         "panoramas": f"{_HERE}.backends.embedded:PanoramaInpainter",
         "diffusers": f"{_HERE}.backends.diffusion:DiffusionInpainter",
@@ -42,7 +45,10 @@ BACKENDS: Mapping[str, Mapping[str, str]] = {
         "templates": f"{_HERE}.backends.embedded:TemplateDescriber",
         "instructblip": f"{_HERE}.backends.captioning:InstructBlipDescriber",
     },
-    "refine": {"keep": f"{_HERE}.stages.write:KeepRefiner"},
+    "refine": {
+        "keep": f"{_HERE}.stages.write:KeepRefiner",
+        "chat": f"{_HERE}.backends.chat:ChatRefiner",
+    },
     "score": {"none": "", "clip": f"{_HERE}.backends.similarity:ClipScorer"},
 }
 FORM_CLASSES = {

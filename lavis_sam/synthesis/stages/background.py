@@ -50,7 +50,7 @@ def _request(draft: Draft, index: int) -> BackgroundRequest:
         rng=draft.plan.attempt.rng("background", index),
         objects=tuple(draft.plan.objects[actor.object] for actor in image.actors),
         scene=image.scene,
-        avoid=tuple(background.scene for background in draft.backgrounds if background.scene),
+        avoid=tuple(name for background in draft.backgrounds if (name := background.scene or background.text)),
         pose=main.views[first.view].attributes.get("pose", DEFAULT_ACTION) if KINDS[main.kind].has_poses else "",
         same_scene=same_scene(draft, index),
     )
