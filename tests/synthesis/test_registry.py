@@ -1,5 +1,8 @@
 """Names and options in a configuration become backends, or one message that says what is wrong with them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from lavis_sam.errors import SamConfigurationError
@@ -35,6 +38,40 @@ def test_a_name_and_its_options_become_a_backend():
 def test_what_is_wrong_is_named_with_its_place(job, name, options, message):
     with pytest.raises(SamConfigurationError, match=message):
         made(job, name, **options)
+
+
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        ("segment", "segment_anything"),
+        ("segment", "segment_anything_2"),
+        ("inpaint", "diffusers"),
+        ("describe", "instructblip"),
+        ("score", "clip"),
+    ],
+)
+def test_a_model_that_is_not_here_is_one_clear_line(job, name, tmp_path):
+    with pytest.raises(SamConfigurationError, match=rf"stages\.{job}\.model: missing; {name} needs it"):
+        made(job, name)
+    with pytest.raises(SamConfigurationError, match=rf"stages\.{job}\.model: .* Bring it with `hf download"):
+        made(job, name, model=str(tmp_path / "nowhere"))
+
+
+def test_models_are_named_without_torch(tmp_path):
+    """A run's parent process names its backends and leaves the weights to the workers."""
+    code = (
+        "import sys\n"
+        "from lavis_sam.synthesis.configuration import Backend\n"
+        "from lavis_sam.synthesis.registry import make\n"
+        "names = {'segment': 'segment_anything_2', 'inpaint': 'diffusers'}\n"
+        "names |= {'describe': 'instructblip', 'score': 'clip'}\n"
+        "for job, name in names.items():\n"
+        f"    assert make(job, Backend(name, {{'model': {str(tmp_path)!r}}}), {{}}, job).version.startswith('1 ')\n"
+        "heavy = {'torch', 'transformers', 'diffusers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
 
 
 def test_all_that_is_wrong_comes_at_once():

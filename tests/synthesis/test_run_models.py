@@ -9,6 +9,7 @@ from helpers.synthesis import config, folder_digest
 from helpers.synthesis_runs import Killed, die_at_rename, make
 from helpers.vision_language import write_instructblip
 from lavis_sam.synthesis.backends import captioning
+from lavis_sam.synthesis.runners.local import LocalRunner
 
 NUM = 6
 # What random weights find, paint and say meets no threshold; one is kept that the duplicates' search needs.
@@ -73,6 +74,15 @@ def test_run_of_models_fills_every_record(whole):
         assert {"mask.predicted_iou", "mask.stability", "subject.difference"} <= set(sample["scores"])
         assert {"semantic.object_similarity", "semantic.background_similarity"} <= set(sample["scores"])
         assert sample["backends"]["segment"].startswith("segment_anything 1 ")
+
+
+@pytest.mark.integration
+def test_run_of_models_is_the_same_by_two_workers(plain, tmp_path):
+    """Without captions: what random weights write is refused, and a worker cannot be shown otherwise."""
+    templates = {**plain, "stages": {**plain["stages"], "describe": {"backend": "helpers.synthesis:FakeDescriber"}}}
+    make(tmp_path / "one", templates, num=4)
+    make(tmp_path / "two", templates, num=4, runner=LocalRunner(2))
+    assert folder_digest(tmp_path / "one") == folder_digest(tmp_path / "two")
 
 
 @pytest.mark.integration

@@ -1,1 +1,10 @@
-"""Backends: what does the work of a stage. Embedded ones need no network, no GPU and no account."""
+"""Backends: what does the work of a stage. Embedded ones need no network, no GPU and no account.
+
+embedded            what runs anywhere: panoramas, templates
+u2net               U2-Netp's saliency
+local_model         what those below share: a model's files, device, precision and batches
+segment_anything    Segment Anything 1 and 2
+diffusion           any inpainting pipeline of diffusers
+captioning          InstructBLIP, transformers' or ours
+similarity          CLIP or SigLIP
+"""
