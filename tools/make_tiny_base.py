@@ -1,8 +1,9 @@
 """Puts the base that projects/sam/tiny/pretrain.yaml trained into the package.
 
-    python tools/make_tiny_base.py output/sam/tiny_base/base
+    python tools/make_tiny_base.py output/sam/tiny_base/base [FOLDER]
 
-writes lavis_sam/assets/tiny/base, an InstructBLIP folder in transformers' layout (fp16), from the best checkpoint.
+writes lavis_sam/assets/tiny/base (or FOLDER), an InstructBLIP folder in transformers' layout in fp16, from the best
+checkpoint of the run.
 """
 
 import json
@@ -22,20 +23,20 @@ TARGET = Path(__file__).resolve().parents[1] / "lavis_sam" / "assets" / "tiny" /
 MOST_BYTES = 10_000_000
 
 
-def main(run: Path) -> None:
-    """Writes the folder; the tokenizers in it must be those that the run was trained with."""
+def main(run: Path, target: Path = TARGET) -> None:
+    """Writes the folder, with the tokenizers that the run was trained with."""
     settings = OmegaConf.to_container(OmegaConf.load(config_of(run)), resolve=True)["model"]
     model = build_model({**settings, "inject": {}, "load_finetuned": False})
     checkpoint = checkpoint_of(run)
     state = unwrap(load_file(checkpoint), checkpoint)
     load_checked(model, state, provides=["*"], ignore=["patch_words"], source=str(checkpoint))
-    save_instructblip(TARGET, model, dtype=torch.float16)
-    (TARGET / "README.md").unlink()  # the model card is ours, beside the folder
-    size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
+    save_instructblip(target, model, dtype=torch.float16)
+    (target / "README.md").unlink()  # it speaks of Vicuna's licence; this base's card is assets/tiny/README.md
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     if size > MOST_BYTES:
-        sys.exit(f"{TARGET}: {size:,} bytes, wanted at most {MOST_BYTES:,}")
-    sys.stdout.write(json.dumps({"checkpoint": checkpoint.name, "folder": str(TARGET), "bytes": size}) + "\n")
+        sys.exit(f"{target}: {size:,} bytes, wanted at most {MOST_BYTES:,}")
+    sys.stdout.write(json.dumps({"checkpoint": checkpoint.name, "folder": str(target), "bytes": size}) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))
