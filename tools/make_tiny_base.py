@@ -1,9 +1,8 @@
-"""Puts the base that projects/sam/tiny/pretrain.yaml trained into the package.
+"""Makes a folder of the base that projects/sam/tiny/pretrain.yaml trained.
 
-    python tools/make_tiny_base.py output/sam/tiny_base/base [FOLDER]
+    python tools/make_tiny_base.py output/sam/tiny_base/base FOLDER
 
-writes lavis_sam/assets/tiny/base (or FOLDER), an InstructBLIP folder in transformers' layout in fp16, from the best
-checkpoint of the run.
+writes an InstructBLIP folder in transformers' layout, in fp16, from the best checkpoint of the run.
 """
 
 import json
@@ -19,11 +18,10 @@ from lavis_sam.weights.checkpoint_files import load_file, unwrap
 from lavis_sam.weights.checkpoints import load_checked
 from lavis_sam.weights.instructblip_export import save_instructblip
 
-TARGET = Path(__file__).resolve().parents[1] / "lavis_sam" / "assets" / "tiny" / "base"
 MOST_BYTES = 10_000_000
 
 
-def main(run: Path, target: Path = TARGET) -> None:
+def main(run: Path, target: Path) -> None:
     """Writes the folder, with the tokenizers that the run was trained with."""
     settings = OmegaConf.to_container(OmegaConf.load(config_of(run)), resolve=True)["model"]
     model = build_model({**settings, "inject": {}, "load_finetuned": False})
@@ -31,7 +29,7 @@ def main(run: Path, target: Path = TARGET) -> None:
     state = unwrap(load_file(checkpoint), checkpoint)
     load_checked(model, state, provides=["*"], ignore=["patch_words"], source=str(checkpoint))
     save_instructblip(target, model, dtype=torch.float16)
-    (target / "README.md").unlink()  # it speaks of Vicuna's licence; this base's card is assets/tiny/README.md
+    (target / "README.md").unlink()  # it speaks of Vicuna's licence, and this base is another
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     if size > MOST_BYTES:
         sys.exit(f"{target}: {size:,} bytes, wanted at most {MOST_BYTES:,}")

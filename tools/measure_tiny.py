@@ -1,6 +1,6 @@
 """How well the embedded model names what held-out images share.
 
-    python tools/measure_tiny.py data/tiny/held_out_pairs data/tiny/groups --checkpoint output/sam/tiny_align/NAME
+    python tools/measure_tiny.py data/tiny/held_out_pairs data/tiny/groups --base data/tiny/base --checkpoint RUN
 
 asks the model each sample's own question and prints, as JSON, the share of answers that name the shared object (its
 noun) and the share of its attributes ("yellow shirt", "pine") that they name, by data set and by kind; with the base
@@ -19,7 +19,6 @@ from lavis_sam.predictor import SamPredictor
 from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
 from lavis_sam.synthesis.quality import mentions
 
-BASE = Path(__file__).resolve().parents[1] / "lavis_sam" / "assets" / "tiny" / "base"
 MOST_WORDS = 48
 
 
@@ -56,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", type=Path, help="folders that `lavis-sam synthesize` made")
     parser.add_argument("--checkpoint", help="SAM's layers: an adapter's folder or a run's")
-    parser.add_argument("--base", default=str(BASE), help="an InstructBLIP folder")
+    parser.add_argument("--base", required=True, help="an InstructBLIP folder")
     parser.add_argument("--limit", type=int, default=200, help="samples of each set")
     parser.add_argument("--show", type=int, default=0, help="answers to print of each set")
     options = parser.parse_args()
