@@ -84,25 +84,15 @@ def _write(path: Path, records: Iterator[dict[str, Any]]) -> int:
 
 def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The records of a sample; each question is about any of its objects."""
-    phrases, rng = Phrases.load("captions"), generator(seed, "questions", sample["id"])
+    rng = generator(seed, "questions", sample["id"])
     asked: list[Texts] = []
     for _ in range(num * _TRIES):
         order = _reading_order(sample["pictures"][0], KINDS[sample["kind"]].layout)
         main = order[int(rng.integers(len(order)))]
         if rng.random() < _SHARED:
-            texts = _as_if_shared(sample["objects"][main], rng)
-            asked += [texts] if texts not in asked else []
-            if len(asked) == num:
-                break
-            continue
-        kind = KINDS[sample["objects"][main]["kind"]]
-        question = pick(rng, [name for name in kind.questions if name not in READING])
-        absent = None
-        if rng.random() < _ABSENT:
-            absent = _absent(sample, samples[int(rng.integers(len(samples)))])
-        if question == "presence" or kind.layout == "scene":
-            order = [main, *(index for index in order if index != main)]
-        texts = ALL_QUESTIONS[question](_contents(sample, order, absent), phrases, rng)
+            texts: Texts | None = _as_if_shared(sample["objects"][main], rng)
+        else:
+            texts = _about_the_image(sample, samples, order, main, rng)
         if texts is not None and texts not in asked:
             asked.append(texts)
         if len(asked) == num:
@@ -114,6 +104,20 @@ def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str,
             "instruction": texts.instruction,
             "output": texts.output,
         }
+
+
+def _about_the_image(
+    sample: Mapping[str, Any], samples: list[dict[str, Any]], order: list[int], main: int, rng: np.random.Generator
+) -> Texts | None:
+    """A question about the image or one of its objects, `main`; None where the one drawn cannot be asked."""
+    kind = KINDS[sample["objects"][main]["kind"]]
+    question = pick(rng, [name for name in kind.questions if name not in READING])
+    absent = None
+    if rng.random() < _ABSENT:
+        absent = _absent(sample, samples[int(rng.integers(len(samples)))])
+    if question == "presence" or kind.layout == "scene":
+        order = [main, *(index for index in order if index != main)]
+    return ALL_QUESTIONS[question](_contents(sample, order, absent), Phrases.load("captions"), rng)
 
 
 def _as_if_shared(obj: Mapping[str, Any], rng: np.random.Generator) -> Texts:
