@@ -137,7 +137,7 @@ def _object_record(obj: SourceObject) -> dict[str, Any]:
     plain = {
         _KEYS.get(field.name, field.name): getattr(obj, field.name)
         for field in dataclasses.fields(obj)
-        if field.name not in ("views", "attributes")
+        if field.name not in ("views", "attributes", "filed_under")
     }
     return {**plain, "attributes": dict(obj.attributes), "views": views}
 

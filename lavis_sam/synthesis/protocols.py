@@ -127,7 +127,7 @@ class BackgroundRequest:
 
     Attributes:
         scene: The scene it has to be, or "" for any.
-        avoid: Scenes that the sample's other images have.
+        avoid: Scenes that the sample's other images have; their texts where they have no scenes.
         pose: What the first of the objects does, where it is a person ("walking"); "" otherwise.
         same_scene: The composites of all images of that place; their objects need ground to stand on.
     """
@@ -187,7 +187,11 @@ class DescribeRequest:
 
 
 class Describer(Backend, Protocol):
-    """Describes the main object from its source images or its known attributes."""
+    """Describes the main object from its source images or its known attributes.
+
+    One that looks at images sets `sees_images = True`: it is then asked about each view of an object by itself where
+    the source has no words for it, and what it says of all views is what answers have to hold.
+    """
 
     def describe(self, requests: Sequence[DescribeRequest]) -> Sequence[str | SamDataError]:
         """One noun phrase a request: "a young woman wearing a blue jumpsuit and sandals"."""

@@ -98,6 +98,7 @@ class SourceObject:
         caption: The source's own text, or "".
         height: Real height in metres; companions and rooms are scaled by it.
         recipe: What its source needs to draw it again, in a form that JSON can say; None for photographs.
+        filed_under: Whether the words are names of shelves ("a blouse or shirt"), which a true caption has no need of.
     """
 
     id: str
@@ -112,6 +113,7 @@ class SourceObject:
     label: str = ""
     caption: str = ""
     recipe: Any = None
+    filed_under: bool = False
 
 
 @dataclass(frozen=True)

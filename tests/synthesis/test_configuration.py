@@ -9,7 +9,8 @@ from lavis_sam.synthesis.configuration import SynthesisSettings, packaged_config
 def test_every_packaged_configuration_is_valid_and_judges(name):
     settings = SynthesisSettings.from_config(read_config(name), name)
     assert settings.quality["composite.overlap"].max == 0.1
-    assert settings.stages.segment.backend == ("exact" if name == "pretraining" else "u2netp")
+    segmenters = {"pretraining": "exact", "mmlink_paper": "segment_anything"}
+    assert settings.stages.segment.backend == segmenters.get(name, "u2netp")
 
 
 def test_the_packaged_forms_are_those_that_the_names_promise():
@@ -21,7 +22,7 @@ def test_the_packaged_forms_are_those_that_the_names_promise():
         assert forms[name].form == name
         assert forms[name].split == "held_out"
     assert {name: forms[name].image_count for name in forms} == {
-        "mmlink": 2, "groups": 5, "stories": 3, "changes": 2, "captions": 1, "pretraining": 1
+        "mmlink": 2, "groups": 5, "stories": 3, "changes": 2, "captions": 1, "pretraining": 1, "mmlink_paper": 2
     }  # fmt: skip
 
 

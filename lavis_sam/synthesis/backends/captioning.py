@@ -31,6 +31,7 @@ class InstructBlipDescriber:
     """Describes an object from the first of its source images that the sample uses."""
 
     name = "instructblip"
+    sees_images = True
 
     def __init__(
         self,

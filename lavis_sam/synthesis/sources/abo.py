@@ -152,7 +152,7 @@ def _group(spin: str, views: list[ViewFile], product: str, listing: dict[str, An
     required_words = tuple(attributes[name] for name in ("colour", "material", "furniture") if name in attributes)
     # A shop's item name is an advertisement, not a caption; it goes into the manifest as an attribute.
     named = {**attributes, "item name": _text(listing.get("item_name"), language)}
-    return Group(spin, tuple(views), named, required_words, " ".join(required_words), height=height)
+    return Group(spin, tuple(views), named, required_words, " ".join(required_words), height=height, filed_under=True)
 
 
 def _text(values: Any, language: str) -> str:

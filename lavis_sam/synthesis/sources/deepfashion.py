@@ -167,4 +167,4 @@ def _group(key: str, views: list[ViewFile], facts: dict[str, str], caption: str)
     label = f"{facts['person']} in {facts['wears']}"
     # Captions have their own words for the person and the clothes.
     required_words = () if caption else tuple(facts.values())
-    return Group(key, ordered, facts, required_words, label, caption, _HEIGHTS[facts["person"]])
+    return Group(key, ordered, facts, required_words, label, caption, _HEIGHTS[facts["person"]], filed_under=True)

@@ -181,7 +181,7 @@ def _group(record: Any, place: str) -> Group:
         ViewFile(image, Path(image).stem, None if azimuth is None else float(azimuth), mask, box, points)
         for image, mask, azimuth, box, points in zip(images, masks, azimuths, boxes, all_points, strict=True)
     )
-    texts = {key: record.get(key) or "" for key in ("label", "caption", "licence")}
+    texts: dict[str, Any] = {key: record.get(key) or "" for key in ("label", "caption", "licence")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise SamConfigurationError(f"{place}: label, caption and licence: found {texts}, wanted texts.")
     return Group(str(record["id"]), views, attributes, tuple(attributes.values()), height=height, **texts)

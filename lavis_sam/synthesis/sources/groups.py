@@ -50,6 +50,7 @@ class Group:
         caption: The source's own text, or "".
         height: Metres; None takes the source's default.
         licence: Its own licence; "" takes the source's.
+        filed_under: See `SourceObject`.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Group:
     caption: str = ""
     height: float | None = None
     licence: str = ""
+    filed_under: bool = False
 
 
 class GroupedSource:
@@ -130,6 +132,7 @@ class GroupedSource:
             required_words=group.required_words,
             label=group.label,
             caption=group.caption,
+            filed_under=group.filed_under,
         )
 
     def _choose(self, request: SampleRequest) -> Group:

@@ -6,10 +6,14 @@ A refined answer is used only when it says everything that the plain one says.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lavis_sam.errors import SamDataError
+from lavis_sam.synthesis.attributes import agreed_attributes, caption_of_object
 from lavis_sam.synthesis.forms import Form, Texts
+from lavis_sam.synthesis.kinds import KINDS
+from lavis_sam.synthesis.phrases import with_article
 from lavis_sam.synthesis.protocols import Describer, DescribeRequest, Refiner, RefineRequest
 from lavis_sam.synthesis.quality import mentions, text_scores
-from lavis_sam.synthesis.records import Draft
+from lavis_sam.synthesis.records import Draft, SourceObject
 from lavis_sam.synthesis.stages.base import Failure, answer_all, ask_each, one_by_one, with_scores
 from lavis_sam.synthesis.stages.segment import used_views
 
@@ -18,7 +22,11 @@ BANNED = ("as an ai", "language model", "i'm sorry", "i cannot", "here is", "rew
 
 
 class DescribeStage:
-    """Asks the describer for every object of every sample."""
+    """Asks the describer for every object of every sample.
+
+    One that looks at images (it has `sees_images`) describes each view of an object whose source has no words for it;
+    what the descriptions agree on becomes the object's attributes. It is not asked what an icon or a book is.
+    """
 
     name = "describe"
 
@@ -27,17 +35,19 @@ class DescribeStage:
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
         """Each draft with one description an object."""
-        jobs = [(place, index) for place, draft in enumerate(drafts) for index in range(len(draft.plan.objects))]
-        answers = answer_all(
-            self._describer.describe, [_describe_request(drafts[place], index) for place, index in jobs]
-        )
+        sees = bool(getattr(self._describer, "sees_images", False))
+        objects = [(place, index) for place, draft in enumerate(drafts) for index in range(len(draft.plan.objects))]
+        jobs = [(key, request) for key in objects for request in _requests(drafts[key[0]], key[1], sees)]
+        answers: dict[tuple[int, int], list[str | Failure]] = {key: [] for key in objects}
+        for (key, _), answer in zip(
+            jobs, answer_all(self._describer.describe, [request for _, request in jobs]), strict=True
+        ):
+            answers[key].append(answer)
         results: list[Draft | Failure] = list(drafts)
-        for (place, _), answer in zip(jobs, answers, strict=True):
+        for place, index in objects:
             draft = results[place]
-            if isinstance(draft, Draft) and isinstance(answer, Failure):
-                results[place] = answer
-            elif isinstance(draft, Draft) and isinstance(answer, str):
-                results[place] = replace(draft, descriptions=(*draft.descriptions, answer))
+            if isinstance(draft, Draft):
+                results[place] = _described(draft, index, answers[place, index], sees)
         return results
 
 
@@ -90,7 +100,48 @@ def _judged(draft: Draft, required: Sequence[str], answer: str | Failure) -> Dra
     return replace(draft, output=output, references=references)
 
 
-def _describe_request(draft: Draft, index: int) -> DescribeRequest:
+def _requests(draft: Draft, index: int, sees: bool) -> list[DescribeRequest]:
+    """One for an object; one a view where words are to be found; none where its name is all there is to say."""
     obj = draft.plan.objects[index]
+    if sees and _named(obj):
+        return []
     views = tuple(obj.views[view] for owner, view in used_views(draft) if owner == index)
-    return DescribeRequest(draft.plan.attempt.rng("describe", index), obj, views)
+    rng = draft.plan.attempt.rng("describe", index)
+    if not (sees and _is_wordless(obj)):
+        return [DescribeRequest(rng, obj, views)]
+    different = {view.reference: view for view in views}
+    return [DescribeRequest(rng, obj, (view,)) for view in different.values()]
+
+
+def _described(draft: Draft, index: int, answers: Sequence[str | Failure], sees: bool) -> Draft | Failure:
+    """With an object's description and, where captions are all that is known of it, its attributes from them."""
+    failure = next((answer for answer in answers if isinstance(answer, Failure)), None)
+    if failure is not None:
+        return failure
+    obj = draft.plan.objects[index]
+    said = [answer for answer in answers if isinstance(answer, str)]
+    if not said:
+        return replace(draft, descriptions=(*draft.descriptions, _named(obj)))
+    if not (sees and _is_wordless(obj)):
+        return replace(draft, descriptions=(*draft.descriptions, said[0]))
+    try:
+        captions = [caption_of_object(caption) for caption in said]
+        found = agreed_attributes(captions)
+    except SamDataError as error:
+        return Failure.of(error)
+    obj = replace(obj, attributes={**obj.attributes, **found}, required_words=tuple(found.values()))
+    objects = (*draft.plan.objects[:index], obj, *draft.plan.objects[index + 1 :])
+    return replace(draft, plan=replace(draft.plan, objects=objects), descriptions=(*draft.descriptions, captions[0]))
+
+
+def _named(obj: SourceObject) -> str:
+    """What an icon or a book is called; "" of an object that stands in a place, which has looks to describe."""
+    kind = KINDS[obj.kind]
+    if kind.layout == "scene":
+        return ""
+    return with_article(obj.label) if obj.label else kind.unnamed
+
+
+def _is_wordless(obj: SourceObject) -> bool:
+    """Whether the source has no words that a true description of what is seen has to hold."""
+    return not obj.caption and (not obj.required_words or obj.filed_under)

@@ -1,9 +1,12 @@
 """Descriptions, instructions and answers on fake backends."""
 
+from dataclasses import replace
+
 import pytest
 
 from helpers.synthesis import FakeDescriber, composed, planned
 from lavis_sam.synthesis.forms import Texts
+from lavis_sam.synthesis.records import Actor
 from lavis_sam.synthesis.stages.base import Failure
 from lavis_sam.synthesis.stages.write import DescribeStage, KeepRefiner, WriteStage
 
@@ -70,3 +73,68 @@ def test_descriptions_come_one_an_object():
 
     (failed,) = DescribeStage(Speechless())([draft])
     assert failed == Failure("RuntimeError", "no words")
+
+
+class Sees:
+    """Says of each view what it is given to say."""
+
+    name, version, sees_images = "sees", "1", True
+
+    def __init__(self, *captions):
+        self.captions, self.asked = list(captions), []
+
+    def describe(self, requests):
+        self.asked += [request.views for request in requests]
+        return [self.captions[index % len(self.captions)] for index, _ in enumerate(requests)]
+
+
+def wordless(**more):
+    """A draft of two images, with one object in two views of which nothing is known."""
+    draft = planned(None, None)
+    obj = draft.plan.objects[0]
+    views = (obj.views[0], replace(obj.views[0], reference="another"))
+    obj = replace(obj, attributes={}, required_words=(), label="", views=views, **more)
+    images = tuple(replace(image, actors=(Actor(0, index, "main"),)) for index, image in enumerate(draft.plan.images))
+    return replace(draft, plan=replace(draft.plan, objects=(obj,), images=images))
+
+
+def test_each_view_of_an_object_without_words_is_described_and_what_both_say_is_required():
+    describer = Sees("a red disc on a table", "the red disc")
+    (draft,) = DescribeStage(describer)([wordless()])
+    assert [len(views) for views in describer.asked] == [1, 1]
+    assert draft.descriptions == ("a red disc on a table",)
+    assert draft.plan.objects[0].required_words == ("red disc",)
+    assert draft.plan.objects[0].attributes == {"disc": "red disc"}
+
+
+def test_views_without_agreement_are_no_sample():
+    (failure,) = DescribeStage(Sees("a red disc", "two shoes"))([wordless()])
+    assert isinstance(failure, Failure)
+    assert "agree on nothing" in failure.message
+
+
+def test_words_of_the_source_stay_the_measure_of_a_captioner():
+    describer = Sees("a blue thing")
+    (draft,) = DescribeStage(describer)([planned(None)])
+    assert draft.plan.objects[0].required_words == planned(None).plan.objects[0].required_words
+    assert len(describer.asked) == 1
+
+
+def test_a_name_of_a_shelf_is_no_measure():
+    (draft,) = DescribeStage(Sees("a red disc"))([replace_object(planned(None), filed_under=True)])
+    assert draft.plan.objects[0].required_words == ("red disc",)
+
+
+def test_icons_and_books_are_named_not_looked_at():
+    describer = Sees("something else")
+    drafts = [
+        replace_object(planned(None), kind="icons", label="acorn"),
+        replace_object(planned(None), kind="covers", label=""),
+    ]
+    found = DescribeStage(describer)(drafts)
+    assert [draft.descriptions for draft in found] == [("an acorn",), ("a book",)]
+    assert not describer.asked
+
+
+def replace_object(draft, **more):
+    return replace(draft, plan=replace(draft.plan, objects=(replace(draft.plan.objects[0], **more),)))
