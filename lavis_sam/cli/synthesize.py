@@ -5,24 +5,33 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.terminal import echo
 
+if TYPE_CHECKING:
+    from lavis_sam.synthesis.configuration import SynthesisSettings
+
 PACKAGES = ("imagehash", "onnxruntime", "pycocotools")
 
 
 def synthesize(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to fill; new, or with --resume.")],
-    num: Annotated[int, typer.Option("--num", min=1, help="Samples wanted.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder to fill; new, or with --resume.")
+    ] = None,
+    num: Annotated[
+        int | None, typer.Option("--num", min=1, help="Samples wanted; with --dry-run 1,000 unless given.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="What the samples are depends on it alone.")] = 0,
     config: Annotated[
         str,
         typer.Option(
-            "--config", metavar="NAME|FILE", help="mmlink, groups, stories, changes, captions, or a YAML file."
+            "--config",
+            metavar="NAME|FILE",
+            help="mmlink, mmlink_paper, groups, stories, changes, captions, or a YAML file.",
         ),
     ] = "mmlink",
     kinds: Annotated[
@@ -34,6 +43,9 @@ def synthesize(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is missing and how many calls it takes; make nothing.")
     ] = False,
 ) -> None:
     """Make a multi-image data set: images, questions and answers, anywhere, with no network and no GPU.
@@ -49,8 +61,10 @@ def synthesize(
       lavis-sam synthesize --out data/mmlink --num 500 --resume
       lavis-sam synthesize --out data/stories --num 200 --config stories --workers 2
       lavis-sam synthesize --out data/icons --num 50 --kinds icons,covers --seed 7
+      lavis-sam synthesize --config mmlink_paper --dry-run
     """
     _need_packages()
+    from lavis_sam.errors import SamConfigurationError
     from lavis_sam.files import to_json
     from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
     from lavis_sam.synthesis.live_progress import RunProgress
@@ -61,6 +75,10 @@ def synthesize(
     settings = SynthesisSettings.from_config(read_config(config), config)
     if kinds is not None:
         settings = settings.with_kinds([kind.strip() for kind in kinds.split(",") if kind.strip()])
+    if dry_run:
+        return _dry_run(settings, num or 1000, as_json)
+    if out is None or num is None:
+        raise SamConfigurationError("synthesize: wanted --out DIR and --num N; only --dry-run does without them.")
     count = (os.cpu_count() or 1) if workers is None else workers
     runner: Runner = LocalRunner(count) if count else SerialRunner()
     with contextlib.redirect_stdout(sys.stderr):
@@ -101,6 +119,25 @@ def _need_packages() -> None:
             f"synthesis needs {', '.join(missing)}, not installed here; install what is missing with "
             "`pip install 'lavis_sam[synthesis]'`."
         )
+
+
+def _dry_run(settings: "SynthesisSettings", num: int, as_json: bool) -> None:
+    """Print what a run would need; exit code 1 where something is missing."""
+    from lavis_sam.files import to_json
+    from lavis_sam.synthesis.forecast import forecast
+
+    found = forecast(settings, num)
+    if as_json:
+        echo(to_json(found.as_dict()))
+    else:
+        echo(f"{num:,} samples take, if no try is refused, at most:")
+        for job, (backend, count) in found.calls.items():
+            echo(f"  {job:<10} {count:>9,} calls of {backend}")
+        echo(f"{found.requests:,} of them are requests to a service.")
+        for message in found.missing:
+            echo(f"missing: {message}")
+    if found.missing:
+        raise typer.Exit(code=1)
 
 
 def _summary(manifest: dict[str, Any], out: Path) -> str:

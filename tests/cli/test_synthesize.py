@@ -77,3 +77,27 @@ def test_a_report_about_nothing_exits_with_2(run, tmp_path):
     code, _, stderr = run("synthesize-report", tmp_path)
     assert code == 2
     assert "wanted a finished data set" in stderr
+
+
+def test_a_dry_run_of_the_paper_says_what_is_missing_and_makes_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    code, stdout, _ = run("synthesize", "--config", "mmlink_paper", "--dry-run")
+    assert code == 1
+    assert "1,000 calls of diffusers" in stdout
+    assert "2,000 of them are requests to a service." in stdout
+    assert "missing: " in stdout
+    assert "stages.segment" in stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_of_what_is_all_there_counts_as_json(run, fake_config):
+    code, stdout, _ = run("synthesize", "--config", fake_config, "--num", 10, "--dry-run", "--json")
+    assert code == 0
+    assert json.loads(stdout)["missing"] == []
+
+
+def test_only_a_dry_run_does_without_a_folder(run, fake_config):
+    code, _, stderr = run("synthesize", "--config", fake_config, "--num", 10)
+    assert code == 2
+    assert "--out DIR" in stderr

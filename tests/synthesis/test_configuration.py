@@ -131,3 +131,15 @@ def test_the_fingerprint_changes_with_every_setting():
     assert base.fingerprint() == SynthesisSettings.from_config(config()).fingerprint()
     for change in ({"split": "held_out"}, {"quality": {"mask.holes": {"max": 0.5}}}, {"kinds": {"icons": 1}}):
         assert SynthesisSettings.from_config(config(**change)).fingerprint() != base.fingerprint()
+
+
+def test_the_preset_of_the_paper_names_its_parts():
+    stages = SynthesisSettings.from_config(read_config("mmlink_paper")).stages
+    assert {job: getattr(stages, job).backend for job in vars(stages)} == {
+        "segment": "segment_anything",
+        "background": "chat",
+        "inpaint": "diffusers",
+        "describe": "instructblip",
+        "refine": "chat",
+        "score": "clip",
+    }
