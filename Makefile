@@ -116,6 +116,7 @@ RESULTS := benchmarks/results
 benchmarks: $(READY)
 	$(BIN)/python benchmarks/visual_path.py --out $(RESULTS)/visual_path_cpu.json
 	$(BIN)/python benchmarks/train_step.py --out $(RESULTS)/train_step_cpu.json
+	$(BIN)/python benchmarks/generation.py --out $(RESULTS)/generation_cpu.json
 	$(BIN)/python benchmarks/data_loading.py --out $(RESULTS)/data_loading_cpu.json
 	$(BIN)/python benchmarks/metrics.py --out $(RESULTS)/metrics_cpu.json
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthesis.py --num 48 --out $(RESULTS)/synthesis_cpu.json

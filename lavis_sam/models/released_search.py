@@ -3,7 +3,7 @@
 The released code calls the search of transformers 4.33. Today's versions search otherwise: they keep no start token in
 length and repetition history, divide beam scores by other lengths, and end a beam search earlier. Settings can mend all
 but the last, which changed the texts of 12 of 253 random batches. The searches are therefore written here, step by step
-as 4.33 took them; a `LanguageModel` gives logits and a cache. A prompt is read once per sample, not once per beam.
+as 4.33 took them; a `LanguageModel` gives logits, and `kv_cache` reads on: a prompt is read and kept once per sample.
 
 4.33 put a start token before the written ones, which counts in the length and whose repetition is penalised. Tokenizers
 without such a token (`sequence_start_id` None) have a placeholder in its place, which counts alike and has no penalty.
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.language.kv_cache import read_prompts
 from lavis_sam.models.language.language_model import LanguageModel, as_language_model
-from lavis_sam.models.language.sequence import check_batch, count_positions, join
+from lavis_sam.models.language.sequence import check_batch, join
 from lavis_sam.models.language.tokenizers import TextTokenizer
 
 NUCLEUS_TOP_K = 50
@@ -87,7 +88,8 @@ def generate(
     # Padded on the left, so that the last column is everyone's last token; pads lie between visual tokens and prompt.
     text = tokenizer(prompts, padding_side="left")
     inputs_embeds, attention_mask = join(llm_model, visual_tokens, visual_mask, text.input_ids, text.attention_mask)
-    continuation = _Continuation(as_language_model(llm_model), inputs_embeds, attention_mask, tokenizer)
+    branches = decoding.num_beams if decoding.num_beams > 1 else decoding.num_captions
+    continuation = _Continuation(as_language_model(llm_model), inputs_embeds, attention_mask, tokenizer, branches)
     search = _search_beams if decoding.num_beams > 1 else _search_one_by_one
     found = search(continuation, decoding, tokenizer.eos_token_id)
 
@@ -153,7 +155,7 @@ def _without_unknown(ids: Tensor, tokenizer: TextTokenizer) -> Tensor:
 
 
 class _Continuation:
-    """R texts that the LLM is writing: what it wrote, what it has read, and its logits for the next tokens.
+    """R = B * branches texts that the LLM is writing: what it wrote, what it has read, its logits for the next tokens.
 
     Attributes:
         ids: int64 [R, length], the written tokens after a start token that the LLM never reads.
@@ -161,22 +163,25 @@ class _Continuation:
     """
 
     def __init__(
-        self, language: LanguageModel, inputs_embeds: Tensor, attention_mask: Tensor, tokenizer: TextTokenizer
+        self,
+        language: LanguageModel,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        tokenizer: TextTokenizer,
+        branches: int = 1,
     ) -> None:
         self._language = language
-        self._mask = attention_mask
         start = tokenizer.sequence_start_id
         self._first = 0 if start is not None else 1  # the first column of `ids` with a token whose repetition counts
         start = tokenizer.eos_token_id if start is None else start
-        self.ids = torch.full((len(attention_mask), 1), start, device=attention_mask.device)
-        output = language.hidden(inputs_embeds, attention_mask, count_positions(attention_mask), use_cache=True)
-        self._cache = output.cache
-        self.logits = language.logits(output.states[:, -1])
+        self.ids = torch.full((len(attention_mask) * branches, 1), start, device=attention_mask.device)
+        states, self._cache = read_prompts(language, inputs_embeds, attention_mask, branches)
+        self.logits = language.logits(states).repeat_interleave(branches, dim=0)
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows [R'], in this order; a row may come several times."""
-        self._cache.reorder_cache(rows)
-        self._mask, self.ids, self.logits = self._mask[rows], self.ids[rows], self.logits[rows]
+        """Go on with these rows [R'], all branches of the samples that stay; see `BranchCache.select`."""
+        self._cache.select(rows)
+        self.ids, self.logits = self.ids[rows], self.logits[rows]
 
     def append(self, tokens: Tensor) -> None:
         """Write one token [R] to each row without asking for the next ones."""
@@ -184,12 +189,7 @@ class _Continuation:
 
     def read(self) -> None:
         """Let the LLM read the token written last."""
-        position_ids = self._mask.sum(dim=1, keepdim=True)
-        self._mask = torch.cat((self._mask, torch.ones_like(position_ids)), dim=1)
-        embedded = self._language.embed(self.ids[:, -1:])
-        output = self._language.hidden(embedded, self._mask, position_ids, cache=self._cache, use_cache=True)
-        self._cache = output.cache
-        self.logits = self._language.logits(output.states[:, -1])
+        self.logits = self._language.logits(self._cache.read(self._language.embed(self.ids[:, -1])))
 
     def penalise(self, scores: Tensor, decoding: Decoding, eos_token_id: int) -> Tensor:
         """Apply the repetition penalty and the minimum length to scores [R, vocabulary] of the next token."""
@@ -205,9 +205,7 @@ class _Continuation:
 
 def _search_one_by_one(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> list[_Text]:
     """Greedy search, or sampling, of B * num_captions texts."""
-    rows = torch.arange(len(continuation.ids), device=continuation.ids.device)
-    continuation.select(rows.repeat_interleave(decoding.num_captions))
-    total = torch.zeros(len(continuation.ids), device=rows.device)
+    total = torch.zeros(len(continuation.ids), device=continuation.ids.device)
     for gained in _write_one_by_one(continuation, decoding, eos_token_id):
         total += gained
 
@@ -262,12 +260,11 @@ class _FinishedTexts:
 def _search_beams(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> list[_Text]:
     """Beam search, or sampling of beams; a sample leaves the batch when it is done."""
     beams, device = decoding.num_beams, continuation.ids.device
-    finished = [_FinishedTexts(beams, decoding.length_penalty) for _ in continuation.ids]
+    finished = [_FinishedTexts(beams, decoding.length_penalty) for _ in continuation.ids[::beams]]
     running = list(finished)
     totals = torch.zeros(len(running), beams, device=device)
     if not decoding.use_nucleus_sampling:
         totals[:, 1:] = NEVER
-    continuation.select(torch.arange(len(running), device=device).repeat_interleave(beams))
     while True:
         candidates = _candidates(continuation, totals, decoding, eos_token_id)
         length, chosen, still_running = continuation.ids.shape[1], [], []

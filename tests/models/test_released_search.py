@@ -255,7 +255,7 @@ class TestGenerate:
         llm_model.model.layers[0].mlp.register_forward_pre_hook(lambda module, args: rows.append(args[0].shape[:2]))
         generate(llm_model, tokenizer, *ragged, PROMPTS, Decoding(num_beams=5, max_length=4, min_length=4))
         width = ragged[0].shape[1] + max(len(tokenizer.encode(prompt)) for prompt in PROMPTS)
-        assert rows == [(4, width), (20, 1), (20, 1)]
+        assert rows == [(4, width), (4, 5), (4, 5)]
 
     def test_prompt_count_must_be_b(self, tokenizer, ragged):
         with pytest.raises(SamConfigurationError, match="prompts has 1 texts for a batch of 4 samples"):

@@ -108,6 +108,16 @@ class TransformersLanguageModel:
         """See `LanguageModel`."""
         return self.model.config.max_position_embeddings
 
+    @property
+    def reads_4d_masks(self) -> bool:
+        """Whether `hidden` also takes masks [R, 1, T, T_c + T] that are added to attention scores.
+
+        Positions must come from `position_ids` alone, and the attention must look at any mask and at no window beside.
+        """
+        config, has_rotary = self.model.config, getattr(self._decoder, "rotary_emb", None) is not None
+        has_window = getattr(config, "sliding_window", None) is not None
+        return has_rotary and not has_window and config._attn_implementation in ("eager", "sdpa")
+
     def embed(self, ids: Tensor) -> Tensor:
         """See `LanguageModel`."""
         return self._embedding(ids.to(self._embedding.weight.device))
