@@ -16,6 +16,9 @@ BIN := $(VENV)/bin
 # transformers 4.57, laid over the packages of $(VENV).
 VENV4 ?= .venv-transformers4
 BIN4 := $(VENV4)/bin
+# lmms-eval, likewise.
+VENV_LMMS_EVAL ?= .venv-lmms-eval
+BIN_LMMS_EVAL := $(VENV_LMMS_EVAL)/bin
 # mutmut, laid over the packages of $(VENV).
 VENV_MUTATION ?= .venv-mutation
 BIN_MUTATION := $(VENV_MUTATION)/bin
@@ -25,11 +28,13 @@ hash = $(shell cat $(1) | cksum | tr -c '0-9\n' '-')
 READY := $(VENV)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt setup.py)
 READY4 := $(VENV4)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-transformers4.txt setup.py)
 
+READY_LMMS_EVAL := $(VENV_LMMS_EVAL)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-lmms-eval.txt setup.py)
+
 READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-mutation.txt setup.py)
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup demo test test-integration test-transformers4 lint types format checks mmlink-mini mutation fuzz benchmarks clean
+.PHONY: help setup demo test test-integration test-transformers4 test-lmms-eval lint types format checks mmlink-mini mutation fuzz benchmarks clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -54,7 +59,7 @@ mmlink-mini: $(READY)
 
 # Two processes with one thread each are faster than one with two. A file's tests share what they have set up.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
-test test-integration test-transformers4: export OMP_NUM_THREADS := 1
+test test-integration test-transformers4 test-lmms-eval: export OMP_NUM_THREADS := 1
 
 test: $(READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -78,6 +83,10 @@ test-transformers4: $(READY4)
 	$(BIN4)/python -m pytest -m "not gpu" $(SIDE_BY_SIDE) --ignore tests/models/test_guidance_oracle.py \
 	    tests/models tests/parity tests/plugin tests/baselines tests/weights/test_saved_tokenizers.py
 
+# lmms-eval from its own command line; without a network, as the tests tell it.
+test-lmms-eval: $(READY_LMMS_EVAL)
+	$(BIN_LMMS_EVAL)/python -m pytest -p no:cacheprovider tests/evaluators/lmms_eval_end_to_end.py
+
 # An environment of its own (1) with the packages of a file (2) over those of $(VENV).
 define overlay
 	@rm -rf $(1)
@@ -90,6 +99,9 @@ endef
 
 $(READY4): $(READY)
 	$(call overlay,$(VENV4),requirements-transformers4.txt)
+
+$(READY_LMMS_EVAL): $(READY)
+	$(call overlay,$(VENV_LMMS_EVAL),requirements-lmms-eval.txt)
 
 $(READY_MUTATION): $(READY)
 	$(call overlay,$(VENV_MUTATION),requirements-mutation.txt)
@@ -121,7 +133,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/metrics.py --out $(RESULTS)/metrics_cpu.json
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthesis.py --num 48 --out $(RESULTS)/synthesis_cpu.json
 
-checks: lint types test test-integration test-transformers4
+checks: lint types test test-integration test-transformers4 test-lmms-eval
 
 clean:
 	rm -rf build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -95,6 +95,9 @@ setup(
         "synthesis": ["imagehash", "onnxruntime", "pycocotools"],
         "synthesis-gpu": ["diffusers>=0.42", "imagehash", "onnxruntime", "pycocotools"],
     },
-    entry_points={"console_scripts": ["lavis-sam = lavis_sam.cli:main"]},
+    entry_points={
+        "console_scripts": ["lavis-sam = lavis_sam.cli:main"],
+        "lmms_eval.models": ["lavis_sam = lavis_sam.evaluators.lmms_eval_entry:manifests"],
+    },
     cmdclass={"build": Build, "build_hook": BuildHook},
 )

@@ -30,6 +30,7 @@ LAYERS = (
     ("baselines", "predictor", "explain", "doctor", "parity", "planning", "reports", "experiments"),
     ("synthesis",),
     ("plugin",),
+    ("evaluators",),
     ("train", "evaluate", "entry", "cli"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

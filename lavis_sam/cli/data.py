@@ -198,29 +198,49 @@ def import_(
 
 @app.command("export")
 def export(
-    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="mantis or m4_instruct.")],
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="mantis, m4_instruct or lmms-eval.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in the unified format.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The JSON file to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE|DIR", help="The JSON file to write; for an evaluator, the folder.")
+    ],
     strict: _Strict = False,
     as_json: _AsJson = False,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What an evaluator calls it; else the name of DIR.")
+    ] = None,
 ) -> None:
-    """Write a data set for another project; image paths stay relative to DIR.
+    """Write a data set for another project, or for an evaluator.
+
+    For mantis and m4_instruct, image paths stay relative to DIR. lmms-eval gets DIR/NAME.yaml, a task for
+    --include_path, and its documents, NAME.jsonl.
 
     \b
-    Example:
+    Examples:
       lavis-sam data export m4_instruct data/mmlink --out mmlink_m4.json
+      lavis-sam data export lmms-eval data/spot_the_diff --out tasks
     """
     from lavis_sam.datasets.annotations import scan_annotations
-    from lavis_sam.datasets.exchange import export_records
+    from lavis_sam.datasets.exchange import FOLDER_EXPORTS, export_records
     from lavis_sam.datasets.folder import annotation_file
     from lavis_sam.files import write_json
 
-    read = scan_annotations(annotation_file(folder), folder if folder.is_dir() else folder.parent, check="paths")
+    root = folder if folder.is_dir() else folder.parent
+    read = scan_annotations(annotation_file(folder), root, check="paths")
+    if format_ in FOLDER_EXPORTS:
+        _refuse(read, strict=strict, as_json=as_json)
+        files = FOLDER_EXPORTS[format_](read.samples, root, out, name or _name_of(folder))
+        _show(read, as_json=as_json, files={str(file): len(read.samples) for file in files})
+        return
     records, report = export_records(format_, read.samples)
     report.problems[:0] = read.problems
     _refuse(report, strict=strict, as_json=as_json)
     write_json(out, records, indent=1)
     _show(report, as_json=as_json, files={str(out): len(records)})
+
+
+def _name_of(folder: Path) -> str:
+    path = folder.absolute()
+    return path.name if path.is_dir() else path.stem
 
 
 def _scanned_shards(folder: Path, *, check: "Check", images_elsewhere: bool) -> "AnnotationReport":

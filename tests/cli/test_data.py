@@ -266,3 +266,17 @@ def test_help_has_examples(run, command):
     code, printed, _ = run(command, "--help")
     assert code == 0
     assert f"lavis-sam data {command} " in printed
+
+
+def test_export_for_lmms_eval(run, tmp_path):
+    data = tmp_path / "pairs"
+    data.mkdir()
+    write_dataset(data, [record("whole"), record("empty", output="")])
+    code, printed, _ = run("export", "lmms-eval", data, "--out", tmp_path / "tasks")
+    assert code == 0
+    assert "pairs.yaml: 1 sample(s)" in printed
+    (document,) = (tmp_path / "tasks" / "pairs.jsonl").read_text().splitlines()
+    assert json.loads(document)["sample_id"] == "whole"
+    code, *_ = run("export", "lmms-eval", data, "--out", tmp_path / "strict", "--name", "mine", "--strict")
+    assert code == 1
+    assert not (tmp_path / "strict").exists()

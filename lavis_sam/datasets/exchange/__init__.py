@@ -8,6 +8,7 @@ from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.annotations import scan_records
 from lavis_sam.datasets.exchange.conversations import conversation_records, to_m4_instruct, to_mantis
 from lavis_sam.datasets.exchange.demon import demon_records
+from lavis_sam.datasets.exchange.lmms_eval import write_lmms_eval
 from lavis_sam.datasets.formats.fields import RecordError
 from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
@@ -25,6 +26,10 @@ IMPORTS: dict[str, Callable[[Path, list[AnnotationProblem]], Iterator[tuple[str,
 EXPORTS: dict[str, Callable[[MultiImageSample], dict[str, Any]]] = {
     "mantis": to_mantis,
     "m4_instruct": to_m4_instruct,
+}
+# Name -> writer of an evaluator's data set: samples, the root of their images, a folder and a name to files in it.
+FOLDER_EXPORTS: dict[str, Callable[[Sequence[MultiImageSample], Path, Path, str], list[Path]]] = {
+    "lmms-eval": write_lmms_eval,
 }
 
 
@@ -63,8 +68,12 @@ def export_records(name: str, samples: Sequence[MultiImageSample]) -> tuple[list
     Raises:
         SamConfigurationError: An unknown format.
     """
+    if name in FOLDER_EXPORTS:
+        raise SamConfigurationError(
+            f"export: {name!r} is a folder and not records; `FOLDER_EXPORTS` has what writes it."
+        )
     if name not in EXPORTS:
-        raise SamConfigurationError(unknown_name("format", name, EXPORTS, "export"))
+        raise SamConfigurationError(unknown_name("format", name, (*EXPORTS, *FOLDER_EXPORTS), "export"))
     records, report = [], AnnotationReport()
     for sample in samples:
         try:

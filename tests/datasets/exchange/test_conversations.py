@@ -144,6 +144,8 @@ def test_a_text_with_the_mark_in_it_is_refused():
 def test_unknown_names():
     with pytest.raises(SamConfigurationError, match=r"unknown format 'demon'.*m4_instruct, mantis"):
         export_records("demon", [])
+    with pytest.raises(SamConfigurationError, match=r"'lmms-eval' is a folder and not records"):
+        export_records("lmms-eval", [])
     with pytest.raises(SamConfigurationError, match=r"unknown format 'm5'.*demon, m4_instruct, mantis"):
         import_dataset("m5", None, None)
 
