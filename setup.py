@@ -90,6 +90,7 @@ setup(
     ],
     extras_require={
         "logging": ["tensorboard", "wandb"],
+        "lora": ["peft"],
         "plots": ["matplotlib"],
         "slurm": ["submitit"],
         "synthesis": ["imagehash", "onnxruntime", "pycocotools"],

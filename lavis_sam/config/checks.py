@@ -25,6 +25,7 @@ _ADDABLE = re.compile(
     r"|build_info\.(form|prompt_set|prompt|samples|shuffle_buffer|check|strict|options(\..*)?|annotations\.(train|val|test)(\..*)?"
     r"|(images|shards|videos|features)(\.storage)?))"
     r"|model\.inject\..*"  # names and options are those of `lavis_sam.weights.injection`
+    r"|model\.lora\.(targets|rank|alpha)"
 )
 # What is known of the values of those, although no packaged configuration has them.
 ADDED = {

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # What the `model` section of a configuration says and the weights' fingerprint does not hold.
 _MODEL_KEYS = ("arch", "model_type", "precision", "guidance", "max_txt_len", "prompt")
+# The same, where they are set: earlier runs do not have them. (LoRA's weights are hashed, its alpha is not.)
+_FURTHER_KEYS = ("lora",)
 
 
 class SamModel:
@@ -53,7 +55,8 @@ class SamModel:
         """Return model, weights, decoding, and how images are prepared."""
         chosen, section = _sections(self._config, self._dataset)
         return {
-            "model": {key: chosen[key] for key in _MODEL_KEYS if key in chosen},
+            "model": {key: chosen[key] for key in _MODEL_KEYS if key in chosen}
+            | {key: chosen[key] for key in _FURTHER_KEYS if chosen.get(key)},
             "weights": weights_fingerprint(self._model),
             "decoding": dataclasses.asdict(self._decoding),
             "pictures": (section.get("vis_processor") or {}).get("eval"),

@@ -12,6 +12,7 @@ from lavis_sam.weights.adapters import is_adapter, save_adapter
 from lavis_sam.weights.checkpoint_files import shorten
 from lavis_sam.weights.checkpoints import save_checkpoint, to_released, trainable_state_dict
 from lavis_sam.weights.instructblip_export import save_instructblip
+from lavis_sam.weights.lora import merge_lora
 
 FORMATS = ("adapter", "released", "instructblip")
 
@@ -28,7 +29,7 @@ def export_model(
     """Write a model.
 
     Args:
-        model: The model, with its weights.
+        model: The model, with its weights; for "instructblip" its LoRA, if it has any, is merged into it.
         out: The folder to make; for "released" a .pth file.
         form: "adapter", "released" or "instructblip"; see `lavis-sam export`.
         source: What the model was loaded from.
@@ -44,6 +45,8 @@ def export_model(
     """
     out = Path(out)
     check_place(out, form, overwrite=overwrite)
+    if form == "instructblip":
+        merge_lora(model)
     if model.injected and form != "adapter":
         raise SamConfigurationError(
             f"the model has injected modules ({shorten(model.injected)}); only the format adapter has a place for them."
@@ -53,6 +56,8 @@ def export_model(
     elif form == "adapter":
         config = model_config(source, checkpoint=checkpoint)
         inject = OmegaConf.to_container(config.inject, resolve=True)
+        if config.lora:
+            inject["lora"] = OmegaConf.to_container(config.lora, resolve=True)
         save_adapter(out, model, model_type=config.model_type, trainable=config.trainable, inject=inject)
     else:
         save_instructblip(out, model)

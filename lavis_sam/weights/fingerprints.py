@@ -37,7 +37,8 @@ def fingerprint(model: nn.Module) -> dict[str, str]:
     Returns:
         Part -> numbers, evenly spaced over the parameter ([PAD] rows left out), with four digits.
     """
-    own = dict(model.named_parameters())
+    # Where LoRA is added to a layer, its own weights are those of peft's `base_layer`.
+    own = {name.replace(".base_layer.", "."): parameter for name, parameter in model.named_parameters()}
     found = {part: own[name] for part, name in PARTS.items() if name in own}
     released = getattr(model, "released", None)
     return {

@@ -20,6 +20,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.patch_words import PatchWords
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.vpg_c import VpgC, keep_features, language_layers, make_changeable
+from lavis_sam.weights.lora import add_lora
 
 Injection = Callable[..., None]
 INJECTIONS: dict[str, Injection] = {}
@@ -111,7 +112,22 @@ def add_patch_words(model: SemanticAlignment, *, data: str) -> None:
     model.patch_words = PatchWords(model.visual_encoder.num_features, read_patch_labels(Path(data), grid))
 
 
+register_injection("lora")(add_lora)
+
+
 def wanted_injections(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The injections of a config's `model` node: those that it names, and what its `trainable` stands for."""
+    """The injections of a config's `model` node: those that it names, and what its `trainable` and `lora` stand for.
+
+    Raises:
+        SamConfigurationError: `lora` and `inject.lora` contradict each other.
+    """
+    named = dict(cfg.get("inject") or {})
     implied: dict[str, Any] = {"vpg_c": {}} if cfg.get("trainable") == "vpg_c" else {}
-    return {**implied, **(cfg.get("inject") or {})}
+    if lora := cfg.get("lora"):
+        if named.get("lora", lora) != lora:
+            raise SamConfigurationError(
+                f"model.lora is {lora} and model.inject.lora {named['lora']} (which the trained layers may have "
+                "brought); leave model.lora empty, or make them equal."
+            )
+        implied["lora"] = lora
+    return {**implied, **named}

@@ -83,5 +83,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     if not isinstance(node, dict):
         return {}
     said = {key: node[key] for key in ("model_type", *TRUSTED_KEYS) if node.get(key) is not None}
+    if node.get("lora") and isinstance(inject := node.get("inject") or {}, dict):
+        said["inject"] = {**inject, "lora": node["lora"]}  # for which model.lora is short
     check_settings(said, path)
     return said
