@@ -92,6 +92,7 @@ setup(
         "logging": ["tensorboard", "wandb"],
         "lora": ["peft"],
         "plots": ["matplotlib"],
+        "serve": ["fastapi", "prometheus-client", "pydantic>=2", "starlette", "uvicorn"],
         "slurm": ["submitit"],
         "synthesis": ["imagehash", "onnxruntime", "pycocotools"],
         "synthesis-gpu": ["diffusers>=0.42", "imagehash", "onnxruntime", "pycocotools"],

@@ -28,6 +28,7 @@ LAYERS = (
     ("features",),
     ("training",),
     ("baselines", "predictor", "explain", "doctor", "parity", "planning", "reports", "experiments"),
+    ("serving",),
     ("synthesis",),
     ("plugin",),
     ("evaluators",),

@@ -28,6 +28,7 @@ from lavis_sam.cli.plan import plan
 from lavis_sam.cli.plot import plot
 from lavis_sam.cli.run_commands import evaluate, train
 from lavis_sam.cli.score import score
+from lavis_sam.cli.serve import serve
 from lavis_sam.cli.sweep import report, sweep
 from lavis_sam.cli.synthesize import synthesize, synthesize_report
 from lavis_sam.cli.synthesize_questions import synthesize_questions
@@ -65,6 +66,7 @@ for _command in (
     plot,
     report,
     score,
+    serve,
     sweep,
     synthesize,
     synthesize_questions,

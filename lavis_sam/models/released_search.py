@@ -10,7 +10,7 @@ without such a token (`sequence_start_id` None) have a placeholder in its place,
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -109,8 +109,10 @@ def stream(
     visual_mask: Tensor,
     prompt: str,
     decoding: Decoding,
-) -> Iterator[str]:
+) -> Generator[str, None, Tensor]:
     """Generate one text and give it piece by piece, as it is written; the pieces join to what `generate` gives.
+
+    The generator's own value, at its end, is the text's sequence: int64 [T], as `Generation` has it.
 
     Args:
         llm_model: the LLM, a `LanguageModel` or a module of transformers'.
@@ -141,6 +143,7 @@ def stream(
             given = written
     if rest := _readable(tokenizer, continuation.ids).rstrip()[len(given) :]:
         yield rest
+    return continuation.ids[0]
 
 
 def _readable(tokenizer: TextTokenizer, ids: Tensor) -> str:

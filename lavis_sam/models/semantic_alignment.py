@@ -5,7 +5,7 @@
 `encode` runs steps 1 to 5 once for a batch; `loss` and `generate_from` are step 6, each as often as is wanted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -282,8 +282,10 @@ class SemanticAlignment(nn.Module):
         answer = self.generate_from(self.encode(samples, prompts), prompts, decoding, output_scores=output_scores)
         return answer.texts if answer.scores is None else (answer.texts, answer.scores)
 
-    def stream(self, samples: dict[str, Any], decoding: Decoding) -> Iterator[str]:
+    def stream(self, samples: dict[str, Any], decoding: Decoding) -> Generator[str, None, torch.Tensor]:
         """Answer the one instruction of a batch of B = 1, piece by piece; joined, the pieces are `generate`'s text.
+
+        The generator's own value, at its end, is the text's sequence: int64 [T].
 
         Args:
             samples: As for `generate`.
