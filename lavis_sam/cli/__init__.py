@@ -31,6 +31,7 @@ from lavis_sam.cli.score import score
 from lavis_sam.cli.serve import serve
 from lavis_sam.cli.sweep import report, sweep
 from lavis_sam.cli.synthesize import synthesize, synthesize_report
+from lavis_sam.cli.synthesize_merge import synthesize_merge
 from lavis_sam.cli.synthesize_questions import synthesize_questions
 from lavis_sam.cli.table import table
 from lavis_sam.errors import SamError
@@ -69,6 +70,7 @@ for _command in (
     serve,
     sweep,
     synthesize,
+    synthesize_merge,
     synthesize_questions,
     synthesize_report,
     table,

@@ -14,6 +14,7 @@ from lavis_sam.terminal import echo
 
 if TYPE_CHECKING:
     from lavis_sam.synthesis.configuration import SynthesisSettings
+    from lavis_sam.synthesis.runners import Runner
 
 PACKAGES = ("imagehash", "onnxruntime", "pycocotools")
 
@@ -41,6 +42,10 @@ def synthesize(
         int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one. Default: one a core.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")] = False,
+    part_of: Annotated[
+        str | None,
+        typer.Option("--part-of", metavar="I/N", help="Make the I-th of N shares, for `lavis-sam synthesize-merge`."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")
     ] = False,
@@ -61,28 +66,56 @@ def synthesize(
       lavis-sam synthesize --out data/mmlink --num 500 --resume
       lavis-sam synthesize --out data/stories --num 200 --config stories --workers 2
       lavis-sam synthesize --out data/icons --num 50 --kinds icons,covers --seed 7
+      lavis-sam synthesize --out data/mmlink --num 69000 --part-of 2/8
       lavis-sam synthesize --config mmlink_paper --dry-run
     """
-    _need_packages()
+    need_packages()
     from lavis_sam.errors import SamConfigurationError
     from lavis_sam.files import to_json
-    from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
     from lavis_sam.synthesis.live_progress import RunProgress
     from lavis_sam.synthesis.run import synthesize as run
-    from lavis_sam.synthesis.runners import Runner
-    from lavis_sam.synthesis.runners.local import LocalRunner, SerialRunner
+    from lavis_sam.synthesis.shares import Share, make_share
 
-    settings = SynthesisSettings.from_config(read_config(config), config)
-    if kinds is not None:
-        settings = settings.with_kinds([kind.strip() for kind in kinds.split(",") if kind.strip()])
+    settings = read_settings(config, kinds)
     if dry_run:
         return _dry_run(settings, num or 1000, as_json)
     if out is None or num is None:
         raise SamConfigurationError("synthesize: wanted --out DIR and --num N; only --dry-run does without them.")
-    count = (os.cpu_count() or 1) if workers is None else workers
-    runner: Runner = LocalRunner(count) if count else SerialRunner()
+    share = None if part_of is None else Share.parse(part_of, "--part-of")
+    runner = choose_runner(workers)
     with contextlib.redirect_stdout(sys.stderr):
-        manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=RunProgress(num))
+        if share is None:
+            manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=RunProgress(num))
+        else:
+            record = make_share(settings, out, share, num=num, seed=seed, runner=runner, resume=resume, active=True)
+    if share is None:
+        show_manifest(manifest, out, as_json=as_json)
+    else:
+        echo(to_json(record) if as_json else f"{share.folder(out)}: {record['samples']} samples, {share} is complete.")
+
+
+def read_settings(config: str, kinds: str | None) -> "SynthesisSettings":
+    """What --config and --kinds say."""
+    from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
+
+    settings = SynthesisSettings.from_config(read_config(config), config)
+    if kinds is not None:
+        settings = settings.with_kinds([kind.strip() for kind in kinds.split(",") if kind.strip()])
+    return settings
+
+
+def choose_runner(workers: int | None) -> "Runner":
+    """What --workers says."""
+    from lavis_sam.synthesis.runners.local import LocalRunner, SerialRunner
+
+    count = (os.cpu_count() or 1) if workers is None else workers
+    return LocalRunner(count) if count else SerialRunner()
+
+
+def show_manifest(manifest: dict[str, Any], out: Path, *, as_json: bool) -> None:
+    """Print what a run has made; exit with 1 where places stayed empty."""
+    from lavis_sam.files import to_json
+
     if as_json:
         echo(to_json(manifest))
     else:
@@ -101,7 +134,7 @@ def synthesize_report(
     Example:
       lavis-sam synthesize-report data/mmlink
     """
-    _need_packages()
+    need_packages()
     from lavis_sam.synthesis.page import write_report
 
     path = out or folder / "report.html"
@@ -109,7 +142,7 @@ def synthesize_report(
     echo(f"{path}")
 
 
-def _need_packages() -> None:
+def need_packages() -> None:
     """One clear line in the place of an import's traceback."""
     from lavis_sam.errors import SamConfigurationError
 

@@ -49,23 +49,28 @@ def synthesize(
     progress = progress or RunProgress(num, active=False)
     folder = WorkFolder(root)
     builder = PipelineBuilder(settings)
-    identity = {
-        "version": __version__,
-        "num": num,
-        "seed": seed,
-        "settings": settings.as_dict(),
-        "backends": builder.versions(),
-    }
+    identity = run_identity(settings, builder, num, seed)
     with folder.opened(identity, resume=resume):
         if not folder.is_finished:
             store = SampleStore(folder, settings, kinds_of_slots(settings, num, seed))
-            job = PartJob(settings, root, seed)
+            job = PartJob(settings, root.absolute(), seed)
             with progress:
                 _make(store, settings, runner, job, progress)
                 progress.say("writing annotations and shards")
                 finish(folder, settings, store, identity, builder.source_records())
         folder.remove_work()
     return folder.manifest()
+
+
+def run_identity(settings: SynthesisSettings, builder: PipelineBuilder, num: int, seed: int) -> dict[str, Any]:
+    """What a run that continues has to have in common with the one before."""
+    return {
+        "version": __version__,
+        "num": num,
+        "seed": seed,
+        "settings": settings.as_dict(),
+        "backends": builder.versions(),
+    }
 
 
 def kinds_of_slots(settings: SynthesisSettings, num: int, seed: int) -> list[str]:
@@ -87,7 +92,7 @@ def _make(store: SampleStore, settings: SynthesisSettings, runner: Runner, job: 
     """All rounds: the first fills every place, the others replace near duplicates."""
     tasks = store.first_tasks()
     for round_ in range(1, settings.run.rounds + 1):
-        _make_missing(store, tasks, runner, job, progress)
+        make_missing(store, tasks, runner, job, progress)
         if round_ > 1:
             store.take_in(tasks)
         tasks = store.replacements(round_)
@@ -96,9 +101,10 @@ def _make(store: SampleStore, settings: SynthesisSettings, runner: Runner, job: 
         progress.replace(sum(len(task.slots) for task in tasks))
 
 
-def _make_missing(
+def make_missing(
     store: SampleStore, tasks: list[PartTask], runner: Runner, job: PartJob, progress: RunProgress
 ) -> None:
+    """Have those of the parts made that are not finished yet."""
     missing = store.missing(tasks)
     unfinished = {task.key for task in missing}
     progress.found(store.finished_in([task for task in tasks if task.key not in unfinished]))
