@@ -93,6 +93,7 @@ setup(
         "lora": ["peft"],
         "plots": ["matplotlib"],
         "serve": ["fastapi", "prometheus-client", "pydantic>=2", "starlette", "uvicorn"],
+        "ray": ["imagehash", "onnxruntime", "pycocotools", "ray>=2.60"],
         "slurm": ["submitit"],
         "synthesis": ["imagehash", "onnxruntime", "pycocotools"],
         "synthesis-gpu": ["diffusers>=0.42", "imagehash", "onnxruntime", "pycocotools"],

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,14 @@ from lavis_sam.terminal import echo
 if TYPE_CHECKING:
     from lavis_sam.synthesis.configuration import SynthesisSettings
     from lavis_sam.synthesis.runners import Runner
+
+
+class RunnerName(StrEnum):
+    """Who makes the parts."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 PACKAGES = ("imagehash", "onnxruntime", "pycocotools")
 
@@ -46,6 +55,15 @@ def synthesize(
         str | None,
         typer.Option("--part-of", metavar="I/N", help="Make the I-th of N shares, for `lavis-sam synthesize-merge`."),
     ] = None,
+    runner_name: Annotated[
+        RunnerName, typer.Option("--runner", help="local: processes of this machine; ray: workers of a Ray cluster.")
+    ] = RunnerName.LOCAL,
+    address: Annotated[
+        str | None, typer.Option("--address", help="ray: the cluster, auto or HOST:PORT. Default: this machine alone.")
+    ] = None,
+    gpus: Annotated[
+        float | None, typer.Option("--gpus-per-worker", min=0.0, help="ray: of each worker, such as 0.5. Default: 0.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")
     ] = False,
@@ -67,6 +85,7 @@ def synthesize(
       lavis-sam synthesize --out data/stories --num 200 --config stories --workers 2
       lavis-sam synthesize --out data/icons --num 50 --kinds icons,covers --seed 7
       lavis-sam synthesize --out data/mmlink --num 69000 --part-of 2/8
+      lavis-sam synthesize --out /shared/mmlink --num 69000 --runner ray --address auto --gpus-per-worker 0.5
       lavis-sam synthesize --config mmlink_paper --dry-run
     """
     need_packages()
@@ -82,7 +101,7 @@ def synthesize(
     if out is None or num is None:
         raise SamConfigurationError("synthesize: wanted --out DIR and --num N; only --dry-run does without them.")
     share = None if part_of is None else Share.parse(part_of, "--part-of")
-    runner = choose_runner(workers)
+    runner = _runner(runner_name, workers, address, gpus)
     with contextlib.redirect_stdout(sys.stderr):
         if share is None:
             manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=RunProgress(num))
@@ -110,6 +129,20 @@ def choose_runner(workers: int | None) -> "Runner":
 
     count = (os.cpu_count() or 1) if workers is None else workers
     return LocalRunner(count) if count else SerialRunner()
+
+
+def _runner(name: RunnerName, workers: int | None, address: str | None, gpus: float | None) -> "Runner":
+    """What --runner and its options say."""
+    if name is RunnerName.RAY:
+        from lavis_sam.synthesis.runners.cluster import RayRunner
+
+        return RayRunner(address, workers=workers, gpus=gpus or 0.0)
+    if address is not None or gpus is not None:
+        from lavis_sam.errors import SamConfigurationError
+
+        option = "--address" if address is not None else "--gpus-per-worker"
+        raise SamConfigurationError(f"{option}: it is for the runner ray; add --runner ray, or leave it out.")
+    return choose_runner(workers)
 
 
 def show_manifest(manifest: dict[str, Any], out: Path, *, as_json: bool) -> None:

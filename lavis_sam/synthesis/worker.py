@@ -1,6 +1,7 @@
 """What a worker does: fill the places of one part, try by try, and leave images and outcomes in the work folder."""
 
 import io
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import write_bytes
 from lavis_sam.synthesis.configuration import ImageSettings, SynthesisSettings
 from lavis_sam.synthesis.manifest import file_name_of_reason, rejection_record, sample_record
@@ -31,7 +33,17 @@ class PartJob:
     seed: int
 
     def prepare(self) -> PartFunction:
-        """Build the backends, one thread each: the workers are the parallelism."""
+        """Build the backends, one thread each: the workers are the parallelism.
+
+        Raises:
+            SamConfigurationError: A backend cannot work here, or this machine does not see the run's folder.
+        """
+        folder = WorkFolder(self.root)
+        if not folder.work.is_dir():
+            raise SamConfigurationError(
+                f"{self.root}: {platform.node()} does not see the run's folder there; all machines of a run need it "
+                "under the same path. Without a file system that they share, use --part-of and synthesize-merge."
+            )
         cv2.setNumThreads(1)
         return PartWorker(self.settings, self.root, self.seed)
 

@@ -101,3 +101,11 @@ def test_only_a_dry_run_does_without_a_folder(run, fake_config):
     code, _, stderr = run("synthesize", "--config", fake_config, "--num", 10)
     assert code == 2
     assert "--out DIR" in stderr
+
+
+@pytest.mark.parametrize("options", [("--address", "auto"), ("--gpus-per-worker", "0.5")])
+def test_options_of_ray_are_refused_without_it(run, tmp_path, options):
+    code, _, stderr = run("synthesize", "--out", tmp_path / "set", "--num", 2, *options)
+    assert code == 2
+    assert f"{options[0]}: it is for the runner ray" in stderr
+    assert not (tmp_path / "set").exists()
