@@ -1,13 +1,14 @@
 """Makes the embedded model's tokenizers, byte for byte the same on every run.
 
-    python tools/make_tiny_tokenizers.py                                  for a random base
-    python tools/make_tiny_tokenizers.py data/pretraining/questions.json  for the trained one
+    python tools/make_tiny_tokenizers.py [FOLDER]                                     for a random base
+    python tools/make_tiny_tokenizers.py --questions data/pretraining/questions.json  for one that pretrain.yaml trains
 
 The first writes `tokenizer.model` (Llama's kind of sentencepiece model) and `vocab.txt` (BERT's kind) to
-lavis_sam/assets/tiny/tokenizers, from text that a grammar of ours generates; the second to lavis_sam/assets/tiny/base,
-laid out as an InstructBLIP folder, from those questions, all phrases of the synthesis and some of the grammar's text.
+lavis_sam/assets/tiny/tokenizers (or FOLDER), from text that a grammar of ours generates; the second to `base` beside it,
+as an InstructBLIP folder has them, from those questions, the phrases of the synthesis and some of the grammar's text.
 """
 
+import argparse
 import io
 import json
 import random
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GRAMMAR = Path(__file__).with_name("tiny_grammar.yaml")
 TARGET = ROOT / "lavis_sam" / "assets" / "tiny" / "tokenizers"
 PHRASES = ROOT / "lavis_sam" / "assets" / "phrases"
+PHRASE_FILES = ("captions", "changes", "groups", "objects", "pairs", "places", "stories")
 PHRASES_REPEATED = 50
 SENTENCES = 40_000
 LLM_PIECES = 1500
@@ -98,7 +100,7 @@ def texts_of_synthesis(questions: Path) -> list[str]:
     records = json.loads(questions.read_text(encoding="utf-8"))
     phrases = [
         re.sub(r"\$\w+", "", phrasing)
-        for path in sorted(PHRASES.glob("*.yaml"))
+        for path in (PHRASES / f"{name}.yaml" for name in PHRASE_FILES)
         for entry in yaml.safe_load(path.read_text(encoding="utf-8")).values()
         for phrasings in (entry.values() if isinstance(entry, dict) else [entry])
         for phrasing in phrasings
@@ -107,14 +109,15 @@ def texts_of_synthesis(questions: Path) -> list[str]:
     return [*(record[key] for record in records for key in ("instruction", "output")), *phrases * PHRASES_REPEATED]
 
 
-def main(questions: Path | None) -> None:
+def main(target: Path, questions: Path | None) -> None:
     """Writes both files."""
     grammar = yaml.safe_load(GRAMMAR.read_text(encoding="utf-8"))
     sentences = generate(grammar, SENTENCES if questions is None else SENTENCES // 4)
-    folder = words_folder = TARGET
+    folder = words_folder = target
     if questions is not None:
         sentences += texts_of_synthesis(questions)
-        folder, words_folder = TARGET.with_name("base"), TARGET.with_name("base") / "qformer_tokenizer"
+        folder = target.with_name("base")
+        words_folder = folder / "qformer_tokenizer"
     vocabulary = make_bert_vocabulary(sentences)
     words_folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(make_llm_model(sentences))
@@ -125,4 +128,8 @@ def main(questions: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=TARGET)
+    parser.add_argument("--questions", type=Path)
+    options = parser.parse_args()
+    main(options.folder, options.questions)

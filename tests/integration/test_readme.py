@@ -141,7 +141,15 @@ def test_the_tests_that_the_page_of_faults_names_exist():
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, "CONTRIBUTING.md", "docs/faults.md", "docs/evaluators.md", "docs/synthesis/backends.md"]
+    "page",
+    [
+        *PAGES,
+        "CONTRIBUTING.md",
+        "docs/faults.md",
+        "docs/evaluators.md",
+        "docs/serving.md",
+        "docs/synthesis/backends.md",
+    ],
 )
 def test_every_link_leads_somewhere(page):
     """To a file beside the page, and to a heading that is there."""

@@ -15,7 +15,7 @@ from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.weights.build_model import PRECISIONS
 
 PROJECTS = Path(__file__).resolve().parents[2] / "projects" / "sam"
-RECIPES = sorted(path for path in PROJECTS.rglob("*.yaml") if path.parent.name != "ablations")  # which are sweeps
+RECIPES = sorted(path for path in PROJECTS.rglob("*.yaml") if path.parent.name not in ("ablations", "data"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

@@ -275,8 +275,9 @@ def test_a_base_that_is_none_is_named(tmp_path, base, message):
         SamConfig(Namespace(cfg_path=str(path), options=None))
 
 
-# The recipes of runs; ablations are sweeps.
-RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.parent.name != "ablations")
+# The recipes of runs; ablations are sweeps, and what stands in `data` is of syntheses.
+_OTHERS = ("ablations", "data")
+RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.parent.name not in _OTHERS)
 # The shared part of a folder of projects is no project itself.
 PROJECTS = [path for path in RECIPES if path.name != "base.yaml"]
 
@@ -413,8 +414,8 @@ def test_data_takes_the_place_of_the_data_sets_of_the_file(tmp_path, own):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_takes_data(recipe, own):
-    (own / "annotations.test.json").write_text("[]")
-    (own / "annotations.train.json").write_text("[]")
+    for split in ("train", "val", "test"):
+        (own / f"annotations.{split}.json").write_text("[]")
     config = SamConfig(Namespace(cfg_path=str(recipe), options=[], data=str(own)))
     assert list(config.datasets_cfg) == ["own"]
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from helpers.synthesis import COLOURS, config
 from lavis_sam.synthesis import kinds
 from lavis_sam.synthesis.configuration import SynthesisSettings
-from lavis_sam.synthesis.forms.captions import _QUESTIONS
+from lavis_sam.synthesis.forms.captions import QUESTIONS
 from lavis_sam.synthesis.phrases import FOLDER
 from lavis_sam.synthesis.procedural.render.image import render
 from lavis_sam.synthesis.procedural.render.paint import plain
@@ -71,7 +71,7 @@ def test_a_fifth_kind_goes_through_the_pipeline(form):
 @pytest.mark.parametrize("name", kinds.KINDS)
 def test_every_kind_has_phrases_questions_and_sources(name):
     kind = kinds.KINDS[name]
-    assert set(kind.questions) <= set(_QUESTIONS)
+    assert set(kind.questions) <= set(QUESTIONS)
     assert kind.sources
     for form in ("pairs", "groups"):
         entries = OmegaConf.load(FOLDER / f"{form}.yaml")
