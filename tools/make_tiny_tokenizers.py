@@ -3,9 +3,9 @@
     python tools/make_tiny_tokenizers.py [FOLDER]                                     for a random base
     python tools/make_tiny_tokenizers.py --questions data/pretraining/questions.json  for one that pretrain.yaml trains
 
-The first writes `tokenizer.model` (Llama's kind of sentencepiece model) and `vocab.txt` (BERT's kind) to
-lavis_sam/assets/tiny/tokenizers (or FOLDER), from text that a grammar of ours generates; the second to `base` beside it,
-as an InstructBLIP folder has them, from those questions, the phrases of the synthesis and some of the grammar's text.
+The first writes `tokenizer.model` (Llama's kind of sentencepiece model) and `vocab.txt` (BERT's kind) to FOLDER,
+lavis_sam/assets/tiny/tokenizers by default, from text that a grammar of ours generates; the second to `base` beside it,
+as an InstructBLIP folder has them, from those questions, the synthesis' phrases and some of the grammar's text.
 """
 
 import argparse

@@ -140,17 +140,10 @@ def test_the_tests_that_the_page_of_faults_names_exist():
             assert place.exists() or (ROOT / "tests" / name).exists(), f"{cell}: {name}"
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        *PAGES,
-        "CONTRIBUTING.md",
-        "docs/faults.md",
-        "docs/evaluators.md",
-        "docs/serving.md",
-        "docs/synthesis/backends.md",
-    ],
-)
+OTHERS = ("CONTRIBUTING.md", *(f"docs/{name}.md" for name in ("faults", "evaluators", "serving", "synthesis/backends")))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS])
 def test_every_link_leads_somewhere(page):
     """To a file beside the page, and to a heading that is there."""
     text = (ROOT / page).read_text(encoding="utf-8")
