@@ -78,23 +78,15 @@ def plan(
         eval_batch=run.batch_size_eval,
     )
     made = _planned(config, load)
-    cards = {config.model_cfg.model_type: _cards(made)}
-    for other in _FAMILY if config.model_cfg.model_type in _FAMILY else ():
-        if other not in cards:
-            cards[other] = _cards(_planned(_with_model_type(config, other), load))
+    cards = _cards_of_family(config, load, made)
     needed = made.memory["training"] if measure else None
     seconds, source = _step_seconds(config, load, step_seconds, log, to_measure=needed)
     number, missing = _samples(config, samples)
     length = None if number is None else run_length(number, run, gpus, seconds)
     cache = plan_cache(OmegaConf.to_container(config.model_cfg, resolve=True), run, load, number)
     if as_json:
-        further: dict[str, Any] = {
-            "cards": cards,
-            "run": length,
-            "step_seconds_from": source,
-            "samples_missing": missing,
-        }
-        further |= {"feature_cache": cache} if cache else {}
+        further: dict[str, Any] = {"cards": cards, "run": length, "step_seconds_from": source}
+        further |= {"samples_missing": missing, **({"feature_cache": cache} if cache else {})}
         echo(to_json(dataclasses.asdict(made) | further))
         return
     _print(made)
@@ -102,6 +94,16 @@ def plan(
     _print_length(length, run.max_epoch, source, missing)
     if cache:
         _print_cache(cache, load.images)
+
+
+def _cards_of_family(config: "ResolvedConfig", load: "Load", made: "Plan") -> dict[str, Any]:
+    """Model type -> the cards that it fits, of the configured one and those of its family."""
+    own = config.model_cfg.model_type
+    cards = {own: _cards(made)}
+    for other in _FAMILY if own in _FAMILY else ():
+        if other not in cards:
+            cards[other] = _cards(_planned(_with_model_type(config, other), load))
+    return cards
 
 
 def _planned(config: "ResolvedConfig", load: "Load") -> "Plan":

@@ -64,21 +64,14 @@ def serve(
       lavis-sam serve --model tiny
       lavis-sam serve --model vicuna7b --checkpoint my_adapter --api-key-file key.txt --host 0.0.0.0
     """
-    try:
-        from lavis_sam.serving.limits import Limits
-        from lavis_sam.serving.server import address_of, bind, run_server
-    except ImportError as error:
-        raise SamConfigurationError(
-            f"serve needs packages that cannot be imported ({error}); install them with `pip install lavis_sam[serve]`."
-        ) from error
+    _need_packages()
+    from lavis_sam.serving.limits import Limits
+    from lavis_sam.serving.server import address_of, bind, run_server
+
     limits = Limits(
-        requests=max_requests,
-        bytes=max_bytes,
-        images=max_images,
-        pixels=max_pixels,
-        new_tokens=max_new_tokens,
+        requests=max_requests, bytes=max_bytes, images=max_images, pixels=max_pixels, new_tokens=max_new_tokens,
         seconds=timeout,
-    )
+    )  # fmt: skip
     key = _read_key(api_key_file)
     if key is None and not _is_loopback(host):
         echo(f"note: {host} may be reached by others, and no API key is asked for; --api-key-file sets one", err=True)
@@ -100,6 +93,16 @@ def serve(
             **settings,
         )
         run_server(make_app(service), bound)
+
+
+def _need_packages() -> None:
+    """One clear line in the place of an import's traceback."""
+    try:
+        import lavis_sam.serving.server  # noqa: F401
+    except ImportError as error:
+        raise SamConfigurationError(
+            f"serve needs packages that cannot be imported ({error}); install them with `pip install lavis_sam[serve]`."
+        ) from error
 
 
 def _read_key(file: Path | None) -> str | None:

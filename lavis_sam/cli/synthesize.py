@@ -28,48 +28,54 @@ class RunnerName(StrEnum):
 PACKAGES = ("imagehash", "onnxruntime", "pycocotools")
 
 
+_Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder to fill; new, or with --resume.")]
+_Num = Annotated[int | None, typer.Option("--num", min=1, help="Samples wanted; with --dry-run 1,000 unless given.")]
+_Config = Annotated[
+    str,
+    typer.Option(
+        "--config",
+        metavar="NAME|FILE",
+        help="mmlink, mmlink_paper, groups, stories, changes, captions, or a YAML file.",
+    ),
+]
+_Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one. Default: one a core.")
+]
+_PartOf = Annotated[
+    str | None,
+    typer.Option("--part-of", metavar="I/N", help="Make the I-th of N shares, for `lavis-sam synthesize-merge`."),
+]
+_Runner = Annotated[
+    RunnerName, typer.Option("--runner", help="local: processes of this machine; ray: workers of a Ray cluster.")
+]
+_Address = Annotated[
+    str | None, typer.Option("--address", help="ray: the cluster, auto or HOST:PORT. Default: this machine alone.")
+]
+_Gpus = Annotated[
+    float | None, typer.Option("--gpus-per-worker", min=0.0, help="ray: of each worker, such as 0.5. Default: 0.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what is missing and how many calls it takes; make nothing.")
+]
+
+
 def synthesize(
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The folder to fill; new, or with --resume.")
-    ] = None,
-    num: Annotated[
-        int | None, typer.Option("--num", min=1, help="Samples wanted; with --dry-run 1,000 unless given.")
-    ] = None,
+    out: _Out = None,
+    num: _Num = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="What the samples are depends on it alone.")] = 0,
-    config: Annotated[
-        str,
-        typer.Option(
-            "--config",
-            metavar="NAME|FILE",
-            help="mmlink, mmlink_paper, groups, stories, changes, captions, or a YAML file.",
-        ),
-    ] = "mmlink",
+    config: _Config = "mmlink",
     kinds: Annotated[
         str | None, typer.Option("--kinds", help=f"Some of {','.join(KINDS)}; default: as configured.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one. Default: one a core.")
-    ] = None,
+    workers: _Workers = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")] = False,
-    part_of: Annotated[
-        str | None,
-        typer.Option("--part-of", metavar="I/N", help="Make the I-th of N shares, for `lavis-sam synthesize-merge`."),
-    ] = None,
-    runner_name: Annotated[
-        RunnerName, typer.Option("--runner", help="local: processes of this machine; ray: workers of a Ray cluster.")
-    ] = RunnerName.LOCAL,
-    address: Annotated[
-        str | None, typer.Option("--address", help="ray: the cluster, auto or HOST:PORT. Default: this machine alone.")
-    ] = None,
-    gpus: Annotated[
-        float | None, typer.Option("--gpus-per-worker", min=0.0, help="ray: of each worker, such as 0.5. Default: 0.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is missing and how many calls it takes; make nothing.")
-    ] = False,
+    part_of: _PartOf = None,
+    runner_name: _Runner = RunnerName.LOCAL,
+    address: _Address = None,
+    gpus: _Gpus = None,
+    as_json: _Json = False,
+    dry_run: _DryRun = False,
 ) -> None:
     """Make a multi-image data set: images, questions and answers, anywhere, with no network and no GPU.
 

@@ -156,10 +156,12 @@ class _Waiting:
         self._images: list[torch.Tensor] = []
 
     def add(self, keys: Sequence[str], images: torch.Tensor) -> None:
+        """Let images [n, 3, H, W] wait."""
         self.keys += keys
         self._images += images.unbind()
 
     def take(self, count: int) -> tuple[list[str], torch.Tensor]:
+        """Return the first `count` keys and their images."""
         keys, images = self.keys[:count], torch.stack(self._images[:count])
         del self.keys[:count], self._images[:count]
         return keys, images
@@ -178,6 +180,7 @@ class _Shard:
 
     @torch.no_grad()
     def add(self, keys: list[str], images: torch.Tensor, encoder: Callable[..., Any]) -> int:
+        """Encode images [n, 3, H, W], write the shard when it is full or old, and return how many there were."""
         self._keys += keys
         self._features.append(encoder(images).float().cpu())
         if len(self._keys) >= self._most or time.monotonic() - self._begun > SHARD_SECONDS:
@@ -185,6 +188,7 @@ class _Shard:
         return len(keys)
 
     def write(self) -> None:
+        """Write what waits, if anything does."""
         if self._keys:
             self._store.add(self._keys, torch.cat(self._features))
         self._keys, self._features, self._begun = [], [], time.monotonic()

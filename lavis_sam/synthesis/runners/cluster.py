@@ -97,9 +97,11 @@ class _Announcements:
         self._tries: dict[str, tuple[int, int]] = {}
 
     def set(self, key: str, trying: tuple[int, int]) -> None:
+        """Note the place and the try that a worker is at."""
         self._tries[key] = trying
 
     def take(self, key: str) -> tuple[int, int] | None:
+        """Return what is noted of a worker, and forget it."""
         return self._tries.pop(key, None)
 
 
@@ -111,6 +113,7 @@ class _Worker:
         self._make: Any = None
 
     def make(self, task: PartTask) -> list[Progress]:
+        """Make a part, and return what happened on the way."""
         import ray
 
         events: list[Progress] = []
