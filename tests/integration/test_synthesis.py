@@ -112,7 +112,7 @@ def test_the_other_forms_are_made_and_valid(form, tmp_path):
     manifest = json.loads((tmp_path / form / "manifest.json").read_text())
     assert manifest["accepted"] == 6
     assert manifest["tries"] <= 18, "most tries are accepted"
-    images = {"groups": 5, "stories": 3, "changes": 2, "captions": 1}[form]
+    images = {"groups": 5, "stories": 3, "changes": 2, "captions": 1, "pretraining": 1}[form]
     for sample in read_lines(tmp_path / form / "samples.jsonl"):
         assert len(sample["pictures"]) == images
 
