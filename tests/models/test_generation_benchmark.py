@@ -24,7 +24,8 @@ def test_the_benchmark_runs_and_its_ways_agree(tmp_path):
     assert found.keys() == committed.keys()
     assert found["same_texts"]
     assert found["moved_ratio"] > 2  # counted, not timed
-    assert found["positions_moved_per_token"]["rows"] > 2 * 5 * 32 * 2  # what two copies of the shortest prompt take
+    # Five beams copy at least the shortest prompt, two images of 32 tokens, at each token.
+    assert found["positions_moved_per_token"]["rows"] > 5 * 2 * 32
 
 
 def test_the_committed_figures_are_those_of_the_page():
