@@ -19,7 +19,7 @@ from lavis_sam.predictor import SamPredictor
 from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
 from lavis_sam.synthesis.quality import mentions
 
-MOST_WORDS = 48
+MOST_TOKENS = 48
 
 
 def rates(samples: Sequence[Mapping[str, Any]], answers: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -46,7 +46,7 @@ def ask(predictor: SamPredictor, root: Path, samples: Sequence[Mapping[str, Any]
     """The model's answers to the samples' own questions, greedily."""
     images = [[str(root / image["file"]) for image in sample["pictures"]] for sample in samples]
     questions = [sample["instruction"] for sample in samples]
-    answers: list[str] = predictor.caption(images, questions, num_beams=1, max_length=MOST_WORDS)
+    answers: list[str] = predictor.caption(images, questions, num_beams=1, max_length=MOST_TOKENS)
     return answers
 
 

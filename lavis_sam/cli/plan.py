@@ -69,14 +69,9 @@ def plan(
     config = read_config(cfg_path, options, words, data)
     run = RunSettings.from_config(config.run_cfg)
     load = Load(
-        batch=run.batch_size_train,
-        images=images,
-        text_tokens=text_tokens,
-        target_tokens=target_tokens,
-        gpus=gpus,
-        accumulation=run.accum_grad_iters,
-        eval_batch=run.batch_size_eval,
-    )
+        batch=run.batch_size_train, images=images, text_tokens=text_tokens, target_tokens=target_tokens, gpus=gpus,
+        accumulation=run.accum_grad_iters, eval_batch=run.batch_size_eval,
+    )  # fmt: skip
     made = _planned(config, load)
     cards = _cards_of_family(config, load, made)
     needed = made.memory["training"] if measure else None

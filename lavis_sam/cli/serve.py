@@ -31,6 +31,9 @@ _KeyFile = Annotated[
 ]
 
 
+_Host = Annotated[str, typer.Option(help="Address to listen at; by default this machine alone can ask.")]
+
+
 def serve(
     model: Model = "tiny",
     base: Base = None,
@@ -38,9 +41,7 @@ def serve(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; by default this machine alone can ask.")] = (
-        "127.0.0.1"
-    ),
+    host: _Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     name: _Name = None,
     api_key_file: _KeyFile = None,

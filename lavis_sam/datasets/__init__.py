@@ -10,5 +10,6 @@ multi_image     samples and an image store -> items
 shards/         data sets as tar files
 sampler         which index comes when; `collate` pads to a batch
 prompts/        instructions by task
+patch_words     which words are true of which patch of a synthesised image, to pretrain a small base
 folder          a data set on the disk, opened or written; `collect`, `preview`, `statistics` are commands on it
 """

@@ -14,7 +14,7 @@ from lavis_sam.training.metric_log import read_metric_log
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES, QUESTIONS, EPOCHS, BATCH = 64, 6, 4, 16
-# Bits of loss that 90 steps on 64 images bring; the first step has 7.3 and about 15.
+# What about 90 steps on 64 images fall below; the first step has 7.3 and about 15.
 LANGUAGE_BELOW, WORDS_BELOW = 3.0, 9.0
 
 pytestmark = pytest.mark.integration

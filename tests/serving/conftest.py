@@ -1,20 +1,12 @@
 import pytest
-import torch
 
+from helpers.trained_tiny import trained_tiny_model
 from lavis_sam.predictor import SamPredictor
-from lavis_sam.predictor.load_model import load_model
 
 
 @pytest.fixture(scope="session")
 def model():
-    """The tiny model with layers that somebody trained."""
-    model = load_model("tiny", device="cpu")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                generator = torch.Generator().manual_seed(len(name))
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    return model
+    return trained_tiny_model()
 
 
 @pytest.fixture(scope="session")
