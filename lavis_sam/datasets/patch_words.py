@@ -18,7 +18,8 @@ SAMPLES = "samples.jsonl"
 # A patch belongs to an object that covers more of it than this.
 COVERED = 0.3
 # Attributes of an object that are no words for how it looks.
-_INVISIBLE = ("meaning", "title", "author", "turn", "azimuth", "elevation", "pose name")
+_INVISIBLE = ("meaning", "name", "title", "author", "turn", "azimuth", "elevation", "pose name")
+_FUNCTION_WORDS = frozenset(("a", "an", "the", "and", "of", "on", "in", "with"))
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class PatchLabels:
     """The words of a data set, and where in each image they are true.
 
     Attributes:
-        words: All words, in alphabetical order; those of whole scenes begin with "@".
+        words: All words ("upper navy", "kind sofa", "icon duck"), in alphabetical order; those of whole scenes begin
+            with "@".
         places: Sample's id -> pairs of patches, bool [G * G], and the words that are true there, int64 [·].
     """
 
@@ -84,15 +86,17 @@ def _labels(sample: Mapping[str, Any], grid: int) -> Iterable[tuple[np.ndarray, 
 
 
 def _words(obj: Mapping[str, Any], view: int) -> Iterable[str]:
-    """What is said of an object, and the last words of these: "navy hoodie", "hoodie"."""
+    """Each word of each attribute, with the attribute's name: "upper navy" and "upper hoodie" of a navy hoodie.
+
+    So each is met often, where "navy hoodie" is rare, and it is still known what of an object is navy.
+    """
     attributes = {**obj["attributes"], **obj["views"][view]["attributes"]}
-    phrases = [obj["noun"], *obj["told"]]
-    phrases += [value for name, value in attributes.items() if not name.endswith("colour") and name not in _INVISIBLE]
-    if obj["kind"] == "furniture":  # one colour all over; a character's belong to its garments
-        phrases.append(attributes.get("colour", ""))
-    for phrase in filter(None, phrases):
-        yield phrase
-        yield phrase.split()[-1]
+    if obj["noun"] not in attributes.values():
+        attributes["noun"] = obj["noun"]
+    garments = obj["kind"] == "characters"  # whose colours are also in their names
+    for name, value in attributes.items():
+        if name not in _INVISIBLE and not (garments and name.endswith("colour")):
+            yield from (f"{name} {word}" for word in str(value).split() if word not in _FUNCTION_WORDS)
 
 
 def _coverage(mask: Mapping[str, Any], grid: int) -> np.ndarray:

@@ -39,15 +39,15 @@ class Objective(Protocol):
     """A loss of a batch."""
 
     def __call__(
-        self, model: SemanticAlignment, visual: VisualPath, samples: Mapping[str, Any], outputs: LanguageLoss
+        self, model: SemanticAlignment, visual: Any, samples: Mapping[str, Any], outputs: Any
     ) -> LossTerm:
         """Return the loss of a batch; its weight comes from the config.
 
         Args:
             model: the model.
-            visual: the visual tokens of B samples, with their graph.
+            visual: the `VisualPath` of B samples, with its graph; `PatchFeatures` where all objectives are of features.
             samples: the batch.
-            outputs: the language model's loss on the targets, with its logits.
+            outputs: the `LanguageLoss` on the targets, with its logits; None where all objectives are of features.
         """
         ...
 
@@ -56,11 +56,21 @@ OBJECTIVES: dict[str, Objective] = {}
 DEFAULT = {"language": 1.0}
 
 
-def register_objective(name: str) -> Callable[[Objective], Objective]:
-    """Enter an objective into the table under a name that `model.objectives` may hold."""
+# Objectives that read patch features and no text. Where a model has no others, its Q-Former and language model rest.
+OF_FEATURES: set[str] = set()
+
+
+def register_objective(name: str, *, of_features: bool = False) -> Callable[[Objective], Objective]:
+    """Enter an objective into the table under a name that `model.objectives` may hold.
+
+    Args:
+        name: what a config calls it.
+        of_features: it reads `visual.features` and the batch alone; `outputs` may be None.
+    """
 
     def register(objective: Objective) -> Objective:
         OBJECTIVES[name] = objective
+        (OF_FEATURES.add if of_features else OF_FEATURES.discard)(name)
         return objective
 
     return register
@@ -89,6 +99,8 @@ def read_objectives(values: Mapping[Any, Any] | None) -> dict[str, float]:
         is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
         if not is_number or not math.isfinite(weight) or weight < 0:
             raise SamConfigurationError(f"model.objectives.{name} is {weight!r}; wanted a weight of at least 0")
+    if not any(weights.values()):
+        raise SamConfigurationError(f"model.objectives is {weights}; wanted at least one weight above 0")
     return {str(name): float(weight) for name, weight in weights.items()}
 
 

@@ -20,7 +20,7 @@ from lavis_sam.models.objectives import LossTerm, register_objective
 if TYPE_CHECKING:
     from lavis_sam.models.language.sequence import LanguageLoss
     from lavis_sam.models.semantic_alignment import SemanticAlignment
-    from lavis_sam.models.visual_path import VisualPath
+    from lavis_sam.models.visual_path import PatchFeatures, VisualPath
 
 # Of hundreds of words few are true anywhere: with this bias the loss starts near its floor, and not at 0.7 a word.
 INITIAL_BIAS = -5.0
@@ -69,9 +69,12 @@ class PatchWords(nn.Module):
         return targets.to(like.device)
 
 
-@register_objective("patch_words")
+@register_objective("patch_words", of_features=True)
 def patch_words(
-    model: SemanticAlignment, visual: VisualPath, samples: Mapping[str, Any], outputs: LanguageLoss
+    model: SemanticAlignment,
+    visual: VisualPath | PatchFeatures,
+    samples: Mapping[str, Any],
+    outputs: LanguageLoss | None,
 ) -> LossTerm:
     """Binary cross-entropy of the words of each patch; the items are images.
 

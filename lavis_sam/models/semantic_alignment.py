@@ -5,7 +5,7 @@
 `encode` runs steps 1 to 5 once for a batch; `loss` and `generate_from` are step 6, each as often as is wanted.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,12 @@ from lavis_sam.models.language.sequence import (
     training_inputs,
 )
 from lavis_sam.models.language.tokenizers import TextTokenizer
-from lavis_sam.models.objectives import OBJECTIVES, read_objectives, total_loss
+from lavis_sam.models.objectives import OBJECTIVES, OF_FEATURES, LossTerm, read_objectives, total_loss
 from lavis_sam.models.q_former import QFormer
 from lavis_sam.models.released_search import Generation, generate, stream
 from lavis_sam.models.trainable import select_trainable
 from lavis_sam.models.vision import EvaVisionTransformer
-from lavis_sam.models.visual_path import VisualPath, VisualPathModule, guided_visual_path
+from lavis_sam.models.visual_path import PatchFeatures, VisualPath, VisualPathModule, guided_visual_path, look
 from lavis_sam.models.vpg_c import VpgC
 from lavis_sam.models.w_former import EXTRACTORS
 
@@ -148,23 +148,40 @@ class SemanticAlignment(nn.Module):
         Returns:
             `loss`, the weighted sum of the objectives (by default the mean over all target tokens); `losses`, each
             objective's `LossTerm` by name; `per_sample_loss` [B], the language loss as the mean over each sample's
-            target tokens; `target_tokens` [B], how many there are.
+            target tokens; `target_tokens` [B], how many there are. Where no objective has a weight but those of patch
+            features, no text is read: `per_sample_loss` is absent, and each sample counts as one token.
 
         Raises:
             SamDataError: the batch breaks this contract.
         """
         instructions, targets = read_targets(samples)
+        if OF_FEATURES.issuperset(name for name, weight in self.objectives.items() if weight):
+            features, index = look(self, samples, len(targets))
+            terms = self._terms(PatchFeatures(index, features), samples, None, OF_FEATURES)
+            counts = torch.ones(len(targets), dtype=torch.int64)
+            return {"loss": total_loss(terms.values()), "target_tokens": counts, "losses": terms}
         visual = self.encode(samples, instructions)
         outputs = self.loss(visual, instructions, targets)
-        terms = {
-            name: OBJECTIVES[name](self, visual, samples, outputs)._replace(weight=weight)
-            for name, weight in self.objectives.items()
-        }
+        terms = self._terms(visual, samples, outputs, OBJECTIVES)
         return {
             "loss": total_loss(terms.values()),
             "per_sample_loss": outputs.per_sample_loss,
             "target_tokens": outputs.target_tokens,
             "losses": terms,
+        }
+
+    def _terms(
+        self,
+        visual: VisualPath | PatchFeatures,
+        samples: dict[str, Any],
+        outputs: LanguageLoss | None,
+        among: Container[str],
+    ) -> dict[str, LossTerm]:
+        """The loss of each objective that is `among` some, with its weight."""
+        return {
+            name: OBJECTIVES[name](self, visual, samples, outputs)._replace(weight=weight)
+            for name, weight in self.objectives.items()
+            if name in among
         }
 
     def encode(self, samples: dict[str, Any], instructions: list[str]) -> VisualPath:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.w_former import sam_modules
 
-_BASE = ("visual_encoder.", "ln_vision.", "Qformer.", "query_tokens", "llm_proj.", "llm_model.")
+_VISION = ("visual_encoder.", "ln_vision.")
+_BASE = (*_VISION, "Qformer.", "query_tokens", "llm_proj.", "llm_model.")
 # Preset -> beginnings of the names of what it trains.
 PRESETS: dict[str, Callable[[], tuple[str, ...]]] = {
     "sam": lambda: (*sam_modules(), "llm_proj."),
@@ -17,11 +18,15 @@ PRESETS: dict[str, Callable[[], tuple[str, ...]]] = {
     # With VPG-C, which `lavis_sam.weights.injection` builds in for this preset.
     "vpg_c": lambda: ("llm_proj.",),
     "base": lambda: _BASE,
+    "vision": lambda: _VISION,
     "mmicl": lambda: (
         "llm_proj.",
         *(f"llm_model.model.layers.{layer}.self_attn.{name}_proj." for layer in (0, 1) for name in ("q", "v")),
     ),
 }
+
+# Presets that train a base from nothing.
+FROM_NOTHING = ("base", "vision")
 
 
 class MasterWeightLinear(nn.Linear):
@@ -41,8 +46,8 @@ def select_trainable(model: nn.Module, preset: str, *, further: Collection[str] 
 
     Args:
         model: A `SemanticAlignment`; linear layers of its language model that are to be trained get float32 weights.
-        preset: "sam", "projection" (Table 3 row 2), "vpg_c" (row 5), "mmicl" (row 6), or
-            "base" (everything but SAM's layers, to pretrain a small base).
+        preset: "sam", "projection" (Table 3 row 2), "vpg_c" (row 5), "mmicl" (row 6);
+            "base" (everything but SAM's layers) and "vision" (the ViT) pretrain a small base.
         further: Names of parameters that are trained whatever the preset says (those of injected modules).
 
     Returns:
@@ -62,10 +67,10 @@ def select_trainable(model: nn.Module, preset: str, *, further: Collection[str] 
             names.append(name)
     if not names:
         raise SamConfigurationError(f"model.trainable is {preset!r}, but the model has no such layers: {beginnings}")
-    half = [name for name in names if preset == "base" and model.get_parameter(name).dtype != torch.float32]
+    half = [name for name in names if preset in FROM_NOTHING and model.get_parameter(name).dtype != torch.float32]
     if half:
         dtype = model.get_parameter(half[0]).dtype
-        raise SamConfigurationError(f"model.trainable is 'base', but {half[0]} is {dtype}; set model.precision=fp32")
+        raise SamConfigurationError(f"model.trainable is {preset!r}, but {half[0]} is {dtype}; set model.precision=fp32")
     for name in names:
         module = model.get_submodule(name.rpartition(".")[0])
         if name.startswith("llm_model.") and module.weight.dtype != torch.float32:

@@ -63,6 +63,19 @@ class GuidedVisualPath(VisualPath):
     extracted: torch.Tensor
 
 
+@dataclass(frozen=True)
+class PatchFeatures:
+    """What step 1 made, where nothing further is wanted.
+
+    Attributes:
+        index: where the real images are; None for a 4-D batch.
+        features: patch features I [ΣN, P, D_v].
+    """
+
+    index: ImageIndex | None
+    features: torch.Tensor
+
+
 class VisualPathModule(Protocol):
     """What steps 1 to 5 have to offer: a function or a module that turns a batch into visual tokens."""
 

@@ -59,6 +59,7 @@ class ImageSettings:
     fill: int = setting(127, "grey of what is not painted yet", minimum=0, maximum=255)
     format: str = setting("jpeg", "file format", choices=("jpeg", "png"))
     quality: int = setting(92, "of a JPEG", minimum=50, maximum=100)
+    least_height: float = setting(0.30, "share of a scene that its main object takes", minimum=0.05, maximum=0.6)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 Drawing an image costs a hundred times as much as asking about it, and a small base that is trained from nothing needs
 many questions: `questions.json` holds several an image, `questions_val.json` those about images kept for validation.
 
-Some are asked as if about several images ("Which icon do the two images share?") and answered for the one: a large
-language model knows such sentences before it sees any image, a small one has to meet their words somewhere.
+Some are asked as if about several images ("Which icon do the two images share?", "What has changed?", the last panel
+of a story) and answered for the one: a large language model knows such sentences before it sees any image, a small one
+has to meet their words somewhere.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.forms.captions import QUESTIONS as ALL_QUESTIONS
 from lavis_sam.synthesis.forms.captions import Contents, Shown
 from lavis_sam.synthesis.kinds import KINDS
-from lavis_sam.synthesis.phrases import Phrases, sentence
+from lavis_sam.synthesis.phrases import Phrases, sentence, with_article
 from lavis_sam.synthesis.records import DEFAULT_ACTION
 from lavis_sam.synthesis.seeds import generator, pick
 
@@ -30,7 +31,7 @@ READING = ("author", "cover")
 # How often an identical question is drawn again before the image has fewer.
 _TRIES = 4
 # How often a question is asked as if about several images, and the forms whose sentences it has then.
-_SHARED, _FORMS = 0.3, ("pairs", "groups")
+_SEVERAL, _FORMS = 0.4, ("pairs", "groups", "changes", "stories")
 # Of something not in the image, to be asked for: how often, of the questions about presence.
 _ABSENT = 0.5
 
@@ -89,8 +90,8 @@ def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str,
     for _ in range(num * _TRIES):
         order = _reading_order(sample["pictures"][0], KINDS[sample["kind"]].layout)
         main = order[int(rng.integers(len(order)))]
-        if rng.random() < _SHARED:
-            texts: Texts | None = _as_if_shared(sample["objects"][main], rng)
+        if rng.random() < _SEVERAL:
+            texts: Texts | None = _as_if_of_several(sample, samples, main, rng)
         else:
             texts = _about_the_image(sample, samples, order, main, rng)
         if texts is not None and texts not in asked:
@@ -120,9 +121,51 @@ def _about_the_image(
     return ALL_QUESTIONS[question](_contents(sample, order, absent), Phrases.load("captions"), rng)
 
 
-def _as_if_shared(obj: Mapping[str, Any], rng: np.random.Generator) -> Texts:
+def _as_if_of_several(
+    sample: Mapping[str, Any], samples: list[dict[str, Any]], main: int, rng: np.random.Generator
+) -> Texts | None:
+    """A question of another form, answered with an object; None where that form has none about it."""
+    form, obj = pick(rng, _FORMS), sample["objects"][main]
+    if form == "changes":
+        return _as_if_changed(obj, rng)
+    if form == "stories":
+        return _as_if_a_story(sample, samples, main, rng)
+    return _as_if_shared(form, obj, rng)
+
+
+def _as_if_changed(obj: Mapping[str, Any], rng: np.random.Generator) -> Texts | None:
+    """A question about a change, answered with an object that came or went."""
+    if not obj["label"] or KINDS[obj["kind"]].layout == "flat":
+        return None
+    label = obj["label"] + KINDS[obj["kind"]].suffix
+    facts = {"the_object": f"the {label}", "The_object": f"The {label}"}
+    facts |= {"an_object": with_article(label), "An_object": sentence(with_article(label))[:-1]}
+    change, style, phrases = pick(rng, ("added", "removed")), pick(rng, ("difference", "edit")), Phrases.load("changes")
+    instruction = phrases.pick(rng, "prompt", style, {})
+    return Texts(instruction, sentence(phrases.pick(rng, change, style, facts)), (label,))
+
+
+def _as_if_a_story(
+    sample: Mapping[str, Any], samples: list[dict[str, Any]], main: int, rng: np.random.Generator
+) -> Texts | None:
+    """A story whose last panel is this image; the first caption names its character, and leads elsewhere."""
+    image, obj = sample["pictures"][0], sample["objects"][main]
+    if not KINDS[obj["kind"]].has_poses or not image["background"]["place"]:
+        return None
+    phrases = Phrases.load("stories")
+    name = pick(rng, phrases.entries["names"][obj["attributes"].get("person", "person")])
+    view = next(placed["view"] for placed in image["objects"] if placed["object"] == main)
+    action = obj["views"][view]["attributes"].get("pose", DEFAULT_ACTION)
+    facts = {"name": name, "action": action, "place": image["background"]["place"]}
+    elsewhere = samples[int(rng.integers(len(samples)))]["pictures"][0]["background"]["place"]
+    before = {"name": name, "action": DEFAULT_ACTION, "place": elsewhere or facts["place"]}
+    captions = (phrases.pick(rng, "story", purpose, before) for purpose in ("instruction", "first"))
+    return Texts("Caption#1:".join(captions) + "Caption#2:", phrases.pick(rng, "story", "last", facts), (name, action))
+
+
+def _as_if_shared(form: str, obj: Mapping[str, Any], rng: np.random.Generator) -> Texts:
     """A question about what several images share, answered with an object."""
-    kind, phrases = KINDS[obj["kind"]], Phrases.load(pick(rng, _FORMS))
+    kind, phrases = KINDS[obj["kind"]], Phrases.load(form)
     key = kind.phrases + ("_genre" if kind.layout == "flat" else "")  # the genre is what can be seen of a book
     facts = {**obj["attributes"], "description": obj["description"]}
     instruction = phrases.pick(rng, key, "instruction", facts)

@@ -102,7 +102,7 @@ class PipelineBuilder:
         look_again = limits is not None and limits.max is not None
         stages: list[Stage] = [
             SegmentStage(backends["segment"], use_source_masks=settings.use_source_masks),
-            CompositeStage(settings.images.size, settings.images.fill),
+            CompositeStage(settings.images.size, settings.images.fill, settings.images.least_height),
             BackgroundStage(backends["background"]),
             InpaintStage(
                 backends["inpaint"],

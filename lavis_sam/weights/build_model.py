@@ -29,7 +29,7 @@ from lavis_sam.models.objectives import read_objectives
 from lavis_sam.models.q_former import QFormer, QFormerBert
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import LanguageSizes, ModelSizes, QFormerSizes, VisionSizes
-from lavis_sam.models.trainable import select_trainable
+from lavis_sam.models.trainable import FROM_NOTHING, select_trainable
 from lavis_sam.models.vision import EvaVisionTransformer
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
@@ -221,7 +221,7 @@ def _parts(
             llm_model = load_llm(locate_folder(cfg["llm_model"]), precision, vocabulary=len(llm_tokenizer))
         else:
             # A base that is trained itself learns from small weights, as Llama does; see RANDOM_LLM_STD for the other.
-            std = INITIAL_STD if cfg.get("trainable") == "base" else RANDOM_LLM_STD
+            std = INITIAL_STD if cfg.get("trainable") in FROM_NOTHING else RANDOM_LLM_STD
             llm_model = build_language_model(sizes.language, initial_std=std).to(precision)
     check_language(llm_model, llm_tokenizer, None if chosen else sizes.language)
     return {**visual, "llm_model": llm_model, "tokenizer": tokenizer, "llm_tokenizer": llm_tokenizer}

@@ -22,11 +22,18 @@ def words_at(labels, sample, row, column):
 
 def test_each_patch_has_the_words_of_what_covers_it(tmp_path):
     labels = read_patch_labels(write_samples(tmp_path, [scene_sample(0)]), 8, fewest=1)
-    man, chair = {"man", "blue shirt", "shirt", "waving"}, {"red chair", "chair", "red"}
+    man, chair = {"noun man", "upper blue", "upper shirt", "pose waving"}, {"kind chair", "colour red"}
     assert words_at(labels, "000000", 0, 0) == {"@park", *man}
     assert words_at(labels, "000000", 7, 7) == {"@park", *chair}
     assert words_at(labels, "000000", 0, 7) == {"@park"}
     assert labels.words == tuple(sorted({"@park", *man, *chair}))
+
+
+def test_words_without_a_meaning_of_their_own_are_left_out(tmp_path):
+    sample = scene_sample(0)
+    sample["objects"][1]["attributes"]["parts"] = "with a cover and two drawers"
+    labels = read_patch_labels(write_samples(tmp_path, [sample]), 8, fewest=1)
+    assert {word for word in labels.words if word.startswith("parts ")} == {"parts cover", "parts two", "parts drawers"}
 
 
 def test_a_patch_needs_more_than_three_tenths(tmp_path):
@@ -42,8 +49,8 @@ def test_a_patch_needs_more_than_three_tenths(tmp_path):
 def test_rare_words_are_left_out(tmp_path):
     samples = [scene_sample(0, "red"), scene_sample(1, "red"), scene_sample(2, "oak")]
     labels = read_patch_labels(write_samples(tmp_path, samples), 8, fewest=2)
-    assert {"red chair", "chair"} < set(labels.words)
-    assert "oak chair" not in labels.words
+    assert {"colour red", "kind chair"} < set(labels.words)
+    assert "colour oak" not in labels.words
     with pytest.raises(SamDataError, match="no word occurs 9 times"):
         read_patch_labels(tmp_path, 8, fewest=9)
 

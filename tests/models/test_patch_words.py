@@ -61,6 +61,23 @@ def test_base_training_adds_it_to_the_language_loss(data):
         assert bool(built.get_parameter(name).grad.any()), name
 
 
+def test_alone_it_runs_neither_q_former_nor_language_model(data, monkeypatch):
+    built = model(data, trainable="vision", objectives={"language": 0.0, "patch_words": 2.0}).train()
+    batch = {**random_batch([1, 1], size=112), "sample_id": ["000000", "000001"]}
+    whole = model(data, objectives={"language": 1.0, "patch_words": 2.0}).train()
+    whole.load_state_dict(built.state_dict())
+    words = whole(batch)["losses"]["patch_words"]
+    monkeypatch.setattr(built, "visual_path", None)
+    output = built(batch)
+    assert list(output["losses"]) == ["patch_words"]
+    assert output["target_tokens"].tolist() == [1, 1]
+    assert output["loss"].item() == pytest.approx((words.sum / words.count * 2).item())
+    output["loss"].backward()
+    assert {name.split(".")[0] for name, p in built.named_parameters() if p.grad is not None and p.grad.any()} == {
+        "visual_encoder", "ln_vision", "patch_words",
+    }  # fmt: skip
+
+
 def test_several_images_unknown_samples_and_a_missing_head_are_refused(data):
     built = model(data, objectives={"patch_words": 1.0})
     with pytest.raises(SamDataError, match="3 images in 2 samples; patch_words wants one"):

@@ -76,6 +76,18 @@ def test_some_are_asked_as_if_about_several_images(scenes):
     assert all("man in a blue shirt" in text or "red chair" in text for text in shared)
 
 
+def test_changes_and_stories_lend_their_sentences(scenes):
+    write_questions(scenes, num=60, validation=0)
+    outputs = {record["output"]: record["instruction"] for record in asked(scenes)}
+    assert any(text.endswith((" is gone.", " was added.", " has appeared.")) for text in outputs)
+    endings = [text for text in outputs if text.startswith(("Finally,", "In the end,", "At last,"))]
+    assert endings
+    for text in endings:
+        name = text.split(", ")[1].split()[0]
+        assert text.endswith(f"{name} is waving in a park.")
+        assert f"{name} is standing" in outputs[text] or f"{name}, who is standing" in outputs[text]
+
+
 def test_the_seed_alone_decides(scenes):
     files = []
     for seed in (0, 0, 1):

@@ -34,8 +34,9 @@ WHITE = 255
 # The camera, as a share of the main object's height and bounded in metres (a child's eyes to a raised arm).
 _CAMERA_SHARE, _CAMERA_BOUNDS = (0.65, 1.1), (0.7, 1.7)
 _HORIZON = (0.30, 0.50)
-# Shares of the canvas that an object may have: too small is unreadable, too large leaves no room.
-_MAIN_HEIGHT, _COMPANION_HEIGHT, _WIDTH = (0.30, 0.86), (0.20, 0.86), 0.62
+# Shares of the canvas that an object may have: too small is unreadable, too large leaves no room. An object beside the
+# main one may be smaller, by this factor.
+LEAST_HEIGHT, _MOST_HEIGHT, _COMPANION, _WIDTH = 0.30, 0.86, 2 / 3, 0.62
 _TOP, _BOTTOM, _SIDE = 0.02, 0.98, 0.01
 # Visible pixels of an object, and how far below the horizon its feet are, at least; both as shares of the canvas.
 _LEAST_AREA, _LEAST_DROP = 0.013, 0.25
@@ -56,8 +57,8 @@ class CompositeStage:
 
     name = "composite"
 
-    def __init__(self, size: int, fill: int) -> None:
-        self.size, self.fill = size, fill
+    def __init__(self, size: int, fill: int, least_height: float = LEAST_HEIGHT) -> None:
+        self.size, self.fill, self.least_height = size, fill, least_height
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
         """Each draft with its composites and their scores."""
@@ -76,7 +77,7 @@ class CompositeStage:
                 made = grid(image, cutouts, rng, self.size, before)
             else:
                 paired = None if image.paired_with is None else composites[image.paired_with]
-                made = scene(image, cutouts, heights, rng, self.size, self.fill, paired)
+                made = scene(image, cutouts, heights, rng, self.size, self.fill, paired, self.least_height)
             composites.append(made)
             draft = with_scores(draft, composite_scores(made.layers))
         return replace(draft, composites=tuple(composites))
@@ -90,6 +91,7 @@ def scene(
     size: int,
     fill: int,
     paired: Composite | None = None,
+    least_height: float = LEAST_HEIGHT,
 ) -> Composite:
     """Objects standing in a place.
 
@@ -98,27 +100,29 @@ def scene(
         cutouts: The segment of each actor.
         heights: Metres of each actor.
         paired: The image whose camera and places this one keeps.
+        least_height: Share of the canvas that the first actor has at least, where its shape allows it.
     """
     best: list[_Spot] = []
-    least = math.inf
+    least_fault = math.inf
     # One camera for all layouts that are tried, so that the best one has its own.
     camera = _Camera(paired.horizon, paired.camera_height) if paired else _Camera.draw(rng, heights[0])
     for _ in range(_TRIALS):
         spots = []
         for actor, cutout, height in zip(image.actors, cutouts, heights, strict=True):
             kept = _kept_layer(actor, paired)
+            least = least_height * (1 if actor.role == "main" else _COMPANION)
             if kept and _is_same(kept.actor, actor):
                 spots.append(_Spot(actor, cutout, kept.box, kept))
             elif kept:
                 spots.append(_Spot(actor, cutout, _replacing(kept, cutout.rgba, height, camera, size)))
             else:
-                spots.append(_Spot(actor, cutout, _stand(cutout.rgba, height, actor, camera, rng, size)))
+                spots.append(_Spot(actor, cutout, _stand(cutout.rgba, height, least, camera, rng, size)))
         # Who stands nearer hides who stands further away; feet lower in the image are nearer.
         spots.sort(key=lambda spot: spot.box[1] + spot.box[3])
         fault = _most_hidden(spots, size) + (0.0 if _moved_enough(spots, paired, size) else 1.0)
-        if fault < least:
-            best, least = spots, fault
-        if least <= _ENOUGH_OVERLAP:
+        if fault < least_fault:
+            best, least_fault = spots, fault
+        if least_fault <= _ENOUGH_OVERLAP:
             break
     return flatten([spot.layer(size) for spot in best], size, size, fill, camera.horizon, camera.height)
 
@@ -282,14 +286,13 @@ class _Camera:
 
 
 def _stand(
-    cutout: Rgba, metres: float, actor: Actor, camera: _Camera, rng: np.random.Generator, size: int
+    cutout: Rgba, metres: float, least: float, camera: _Camera, rng: np.random.Generator, size: int
 ) -> tuple[int, int, int, int]:
     """A box on the ground; its size is one that the camera sees there."""
     aspect = cutout.shape[1] / cutout.shape[0]
-    low, high = _MAIN_HEIGHT if actor.role == "main" else _COMPANION_HEIGHT
     # Wide objects (a sofa) are limited by their width, which also lowers the least height.
-    high = min(high, _WIDTH / aspect)
-    low = min(low, 0.7 * high)
+    high = min(_MOST_HEIGHT, _WIDTH / aspect)
+    low = min(least, 0.7 * high)
     # Thin objects (a lamp) need more height to be seen at all ...
     low = max(low, math.sqrt(_LEAST_AREA / (aspect * float((cutout[..., 3] >= 128).mean()) + 1e-6)))
     # ... and feet near the horizon would stand behind the walls of most places.
