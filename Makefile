@@ -6,6 +6,7 @@
 #   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
 #   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
 #   make mutation ROOM=lavis_sam.metrics.rouge   changes the code of a module or room bit by bit: do the tests notice?
+#   make docs                the documentation as a site, build/site/index.html; needs no other setup
 #   make fuzz                damaged files and answers for an hour (SECONDS=600: ten minutes); short in the default tests
 #   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
 #   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
@@ -19,6 +20,9 @@ BIN4 := $(VENV4)/bin
 # lmms-eval, likewise.
 VENV_LMMS_EVAL ?= .venv-lmms-eval
 BIN_LMMS_EVAL := $(VENV_LMMS_EVAL)/bin
+# mkdocs, alone.
+VENV_DOCS ?= .venv-docs
+BIN_DOCS := $(VENV_DOCS)/bin
 # mutmut, laid over the packages of $(VENV).
 VENV_MUTATION ?= .venv-mutation
 BIN_MUTATION := $(VENV_MUTATION)/bin
@@ -30,11 +34,13 @@ READY4 := $(VENV4)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt 
 
 READY_LMMS_EVAL := $(VENV_LMMS_EVAL)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-lmms-eval.txt setup.py)
 
+READY_DOCS := $(VENV_DOCS)/.lavis_sam-$(call hash,requirements-docs.txt)
+
 READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-mutation.txt setup.py)
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup demo test test-integration test-transformers4 test-lmms-eval lint types format checks mmlink-mini mutation fuzz benchmarks clean
+.PHONY: help setup demo test test-integration test-transformers4 test-lmms-eval lint types format checks mmlink-mini docs mutation fuzz benchmarks clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -87,6 +93,18 @@ test-transformers4: $(READY4)
 test-lmms-eval: $(READY_LMMS_EVAL)
 	$(BIN_LMMS_EVAL)/python -m pytest -p no:cacheprovider tests/evaluators/lmms_eval_end_to_end.py
 
+# --strict: a warning, such as a link to nowhere, is an error (with --quiet there are no warnings). The variable silences an
+# advertisement.
+docs: $(READY_DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN_DOCS)/mkdocs build --strict
+	@echo "Open build/site/index.html."
+
+$(READY_DOCS):
+	@rm -rf $(VENV_DOCS)
+	@python=$$(sh tools/find_python.sh "$(PYTHON)") && "$$python" -m venv $(VENV_DOCS)
+	@$(BIN_DOCS)/python -m pip install --quiet --no-deps -r requirements-docs.txt
+	@touch $@
+
 # An environment of its own (1) with the packages of a file (2) over those of $(VENV).
 define overlay
 	@rm -rf $(1)
@@ -133,7 +151,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/metrics.py --out $(RESULTS)/metrics_cpu.json
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthesis.py --num 48 --out $(RESULTS)/synthesis_cpu.json
 
-checks: lint types test test-integration test-transformers4 test-lmms-eval
+checks: lint types docs test test-integration test-transformers4 test-lmms-eval
 
 clean:
 	rm -rf build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -89,6 +89,7 @@ setup(
         "webdataset>=1.0",
     ],
     extras_require={
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "logging": ["tensorboard", "wandb"],
         "lora": ["peft"],
         "plots": ["matplotlib"],
