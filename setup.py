@@ -64,7 +64,7 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11",
     packages=find_packages(include=["lavis_sam", "lavis_sam.*"]),
-    package_data={"lavis_sam": ["py.typed", "ARCHITECTURE.md", "**/*.yaml", "assets/**/*"]},
+    package_data={"lavis_sam": ["py.typed", "ARCHITECTURE.md", "**/*.yaml", "**/*.js", "assets/**/*"]},
     zip_safe=False,
     # Without salesforce-lavis: its pins of 2023 contradict these, and no resolver would find a way. requirements.txt is
     # the resolution, installed with --no-deps.

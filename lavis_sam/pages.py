@@ -1,6 +1,7 @@
-"""HTML pages for people: one file, images inside, and nothing on it is loaded or runs, whatever the records say."""
+"""HTML pages for people: one file, images inside; nothing is loaded and no script runs but ours."""
 
 import base64
+import hashlib
 import html
 
 POLICY = (
@@ -16,19 +17,24 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 
-def document(title: str, style: str, body: str) -> str:
+def document(title: str, style: str, body: str, script: str = "") -> str:
     """A whole page.
 
     Args:
         title: plain text; the heading too.
         style: CSS beside `STYLE`.
         body: markup, in which what others wrote is escaped.
+        script: JavaScript of ours, the same for all data; the page's policy lets this text run and no other.
     """
-    shown = html.escape(title)
+    shown, policy, code = html.escape(title), POLICY, ""
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        policy = POLICY.replace("default-src 'none'", f"default-src 'none'; script-src 'sha256-{digest}'")
+        code = f"<script>{script}</script>"
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{policy}'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{shown}</title>'
-        f"<style>{STYLE}{style}</style></head><body><h1>{shown}</h1>{body}</body></html>\n"
+        f"<style>{STYLE}{style}</style></head><body><h1>{shown}</h1>{body}{code}</body></html>\n"
     )
 
 

@@ -1,6 +1,7 @@
 """Pages that load and run nothing."""
 
 import base64
+import hashlib
 
 from lavis_sam.pages import POLICY, STYLE, document, inline_image
 
@@ -20,3 +21,10 @@ def test_an_image_stands_inside_the_page():
     assert (
         inline_image(b"content", "png", 'a "b"') == f'<img alt="a &quot;b&quot;" src="data:image/png;base64,{encoded}">'
     )
+
+
+def test_a_document_lets_its_own_script_run_and_no_other():
+    page = document("a", "", "", "let a = 1;")
+    digest = base64.b64encode(hashlib.sha256(b"let a = 1;").digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'; img-src data:" in page
+    assert "<script>let a = 1;</script></body>" in page

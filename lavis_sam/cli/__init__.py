@@ -33,6 +33,7 @@ from lavis_sam.cli.sweep import report, sweep
 from lavis_sam.cli.synthesize import synthesize, synthesize_report
 from lavis_sam.cli.synthesize_merge import synthesize_merge
 from lavis_sam.cli.synthesize_questions import synthesize_questions
+from lavis_sam.cli.synthesize_rate import synthesize_agreement, synthesize_rate
 from lavis_sam.cli.table import table
 from lavis_sam.errors import SamError
 from lavis_sam.terminal import PrintableFormatter, echo, print_error, printable
@@ -70,8 +71,10 @@ for _command in (
     serve,
     sweep,
     synthesize,
+    synthesize_agreement,
     synthesize_merge,
     synthesize_questions,
+    synthesize_rate,
     synthesize_report,
     table,
     train,

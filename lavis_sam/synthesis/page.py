@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from lavis_sam.datasets.images import to_rgb
-from lavis_sam.errors import SamDataError
 from lavis_sam.files import leaves_root, write_text
 from lavis_sam.pages import document, inline_image
 from lavis_sam.synthesis.charts import bars, heat_map, histogram
 from lavis_sam.synthesis.dataset_writer import DUPLICATE_SCORE, REJECTIONS, SAMPLES, read_lines
 from lavis_sam.synthesis.duplicates import DuplicateIndex
+from lavis_sam.synthesis.finished import reading_finished
 from lavis_sam.synthesis.quality import SCORES, Limits
-from lavis_sam.synthesis.work_folder import MANIFEST, WorkFolder
 
 _ACCEPTED_SHOWN = 6  # of each kind
 _REJECTED_SHOWN = 4  # of each reason
@@ -44,19 +43,8 @@ def write_report(root: Path, path: Path) -> None:
     Raises:
         SamDataError: `root` holds no finished data set, or one whose records are damaged.
     """
-    folder = WorkFolder(root)
-    if not folder.is_finished:
-        raise SamDataError(f"{root}: no {MANIFEST}; wanted a finished data set of `lavis-sam synthesize`.")
-    try:
-        write_text(path, _page(root, folder.manifest()))
-    # Whoever made the folder may have written anything into its records.
-    except SamDataError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
-        raise SamDataError(
-            f"{root}: {MANIFEST}, {SAMPLES} or {REJECTIONS} is not what `lavis-sam synthesize` writes "
-            f"({type(error).__name__}: {error}). Make the data set again."
-        ) from error
+    with reading_finished(root) as manifest:
+        write_text(path, _page(root, manifest))
 
 
 def _page(root: Path, manifest: Mapping[str, Any]) -> str:
@@ -157,7 +145,7 @@ def _funnel(manifest: Mapping[str, Any]) -> str:
 def _accepted(root: Path, kind: str, samples: Iterable[Mapping[str, Any]]) -> str:
     cards = []
     for sample in samples:
-        images = "".join(_image(root, image["file"]) for image in sample["pictures"])
+        images = "".join(embedded_image(root, image["file"]) for image in sample["pictures"])
         places = " · ".join(p["background"]["text"] for p in sample["pictures"] if p["background"]["text"])
         cards.append(
             f"<div class=card>{images}<p>{html.escape(sample['instruction'])}"
@@ -181,7 +169,7 @@ def _rejected(root: Path, manifest: Mapping[str, Any], rejections: list[dict[str
         same = [rejection for rejection in rejections if rejection["reason"] == reason]
         shown = sorted(same, key=lambda rejection: rejection["picture"] is None)[:_REJECTED_SHOWN]
         cards = "".join(
-            f"<div class=card>{_image(root, rejection['picture'])}<p>{_judgement(rejection)}"
+            f"<div class=card>{embedded_image(root, rejection['picture'])}<p>{_judgement(rejection)}"
             f"<p class=muted>{rejection['slot']:06d}, try {int(rejection['attempt'])}</div>"
             for rejection in shown
         )
@@ -240,7 +228,7 @@ def _alike(root: Path, gathered: _Gathered) -> str:
     cards = []
     for distance, slot, earlier in gathered.alike:
         strips = (
-            "".join(_image(root, file) for file in gathered.files[which]) + f"<p class=muted>{which:06d}</p>"
+            "".join(embedded_image(root, file) for file in gathered.files[which]) + f"<p class=muted>{which:06d}</p>"
             for which in (earlier, slot)
         )
         cards.append(f"<div class=card>{''.join(strips)}<p>{distance} bits apart</div>")
@@ -264,7 +252,7 @@ def _sources(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _image(root: Path, file: str | None) -> str:
+def embedded_image(root: Path, file: str | None, side: int = _THUMBNAIL) -> str:
     """Return an image inside the page; nothing where there is no file (any more), a word where it is elsewhere."""
     if file is None:
         return ""
@@ -275,7 +263,7 @@ def _image(root: Path, file: str | None) -> str:
         return ""
     small = to_rgb(root / file, str(root / file))
     # Rejected examples are strips of several images: only their height is limited.
-    small.thumbnail((_THUMBNAIL * 6, _THUMBNAIL))
+    small.thumbnail((side * 6, side))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=82)
     return inline_image(buffer.getvalue(), "jpeg")

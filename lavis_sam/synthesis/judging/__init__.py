@@ -1,0 +1,8 @@
+"""What people say of the data, and what that says of the automatic checks.
+
+rating_page      a page of random samples for one person to rate (`rate.js` runs in the browser)
+ratings          the files that such pages give, read and united
+agreement        how far raters agree, and how well each check finds what they call bad
+agreement_page   both, as a page and as JSON
+side_by_side     several data sets, made by different backends, on one page
+"""
