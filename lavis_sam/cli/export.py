@@ -1,6 +1,7 @@
 """`lavis-sam export`: a model, or what was trained of it, in a form for others."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ from lavis_sam.cli.model_options import (
     load_predictor,
     one_place,
 )
+from lavis_sam.errors import SamConfigurationError
 from lavis_sam.terminal import echo
 
 
@@ -38,6 +40,30 @@ def export(
     checkpoint: Checkpoint = None,
     precision: Precision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in that place.")] = False,
+    hub_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--hub-folder",
+            metavar="DIR",
+            help="Write an adapter with a card for the Hugging Face hub into this new folder, in the place of --out.",
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            metavar="RUN",
+            help="The run whose scores that card names; by default the run of --checkpoint or --model, if it has any.",
+        ),
+    ] = None,
+    license_id: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="The hub's name of that card's licence; by default `other`, the base's (of tiny, bsd-3-clause).",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a model in a form for others.
@@ -55,14 +81,31 @@ def export(
       lavis-sam export --out my_adapter --checkpoint output/sam/tiny/mine
       lavis-sam export --out sam.pth --format released --model vicuna7b --checkpoint my_adapter
       lavis-sam export --out instructblip --format instructblip --model vicuna7b --precision fp16
+      lavis-sam export --hub-folder my_adapter --checkpoint output/sam/tiny/mine --license bsd-3-clause
     """
     from lavis_sam.files import to_json
     from lavis_sam.predictor.exporting import check_place, export_model
+    from lavis_sam.predictor.hub_folder import check_absent, export_hub_folder
 
-    out = one_place(out, out_argument)
-    check_place(out, form.value, overwrite=overwrite)  # before a model is loaded for nothing
-    predictor = load_predictor(model, base, checkpoint, "cpu", precision, llm_model)
-    written = export_model(predictor.model, out, form.value, source=model, checkpoint=checkpoint, overwrite=overwrite)
+    # Places are looked at before a model is loaded for nothing.
+    if hub_folder is not None:
+        if out or out_argument or overwrite or form is not Format.ADAPTER:
+            raise SamConfigurationError("--hub-folder: found beside --out, --format or --overwrite, wanted alone.")
+        check_absent(hub_folder)
+    elif results or license_id:
+        raise SamConfigurationError("--results and --license: found without --hub-folder, whose card they are for.")
+    else:
+        out = one_place(out, out_argument)
+        check_place(out, form.value, overwrite=overwrite)
+    loaded = load_predictor(model, base, checkpoint, "cpu", precision, llm_model).model
+    if hub_folder is not None:
+        written = export_hub_folder(
+            loaded, hub_folder, source=model, checkpoint=checkpoint, results=results, license_id=license_id
+        )
+        if not written["scores"]:
+            echo("note: the card names no scores; --results RUN gives those of an evaluation", err=True)
+    elif out is not None:
+        written = export_model(loaded, out, form.value, source=model, checkpoint=checkpoint, overwrite=overwrite)
     if as_json:
         echo(to_json(written))
     else:

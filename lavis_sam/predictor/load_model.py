@@ -5,6 +5,7 @@
     an InstructBLIP folder              transformers' layout: InstructBLIP, and SAM's layers as training finds them
     a checkpoint file                   of a training run of ours, or the authors'
     a run's folder                      its best checkpoint, or else its last
+    "user/adapter", no path here        an adapter's repository on the Hugging Face hub
 
 Files choose among what the package knows (model type, guidance, what is trained, text lengths); the paths that may
 stand in them are another machine's and are not followed. Their texts are literal: no `${…}` in them is looked up.
@@ -27,6 +28,7 @@ from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.weights.adapters import is_adapter
 from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.hub import download_adapter, is_repository
 from lavis_sam.weights.instructblip import CONFIG_FILE, InstructBlipFolder
 from lavis_sam.weights.locations import llm_tokenizer_path
 from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS, locate_folder
@@ -137,6 +139,8 @@ def _config_of(source: str) -> DictConfig:
     if source in MODEL_CONFIGS:
         return _packaged(source)
     path = checkpoint_of(Path(locate_folder(source)))
+    if not path.exists() and is_repository(source):
+        path = download_adapter(source)
     if path.is_file() or (path.is_dir() and is_adapter(path)):
         said = read_settings(path)
         model_type = said.pop("model_type", DEFAULT_MODEL_TYPE)  # the authors' file says nothing

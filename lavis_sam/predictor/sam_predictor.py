@@ -98,7 +98,8 @@ class SamPredictor:
 
         Args:
             source: A model type; an adapter's folder; a run's, of which the best checkpoint is taken, or else the last;
-                transformers' InstructBLIP folder; a checkpoint of ours or of the authors.
+                transformers' InstructBLIP folder; a checkpoint of ours or of the authors; "user/adapter", an adapter's
+                repository on the Hugging Face hub, where no path here has that name.
             base: InstructBLIP, where it is not where config and environment say.
             checkpoint: Trained layers over `source`.
             device: "cpu", "cuda", …; by default the first GPU, or else the CPU.

@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from helpers.environments import REPOSITORY
 from lavis_sam.weights.packaged import PACKAGE
 
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
@@ -42,3 +45,38 @@ def test_export_never_writes_over_an_earlier_one_silently(run, tmp_path):
 def test_export_of_an_untrained_model_says_so_in_its_card(run, tmp_path):
     run("export", tmp_path / "adapter")
     assert "These layers are untrained" in (tmp_path / "adapter" / "README.md").read_text("utf-8")
+
+
+def test_export_of_a_hub_folder_takes_the_scores_of_the_run(run, tmp_path):
+    trained = REPOSITORY / "tests" / "compatibility" / "fixtures" / "run_finished"
+    code, out, _ = run(
+        "export", "--hub-folder", tmp_path / "hub", "--checkpoint", trained, "--license", "mit", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["scores"] == 3
+    card = (tmp_path / "hub" / "README.md").read_text("utf-8")
+    assert "license: mit\n" in card
+    assert "model-index:" in card
+    code, _, err = run("export", "--hub-folder", tmp_path / "hub", "--model", "there is no such model")
+    assert code == 2
+    assert "wanted a folder that is new" in err
+
+
+def test_export_of_a_hub_folder_says_that_it_names_no_scores(run, tmp_path):
+    code, _, err = run("export", "--hub-folder", tmp_path / "hub")
+    assert code == 0
+    assert "the card names no scores; --results RUN" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--hub-folder", "a", "--out", "b"), "--hub-folder: found beside --out"),
+        (("--hub-folder", "a", "--format", "released"), "--hub-folder: found beside --out"),
+        (("--out", "b", "--license", "mit"), "--results and --license: found without --hub-folder"),
+    ],
+)
+def test_export_refuses_options_that_contradict_one_another(run, words, message):
+    code, _, err = run("export", *words)
+    assert code == 2
+    assert message in " ".join(err.split())
