@@ -20,7 +20,8 @@ from lavis_sam.synthesis.page import embedded_image
 _STYLE = """
 .item img { height: 300px; max-width: 100%; object-fit: contain; margin-right: 6px; border-radius: 3px; }
 .item p { max-width: 48rem; }
-.muted { color: #777; font-size: .85rem; overflow-wrap: anywhere; } input, button { font: inherit; padding: .3rem .6rem; }
+.muted { color: #777; font-size: .85rem; overflow-wrap: anywhere; }
+input, button { font: inherit; padding: .3rem .6rem; }
 .verdict[aria-pressed=true] { outline: 3px solid #4477aa; }
 """
 # Key -> what it says; the keys and their meaning are in rate.js.
