@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import html
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
@@ -36,6 +38,13 @@ def document(title: str, style: str, body: str, script: str = "") -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{shown}</title>'
         f"<style>{STYLE}{style}</style></head><body><h1>{shown}</h1>{body}{code}</body></html>\n"
     )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table of texts, which are escaped; a wide one scrolls by itself."""
+    head = "".join(f"<th>{html.escape(name)}" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}" for cell in row) for row in rows)
+    return f'<div style="overflow-x: auto"><table><tr>{head}{body}</table></div>'
 
 
 def inline_image(content: bytes, kind: str, text: str = "") -> str:

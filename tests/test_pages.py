@@ -3,7 +3,7 @@
 import base64
 import hashlib
 
-from lavis_sam.pages import POLICY, STYLE, document, inline_image
+from lavis_sam.pages import POLICY, STYLE, document, inline_image, table
 
 
 def test_a_document_forbids_what_could_load_or_run_and_escapes_its_title():
@@ -28,3 +28,7 @@ def test_a_document_lets_its_own_script_run_and_no_other():
     digest = base64.b64encode(hashlib.sha256(b"let a = 1;").digest()).decode()
     assert f"default-src 'none'; script-src 'sha256-{digest}'; img-src data:" in page
     assert "<script>let a = 1;</script></body>" in page
+
+
+def test_a_table_escapes_its_cells():
+    assert "<tr><th>&lt;a&gt;<tr><td>&amp;<td>3</table>" in table(["<a>"], [["&", 3]])

@@ -164,20 +164,39 @@ def show_manifest(manifest: dict[str, Any], out: Path, *, as_json: bool) -> None
 
 
 def synthesize_report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `lavis-sam synthesize` made.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: DIR/report.html.")] = None,
+    folders: Annotated[
+        list[str], typer.Argument(metavar="[NAME=]DIR…", help="What `lavis-sam synthesize` made; several are compared.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Default: DIR/report.html; several DIRs need it.")
+    ] = None,
 ) -> None:
     """Write an HTML page about a synthesised data set: funnel, examples, rejections by reason, scores, diversity.
 
+    Of several data sets, such as one of the embedded backends and one of others, the page shows funnels and scores
+    side by side, with the backends that made them.
+
     \b
-    Example:
+    Examples:
       lavis-sam synthesize-report data/mmlink
+      lavis-sam synthesize-report embedded=data/mmlink paper=data/mmlink_paper --out backends.html
     """
     need_packages()
+    from lavis_sam.errors import SamConfigurationError
+    from lavis_sam.run_layout import named_path
+
+    named = [named_path(folder) for folder in folders]
+    if len(named) > 1:
+        from lavis_sam.synthesis.judging.side_by_side import unique_names, write_side_by_side
+
+        if out is None:
+            raise SamConfigurationError(f"--out: missing; a page about {len(named)} data sets belongs to none of them.")
+        write_side_by_side(unique_names(named), out)
+        return echo(f"{out}")
     from lavis_sam.synthesis.page import write_report
 
-    path = out or folder / "report.html"
-    write_report(folder, path)
+    path = out or named[0][1] / "report.html"
+    write_report(named[0][1], path)
     echo(f"{path}")
 
 

@@ -46,6 +46,18 @@ def test_places_that_stay_empty_exit_with_1(run, tmp_path):
     assert "12 x composite.visible (composite)" in stdout
 
 
+def test_a_report_about_two_sets_needs_a_file_and_names(run, fake_config, tmp_path):
+    for name in ("one", "two"):
+        assert run("synthesize", "--out", tmp_path / name, "--num", 2, "--config", fake_config, "--workers", 0)[0] == 0
+    code, _, stderr = run("synthesize-report", tmp_path / "one", tmp_path / "two")
+    assert code == 2
+    assert "--out: missing" in stderr
+    out = tmp_path / "page.html"
+    code, stdout, _ = run("synthesize-report", f"embedded={tmp_path / 'one'}", tmp_path / "two", "--out", out)
+    assert (code, stdout.strip()) == (0, str(out))
+    assert "<h1>embedded and two</h1>" in out.read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

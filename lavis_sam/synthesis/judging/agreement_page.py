@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.files import write_json, write_text
-from lavis_sam.pages import document
+from lavis_sam.pages import document, table
 from lavis_sam.synthesis.charts import curves
 from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
 from lavis_sam.synthesis.finished import reading_finished
@@ -17,7 +17,7 @@ from lavis_sam.synthesis.quality import SCORES, Limits
 PAGE, DATA = "agreement.html", "agreement.json"
 _STYLE = """
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1rem 2rem; }
-figure { margin: 0; } figcaption, .muted { font-size: .85rem; color: #555; } .wide { overflow-x: auto; }
+figure { margin: 0; } figcaption, .muted { font-size: .85rem; color: #555; }
 """
 _HEADS = ("check", "bad / rated", "threshold", "refused", "precision", "recall", "best F1 at", "precision", "recall")
 
@@ -77,7 +77,7 @@ def _agreement(pairs: Sequence[Mapping[str, Any]]) -> str:
         for pair in pairs
     )
     note = "Cohen's kappa: 1 is full agreement, 0 what chance gives; in brackets its 95 % interval."
-    return f"<p class=muted>{note}</p>" + _table(("raters", "of", "samples", "agree", "kappa"), rows)
+    return f"<p class=muted>{note}</p>" + table(("raters", "of", "samples", "agree", "kappa"), rows)
 
 
 def _kappa(pair: Mapping[str, Any]) -> str:
@@ -106,7 +106,7 @@ def _checks(found: Sequence[Mapping[str, Any]]) -> str:
         "Bad is what most raters call bad: the text for text.*, the images for all others. The threshold with the best "
         "F1 was found on these very ratings: confirm it on others before you trust its numbers."
     )
-    return f"<p class=muted>{note}</p>" + _table(_HEADS, rows)
+    return f"<p class=muted>{note}</p>" + table(_HEADS, rows)
 
 
 def _cells(point: Mapping[str, Any], precision: str) -> list[str]:
@@ -138,9 +138,3 @@ def _precision(point: Mapping[str, Any]) -> str:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}" for name in heads)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows)
-    return f"<div class=wide><table><tr>{head}{body}</table></div>"
