@@ -69,8 +69,8 @@ def select_trainable(model: nn.Module, preset: str, *, further: Collection[str] 
         raise SamConfigurationError(f"model.trainable is {preset!r}, but the model has no such layers: {beginnings}")
     half = [name for name in names if preset in FROM_NOTHING and model.get_parameter(name).dtype != torch.float32]
     if half:
-        dtype = model.get_parameter(half[0]).dtype
-        raise SamConfigurationError(f"model.trainable is {preset!r}, but {half[0]} is {dtype}; set model.precision=fp32")
+        found = f"{half[0]} is {model.get_parameter(half[0]).dtype}"
+        raise SamConfigurationError(f"model.trainable is {preset!r}, but {found}; set model.precision=fp32")
     for name in names:
         module = model.get_submodule(name.rpartition(".")[0])
         if name.startswith("llm_model.") and module.weight.dtype != torch.float32:

@@ -57,7 +57,7 @@ def test_float32_weights_compute_in_the_type_of_their_input():
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(SamConfigurationError, match=r"'all'; choose one of sam, projection, vpg_c, base, vision, mmicl"):
+    with pytest.raises(SamConfigurationError, match=r"'all'; choose one of sam, projection, vpg_c, base, vision"):
         select_trainable(torch.nn.Linear(1, 1), "all")
     with pytest.raises(SamConfigurationError, match="no such layers"):
         select_trainable(torch.nn.Linear(1, 1), "mmicl")
