@@ -1,4 +1,4 @@
-"""Makes a folder of the base that projects/sam/tiny/pretrain.yaml trained.
+"""Makes a folder of the base that projects/sam/tiny/pretrain.yaml, or pretrain_vision.yaml before it, trained.
 
     python tools/make_tiny_base.py output/sam/tiny_base/base FOLDER
 
@@ -27,7 +27,8 @@ def main(run: Path, target: Path) -> None:
     model = build_model({**settings, "inject": {}, "load_finetuned": False})
     checkpoint = checkpoint_of(run)
     state = unwrap(load_file(checkpoint), checkpoint)
-    load_checked(model, state, provides=["*"], ignore=["patch_words"], source=str(checkpoint))
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    load_checked(model, state, provides=trained, ignore=["patch_words"], source=str(checkpoint))
     save_instructblip(target, model, dtype=torch.float16)
     (target / "README.md").unlink()  # it speaks of Vicuna's licence, and this base is another
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

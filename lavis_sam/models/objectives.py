@@ -38,9 +38,7 @@ class LossTerm(NamedTuple):
 class Objective(Protocol):
     """A loss of a batch."""
 
-    def __call__(
-        self, model: SemanticAlignment, visual: Any, samples: Mapping[str, Any], outputs: Any
-    ) -> LossTerm:
+    def __call__(self, model: SemanticAlignment, visual: Any, samples: Mapping[str, Any], outputs: Any) -> LossTerm:
         """Return the loss of a batch; its weight comes from the config.
 
         Args:

@@ -10,15 +10,16 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.w_former import sam_modules
 
 _VISION = ("visual_encoder.", "ln_vision.")
-_BASE = (*_VISION, "Qformer.", "query_tokens", "llm_proj.", "llm_model.")
+_LANGUAGE = ("Qformer.", "query_tokens", "llm_proj.", "llm_model.")
 # Preset -> beginnings of the names of what it trains.
 PRESETS: dict[str, Callable[[], tuple[str, ...]]] = {
     "sam": lambda: (*sam_modules(), "llm_proj."),
     "projection": lambda: ("llm_proj.",),
     # With VPG-C, which `lavis_sam.weights.injection` builds in for this preset.
     "vpg_c": lambda: ("llm_proj.",),
-    "base": lambda: _BASE,
+    "base": lambda: (*_VISION, *_LANGUAGE),
     "vision": lambda: _VISION,
+    "language": lambda: _LANGUAGE,
     "mmicl": lambda: (
         "llm_proj.",
         *(f"llm_model.model.layers.{layer}.self_attn.{name}_proj." for layer in (0, 1) for name in ("q", "v")),
@@ -26,7 +27,7 @@ PRESETS: dict[str, Callable[[], tuple[str, ...]]] = {
 }
 
 # Presets that train a base from nothing.
-FROM_NOTHING = ("base", "vision")
+FROM_NOTHING = ("base", "vision", "language")
 
 
 class MasterWeightLinear(nn.Linear):
@@ -47,7 +48,7 @@ def select_trainable(model: nn.Module, preset: str, *, further: Collection[str] 
     Args:
         model: A `SemanticAlignment`; linear layers of its language model that are to be trained get float32 weights.
         preset: "sam", "projection" (Table 3 row 2), "vpg_c" (row 5), "mmicl" (row 6);
-            "base" (everything but SAM's layers) and "vision" (the ViT) pretrain a small base.
+            "base" (everything but SAM's layers), "vision" (the ViT) and "language" (the rest) pretrain a small base.
         further: Names of parameters that are trained whatever the preset says (those of injected modules).
 
     Returns:
