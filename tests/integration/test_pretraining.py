@@ -15,7 +15,7 @@ from lavis_sam.training.metric_log import read_metric_log
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES, QUESTIONS, BATCH = 64, 6, 16
 VISION_EPOCHS, LANGUAGE_EPOCHS = 30, 4
-# What the last of 120 steps of the first part and of about 90 of the second fall below; they begin with about 10 and 7.3.
+# What the last of 120 steps of the first part, and of about 90 of the second, fall below; the first have 10 and 7.3.
 WORDS_BELOW, LANGUAGE_BELOW = 9.0, 3.0
 
 pytestmark = pytest.mark.integration
