@@ -140,7 +140,10 @@ def test_the_tests_that_the_page_of_faults_names_exist():
             assert place.exists() or (ROOT / "tests" / name).exists(), f"{cell}: {name}"
 
 
-OTHERS = ("CONTRIBUTING.md", *(f"docs/{name}.md" for name in ("faults", "evaluators", "serving", "synthesis/backends")))
+OTHERS = (
+    "CONTRIBUTING.md",
+    *(f"docs/{name}.md" for name in ("faults", "evaluators", "serving", "synthesis/backends", "api", "keys")),
+)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS])
