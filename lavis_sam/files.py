@@ -46,8 +46,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: The block ended without writing the file.
+        SamConfigurationError: `path` is a device or a pipe.
     """
     destination = Path(os.path.realpath(path))
+    if destination.exists() and not destination.is_file() and not destination.is_dir():
+        # The administrator of a container may replace even /dev/null, and everything there would miss it.
+        raise SamConfigurationError(f"{path}: is a device or a pipe, which is not to be replaced; give a file's path.")
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.with_name(
         f".{destination.name[:_RECOGNISABLE_CHARACTERS]}.{os.getpid()}-{secrets.token_hex(4)}.tmp"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from lavis_sam.errors import SamCheckpointError, SamDataError
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
 from lavis_sam.files import (
     atomic_path,
     leaves_root,
@@ -99,6 +99,15 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "data.txt"):
         pass
     assert names(tmp_path) == []
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(SamConfigurationError, match="is a device or a pipe"):
+            write_text(tmp_path / name, "text")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_symbolic_links_permissions_and_long_names(tmp_path):

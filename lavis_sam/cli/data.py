@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from lavis_sam.cli.data_diversity import diversity
 from lavis_sam.cli.data_inspect import preview, stats
 from lavis_sam.cli.data_shards import shards
 from lavis_sam.cli.data_split import split
@@ -21,7 +22,7 @@ _REPORT_WIDTH = 140
 _CHECK_FAILED = 1
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, check, import and export data sets.")
-for _command in (split, shards, stats, preview):
+for _command in (split, shards, stats, preview, diversity):
     app.command()(_command)
 
 _FormatName = Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(CATALOGUE)}.")]

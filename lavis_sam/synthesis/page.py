@@ -10,23 +10,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lavis_sam.datasets.images import to_rgb
 from lavis_sam.files import leaves_root, write_text
 from lavis_sam.pages import document, inline_image
-from lavis_sam.synthesis.charts import bars, heat_map, histogram
+from lavis_sam.synthesis.charts import bars, histogram
 from lavis_sam.synthesis.dataset_writer import DUPLICATE_SCORE, REJECTIONS, SAMPLES, read_lines
 from lavis_sam.synthesis.duplicates import DuplicateIndex
 from lavis_sam.synthesis.finished import reading_finished
 from lavis_sam.synthesis.quality import SCORES, Limits
+from lavis_sam.synthesis.variety import Variety, variety_charts
 
 _ACCEPTED_SHOWN = 6  # of each kind
 _REJECTED_SHOWN = 4  # of each reason
 _THUMBNAIL = 200
-_VALUES_SHOWN = 14
 _ALIKE_SHOWN = 4  # pairs of samples
-_GRID = 16
 _STYLE = """
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 1rem; }
 .card { border: 1px solid #ddd; border-radius: 6px; padding: .6rem; max-width: 100%; }
@@ -68,12 +65,9 @@ class _Gathered:
     def __init__(self, samples: Iterable[Mapping[str, Any]]) -> None:
         self.examples: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self.scores: dict[str, list[float]] = defaultdict(list)
-        self.attributes: dict[str, Counter[str]] = defaultdict(Counter)
-        self.scenes: Counter[str] = Counter()
+        self.variety = Variety()
         self.answers: Counter[str] = Counter()
         self.instructions: Counter[str] = Counter()
-        self.positions: dict[str, np.ndarray] = {}
-        self.heights: dict[str, list[float]] = defaultdict(list)
         self.files: dict[int, list[str]] = {}
         self.alike: list[tuple[int, int, int]] = []
         self._index = DuplicateIndex()
@@ -88,14 +82,7 @@ class _Gathered:
         self._compare(sample)
         self.answers[sample["output"]] += 1
         self.instructions[sample["instruction"]] += 1
-        for name, value in sample["objects"][0]["attributes"].items():
-            self.attributes[f"{sample['kind']}: {name}"][value] += 1
-        for image in sample["pictures"]:
-            if image["background"]["scene"]:
-                self.scenes[image["background"]["scene"]] += 1
-            for obj in image["objects"]:
-                if obj["role"] == "main":
-                    self._place(sample["kind"], obj)
+        self.variety.add(sample)
 
     def _compare(self, sample: Mapping[str, Any]) -> None:
         """Keep the few pairs (distance, slot, earlier slot) that are most alike."""
@@ -105,14 +92,6 @@ class _Gathered:
         self._index.add(sample["slot"], hashes)
         if nearest is not None:
             self.alike = sorted([*self.alike, (distance, sample["slot"], nearest)])[:_ALIKE_SHOWN]
-
-    def _place(self, kind: str, obj: Mapping[str, Any]) -> None:
-        height, width = obj["mask"]["size"]
-        left, top, box_width, box_height = obj["box"]
-        x, y = (left + box_width / 2) / width, (top + box_height / 2) / height
-        grid = self.positions.setdefault(kind, np.zeros((_GRID, _GRID), int))
-        grid[min(_GRID - 1, max(0, int(y * _GRID))), min(_GRID - 1, max(0, int(x * _GRID)))] += 1
-        self.heights[kind].append(box_height / height)
 
 
 def _heading(manifest: Mapping[str, Any]) -> str:
@@ -203,22 +182,10 @@ def _diversity(gathered: _Gathered) -> str:
     total = sum(gathered.answers.values())
     distances = gathered.scores.get(DUPLICATE_SCORE, [])
     nearest = f"{min(distances):g} bits" if distances else "unknown"
-    parts = [
+    return (
         f"<p>{len(gathered.answers)} different answers and {len(gathered.instructions)} different instructions in "
         f"{total} samples; the two most alike samples differ by {nearest} of 64.</p>"
-    ]
-    charts = [
-        f"<figure><b>where {html.escape(kind)} are</b>{heat_map(grid)}"
-        f"<figcaption>middles of the main objects; heights from {min(gathered.heights[kind]):.2f} to "
-        f"{max(gathered.heights[kind]):.2f} of the image</figcaption></figure>"
-        for kind, grid in gathered.positions.items()
-    ]
-    for name, counts in [("scenes", gathered.scenes), *sorted(gathered.attributes.items())]:
-        if counts:
-            shown = dict(counts.most_common(_VALUES_SHOWN))
-            more = f", {len(counts)} different values" if len(counts) > _VALUES_SHOWN else ""
-            charts.append(f"<figure><b>{html.escape(name)}</b>{more}{bars(shown)}</figure>")
-    return "".join(parts) + f"<div class=charts>{''.join(charts)}</div>"
+    ) + variety_charts(gathered.variety.as_dict())
 
 
 def _alike(root: Path, gathered: _Gathered) -> str:
