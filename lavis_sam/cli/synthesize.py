@@ -56,7 +56,7 @@ _Gpus = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")]
 _DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what is missing and how many calls it takes; make nothing.")
+    bool, typer.Option("--dry-run", help="Say what is missing, how many calls and hours it takes; keep nothing.")
 ]
 
 
@@ -216,17 +216,26 @@ def _dry_run(settings: "SynthesisSettings", num: int, as_json: bool) -> None:
     """Print what a run would need; exit code 1 where something is missing."""
     from lavis_sam.files import to_json
     from lavis_sam.synthesis.forecast import forecast
+    from lavis_sam.synthesis.measured_hours import FEW, measured_hours
 
     found = forecast(settings, num)
-    if as_json:
-        echo(to_json(found.as_dict()))
-    else:
+    if not as_json:
         echo(f"{num:,} samples take, if no try is refused, at most:")
         for job, (backend, count) in found.calls.items():
             echo(f"  {job:<10} {count:>9,} calls of {backend}")
         echo(f"{found.requests:,} of them are requests to a service.")
         for message in found.missing:
             echo(f"missing: {message}")
+    hours = None
+    if not found.missing:
+        echo(f"Measuring {FEW} samples; services are not asked, and nothing is kept.", err=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            hours = measured_hours(settings, found)
+    if as_json:
+        echo(to_json({**found.as_dict(), "hours": None if hours is None else hours.as_dict()}))
+    else:
+        for line in ["Hours: unknown while parts are missing."] if hours is None else hours.lines():
+            echo(line)
     if found.missing:
         raise typer.Exit(code=1)
 

@@ -10,7 +10,7 @@ from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.registry import BACKENDS, make
 
 # Parts that ask a service; a call of theirs is a request.
-_SERVICES = ("chat",)
+SERVICES = ("chat",)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Forecast:
     @property
     def requests(self) -> int:
         """Requests to a service, if none of the answers is there yet."""
-        return sum(count for backend, count in self.calls.values() if backend in _SERVICES)
+        return sum(count for backend, count in self.calls.values() if backend in SERVICES)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

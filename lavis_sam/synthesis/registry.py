@@ -61,7 +61,7 @@ FORM_CLASSES = {
 # Of the groups that a source set aside, so many are named in the manifest.
 _NAMED_SKIPPED = 5
 # Job -> what its backend is asked; see `protocols`.
-_METHODS = {
+METHODS = {
     "segment": "segment",
     "background": "write",
     "inpaint": "inpaint",
@@ -153,7 +153,7 @@ def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> 
     if not path:
         return None
     factory = _resolve(path, place)
-    _check_factory(factory, path, "draw" if job in KINDS else _METHODS[job], place)
+    _check_factory(factory, path, "draw" if job in KINDS else METHODS[job], place)
     known = inspect.signature(factory).parameters
     problems = [unknown_name("option", option, known, place) for option in backend.options if option not in known]
     missing = [

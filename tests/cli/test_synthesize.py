@@ -100,6 +100,7 @@ def test_a_dry_run_of_the_paper_says_what_is_missing_and_makes_nothing(run, tmp_
     assert "2,000 of them are requests to a service." in stdout
     assert "missing: " in stdout
     assert "stages.segment" in stdout
+    assert stdout.splitlines()[-1] == "Hours: unknown while parts are missing."
     assert not list(tmp_path.iterdir())
 
 
@@ -107,6 +108,10 @@ def test_a_dry_run_of_what_is_all_there_counts_as_json(run, fake_config):
     code, stdout, _ = run("synthesize", "--config", fake_config, "--num", 10, "--dry-run", "--json")
     assert code == 0
     assert json.loads(stdout)["missing"] == []
+    assert json.loads(stdout)["hours"]["seconds_a_call"]["inpaint"] > 0
+    code, stdout, _ = run("synthesize", "--config", fake_config, "--num", 10, "--dry-run")
+    assert code == 0
+    assert "Hours of this machine's processor, one worker, from 2 samples measured here:" in stdout
 
 
 def test_only_a_dry_run_does_without_a_folder(run, fake_config):
