@@ -143,6 +143,7 @@ def test_the_tests_that_the_page_of_faults_names_exist():
 OTHERS = (
     "CONTRIBUTING.md",
     *(f"docs/{name}.md" for name in ("faults", "evaluators", "serving", "synthesis/backends", "api", "keys")),
+    *(f"docs/{name}.md" for name in ("guidance", "install", "troubleshooting")),
 )
 
 
