@@ -16,6 +16,7 @@ from lavis_sam.terminal import echo
 if TYPE_CHECKING:
     from lavis_sam.synthesis.configuration import SynthesisSettings
     from lavis_sam.synthesis.runners import Runner
+    from lavis_sam.synthesis.shares import Share
 
 
 class RunnerName(StrEnum):
@@ -54,6 +55,10 @@ _Address = Annotated[
 _Gpus = Annotated[
     float | None, typer.Option("--gpus-per-worker", min=0.0, help="ray: of each worker, such as 0.5. Default: 0.")
 ]
+_CopyTo = Annotated[
+    str | None,
+    typer.Option("--copy-to", metavar="URL", help="Copy the finished set there, such as s3://bucket/mmlink."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")]
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what is missing, how many calls and hours it takes; keep nothing.")
@@ -74,6 +79,7 @@ def synthesize(
     runner_name: _Runner = RunnerName.LOCAL,
     address: _Address = None,
     gpus: _Gpus = None,
+    copy_to: _CopyTo = None,
     as_json: _Json = False,
     dry_run: _DryRun = False,
 ) -> None:
@@ -99,14 +105,14 @@ def synthesize(
     from lavis_sam.files import to_json
     from lavis_sam.synthesis.live_progress import RunProgress
     from lavis_sam.synthesis.run import synthesize as run
-    from lavis_sam.synthesis.shares import Share, make_share
+    from lavis_sam.synthesis.shares import make_share
 
     settings = read_settings(config, kinds)
     if dry_run:
         return _dry_run(settings, num or 1000, as_json)
     if out is None or num is None:
         raise SamConfigurationError("synthesize: wanted --out DIR and --num N; only --dry-run does without them.")
-    share = None if part_of is None else Share.parse(part_of, "--part-of")
+    share = _share(part_of, copy_to)
     runner = _runner(runner_name, workers, address, gpus)
     with contextlib.redirect_stdout(sys.stderr):
         if share is None:
@@ -114,9 +120,30 @@ def synthesize(
         else:
             record = make_share(settings, out, share, num=num, seed=seed, runner=runner, resume=resume, active=True)
     if share is None:
+        _copy(out, copy_to)
         show_manifest(manifest, out, as_json=as_json)
     else:
         echo(to_json(record) if as_json else f"{share.folder(out)}: {record['samples']} samples, {share} is complete.")
+
+
+def _share(part_of: str | None, copy_to: str | None) -> "Share | None":
+    """What --part-of says; an address that cannot be is refused before anything is made."""
+    from lavis_sam.errors import SamConfigurationError
+    from lavis_sam.synthesis.remote_copy import check_address
+    from lavis_sam.synthesis.shares import Share
+
+    if copy_to is not None and part_of is not None:
+        raise SamConfigurationError("--copy-to: a share is no data set; leave it out of `synthesize --part-of`.")
+    if copy_to is not None:
+        check_address(copy_to)
+    return None if part_of is None else Share.parse(part_of, "--part-of")
+
+
+def _copy(out: Path, url: str | None) -> None:
+    from lavis_sam.synthesis.remote_copy import copy_dataset
+
+    if url is not None:
+        echo(f"{url}: {copy_dataset(out, url)} files copied", err=True)
 
 
 def read_settings(config: str, kinds: str | None) -> "SynthesisSettings":

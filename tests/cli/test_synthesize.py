@@ -120,6 +120,27 @@ def test_only_a_dry_run_does_without_a_folder(run, fake_config):
     assert "--out DIR" in stderr
 
 
+def test_a_finished_set_is_copied_to_an_address_and_again_with_resume(run, fake_config, tmp_path):
+    words = ("synthesize", "--out", tmp_path / "set", "--num", 2, "--config", fake_config, "--workers", 0)
+    url = f"file://{tmp_path / 'copy'}"
+    code, _, stderr = run(*words, "--copy-to", url)
+    assert code == 0
+    assert "files copied" in stderr
+    assert (tmp_path / "copy" / "manifest.json").read_bytes() == (tmp_path / "set" / "manifest.json").read_bytes()
+    code, _, stderr = run(*words, "--resume", "--copy-to", url)
+    assert code == 0
+    assert f"{url}: 0 files copied" in stderr
+
+
+@pytest.mark.parametrize(("more", "message"), [([], "no file system"), (["--part-of", "1/2"], "share is no data set")])
+def test_an_address_that_cannot_be_is_refused_before_anything_is_made(run, fake_config, tmp_path, more, message):
+    words = ("synthesize", "--out", tmp_path / "set", "--num", 2, "--config", fake_config, "--workers", 0, *more)
+    code, _, stderr = run(*words, "--copy-to", "nothing://bucket")
+    assert code == 2
+    assert message in stderr
+    assert not (tmp_path / "set").exists()
+
+
 @pytest.mark.parametrize("options", [("--address", "auto"), ("--gpus-per-worker", "0.5")])
 def test_options_of_ray_are_refused_without_it(run, tmp_path, options):
     code, _, stderr = run("synthesize", "--out", tmp_path / "set", "--num", 2, *options)
