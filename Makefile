@@ -8,6 +8,7 @@
 #   make mutation ROOM=lavis_sam.metrics.rouge   changes the code of a module or room bit by bit: do the tests notice?
 #   make docs                the documentation as a site, build/site/index.html; needs no other setup
 #   make fuzz                damaged files and answers for an hour (SECONDS=600: ten minutes); short in the default tests
+#   make setup-demo          .venv-demo, in which `lavis-sam demo` runs (a page to ask a model on)
 #   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
 #   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
 
@@ -23,6 +24,9 @@ BIN_LMMS_EVAL := $(VENV_LMMS_EVAL)/bin
 # mkdocs, alone.
 VENV_DOCS ?= .venv-docs
 BIN_DOCS := $(VENV_DOCS)/bin
+# gradio, likewise.
+VENV_DEMO ?= .venv-demo
+BIN_DEMO := $(VENV_DEMO)/bin
 # mutmut, laid over the packages of $(VENV).
 VENV_MUTATION ?= .venv-mutation
 BIN_MUTATION := $(VENV_MUTATION)/bin
@@ -36,11 +40,13 @@ READY_LMMS_EVAL := $(VENV_LMMS_EVAL)/.lavis_sam-$(call hash,requirements.txt req
 
 READY_DOCS := $(VENV_DOCS)/.lavis_sam-$(call hash,requirements-docs.txt)
 
+READY_DEMO := $(VENV_DEMO)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-demo.txt setup.py)
+
 READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-mutation.txt setup.py)
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup demo test test-integration test-transformers4 test-lmms-eval lint types format checks mmlink-mini docs mutation fuzz benchmarks clean
+.PHONY: help setup setup-demo demo test test-integration test-transformers4 test-lmms-eval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -65,7 +71,7 @@ mmlink-mini: $(READY)
 
 # Two processes with one thread each are faster than one with two. A file's tests share what they have set up.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
-test test-integration test-transformers4 test-lmms-eval: export OMP_NUM_THREADS := 1
+test test-integration test-transformers4 test-lmms-eval test-demo: export OMP_NUM_THREADS := 1
 
 test: $(READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -105,6 +111,12 @@ $(READY_DOCS):
 	@$(BIN_DOCS)/python -m pip install --quiet --no-deps -r requirements-docs.txt
 	@touch $@
 
+# `lavis-sam demo` in Chromium.
+test-demo: $(READY_DEMO)
+	$(BIN_DEMO)/python -m pytest -p no:cacheprovider tests/demo/demo_in_browser.py
+
+setup-demo: $(READY_DEMO)
+
 # An environment of its own (1) with the packages of a file (2) over those of $(VENV).
 define overlay
 	@rm -rf $(1)
@@ -120,6 +132,9 @@ $(READY4): $(READY)
 
 $(READY_LMMS_EVAL): $(READY)
 	$(call overlay,$(VENV_LMMS_EVAL),requirements-lmms-eval.txt)
+
+$(READY_DEMO): $(READY)
+	$(call overlay,$(VENV_DEMO),requirements-demo.txt)
 
 $(READY_MUTATION): $(READY)
 	$(call overlay,$(VENV_MUTATION),requirements-mutation.txt)
@@ -151,7 +166,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/metrics.py --out $(RESULTS)/metrics_cpu.json
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthesis.py --num 48 --out $(RESULTS)/synthesis_cpu.json
 
-checks: lint types docs test test-integration test-transformers4 test-lmms-eval
+checks: lint types docs test test-integration test-transformers4 test-lmms-eval test-demo
 
 clean:
 	rm -rf build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

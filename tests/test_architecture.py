@@ -29,6 +29,7 @@ def test_what_it_names_exists():
 
 # Modules without a test file of their name -> where they are tested, and why there.
 TESTED_ELSEWHERE = {
+    "demo/page.py": "demo/demo_in_browser.py",  # gradio lives in an environment of its own
     "cli/baseline_options.py": "cli/test_baseline.py",  # declarations alone; the command has their behaviour
     # Parts of one drawn figure: nothing shows before the figure is whole.
     **dict.fromkeys(

@@ -29,6 +29,7 @@ LAYERS = (
     ("training",),
     ("baselines", "predictor", "explain", "doctor", "parity", "planning", "reports", "experiments"),
     ("serving",),
+    ("demo",),
     ("synthesis",),
     ("plugin",),
     ("evaluators",),

@@ -19,6 +19,7 @@ from lavis_sam.cli.caption import caption
 from lavis_sam.cli.compare import compare
 from lavis_sam.cli.config import config
 from lavis_sam.cli.data import app as data
+from lavis_sam.cli.demo import demo
 from lavis_sam.cli.doctor import doctor
 from lavis_sam.cli.explain import explain
 from lavis_sam.cli.export import export
@@ -59,6 +60,7 @@ for _command in (
     caption,
     compare,
     config,
+    demo,
     doctor,
     evaluate,
     explain,

@@ -30,13 +30,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NoRedirect(), urllib.request.ProxyHandler({}))
 
 
-def read_image(url: str, place: str, side: int, limits: Limits, hosts: Collection[str] = ()) -> Image.Image:
+def read_image(url: str, place: str, side: int | None, limits: Limits, hosts: Collection[str] = ()) -> Image.Image:
     """Return an image as the vision encoder sees it, so that a waiting request holds little.
 
     Args:
         url: Its URL.
         place: What an error calls it.
-        side: Pixels of a side that the vision encoder sees.
+        side: Pixels of a side that the vision encoder sees; None for the image as it is.
         limits: Of bytes and pixels.
         hosts: From which images may be fetched.
 
@@ -54,7 +54,8 @@ def read_image(url: str, place: str, side: int, limits: Limits, hosts: Collectio
         with open_image(io.BytesIO(data)) as image:
             width, height = image.size
             if width * height <= limits.pixels:
-                return to_rgb(image, place).resize((side, side), Image.Resampling.BICUBIC)
+                read = to_rgb(image, place)
+                return read if side is None else read.resize((side, side), Image.Resampling.BICUBIC)
     # Pillow's plugins raise whatever they stumble over.
     except Exception as error:
         cause = error.__cause__ if isinstance(error, SamDataError) and error.__cause__ else error

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LONGEST_MS = 120_000  # the cores may be busy; nothing is measured here
+expect.set_options(timeout=_LONGEST_MS)
 
 
 def chromium() -> str:
@@ -51,7 +53,7 @@ def opened(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, **option
         options: Further ones of Playwright's `new_context`, such as `has_touch=True`.
     """
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-    context.set_default_timeout(60_000)  # two cores may be busy
+    context.set_default_timeout(_LONGEST_MS)
     problems: list[str] = []
 
     def guard(route: Route) -> None:

@@ -69,8 +69,8 @@ def test_what_the_pinned_packages_need_is_pinned():
 
 
 # A service that few use, with a large client: whoever switches it on installs it, and is told so. And an evaluator,
-# which imports us; requirements-lmms-eval.txt pins it.
-NOT_INSTALLED = {"wandb", "lmms_eval"}
+# which imports us; requirements-lmms-eval.txt pins it. And the demo's library: requirements-demo.txt.
+NOT_INSTALLED = {"wandb", "lmms_eval", "gradio"}
 
 
 def test_the_package_says_what_it_imports():
