@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lavis_sam"
 LAYERS = (
     (
         *("errors", "files", "terminal", "progress", "locks", "distributed", "signals"),
-        *("memory", "pages", "plotting", "run_layout"),
+        *("imports", "memory", "pages", "plotting", "run_layout"),
     ),
     ("config",),
     ("datasets",),

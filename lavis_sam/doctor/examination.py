@@ -8,6 +8,7 @@ from typing import Any
 
 from lavis_sam.doctor import environment
 from lavis_sam.doctor.findings import Finding, Verdict, run_check
+from lavis_sam.imports import fast_imports
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,22 @@ def examine(
     # Starting LAVIS takes longer than all else; a process of its own does it meanwhile.
     lavis = ThreadPoolExecutor(1).submit(lambda: list(run_check("environment", "LAVIS", environment.check_lavis)))
     findings: list[Finding] = []
-    for name, check in (
-        ("Python", environment.check_python),
-        ("versions", environment.check_versions),
-        ("torch with torchvision", environment.check_torchvision),
-        ("plugin hook", environment.check_hook),
-    ):
-        findings += run_check("environment", name, check)
+    with fast_imports():
+        for name, check in (
+            ("Python", environment.check_python),
+            ("versions", environment.check_versions),
+            ("torch with torchvision", environment.check_torchvision),
+            ("plugin hook", environment.check_hook),
+        ):
+            findings += run_check("environment", name, check)
     place_of_lavis = len(findings)
 
     # From here on PyTorch is needed, whose absence has been said above.
     def check_model() -> Iterator[Finding]:
         """Look at the device and the weights of the model."""
-        from lavis_sam.doctor import hardware, weights
-        from lavis_sam.predictor.load_model import model_config
+        with fast_imports():
+            from lavis_sam.doctor import hardware, weights
+            from lavis_sam.predictor.load_model import model_config
 
         config = model_config(model, base=base, checkpoint=checkpoint, precision=precision, settings=settings)
         yield from run_check(hardware.AREA, "device", lambda: hardware.check_device(config, device))

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lavis_sam.doctor.findings import Finding, Verdict
 from lavis_sam.errors import SamError
-from lavis_sam.planning.forecast import Load, make_plan
+from lavis_sam.planning.forecast import Load, plan_generation
 from lavis_sam.predictor.load_model import read_device
 from lavis_sam.weights.build_model import read_precision
 
@@ -94,8 +94,7 @@ def check_precision(config: DictConfig, device: str | None) -> Iterator[Finding]
 def check_memory(config: DictConfig, device: str | None) -> Iterator[Finding]:
     """Do the weights, and a typical sample on top of them, fit into the free memory? See `lavis-sam plan`."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
-    plan = make_plan(plain, Load(images=IMAGES, text_tokens=TEXT_TOKENS))
-    weights, needed = sum(plan.memory["weights"].values()), plan.memory["generation"]
+    weights, needed = plan_generation(plain, Load(images=IMAGES, text_tokens=TEXT_TOKENS))
     target = read_device(device)
     if target.type == "cuda":
         yield _fits("GPU memory", torch.cuda.mem_get_info(target)[0], weights, needed)

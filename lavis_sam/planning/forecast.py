@@ -107,13 +107,7 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
         SamConfigurationError: An impossible setting.
     """
     model = planned_model(model_cfg)
-    parameters = dict.fromkeys(PARTS, 0)
-    weights = dict.fromkeys(PARTS, 0)
-    for name, parameter in model.named_parameters():
-        part = next((part for part, names in PARTS.items() if name.startswith(names)), "injected")
-        part = "injected" if name in model.injected else part
-        parameters[part] = parameters.get(part, 0) + parameter.numel()
-        weights[part] = weights.get(part, 0) + parameter.numel() * parameter.element_size()
+    parameters, weights = _count_weights(model)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     activations, forward, backward = _run_step(model, load)
     # Under DDP gradients exist twice: in the parameters and in what is sent.
@@ -144,6 +138,15 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
     )
 
 
+def plan_generation(
+    model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, Any] | None = None
+) -> tuple[int, int]:
+    """Return the bytes of the weights, and of generation with them, as `make_plan` does; no step is run for it."""
+    model = planned_model(model_cfg)
+    weights = sum(_count_weights(model)[1].values())
+    return weights, weights + _kv_cache(model, load, Decoding(**dict(decoding or {})))
+
+
 def planned_model(model_cfg: Mapping[str, Any]) -> SemanticAlignment:
     """Return the model of a config on the meta device, as it trains; it takes texts of any length."""
     longest = ModelSizes.from_mapping(model_cfg.get("sizes")).q_former.max_positions
@@ -157,6 +160,17 @@ def step_loss(model: SemanticAlignment, load: Load) -> Tensor:
     # "a" is one token; the tokenizer adds two of its own.
     instructions = [" ".join(["a"] * max(1, load.text_tokens - 2))] * load.batch
     return _language_loss(model, model.encode({"image": images}, instructions), instructions, load)
+
+
+def _count_weights(model: SemanticAlignment) -> tuple[dict[str, int], dict[str, int]]:
+    """Part -> number of parameters, and part -> their bytes."""
+    parameters, weights = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
+    for name, parameter in model.named_parameters():
+        part = next((part for part, names in PARTS.items() if name.startswith(names)), "injected")
+        part = "injected" if name in model.injected else part
+        parameters[part] = parameters.get(part, 0) + parameter.numel()
+        weights[part] = weights.get(part, 0) + parameter.numel() * parameter.element_size()
+    return parameters, weights
 
 
 def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:

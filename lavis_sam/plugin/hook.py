@@ -114,13 +114,16 @@ def _wrap(spec: "ModuleSpec", run: "Callable[[Callable[[ModuleType], None], Modu
 
 
 def _run_lavis(execute: "Callable[[ModuleType], None]", module: "ModuleType") -> None:
-    prepared = _attempt("compatibility", "prepare")
-    try:
-        execute(module)
-    finally:
-        if prepared:
-            _attempt("compatibility", "tidy")
-    _attempt("registration", "register")
+    from lavis_sam.imports import fast_imports
+
+    with fast_imports():
+        prepared = _attempt("compatibility", "prepare")
+        try:
+            execute(module)
+        finally:
+            if prepared:
+                _attempt("compatibility", "tidy")
+        _attempt("registration", "register")
 
 
 def _run_after_lavis(execute: "Callable[[ModuleType], None]", module: "ModuleType") -> None:

@@ -118,7 +118,7 @@ def world(folder: Path, **changed: str) -> Path:
     write(folder, LAVIS | TORCH | TRANSFORMERS)
     ours = folder / "lavis_sam"
     shutil.copytree(REPOSITORY / "lavis_sam/plugin", ours / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "errors.py", "config/__init__.py", "config/names.py"):
+    for name in ("__init__.py", "errors.py", "imports.py", "config/__init__.py", "config/names.py"):
         (ours / name).parent.mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / "lavis_sam" / name, ours / name)
     rooms = {"model": MODEL, "processors": "import lavis.models\nready = True", "builders": BUILDERS} | changed

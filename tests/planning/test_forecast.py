@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.planning.forecast import LiveBytes, Load, make_plan
+from lavis_sam.planning.forecast import LiveBytes, Load, make_plan, plan_generation
 from lavis_sam.plugin.model import Blip2VicunaSAM
 
 # The bound; the worst seen was 8 % (LAVIS's own kernels on a CPU keep a little more than a GPU's).
@@ -121,6 +121,14 @@ def test_the_cache_is_that_of_the_decoding():
     greedy = make_plan(cfg, Load(), {"num_beams": 1, "max_length": 33}).memory["kv_cache"]
     # keys and values of 4 layers, 2 x 8 visual, 32 + 32 text positions, 192 wide, float32
     assert greedy == 2 * 4 * (16 + 32 + 32) * 192 * 4
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, CASES["vpg_c"]])
+def test_generation_alone_needs_what_the_whole_plan_says(changes):
+    cfg = OmegaConf.to_container(model_cfg(**changes), resolve=True)
+    load, decoding = Load(images=5, eval_batch=3), {"num_beams": 2, "max_length": 17}
+    planned = make_plan(cfg, load, decoding).memory
+    assert plan_generation(cfg, load, decoding) == (sum(planned["weights"].values()), planned["generation"])
 
 
 def test_impossible_loads_are_refused():

@@ -77,6 +77,13 @@ class TestLavisPresent:
         code = f"import {first} as first, sys; same = first is sys.modules[{first!r}]; " + ALL_REGISTERED
         assert output(world(tmp_path), code + "; print(same)") == REGISTERED + "\nTrue"
 
+    def test_the_garbage_collector_waits_until_lavis_is_there(self, tmp_path):
+        folder = world(tmp_path)
+        path = folder / "lavis/models/__init__.py"
+        path.write_text("import gc; during = gc.isenabled()\n" + path.read_text())
+        code = "import gc, lavis.models; print(lavis.models.during, gc.isenabled())"
+        assert output(folder, code) == "False True"
+
     def test_the_parents_know_their_children(self, tmp_path):
         code = "import lavis_sam.plugin.task, sys; print(lavis_sam.plugin.task is sys.modules['lavis_sam.plugin.task'])"
         assert output(world(tmp_path), code) == "True"
