@@ -13,7 +13,7 @@ from lavis_sam.baselines.cache import AnswerCache, key_of
 from lavis_sam.baselines.jpeg import ImageBounds, jpeg_within
 from lavis_sam.baselines.reply import read_answer, unanswered, without_thoughts
 from lavis_sam.baselines.retry import RequestRate, RetryPolicy, retry
-from lavis_sam.baselines.transport import FailedError, RefusedError, Transport, UnansweredError
+from lavis_sam.baselines.transport import EmptyReplyError, FailedError, RefusedError, Transport, UnansweredError
 from lavis_sam.datasets.multi_image import MultiImageDataset
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.fingerprint import IMAGES
@@ -213,9 +213,7 @@ class EndpointModel(ImageTextModel):
         except UnansweredError as error:
             said = self._transport.clean(str(error))
             if self._skip_refused:
-                logger.warning("%s: %s; an empty answer is taken.", place, said)
-                self._refused[sample.id] = said
-                return ""
+                return self._skip(sample, place, said)
             given_up.set()
             raise SamConfigurationError(
                 f"{place}: {said}. With --skip-refused such a sample counts as an empty answer, which is reported; "
@@ -226,15 +224,23 @@ class EndpointModel(ImageTextModel):
             said = self._transport.clean(str(error))
             raise SamConfigurationError(f"{place}: {said}. Correct the request; answers so far are kept.") from error
         except FailedError as error:
-            given_up.set()
             said = self._transport.clean(str(error))
-            raise SamDataError(
-                f"{place}: {said}. It was tried up to {self._policy.attempts} times; run again later, answers so "
-                "far are kept."
-            ) from error
+            tries = f"It was tried up to {self._policy.attempts} times"
+            is_empty = isinstance(error, EmptyReplyError)
+            if is_empty and self._skip_refused:
+                return self._skip(sample, place, f"{said}. {tries}")
+            given_up.set()
+            skip = ", or give --skip-refused, which takes an empty answer" if is_empty else ""
+            raise SamDataError(f"{place}: {said}. {tries}; run again later{skip}; answers so far are kept.") from error
         except BaseException:
             given_up.set()
             raise
+
+    def _skip(self, sample: EvaluationSample, place: str, said: str) -> str:
+        """Take an empty answer, and keep why."""
+        logger.warning("%s: %s; an empty answer is taken.", place, said)
+        self._refused[sample.id] = said
+        return ""
 
     def _known_or_paid(self, sample: EvaluationSample, place: str, given_up: threading.Event) -> str:
         """The answer from the cache or from the service, which goes into the cache, even if it is none.

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lavis_sam.baselines.transport import FailedError
+from lavis_sam.baselines.transport import EmptyReplyError, FailedError
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     it. An empty text may be none, see `unanswered`.
 
     Raises:
+        EmptyReplyError: There are choices, if only by name, and no answer in them.
         FailedError: The reply has another form.
     """
     try:
@@ -46,7 +47,8 @@ def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         whole = _whole(content).strip()
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         shown = str(reply)[:200]
-        raise FailedError(f"no answer in the reply ({type(error).__name__}): {shown}", is_billed=True) from None
+        kind = EmptyReplyError if "choices" in reply else FailedError
+        raise kind(f"no answer in the reply ({type(error).__name__}): {shown}", is_billed=True) from None
     reason = _whole(reason) if isinstance(reason, str) else None
     text = without_thoughts(whole, reason)
     facts = {

@@ -87,6 +87,10 @@ class FailedError(Exception):
         self.wait, self.is_billed = wait, is_billed
 
 
+class EmptyReplyError(FailedError):
+    """A reply in the protocol's form without an answer in it; asked again, the service may give one."""
+
+
 class Transport:
     """Where to ask.
 

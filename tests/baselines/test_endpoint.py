@@ -332,6 +332,42 @@ def test_no_answer_is_skipped_where_that_is_wanted(make, service, ask, reply):
     assert "refused" not in model.records([ask("b", "Fourth?")])[0]
 
 
+EMPTY = {
+    "no choices": said(None, choices=[]),
+    "null in their place": said(None, choices=None),
+    "a choice without a message": said(None, choices=[{"finish_reason": "error"}]),
+    "a message that is null": said(None, choices=[{"message": None}]),
+    "a content that is null": said(None, choices=[{"message": {"content": None}, "finish_reason": None}]),
+}
+
+
+@pytest.mark.parametrize("reply", EMPTY.values(), ids=EMPTY)
+def test_an_empty_reply_is_one_refused_record_where_that_is_wanted(make, service, ask, reply):
+    service.replies = [said("one"), reply, reply, said("three")]
+    questions = [ask("a"), ask("b", "Other?"), ask("c", "Third?")]
+    model = make(concurrency=1, skip_refused=True, policy=RetryPolicy(attempts=2, first_wait=0.0))
+    records = model.records(questions)
+    assert [record["pred_response"] for record in records] == ["one", "", "three"]
+    assert ["tried up to 2 times" in record.get("refused", "") for record in records] == [False, True, False]
+    # A service that is in order again is asked again: nothing of it is kept as an answer.
+    service.replies = [said("two")]
+    assert make().answer(questions) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("reply", EMPTY.values(), ids=EMPTY)
+def test_an_empty_reply_is_an_error_that_names_the_option(make, service, ask, reply):
+    service.otherwise = lambda _: reply
+    with pytest.raises(SamDataError, match=r"sample 'a'.*no answer in the reply.*--skip-refused.*so far are kept"):
+        make(policy=RetryPolicy(attempts=1)).answer([ask("a")])
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"error": "x"}', b"<html>"])
+def test_what_is_no_reply_of_this_protocol_is_never_skipped(make, service, ask, body):
+    service.otherwise = lambda _: Reply(body=body)
+    with pytest.raises(SamDataError, match="sample 'a'"):
+        make(skip_refused=True, policy=RetryPolicy(attempts=1)).answer([ask("a")])
+
+
 def test_no_answer_that_was_paid_for_is_not_asked_again(make, service, ask):
     service.replies = [NO_ANSWER["unclosed thoughts"]]
     for _ in range(2):
