@@ -5,6 +5,7 @@
 #   make test                the default tests
 #   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
 #   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
+#   make benchmarks-gpu      steps and evaluation on this machine's GPU, 9 minutes; PYTHON needs torch and transformers
 #   make mutation ROOM=lavis_sam.metrics.rouge   changes the code of a module or room bit by bit: do the tests notice?
 #   make docs                the documentation as a site, build/site/index.html; needs no other setup
 #   make fuzz                damaged files and answers for an hour (SECONDS=600: ten minutes); short in the default tests
@@ -46,7 +47,7 @@ READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requi
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup setup-demo demo test test-integration test-transformers4 test-lmms-eval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks clean
+.PHONY: help setup setup-demo demo test test-integration test-transformers4 test-lmms-eval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks benchmarks-gpu clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -165,6 +166,10 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/data_loading.py --out $(RESULTS)/data_loading_cpu.json
 	$(BIN)/python benchmarks/metrics.py --out $(RESULTS)/metrics_cpu.json
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthesis.py --num 48 --out $(RESULTS)/synthesis_cpu.json
+
+# Any Python with torch, transformers, safetensors, omegaconf and sentencepiece will do: nothing is installed for it.
+benchmarks-gpu:
+	$(or $(PYTHON),$(shell [ -x $(BIN)/python ] && echo $(BIN)/python || echo python3)) benchmarks/gpu.py --out $(RESULTS)
 
 checks: lint types docs test test-integration test-transformers4 test-lmms-eval test-demo
 

@@ -6,9 +6,11 @@ flushed to the disk and renamed over the destination in one step.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import secrets
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -155,8 +157,9 @@ def write_safetensors(
 def write_shard(path: str | os.PathLike[str], members: Iterable[tuple[str, str, bytes]]) -> dict[str, Any]:
     """Write a webdataset shard atomically, with the same bytes whenever and wherever it is written.
 
-    webdataset sorts the members of a sample by name, which would put a tenth image before the second and the record
-    behind the images; so each member is written by itself, in the order given.
+    The bytes are those of webdataset's own `TarWriter`, which brings PyTorch: 1.2 s and 0.5 GB that nobody who writes
+    shards should pay for. `TarWriter` also sorts the members of a sample by name, which puts a tenth image before the
+    second and the record behind the images; here they stay in the order given.
 
     Args:
         path: The tar file to make or replace.
@@ -165,15 +168,15 @@ def write_shard(path: str | os.PathLike[str], members: Iterable[tuple[str, str, 
     Returns:
         `bytes` and `sha256` of the file, as a manifest lists them.
     """
-    from webdataset import TarWriter  # and with it PyTorch: 1.2 s and 0.5 GB that nobody else here should pay for
-
     with atomic_path(path) as temporary:
         with (
             temporary.open("wb") as file,
-            TarWriter(file, user="", group="", mode=0o644, mtime=0, encoder=False) as writer,
+            tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
         ):
             for key, name, content in members:
-                writer.write({"__key__": key, name: content})
+                member = tarfile.TarInfo(f"{key}.{name}")
+                member.size, member.mode = len(content), 0o644
+                archive.addfile(member, io.BytesIO(content))
         return {"bytes": temporary.stat().st_size, "sha256": sha256_of(temporary)}
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from lavis_sam.files import (
     write_bytes,
     write_json,
     write_safetensors,
+    write_shard,
     write_text,
 )
 
@@ -192,3 +194,23 @@ def test_storage_path_is_relative_to_the_working_directory(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert storage_path("data/annotations.json") == tmp_path / "data" / "annotations.json"
     assert storage_path("/data") == Path("/data")
+
+
+def test_shard_has_the_bytes_that_webdataset_writes(tmp_path):
+    from webdataset import TarWriter
+
+    members = [
+        ("000000", "json", b"{}"),
+        ("000000", "0.jpg", b"x" * 700),
+        ("000001", "json", b""),
+        ("a/b", "txt", b"a"),
+    ]
+    with (tmp_path / "theirs.tar").open("wb") as file:
+        writer = TarWriter(file, user="", group="", mode=0o644, mtime=0, encoder=False)
+        for key, name, content in members:
+            writer.write({"__key__": key, name: content})
+        writer.close()
+    written = write_shard(tmp_path / "ours.tar", members)
+    ours, theirs = ((tmp_path / f"{name}.tar").read_bytes() for name in ("ours", "theirs"))
+    assert ours == theirs
+    assert written == {"bytes": len(theirs), "sha256": hashlib.sha256(theirs).hexdigest()}

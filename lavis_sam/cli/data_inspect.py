@@ -35,11 +35,11 @@ def stats(
       lavis-sam data stats data/mmlink_shards --batch-size 8 --plot output/mmlink.png
       lavis-sam data stats data/mmlink --json > stats.json
     """
-    from lavis_sam.datasets.folder import open_folder
+    from lavis_sam.datasets.folder import open_samples
     from lavis_sam.datasets.statistics import dataset_statistics, draw_statistics
     from lavis_sam.files import to_json
 
-    dataset = open_folder(folder)
+    dataset = open_samples(folder)
     figures = dataset_statistics(dataset, batch_size=batch_size)
     if plot is not None:
         from lavis_sam.plotting import save_png

@@ -13,10 +13,8 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.config.run_settings import BATCHINGS
+from lavis_sam.datasets.buckets import bucketed_batches, sample_sizes
 from lavis_sam.errors import SamConfigurationError
-
-# How many global batches are sorted together: more save more padding, fewer leave more to chance.
-BUCKETED_BATCHES = 64
 
 
 class EpochOrder(Protocol):
@@ -150,11 +148,8 @@ class BucketedOrder:
         """Return the indices of an epoch, in order."""
         indices = self._order(epoch)
         generator = _generator(self._seed, "buckets", epoch)
-        window = BUCKETED_BATCHES * self._batch
         bucketed: list[int] = []
-        for first in range(0, len(indices), window):
-            pool = sorted(indices[first : first + window], key=lambda index: self._sizes[index % len(self._sizes)])
-            batches = [pool[start : start + self._batch] for start in range(0, len(pool), self._batch)]
+        for batches in bucketed_batches(indices, self._sizes, self._batch):
             whole = [batch for batch in batches if len(batch) == self._batch]
             shuffled = [whole[i] for i in torch.randperm(len(whole), generator=generator).tolist()]
             bucketed += [index for batch in (*shuffled, *batches[len(whole) :]) for index in batch]
@@ -180,20 +175,6 @@ def training_order(datasets: Sequence[Any], *, global_batch: int, seed: int, bat
         return order
     sizes = [size for dataset in datasets for size in sample_sizes(dataset)]
     return BucketedOrder(order, sizes, global_batch=global_batch, seed=seed)
-
-
-def sample_sizes(dataset: Any) -> list[tuple[int, int]]:
-    """Return of each sample the number of images, and the characters of instruction and answer.
-
-    Raises:
-        SamConfigurationError: The data set has no `annotation` of `MultiImageSample`s.
-    """
-    try:
-        return [(len(sample.images), len(sample.instruction) + len(sample.output)) for sample in dataset.annotation]
-    except (AttributeError, TypeError) as error:
-        raise SamConfigurationError(
-            f"run.batching: bucketed: {type(dataset).__name__} does not say how large its samples are; use shuffled."
-        ) from error
 
 
 def _ratios(datasets: Sequence[Any]) -> list[float] | None:

@@ -1,5 +1,6 @@
 """What is in a data set: counts, numbers of images, lengths of texts, and what batches of it waste on padding."""
 
+import random
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lavis_sam.config.run_settings import BATCHINGS
-from lavis_sam.datasets.sampler import sample_sizes, training_order
+from lavis_sam.datasets.buckets import bucketed_batches, sample_sizes
 from lavis_sam.errors import SamConfigurationError
 
 if TYPE_CHECKING:
-    from lavis_sam.datasets.multi_image import MultiImageDataset
+    from lavis_sam.datasets.stored import StoredSamples
 
 # Of the histogram of lengths; whole numbers of words a bar.
 _MOST_BARS = 40
@@ -89,7 +90,7 @@ def _renamed(figures: dict[str, Any]) -> dict[str, Any]:
     return {key.replace("images", "pictures"): value for key, value in figures.items()}
 
 
-def dataset_statistics(dataset: "MultiImageDataset", *, batch_size: int = 20, seed: int = 42) -> DatasetStatistics:
+def dataset_statistics(dataset: "StoredSamples", *, batch_size: int = 20, seed: int = 42) -> DatasetStatistics:
     """Count what is in a data set; no image is opened.
 
     Args:
@@ -117,10 +118,14 @@ def dataset_statistics(dataset: "MultiImageDataset", *, batch_size: int = 20, se
     )
 
 
-def _padding(dataset: "MultiImageDataset", batch_size: int, seed: int, batching: str) -> Padding:
+def _padding(dataset: "StoredSamples", batch_size: int, seed: int, batching: str) -> Padding:
+    """Of an epoch in a random order; a run's own order is as good as this one, and takes PyTorch to draw."""
     sizes = sample_sizes(dataset)
-    order = training_order([dataset], global_batch=batch_size, seed=seed, batching=batching)(0)
-    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    order = random.Random(seed).sample(range(len(sizes)), len(sizes))
+    if batching == "bucketed":
+        batches = [batch for window in bucketed_batches(order, sizes, batch_size) for batch in window]
+    else:
+        batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
     return Padding(
         images=_wasted([sizes[index][0] for index in batch] for batch in batches),
         characters=_wasted([sizes[index][1] for index in batch] for batch in batches),
@@ -139,7 +144,7 @@ def _saved(before: float, after: float) -> float:
     return 1 - after / before if before > 0 else 0.0
 
 
-def draw_statistics(dataset: "MultiImageDataset", figures: DatasetStatistics) -> Any:
+def draw_statistics(dataset: "StoredSamples", figures: DatasetStatistics) -> Any:
     """Draw numbers of images, lengths of texts and padding as a matplotlib figure.
 
     Raises:

@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     """Holds the shards of the photographs and the log of a run."""
     folder = tmp_path_factory.mktemp("startup")
     (folder / "log.jsonl").write_text('{"event": "train", "step": 1, "loss": 2.0, "lr": 0.1}\n' * 2)
-    said, stderr = loaded(folder, "data", "shards", PHOTOGRAPHS, "shards")  # webdataset writes, and wants PyTorch
+    said, stderr = loaded(folder, "data", "shards", PHOTOGRAPHS, "shards")
     assert said[0] == "exit code 0", stderr
     return folder
 
@@ -49,7 +49,10 @@ def folder(tmp_path_factory):
         ["data", "validate", "shards"],
         ["data", "preview", PHOTOGRAPHS, "--out", "preview.html"],
         ["data", "preview", "shards", "--out", "preview.html"],
+        ["data", "shards", PHOTOGRAPHS, "packed"],
         ["data", "shards", "shards", "again", "--unpack"],
+        ["data", "stats", PHOTOGRAPHS],
+        ["data", "stats", "shards", "--json"],
         ["data", "split", "again"],
         ["data", "convert", "mmlink", "--annotations", PHOTOGRAPHS, "--images", PHOTOGRAPHS, "--out", "converted"],
         ["data", "export", "mantis", PHOTOGRAPHS, "--out", "mantis.json"],
