@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine with Python 3.11 to 3.13: `make demo` and `make test`.
 # The first run makes .venv (about 2 minutes, 6 GB); later runs use it again, as long as the pinned requirements stay.
 #
-#   make demo                trains and evaluates the embedded default, says what it made and where
+#   make demo                trains SAM's layers, asks the embedded model with and without them, makes a page
 #   make test                the default tests
 #   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
 #   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
@@ -63,8 +63,7 @@ $(READY):
 	@rm -f $(VENV)/.lavis_sam-* && touch $@
 
 demo: $(READY)
-	$(BIN)/python -m lavis.train --cfg-path projects/sam/tiny/train.yaml
-	@$(BIN)/python tools/show_run.py output/sam/tiny
+	$(BIN)/python tools/demo.py
 
 mmlink-mini: $(READY)
 	$(BIN)/lavis-sam synthesize --out output/mmlink-mini --num 500 --resume

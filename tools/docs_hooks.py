@@ -15,6 +15,7 @@ MOUNTED = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "lavis_sam/ARCHITECTURE.md": "architecture.md",
+    "lavis_sam/assets/tiny/README.md": "tiny.md",
     "LICENSE": "licence.txt",
     "NOTICE": "notice.txt",
 }

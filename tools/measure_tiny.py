@@ -1,10 +1,10 @@
-"""How well the embedded model names what held-out images share.
+"""How well the embedded model names what held-out images show.
 
-    python tools/measure_tiny.py data/tiny/held_out_pairs data/tiny/groups --base data/tiny/base --checkpoint RUN
+    python tools/measure_tiny.py data/tiny/held_out_pairs data/tiny/groups [--base DIR] [--checkpoint RUN]
 
 asks the model each sample's own question and prints, as JSON, the share of answers that name the shared object (its
-noun) and the share of its attributes ("yellow shirt", "pine") that they name, by data set and by kind; with the base
-alone beside it.
+noun; an icon's name; of a story the names of its last panel) and the share of attributes ("yellow shirt", "pine"; of a
+story action and place) that they name, by data set and by kind; with the base alone beside it.
 """
 
 import argparse
@@ -18,27 +18,40 @@ from typing import Any
 from lavis_sam.predictor import SamPredictor
 from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
 from lavis_sam.synthesis.quality import mentions
+from lavis_sam.synthesis.records import DEFAULT_ACTION
 
 MOST_TOKENS = 48
+
+
+def wanted(sample: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What an answer has to name: objects (or names), and what is said of them (attributes, actions, places)."""
+    if sample["form"] == "stories":
+        shown = sample["pictures"][-1]
+        views = (sample["objects"][placed["object"]]["views"][placed["view"]] for placed in shown["objects"])
+        actions = [view["attributes"].get("pose", DEFAULT_ACTION) for view in views]
+        return [placed["name"] for placed in shown["objects"]], [*actions, shown["background"]["place"]]
+    shared = sample["objects"][int(sample["facts"].get("object", 0))]
+    name = shared["label"] if sample["kind"] == "icons" else shared["noun"]
+    return [name], [word for word in shared["told"] if word not in (name, shared["noun"])]
 
 
 def rates(samples: Sequence[Mapping[str, Any]], answers: Sequence[str]) -> dict[str, dict[str, float]]:
     """Kind -> how many samples, and the shares of objects and attributes that the answers name; "all" for all kinds."""
     named = defaultdict(list)
     for sample, answer in zip(samples, answers, strict=True):
-        shared = sample["objects"][0]
-        attributes = [word for word in shared["told"] if word != shared["noun"]]
-        right = mentions(answer, shared["label"] if sample["kind"] == "icons" else shared["noun"])
-        share = sum(mentions(answer, word) for word in attributes) / max(1, len(attributes))
+        objects, attributes = wanted(sample)
+        right = float(all(mentions(answer, name) for name in objects))
+        share = [float(mentions(answer, word)) for word in attributes]
         for kind in (sample["kind"], "all"):
-            named[kind].append((float(right), share))
+            named[kind].append((right, share))
     return {
         kind: {
             "samples": len(found),
             "object": round(sum(right for right, _ in found) / len(found), 3),
-            "attributes": round(sum(share for _, share in found) / len(found), 3),
+            "attributes": round(sum(map(sum, shares)) / max(1, sum(map(len, shares))), 3),
         }
         for kind, found in sorted(named.items())
+        for shares in [[share for _, share in found]]
     }
 
 
@@ -54,17 +67,15 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", type=Path, help="folders that `lavis-sam synthesize` made")
-    parser.add_argument("--checkpoint", help="SAM's layers: an adapter's folder or a run's")
-    parser.add_argument("--base", required=True, help="an InstructBLIP folder")
+    parser.add_argument("--checkpoint", help="SAM's layers: an adapter's folder or a run's; else the embedded ones")
+    parser.add_argument("--base", help="an InstructBLIP folder; else the embedded base")
     parser.add_argument("--limit", type=int, default=200, help="samples of each set")
     parser.add_argument("--show", type=int, default=0, help="answers to print of each set")
     options = parser.parse_args()
-    alone = {"guidance": {"extractor": "none"}}
-    models = {"base": SamPredictor.from_pretrained("tiny", base=options.base, device="cpu", settings=alone)}
-    if options.checkpoint:
-        models["sam"] = SamPredictor.from_pretrained(
-            "tiny", base=options.base, checkpoint=options.checkpoint, device="cpu"
-        )
+    models = {
+        "base": SamPredictor.from_pretrained("tiny", base=options.base, device="cpu", settings={"finetuned": ""}),
+        "sam": SamPredictor.from_pretrained("tiny", base=options.base, checkpoint=options.checkpoint, device="cpu"),
+    }
     found: dict[str, Any] = {}
     for root in options.sets:
         samples = list(read_lines(root / SAMPLES))[: options.limit]

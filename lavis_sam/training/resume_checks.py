@@ -137,6 +137,8 @@ def compare_runs(then: RunDescription, now: RunDescription) -> Differences:
         consequence, about = _rule(key)
         if key == "run.accum_grad_iters" and same_step:  # more processes or larger batches make up for it
             consequence = Consequence.LISTED
+        if key == "model.pretrained" and "" in (old, new):  # a random base has no fingerprint in old checkpoints
+            consequence, about = Consequence.REFUSED, "another model"
         line = f"{key}: then {_shown(old)}, now {_shown(new)}"
         if consequence is Consequence.REFUSED:
             found.refused.append(f"{line} ({about})")
@@ -174,9 +176,15 @@ def _rule(key: str) -> tuple[Consequence, str]:
 
 
 def _whole(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the `run` section, if there is one: a key that it does not have stands at its default."""
-    run = config.get("run")
-    return {**config, "run": dataclasses.asdict(RunSettings()) | run} if isinstance(run, dict) else dict(config)
+    """Fill in the `run` section, if there is one: a key that it does not have stands at its default.
+
+    The tiny model's base was random before `model.pretrained` could say so.
+    """
+    run, model = config.get("run"), config.get("model")
+    whole = {**config, "run": dataclasses.asdict(RunSettings()) | run} if isinstance(run, dict) else dict(config)
+    if isinstance(model, dict) and model.get("model_type") == "tiny":
+        whole["model"] = {**model, "pretrained": model.get("pretrained") or ""}
+    return whole
 
 
 # Stands for a key that a configuration does not have; null is a value.

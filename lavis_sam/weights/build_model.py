@@ -2,12 +2,13 @@
 
 Three kinds of base exist. With `pretrained` in the config, the frozen parts come from files and nothing is ever
 initialised for them: from LAVIS's file, EVA's and a Vicuna folder, or, where `pretrained` is a folder, all from
-transformers' InstructBLIP. Without it, they are random but fixed by `base_seed`: the embedded model.
+transformers' InstructBLIP, as the embedded model's own is. Without it, they are random but fixed by `base_seed`.
 
 Each of them takes another language model from a folder of transformers' (see `chosen_language_model`); the projection
 to it starts anew, by `base_seed`.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, overload
@@ -34,6 +35,7 @@ from lavis_sam.models.vision import EvaVisionTransformer
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.checkpoints import require_complete
+from lavis_sam.weights.embedded import unfit_for_embedded_layers, with_base_of_layers
 from lavis_sam.weights.injection import inject, wanted_injections
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
 from lavis_sam.weights.language_models import language_sizes, load_llm, read_language_config
@@ -52,6 +54,7 @@ from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 from lavis_sam.weights.trained import load_trained
 from lavis_sam.weights.vicuna import refuse_other_version
 
+_LOG = logging.getLogger(__name__)
 Model = TypeVar("Model", bound=SemanticAlignment)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 INITIAL_STD = 0.02  # BERT's, EVA's and Llama's, for what a random base draws
@@ -130,6 +133,8 @@ def build_model(
     """
     device = torch.device(device)
     is_meta = device.type == "meta"
+    trained = finetuned_path(cfg)
+    cfg = with_base_of_layers(cfg, trained)
     guidance = Guidance.from_mapping(cfg.get("guidance"))
     guidance.at_depth(ModelSizes.from_mapping(cfg.get("sizes")).q_former.layers)
     precision = read_precision(cfg)
@@ -151,8 +156,13 @@ def build_model(
         _load_base(model, cfg, folder)
     inject(model, wanted_injections(cfg))
     select_trainable(model, str(cfg.get("trainable", "sam")), further=model.injected)
-    if (trained := finetuned_path(cfg)) and not is_meta:
+    if trained and not is_meta:
         load_trained(model, trained)
+    elif cfg.get("finetuned") and cfg.get("load_finetuned", True) and not is_meta:
+        _LOG.warning(
+            "model.%s is not the embedded model's: SAM's layers that were trained for it are left out "
+            "(model.load_finetuned=false says so)", unfit_for_embedded_layers(cfg),
+        )  # fmt: skip
     return model.to(device)
 
 
@@ -164,6 +174,7 @@ def build_encoder(cfg: Mapping[str, Any]) -> SemanticAlignment:
     Raises:
         SamConfigurationError, SamCheckpointError: As for `build_model`, of what is read.
     """
+    cfg = with_base_of_layers(cfg, finetuned_path(cfg))
     if not cfg.get("pretrained"):
         return build_model(cfg)
     model, folder = build_model(cfg, device="meta"), open_instructblip(cfg)

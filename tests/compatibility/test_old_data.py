@@ -17,7 +17,14 @@ TRAINED_ON = {
         "datasets.mmlink.build_info.annotations.train.storage=shards",
     ],
 }
-SHORT = ["run.job_id=trained", "run.valid_splits=[]", "run.test_splits=[]", "run.max_epoch=2", "run.batch_size_train=2"]
+SHORT = [
+    "model.pretrained=",
+    "run.job_id=trained",
+    "run.valid_splits=[]",
+    "run.test_splits=[]",
+    "run.max_epoch=2",
+    "run.batch_size_train=2",
+]
 
 
 def read(path):

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 
 from lavis_sam import train
 
-CONTINUE = ["run.resume=auto", "run.checkpoint_steps=2", "run.batch_size_train=3", "run.max_epoch=2"]
+# Version 0.1.0 had no trained base for the tiny model.
+RANDOM_BASE = "model.pretrained="
+CONTINUE = [RANDOM_BASE, "run.resume=auto", "run.checkpoint_steps=2", "run.batch_size_train=3", "run.max_epoch=2"]
 SECONDS = 600
 # The softmax over images does not depend on its bias: that gradient is noise, which AdamW blows up on another machine.
 NOISE = "adaptive_adjustment.linear_a.bias"
@@ -92,6 +94,12 @@ def test_the_command_finds_the_interrupted_run_beside_a_finished_one(bring, even
     command(root, "lavis.train", "--cfg-path", "train.yaml", "--options", *CONTINUE)
     check_continued(root / "run_interrupted", events)
     assert len(list(root.glob("*/log.jsonl"))) == 3
+
+
+def test_it_does_not_continue_over_another_base(bring, capsys):
+    bring("train.yaml", "photographs.json", "run_interrupted")
+    assert train.main(["--cfg-path", "train.yaml", "--options", "run.job_id=run_interrupted", *CONTINUE[1:]]) == 2
+    assert 'model.pretrained: then "", now "package:' in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_of_it_is_refused(bring, capsys):
