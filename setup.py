@@ -94,6 +94,7 @@ setup(
         "logging": ["tensorboard", "wandb"],
         "lora": ["peft"],
         "plots": ["matplotlib"],
+        "quantised": ["accelerate", "bitsandbytes>=0.48"],
         "serve": ["fastapi", "prometheus-client", "pydantic>=2", "starlette", "uvicorn"],
         "ray": ["imagehash", "onnxruntime", "pycocotools", "ray>=2.60"],
         "slurm": ["submitit"],

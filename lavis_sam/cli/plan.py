@@ -136,6 +136,11 @@ def _step_seconds(
 
     if (given is not None) + (log is not None) + (to_measure is not None) > 1:
         raise SamConfigurationError("plan: found several of --step-seconds, --log and --measure, wanted one of them.")
+    if to_measure is not None and (packed := config.model_cfg.get("llm_precision")):
+        raise SamConfigurationError(
+            f"plan: --measure takes random weights, which are not packed, and model.llm_precision is {packed!r}; take "
+            "--log of a run, or --step-seconds."
+        )
     if log is not None:
         from lavis_sam.planning.run_length import logged_step_seconds
 

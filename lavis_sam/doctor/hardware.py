@@ -1,5 +1,6 @@
 """GPU, precision, and free memory against what the model needs."""
 
+import importlib.metadata
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,12 +15,13 @@ from lavis_sam.errors import SamError
 from lavis_sam.planning.forecast import Load, plan_generation
 from lavis_sam.predictor.load_model import read_device
 from lavis_sam.weights.build_model import read_precision
+from lavis_sam.weights.quantised import INSTALL, read_llm_precision
 
 AREA = "hardware"
 GB = 1e9
 # A sample of the longest kind that the paper evaluates: a story of five images.
 IMAGES, TEXT_TOKENS = 5, 128
-SMALLER = "Take model.precision bf16 or fp16, a GPU with more memory, or model_type tiny."
+SMALLER = "Take model.precision bf16 or fp16, model.llm_precision nf4, a GPU with more memory, or model_type tiny."
 
 
 def check_device(config: DictConfig, device: str | None) -> Iterator[Finding]:
@@ -74,6 +76,7 @@ def _cuda_remedy() -> str:
 def check_precision(config: DictConfig, device: str | None) -> Iterator[Finding]:
     """Does the device know the precision that the model type asks for?"""
     precision = read_precision(config)
+    yield from _check_packing(config)
     target = read_device(device)
     if target.type == "cuda":
         is_supported = precision != torch.bfloat16 or torch.cuda.is_bf16_supported(including_emulation=False)
@@ -89,6 +92,18 @@ def check_precision(config: DictConfig, device: str | None) -> Iterator[Finding]
         f"{config.precision} on the CPU",
         "CPUs without fp16 units are very slow at it; take model.precision bf16, or fp32." if is_slow else "",
     )
+
+
+def _check_packing(config: DictConfig) -> Iterator[Finding]:
+    """Is what `model.llm_precision` needs installed?"""
+    if not (packed := read_llm_precision(config)):
+        return
+    try:
+        found = f"{packed} through bitsandbytes {importlib.metadata.version('bitsandbytes')}"
+        yield Finding(AREA, "LLM precision", Verdict.OK, found)
+    except importlib.metadata.PackageNotFoundError:
+        found = f"{packed} is asked for, and bitsandbytes is not installed"
+        yield Finding(AREA, "LLM precision", Verdict.FAILURE, found, f"{INSTALL}; or leave model.llm_precision empty.")
 
 
 def check_memory(config: DictConfig, device: str | None) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.models.visual_path import VisualPath
 from lavis_sam.models.w_former import EXTRACTORS
 from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.quantised import packed_bytes, packed_layers, read_llm_precision
 
 # Part of the way of the data -> beginnings of parameter names.
 PARTS = {
@@ -107,9 +108,12 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
         SamConfigurationError: An impossible setting.
     """
     model = planned_model(model_cfg)
-    parameters, weights = _count_weights(model)
+    packed = _packed(model, read_llm_precision(model_cfg))
+    parameters, weights = _count_weights(model, packed)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     activations, forward, backward = _run_step(model, load)
+    # A packed matrix is unpacked for the time of its product, one after the other.
+    activations += max((model.get_parameter(name).nbytes for name in packed), default=0)
     # Under DDP gradients exist twice: in the parameters and in what is sent.
     gradients = trainable * _FLOAT32_BYTES * (2 if load.gpus > 1 else 1)
     optimizer = trainable * _FLOAT32_BYTES * _ADAMW_MOMENTS
@@ -143,8 +147,18 @@ def plan_generation(
 ) -> tuple[int, int]:
     """Return the bytes of the weights, and of generation with them, as `make_plan` does; no step is run for it."""
     model = planned_model(model_cfg)
-    weights = sum(_count_weights(model)[1].values())
+    weights = sum(_count_weights(model, _packed(model, read_llm_precision(model_cfg)))[1].values())
     return weights, weights + _kv_cache(model, load, Decoding(**dict(decoding or {})))
+
+
+def _packed(model: SemanticAlignment, llm_precision: str) -> dict[str, int]:
+    """The names of the parameters that are packed when the model is built, and their bytes then."""
+    layers = packed_layers(model.llm_model) if llm_precision else {}
+    return {
+        f"llm_model.{name}.weight": packed_bytes(layer, llm_precision)
+        for name, layer in layers.items()
+        if ".lora_" not in name
+    }
 
 
 def planned_model(model_cfg: Mapping[str, Any]) -> SemanticAlignment:
@@ -162,14 +176,14 @@ def step_loss(model: SemanticAlignment, load: Load) -> Tensor:
     return _language_loss(model, model.encode({"image": images}, instructions), instructions, load)
 
 
-def _count_weights(model: SemanticAlignment) -> tuple[dict[str, int], dict[str, int]]:
-    """Part -> number of parameters, and part -> their bytes."""
+def _count_weights(model: SemanticAlignment, packed: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Part -> number of parameters, and part -> their bytes; those of packed parameters are given."""
     parameters, weights = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
         part = next((part for part, names in PARTS.items() if name.startswith(names)), "injected")
         part = "injected" if name in model.injected else part
         parameters[part] = parameters.get(part, 0) + parameter.numel()
-        weights[part] = weights.get(part, 0) + parameter.numel() * parameter.element_size()
+        weights[part] = weights.get(part, 0) + packed.get(name, parameter.numel() * parameter.element_size())
     return parameters, weights
 
 

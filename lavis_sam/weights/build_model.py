@@ -50,6 +50,7 @@ from lavis_sam.weights.locations import (
     weight_sources,
 )
 from lavis_sam.weights.packaged import TINY_TOKENIZERS, locate, locate_folder
+from lavis_sam.weights.quantised import pack_language_model, read_llm_precision
 from lavis_sam.weights.tokenizers import load_q_former_tokenizer, load_tokenizer
 from lavis_sam.weights.trained import load_trained
 from lavis_sam.weights.vicuna import refuse_other_version
@@ -137,7 +138,7 @@ def build_model(
     cfg = with_base_of_layers(cfg, trained)
     guidance = Guidance.from_mapping(cfg.get("guidance"))
     guidance.at_depth(ModelSizes.from_mapping(cfg.get("sizes")).q_former.layers)
-    precision = read_precision(cfg)
+    precision, llm_precision = read_precision(cfg), read_llm_precision(cfg)
     if not is_meta:
         require_files(weight_sources(cfg), hint=base_hint(cfg))
     folder = open_instructblip(cfg)
@@ -154,6 +155,8 @@ def build_model(
         enable_gradient_checkpointing(model.llm_model)
     if not is_meta:
         _load_base(model, cfg, folder)
+    if llm_precision and not is_meta:
+        pack_language_model(model, llm_precision, device)
     inject(model, wanted_injections(cfg))
     select_trainable(model, str(cfg.get("trainable", "sam")), further=model.injected)
     if trained and not is_meta:

@@ -1,5 +1,7 @@
 """Devices, precisions and memory, each with the verdict that they must give."""
 
+import importlib.metadata
+
 import pytest
 import torch
 
@@ -35,6 +37,21 @@ def test_precision_that_the_gpu_lacks(monkeypatch):
     (found,) = hardware.check_precision(model_config("tiny", precision="bf16"), "cuda")
     assert found.verdict is FAILURE
     assert "take model.precision fp16 or fp32" in found.remedy
+
+
+def test_packing_needs_bitsandbytes(monkeypatch):
+    config = model_config("tiny", settings={"llm_precision": "nf4"})
+    found, _ = hardware.check_precision(config, "cpu")
+    assert (found.verdict, found.check) == (OK, "LLM precision")
+    assert "nf4 through bitsandbytes" in found.found
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    found, _ = hardware.check_precision(config, "cpu")
+    assert found.verdict is FAILURE
+    assert "lavis_sam[quantised]" in found.remedy
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(1_000_000, FAILURE), (22_000_000, WARNING), (10**9, OK), (None, NOTE)])
