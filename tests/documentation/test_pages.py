@@ -33,7 +33,7 @@ def test_an_answer_to_a_complaint_names_a_test_that_exists_or_says_that_there_is
 
 
 def test_there_is_an_answer_to_every_complaint():
-    assert len(ANSWERS) == 24
+    assert len(ANSWERS) == 25
 
 
 def test_the_command_of_the_page_on_guidance_runs(run, tmp_path, monkeypatch):
