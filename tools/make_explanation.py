@@ -3,7 +3,7 @@
     python tools/make_explanation.py [--out docs/explain.png] [--seed 3]
 
 The images are the first three of a held-out group that the synthesis draws, the model is the embedded one: for a seed,
-the same picture each time.
+the same figure each time.
 """
 
 import argparse
