@@ -105,10 +105,10 @@ def test_own_data_are_evaluated_by_their_folder(tmp_path, word, name):
     ((found,), averages) = report["sets"], report["averages"]
     assert (found["dataset"], found["title"], found["status"]) == (name, name, "done")
     assert averages == {}
-    assert report["is_trained"] is False
+    assert report["is_trained"] is True
     manifest = json.loads((tmp_path / "run" / name / "manifest.json").read_text("utf-8"))
     assert manifest["dataset"] == name
-    assert manifest["made_by"]["is_trained"] is False
+    assert manifest["made_by"]["is_trained"] is True
     assert call("--list", "--dataset", word.format(own)) == f"{name} (own data): on the disk\n"
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from types import SimpleNamespace
 
+from lavis_sam import SamPredictor
 from lavis_sam.weights.packaged import PACKAGE
 
 PHOTOGRAPHS = PACKAGE / "assets" / "photographs"
@@ -19,7 +20,16 @@ def test_caption_prints_the_answer_and_nothing_else(run):
     code, out, err = run("caption", CAT, NOSE, "--prompt", "What do both images show?", *GREEDY)
     assert code == 0
     assert len(out.strip().splitlines()) == 1
+    assert "untrained" not in err
+
+
+def test_caption_says_that_a_base_answers_alone(run, tmp_path):
+    assert run("export", tmp_path / "base", "--format", "instructblip")[0] == 0
+    code, out, err = run("caption", CAT, "-p", "What?", *GREEDY, "--model", tmp_path / "base", "--precision", "fp32")
+    assert code == 0
     assert "SAM's layers are untrained" in err
+    alone = SamPredictor.from_pretrained(tmp_path / "base", device="cpu", precision="fp32")
+    assert out.strip() == alone.caption([CAT], "What?", num_beams=1, max_length=8)
 
 
 def test_caption_as_json(run):
@@ -28,7 +38,7 @@ def test_caption_as_json(run):
     result = json.loads(out)
     assert result["images"] == [CAT, NOSE]
     assert result["decoding"]["num_beams"] == 1
-    assert result["is_trained"] is False
+    assert result["is_trained"] is True
     _, plain, _ = run("caption", CAT, NOSE, "-p", "What?", *GREEDY)
     assert result["answers"] == [plain.strip()]
 

@@ -88,7 +88,8 @@ def test_evaluate_without_trained_layers_says_so_once_and_in_the_results(run, mo
     for name in ("evaluate.yaml", "photographs.json", "two_photographs.json"):
         shutil.copy(FIXTURES / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    code, _, err = run("evaluate", "evaluate.yaml", "run.decoding.max_length=4", "run.job_id=one")
+    options = ("run.decoding.max_length=4", "run.job_id=one", "model.finetuned=")
+    code, _, err = run("evaluate", "evaluate.yaml", *options)
     assert code == 0, err
     assert caplog.text.count("SAM'S LAYERS ARE UNTRAINED") == 1
     (manifest,) = tmp_path.rglob("manifest.json")

@@ -12,7 +12,17 @@ def test_this_environment_is_fit_for_the_tiny_model():
     bad = [finding for finding in report.findings if finding.verdict is FAILURE]
     assert report.is_fit, bad
     found = verdicts(report.findings)
-    for check in ("Python", "torch", "torch with torchvision", "plugin hook", "LAVIS", "device", "memory", "base"):
+    for check in (
+        "Python",
+        "torch",
+        "torch with torchvision",
+        "plugin hook",
+        "LAVIS",
+        "device",
+        "memory",
+        "InstructBLIP folder",
+        "base of the adapter",
+    ):
         assert found[check] is OK, check
     assert found["mmlink (photographs)"] is OK
     assert "fit for tiny: 0 failures" in report.summary()

@@ -61,7 +61,7 @@ def test_an_unknown_preset_lists_the_known_ones():
         select_trainable(torch.nn.Linear(1, 1), "all")
     with pytest.raises(SamConfigurationError, match="no such layers"):
         select_trainable(torch.nn.Linear(1, 1), "mmicl")
-    assert list(PRESETS) == ["sam", "projection", "vpg_c", "base", "mmicl"]
+    assert list(PRESETS) == ["sam", "projection", "vpg_c", "base", "vision", "language", "mmicl"]
 
 
 def test_a_base_is_trained_whole_but_for_the_layers_of_sam():
