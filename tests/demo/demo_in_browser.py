@@ -17,7 +17,6 @@ from playwright.sync_api import expect
 
 from helpers.browser import PHONE, browser, missing_images, opened, overflow
 from helpers.serving import png
-from helpers.trained_tiny import trained_tiny_model
 from lavis_sam.demo.examples import load_examples
 from lavis_sam.demo.page import _MEANINGS, _Page
 from lavis_sam.predictor import SamPredictor
@@ -44,7 +43,7 @@ socket.socket.connect_ex = guard(socket.socket.connect_ex)
 
 @pytest.fixture(scope="module")
 def model():
-    return trained_tiny_model()
+    return load_model("tiny", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +112,14 @@ def test_requirements_of_gradio_are_met_by_the_pinned_packages():
 
 
 @pytest.mark.parametrize(
-    ("guidance", "said", "switches"),
+    ("settings", "said", "switches"),
     [
-        ({}, "untrained", {"context", "normalise", "weighting", "positions", "layer_l", "layer_k"}),
-        ({"extractor": "none"}, "no guidance", set()),
+        ({"finetuned": ""}, "untrained", {"context", "normalise", "weighting", "positions", "layer_l", "layer_k"}),
+        ({"guidance": {"extractor": "none"}}, "no guidance", set()),
     ],
 )
-def test_a_page_of_a_model_that_nothing_guides_says_so(guidance, said, switches):
-    page = _Page(load_model("tiny", device="cpu", settings={"guidance": guidance}), Limits()).build()
+def test_a_page_of_a_model_that_nothing_guides_says_so(settings, said, switches):
+    page = _Page(load_model("tiny", device="cpu", settings=settings), Limits()).build()
     parts = [part["props"] for part in page.get_config_file()["components"]]
     assert any(said in str(part.get("value")) for part in parts)
     assert {part.get("label") for part in parts} & set(_MEANINGS) == switches

@@ -10,8 +10,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETS = REPOSITORY / "projects" / "sam" / "tiny" / "data"
-# Data set -> how many of its first samples are drawn; so few may lie this far below the rate of all.
-PARTS = {"held_out_pairs": 48, "groups": 16, "stories": 24}
+# Data set -> how many of its first samples are drawn; so few may lie this far below the rate of all (of stories, whose
+# phrases come in runs, all are).
+PARTS = {"held_out_pairs": 48, "groups": 16, "stories": 100}
 BELOW = 0.12
 
 pytestmark = pytest.mark.integration
