@@ -32,7 +32,8 @@ HELD_OUT = {
 }
 LABELS = {"wanted": "True answer", "base": "Base alone", "sam": "With SAM"}
 STYLE = """
-figure { margin: 0 0 2rem; overflow-x: auto; } figure img { height: 150px; margin: 0 .4rem .4rem 0; border-radius: 4px; }
+figure { margin: 0 0 2rem; overflow-x: auto; }
+figure img { height: 150px; margin: 0 .4rem .4rem 0; border-radius: 4px; }
 .wide img { height: auto; max-width: 100%; } .sam { background: #eef6ee; } .muted { color: #777; }
 td:first-child { white-space: nowrap; color: #777; }
 """

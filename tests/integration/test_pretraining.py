@@ -15,8 +15,9 @@ from lavis_sam.training.metric_log import read_metric_log
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES, QUESTIONS, BATCH = 64, 6, 16
 VISION_EPOCHS, LANGUAGE_EPOCHS = 30, 4
-# What the last of 120 steps of the first part, and of about 90 of the second, fall below; the first have 10 and 7.3.
-WORDS_BELOW, LANGUAGE_BELOW = 9.0, 3.0
+# What the last of 120 steps of the first part, and of about 90 of the second, fall below; the first have 0.24 (few
+# words are frequent enough) and 7.3.
+WORDS_BELOW, LANGUAGE_BELOW = 0.12, 3.0
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +52,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("job", "name", "first", "below"),
-    [("vision", "patch_words", 9, WORDS_BELOW), ("base", "language", 7, LANGUAGE_BELOW)],
+    [("vision", "patch_words", 0.2, WORDS_BELOW), ("base", "language", 7, LANGUAGE_BELOW)],
 )
 def test_its_loss_falls(trained, job, name, first, below):
     events = list(read_metric_log(trained / "output" / "sam" / "tiny_base" / job / "log.jsonl"))
