@@ -30,40 +30,47 @@ class Format(StrEnum):
     INSTRUCTBLIP = "instructblip"
 
 
+Form = Annotated[Format, typer.Option("--format", "-f", help="What to write; see above.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in that place.")]
+HubFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--hub-folder",
+        metavar="DIR",
+        help="Write an adapter with a card for the Hugging Face hub into this new folder, in the place of --out.",
+    ),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        metavar="RUN",
+        help="The run whose scores that card names; by default the run of --checkpoint or --model, if it has any.",
+    ),
+]
+License = Annotated[
+    str | None,
+    typer.Option(
+        "--license",
+        metavar="ID",
+        help="The hub's name of that card's licence; by default `other`, the base's (of tiny, bsd-3-clause).",
+    ),
+]
+
+
 def export(
     out_argument: OutArgument = None,
     out: Out = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="What to write; see above.")] = Format.ADAPTER,
+    form: Form = Format.ADAPTER,
     model: Model = "tiny",
     base: Base = None,
     llm_model: LanguageModel = None,
     checkpoint: Checkpoint = None,
     precision: Precision = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in that place.")] = False,
-    hub_folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--hub-folder",
-            metavar="DIR",
-            help="Write an adapter with a card for the Hugging Face hub into this new folder, in the place of --out.",
-        ),
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(
-            "--results",
-            metavar="RUN",
-            help="The run whose scores that card names; by default the run of --checkpoint or --model, if it has any.",
-        ),
-    ] = None,
-    license_id: Annotated[
-        str | None,
-        typer.Option(
-            "--license",
-            metavar="ID",
-            help="The hub's name of that card's licence; by default `other`, the base's (of tiny, bsd-3-clause).",
-        ),
-    ] = None,
+    overwrite: Overwrite = False,
+    hub_folder: HubFolder = None,
+    results: Results = None,
+    license_id: License = None,
     as_json: Json = False,
 ) -> None:
     """Write a model in a form for others.

@@ -106,6 +106,7 @@ class _Clock:
     def _timed(self, call: Callable[[Sequence[Any]], Sequence[Any]]) -> Callable[[Sequence[Any]], Sequence[Any]]:
         @functools.wraps(call)
         def timed(requests: Sequence[Any]) -> Sequence[Any]:
+            """Answer as `call` does, and add its seconds and requests to ours."""
             if self._is_running:  # one of its methods asks another one
                 return call(requests)
             self._is_running, began = True, time.perf_counter()
