@@ -35,11 +35,26 @@ HOOK_REMEDY = (
 LAVIS_SECONDS = 180
 
 _HOOK_QUESTION = "import sys; print('lavis_sam.plugin.hook' in sys.modules)"
-_LAVIS_QUESTION = (
-    "import sys, warnings; warnings.simplefilter('ignore'); warnings.simplefilter('always', RuntimeWarning); "
-    "import lavis; from lavis.common.registry import registry; "
-    "print('registered:', registry.get_model_class('blip2_vicuna_sam') is not None, lavis.__file__)"
-)
+# Neither the garbage collector nor taking everything down at the end is needed for an answer: a third of the time.
+_LIBRARIES_QUESTION = """
+import gc, os, sys, warnings
+gc.disable()
+warnings.simplefilter("ignore")
+warnings.simplefilter("always", RuntimeWarning)
+try:
+    import torchvision
+except (ImportError, RuntimeError, OSError) as error:
+    print("torchvision:", (str(error).splitlines() or [""])[0])
+else:
+    print("torchvision: loads")
+sys.stdout.flush()
+import lavis
+from lavis.common.registry import registry
+print("registered:", registry.get_model_class("blip2_vicuna_sam") is not None, lavis.__file__)
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(0)
+"""
 
 
 def check_python() -> Iterator[Finding]:
@@ -70,23 +85,6 @@ def check_versions() -> Iterator[Finding]:
             yield Finding(AREA, name, Verdict.WARNING, f"{found} (tested: {wanted})", INSTALL)
 
 
-def check_torchvision() -> Iterator[Finding]:
-    """Were torch and torchvision built for each other?"""
-    try:
-        import torchvision  # noqa: F401
-    except (ImportError, RuntimeError, OSError) as error:
-        message = (str(error).splitlines() or [""])[0]
-        yield Finding(
-            AREA,
-            "torch with torchvision",
-            Verdict.FAILURE,
-            f"torchvision does not load: {message}",
-            f"The two were built for different versions. {INSTALL}",
-        )
-    else:
-        yield Finding(AREA, "torch with torchvision", Verdict.OK, "they fit each other")
-
-
 def check_hook() -> Iterator[Finding]:
     """Does a fresh Python know the plugin before anything of it is imported?"""
     output = _ask(_HOOK_QUESTION, seconds=60)
@@ -98,10 +96,13 @@ def check_hook() -> Iterator[Finding]:
         yield Finding(AREA, "plugin hook", Verdict.FAILURE, found, HOOK_REMEDY)
 
 
-def check_lavis() -> Iterator[Finding]:
-    """Does LAVIS import, and does it know our model?"""
+def check_libraries() -> Iterator[Finding]:
+    """Were torch and torchvision built for each other, does LAVIS import, and does it know our model?
+
+    One fresh Python answers all of it, and in this one nothing has to be imported for it.
+    """
     try:
-        output = _ask(_LAVIS_QUESTION, seconds=LAVIS_SECONDS)
+        output = _ask(_LIBRARIES_QUESTION, seconds=LAVIS_SECONDS)
     except subprocess.TimeoutExpired:
         yield Finding(
             AREA,
@@ -111,14 +112,27 @@ def check_lavis() -> Iterator[Finding]:
             "Look at what it waits for: python -X faulthandler -c 'import lavis'.",
         )
         return
+    yield _torchvision(output)
+    yield _lavis(output)
+
+
+def _torchvision(output: subprocess.CompletedProcess[str]) -> Finding:
+    check = "torch with torchvision"
+    said = next((line for line in output.stdout.splitlines() if line.startswith("torchvision: ")), "")
+    if said == "torchvision: loads":
+        return Finding(AREA, check, Verdict.OK, "they fit each other")
+    found = f"torchvision does not load: {said.removeprefix('torchvision: ') or _last_line(output.stderr)}"
+    return Finding(AREA, check, Verdict.FAILURE, found, f"The two were built for different versions. {INSTALL}")
+
+
+def _lavis(output: subprocess.CompletedProcess[str]) -> Finding:
     warned = [line for line in output.stderr.splitlines() if "RuntimeWarning" in line]
     if output.returncode != 0:
-        yield Finding(AREA, "LAVIS", Verdict.FAILURE, f"does not import: {_last_line(output.stderr)}", INSTALL)
-    elif "registered: True" in output.stdout and not warned:
-        yield Finding(AREA, "LAVIS", Verdict.OK, "imports, and knows blip2_vicuna_sam")
-    else:
-        found = warned[0] if warned else "imports, but does not know blip2_vicuna_sam"
-        yield Finding(AREA, "LAVIS", Verdict.FAILURE, found, HOOK_REMEDY)
+        return Finding(AREA, "LAVIS", Verdict.FAILURE, f"does not import: {_last_line(output.stderr)}", INSTALL)
+    if "registered: True" in output.stdout and not warned:
+        return Finding(AREA, "LAVIS", Verdict.OK, "imports, and knows blip2_vicuna_sam")
+    found = warned[0] if warned else "imports, but does not know blip2_vicuna_sam"
+    return Finding(AREA, "LAVIS", Verdict.FAILURE, found, HOOK_REMEDY)
 
 
 def _ask(code: str, *, seconds: float) -> subprocess.CompletedProcess[str]:

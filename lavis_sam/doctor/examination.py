@@ -64,17 +64,17 @@ def examine(
         datasets: Data sets that have to be there.
     """
     # Starting LAVIS takes longer than all else; a process of its own does it meanwhile.
-    lavis = ThreadPoolExecutor(1).submit(lambda: list(run_check("environment", "LAVIS", environment.check_lavis)))
+    check = environment.check_libraries
+    libraries = ThreadPoolExecutor(1).submit(lambda: list(run_check("environment", "LAVIS", check)))
     findings: list[Finding] = []
     with fast_imports():
         for name, check in (
             ("Python", environment.check_python),
             ("versions", environment.check_versions),
-            ("torch with torchvision", environment.check_torchvision),
             ("plugin hook", environment.check_hook),
         ):
             findings += run_check("environment", name, check)
-    place_of_lavis = len(findings)
+    place_of_libraries = len(findings)
 
     # From here on PyTorch is needed, whose absence has been said above.
     def check_model() -> Iterator[Finding]:
@@ -96,5 +96,5 @@ def examine(
 
     findings += run_check("weights", "model", check_model)
     findings += run_check("data", "data", check_data)
-    findings[place_of_lavis:place_of_lavis] = lavis.result()
+    findings[place_of_libraries:place_of_libraries] = libraries.result()
     return Report(str(model), tuple(findings))

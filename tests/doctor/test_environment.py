@@ -46,18 +46,18 @@ def test_package_that_was_not_installed_has_no_hook(tmp_path):
 
 
 def test_lavis_that_does_not_know_the_model(monkeypatch):
-    said = subprocess.CompletedProcess([], 0, "registered: False /lavis\n", "")
+    said = subprocess.CompletedProcess([], 0, "torchvision: loads\nregistered: False /lavis\n", "")
     monkeypatch.setattr(environment, "_ask", lambda code, seconds: said)
-    (found,) = environment.check_lavis()
+    found = only(environment.check_libraries(), "LAVIS")
     assert found.verdict is FAILURE
     assert "does not know blip2_vicuna_sam" in found.found
 
 
 def test_plugin_that_breaks_while_lavis_is_imported(monkeypatch):
     warned = "x.py:1: RuntimeWarning: lavis_sam cannot take its place in LAVIS; its registration failed\n"
-    said = subprocess.CompletedProcess([], 0, "registered: True /lavis\n", warned)
+    said = subprocess.CompletedProcess([], 0, "torchvision: loads\nregistered: True /lavis\n", warned)
     monkeypatch.setattr(environment, "_ask", lambda code, seconds: said)
-    (found,) = environment.check_lavis()
+    found = only(environment.check_libraries(), "LAVIS")
     assert (found.verdict, "cannot take its place" in found.found) == (FAILURE, True)
 
 
@@ -66,7 +66,7 @@ def test_lavis_that_hangs(monkeypatch):
         raise subprocess.TimeoutExpired("python", seconds)
 
     monkeypatch.setattr(environment, "_ask", hang)
-    (found,) = environment.check_lavis()
+    (found,) = environment.check_libraries()
     assert found.verdict is FAILURE
     assert "did not end within 180 s" in found.found
 
@@ -103,11 +103,19 @@ def test_torchvision_of_another_torch(monkeypatch, tmp_path):
     (tmp_path / "torchvision" / "__init__.py").write_text(
         "raise RuntimeError('operator torchvision::nms does not exist')"
     )
-    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
-    (found,) = environment.check_torchvision()
-    assert found.verdict is FAILURE
-    assert "operator torchvision::nms does not exist" in found.found
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = only(environment.check_libraries(), "torch with torchvision")
+    assert (found.verdict, found.found) == (
+        FAILURE,
+        "torchvision does not load: operator torchvision::nms does not exist",
+    )
+
+
+def test_torch_that_ends_the_whole_process(monkeypatch):
+    said = subprocess.CompletedProcess([], -11, "", "Fatal Python error: Segmentation fault\n")
+    monkeypatch.setattr(environment, "_ask", lambda code, seconds: said)
+    found = only(environment.check_libraries(), "torch with torchvision")
+    assert (found.verdict, "Segmentation fault" in found.found) == (FAILURE, True)
 
 
 def test_the_matrix_is_what_the_requirements_pin():

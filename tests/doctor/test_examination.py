@@ -31,7 +31,7 @@ def test_this_environment_is_fit_for_the_tiny_model():
 
 
 def test_unknown_names_are_findings(monkeypatch):
-    for name in ("check_hook", "check_lavis"):
+    for name in ("check_hook", "check_libraries"):
         monkeypatch.setattr(environment, name, lambda: iter(()))
     report = examine("vicuna9b", datasets=["mmlnk"])
     assert not report.is_fit
@@ -43,7 +43,7 @@ def test_lavis_is_started_while_other_checks_run_and_reported_in_its_place(monke
     others_ran = threading.Event()
     finding = Finding("environment", "LAVIS", OK, "imports")
 
-    def check_lavis():
+    def check_libraries():
         assert others_ran.wait(60)
         yield finding
 
@@ -51,7 +51,7 @@ def test_lavis_is_started_while_other_checks_run_and_reported_in_its_place(monke
         others_ran.set()
         yield Finding("environment", "plugin hook", OK, "in place")
 
-    monkeypatch.setattr(environment, "check_lavis", check_lavis)
+    monkeypatch.setattr(environment, "check_libraries", check_libraries)
     monkeypatch.setattr(environment, "check_hook", check_hook)
     checks = [found.check for found in examine("vicuna9b").findings if found.area == "environment"]
     assert finding in examine("vicuna9b").findings
