@@ -28,7 +28,7 @@ def main(run: Path, target: Path) -> None:
     checkpoint = checkpoint_of(run)
     state = unwrap(load_file(checkpoint), checkpoint)
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    load_checked(model, state, provides=trained, ignore=["patch_words"], source=str(checkpoint))
+    load_checked(model, state, provides=trained, ignore=["patch_words", "query_words"], source=str(checkpoint))
     save_instructblip(target, model, dtype=torch.float16)
     (target / "README.md").unlink()  # it speaks of Vicuna's licence, and this base is another
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

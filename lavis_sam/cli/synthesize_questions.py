@@ -13,21 +13,34 @@ def synthesize_questions(
         Path, typer.Argument(metavar="DIR", help="What `lavis-sam synthesize --config pretraining` made.")
     ],
     num: Annotated[int, typer.Option("--num", min=1, help="Questions about an image.")] = 8,
+    num_images: Annotated[
+        int,
+        typer.Option("--num-images", help="Images of a question: 1; or 2 or 5 that share exactly one thing."),
+    ] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="What is asked depends on it alone.")] = 0,
     validation: Annotated[
         float, typer.Option("--validation", min=0.0, help="Share of the images that is kept for validation.")
     ] = 0.04,
 ) -> None:
-    """Ask several questions about each image of a data set of single images.
+    """Ask several questions about the images of a data set of single images.
 
-    DIR gets questions.json and questions_val.json in the unified format, the latter about the last images; earlier
-    ones are replaced. Exit code 0: written; 2: DIR is no such data set, or the disk is full.
+    DIR gets questions.json and questions_val.json in the unified format, the latter about the last images. With
+    --num-images 2 or 5 they are shared.json and shared_val.json: what do these images share? Earlier files are
+    replaced. Exit code 0: written; 2: DIR is no such data set, or the disk is full.
 
     \b
-    Example:
+    Examples:
       lavis-sam synthesize-questions data/pretraining --num 8
+      lavis-sam synthesize-questions data/pretraining --num 2 --num-images 2
     """
-    from lavis_sam.synthesis.questions import QUESTIONS, VALIDATION, write_questions
+    from lavis_sam.synthesis import questions, shared_questions
 
-    trained, kept = write_questions(folder, num=num, seed=seed, validation=validation)
-    echo(f"{folder / QUESTIONS}: {trained:,} questions; {folder / VALIDATION}: {kept:,} questions")
+    if num_images == 1:
+        names = questions.QUESTIONS, questions.VALIDATION
+        counts = questions.write_questions(folder, num=num, seed=seed, validation=validation)
+    else:
+        names = shared_questions.SHARED, shared_questions.VALIDATION
+        counts = shared_questions.write_shared_questions(
+            folder, num_images=num_images, num=num, seed=seed, validation=validation
+        )
+    echo("; ".join(f"{folder / name}: {count:,} questions" for name, count in zip(names, counts, strict=True)))

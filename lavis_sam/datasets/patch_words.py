@@ -35,6 +35,18 @@ class PatchLabels:
     words: tuple[str, ...]
     places: Mapping[str, tuple[tuple[np.ndarray, np.ndarray], ...]]
 
+    def of_sample(self, sample_id: Any) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """The places of a sample; "000017-3" is a question about the image of "000017".
+
+        Raises:
+            SamDataError: No labels of it.
+        """
+        name = str(sample_id)
+        places = self.places.get(name, self.places.get(name.rpartition("-")[0]))
+        if places is None:
+            raise SamDataError(f"sample {name!r}: the data that model.inject names has no labels of it.")
+        return places
+
 
 def read_patch_labels(root: Path, grid: int, *, fewest: int = 20) -> PatchLabels:
     """Read the labels of a data set of single images.

@@ -45,7 +45,7 @@ class Objective(Protocol):
             model: the model.
             visual: the `VisualPath` of B samples, with its graph; `PatchFeatures` where all objectives are of features.
             samples: the batch.
-            outputs: the `LanguageLoss` on the targets, with its logits; None where all objectives are of features.
+            outputs: the `LanguageLoss` on the targets, with its logits; None where no objective reads it.
         """
         ...
 
@@ -56,19 +56,25 @@ DEFAULT = {"language": 1.0}
 
 # Objectives that read patch features and no text. Where a model has no others, its Q-Former and language model rest.
 OF_FEATURES: set[str] = set()
+# Objectives that read what the Q-Former makes. Where a model has only these and those above, its language model rests.
+OF_TOKENS: set[str] = set()
 
 
-def register_objective(name: str, *, of_features: bool = False) -> Callable[[Objective], Objective]:
+def register_objective(
+    name: str, *, of_features: bool = False, of_tokens: bool = False
+) -> Callable[[Objective], Objective]:
     """Enter an objective into the table under a name that `model.objectives` may hold.
 
     Args:
         name: what a config calls it.
         of_features: it reads `visual.features` and the batch alone; `outputs` may be None.
+        of_tokens: it reads `visual` and the batch alone; `outputs` may be None.
     """
 
     def register(objective: Objective) -> Objective:
         OBJECTIVES[name] = objective
-        (OF_FEATURES.add if of_features else OF_FEATURES.discard)(name)
+        for names, belongs in ((OF_FEATURES, of_features), (OF_TOKENS, of_tokens)):
+            (names.add if belongs else names.discard)(name)
         return objective
 
     return register

@@ -59,11 +59,7 @@ class PatchWords(nn.Module):
         """Return 1 where a word is true of a patch, else 0: [B, P - 1, words], of the type of `like`."""
         targets = torch.zeros(like.shape, dtype=like.dtype)
         for row, sample_id in enumerate(sample_ids):
-            name = str(sample_id)
-            places = self.labels.places.get(name, self.labels.places.get(name.rpartition("-")[0]))
-            if places is None:
-                raise SamDataError(f"sample {name!r}: model.inject.patch_words.data has no labels of it.")
-            for patches, words in places:
+            for patches, words in self.labels.of_sample(sample_id):
                 inside = torch.from_numpy(patches).nonzero()
                 targets[row, inside, torch.from_numpy(words)] = 1
         return targets.to(like.device)

@@ -24,7 +24,7 @@ from lavis_sam.models.language.sequence import (
     training_inputs,
 )
 from lavis_sam.models.language.tokenizers import TextTokenizer
-from lavis_sam.models.objectives import OBJECTIVES, OF_FEATURES, LossTerm, read_objectives, total_loss
+from lavis_sam.models.objectives import OBJECTIVES, OF_FEATURES, OF_TOKENS, LossTerm, read_objectives, total_loss
 from lavis_sam.models.q_former import QFormer
 from lavis_sam.models.released_search import Generation, generate, stream
 from lavis_sam.models.trainable import select_trainable
@@ -148,19 +148,23 @@ class SemanticAlignment(nn.Module):
         Returns:
             `loss`, the weighted sum of the objectives (by default the mean over all target tokens); `losses`, each
             objective's `LossTerm` by name; `per_sample_loss` [B], the language loss as the mean over each sample's
-            target tokens; `target_tokens` [B], how many there are. Where no objective has a weight but those of patch
-            features, no text is read: `per_sample_loss` is absent, and each sample counts as one token.
+            target tokens; `target_tokens` [B], how many there are. Where no objective that has a weight reads the
+            language model's outputs, it rests: `per_sample_loss` is absent, and each sample counts as one token.
 
         Raises:
             SamDataError: the batch breaks this contract.
         """
         instructions, targets = read_targets(samples)
-        if OF_FEATURES.issuperset(name for name, weight in self.objectives.items() if weight):
+        wanted = {name for name, weight in self.objectives.items() if weight}
+        counts = torch.ones(len(targets), dtype=torch.int64)
+        if wanted <= OF_FEATURES:
             features, index = look(self, samples, len(targets))
             terms = self._terms(PatchFeatures(index, features), samples, None, OF_FEATURES)
-            counts = torch.ones(len(targets), dtype=torch.int64)
             return {"loss": total_loss(terms.values()), "target_tokens": counts, "losses": terms}
         visual = self.encode(samples, instructions)
+        if wanted <= OF_FEATURES | OF_TOKENS:
+            terms = self._terms(visual, samples, None, wanted)
+            return {"loss": total_loss(terms.values()), "target_tokens": counts, "losses": terms}
         outputs = self.loss(visual, instructions, targets)
         terms = self._terms(visual, samples, outputs, OBJECTIVES)
         return {

@@ -59,20 +59,32 @@ def write_questions(root: Path, *, num: int, seed: int = 0, validation: float = 
             f"found num {num}, seed {seed} and a validation share of {validation}; wanted num of at least 1, seed of "
             "at least 0 and a share from 0 to below 1."
         )
+    samples = read_single_images(root)
+    first_kept = len(samples) - round(len(samples) * validation)
+    counts = []
+    for name, part in ((QUESTIONS, samples[:first_kept]), (VALIDATION, samples[first_kept:])):
+        counts.append(
+            write_records(root / name, (record for sample in part for record in _ask(sample, num, seed, samples)))
+        )
+    return counts[0], counts[1]
+
+
+def read_single_images(root: Path) -> list[dict[str, Any]]:
+    """The samples of a finished data set of single images.
+
+    Raises:
+        SamDataError: No such data set, or one of another form.
+    """
     if not (root / SAMPLES).is_file():
         raise SamDataError(f"{root}: no {SAMPLES}; wanted a folder that `lavis-sam synthesize --config captions` made.")
     samples = list(read_lines(root / SAMPLES))
     if wrong := next((sample for sample in samples if sample.get("form") != "captions"), None):
         raise SamDataError(f"{root}: sample {wrong['id']} has the form {wrong.get('form')!r}; wanted captions.")
-    first_kept = len(samples) - round(len(samples) * validation)
-    counts = []
-    for name, part in ((QUESTIONS, samples[:first_kept]), (VALIDATION, samples[first_kept:])):
-        counts.append(_write(root / name, (record for sample in part for record in _ask(sample, num, seed, samples))))
-    return counts[0], counts[1]
+    return samples
 
 
-def _write(path: Path, records: Iterator[dict[str, Any]]) -> int:
-    """A JSON list, one record a line."""
+def write_records(path: Path, records: Iterator[dict[str, Any]]) -> int:
+    """Write a JSON list, one record a line, and count them."""
     count = 0
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[")
@@ -130,7 +142,7 @@ def _as_if_of_several(
         return _as_if_changed(obj, rng)
     if form == "stories":
         return _as_if_a_story(sample, samples, main, rng)
-    return _as_if_shared(form, obj, rng)
+    return as_if_shared(form, obj, rng)
 
 
 def _as_if_changed(obj: Mapping[str, Any], rng: np.random.Generator) -> Texts | None:
@@ -163,8 +175,8 @@ def _as_if_a_story(
     return Texts("Caption#1:".join(captions) + "Caption#2:", phrases.pick(rng, "story", "last", facts), (name, action))
 
 
-def _as_if_shared(form: str, obj: Mapping[str, Any], rng: np.random.Generator) -> Texts:
-    """A question about what several images share, answered with an object."""
+def as_if_shared(form: str, obj: Mapping[str, Any], rng: np.random.Generator) -> Texts:
+    """Ask in the words of a form (`pairs`, `groups`) what several images share, and answer with an object."""
     kind, phrases = KINDS[obj["kind"]], Phrases.load(form)
     key = kind.phrases + ("_genre" if kind.layout == "flat" else "")  # the genre is what can be seen of a book
     facts = {**obj["attributes"], "description": obj["description"]}

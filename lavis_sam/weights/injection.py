@@ -18,6 +18,7 @@ from lavis_sam.config.names import unknown_name
 from lavis_sam.datasets.patch_words import read_patch_labels
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.patch_words import PatchWords
+from lavis_sam.models.query_words import QueryWords
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.vpg_c import VpgC, keep_features, language_layers, make_changeable
 from lavis_sam.weights.lora import add_lora
@@ -110,6 +111,22 @@ def add_patch_words(model: SemanticAlignment, *, data: str) -> None:
     """
     grid = model.visual_encoder.image_size // model.visual_encoder.patch_embed.proj.kernel_size[0]
     model.patch_words = PatchWords(model.visual_encoder.num_features, read_patch_labels(Path(data), grid))
+
+
+@register_injection("query_words")
+def add_query_words(model: SemanticAlignment, *, data: str) -> None:
+    """Build a head for the objective `query_words` into a model (see `lavis_sam.models.query_words`).
+
+    Args:
+        model: a model with its base.
+        data: the folder of the synthesised data set that it is trained on.
+
+    Raises:
+        SamConfigurationError: a package that reading the labels needs is not installed.
+        SamDataError: no such data set, or a damaged one.
+    """
+    grid = model.visual_encoder.image_size // model.visual_encoder.patch_embed.proj.kernel_size[0]
+    model.query_words = QueryWords(model.query_tokens.shape[-1], read_patch_labels(Path(data), grid))
 
 
 register_injection("lora")(add_lora)

@@ -19,6 +19,14 @@ def test_it_writes_both_files_and_says_how_many(tmp_path):
         assert f"{tmp_path / name}: 3 questions" in said
 
 
+def test_questions_about_two_images(tmp_path):
+    write_samples(tmp_path, [scene_sample(number) for number in range(4)])
+    said = call("synthesize-questions", str(tmp_path), "--num", "3", "--num-images", "2", "--validation", "0.5")
+    for name in ("shared.json", "shared_val.json"):
+        assert len(json.loads((tmp_path / name).read_text())) == 6
+        assert f"{tmp_path / name}: 6 questions" in said
+
+
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(SamDataError, match=r"no samples\.jsonl"):
         CliRunner().invoke(app, ["synthesize-questions", str(tmp_path)], catch_exceptions=False)

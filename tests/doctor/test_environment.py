@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import subprocess
-import sys
 import tomllib
 
 import pytest

@@ -82,7 +82,7 @@ def test_several_images_unknown_samples_and_a_missing_head_are_refused(data):
     built = model(data, objectives={"patch_words": 1.0})
     with pytest.raises(SamDataError, match="3 images in 2 samples; patch_words wants one"):
         built({**random_batch([1, 2], size=112), "sample_id": ["000000", "000001"]})
-    with pytest.raises(SamDataError, match=r"sample 'mine': model.inject.patch_words.data has no labels"):
+    with pytest.raises(SamDataError, match=r"sample 'mine': the data that model.inject names has no labels"):
         built({**random_batch([1], size=112), "sample_id": ["mine"]})
     node = {"guidance": {"extractor": "none"}, "objectives": {"patch_words": 1.0}}
     headless = build_model(OmegaConf.merge(OmegaConf.load(MODEL_CONFIGS["tiny"]).model, node))
