@@ -8,6 +8,7 @@ import typer
 
 from lavis_sam.cli.data_diversity import diversity
 from lavis_sam.cli.data_inspect import preview, stats
+from lavis_sam.cli.data_join import join
 from lavis_sam.cli.data_shards import shards
 from lavis_sam.cli.data_split import split
 from lavis_sam.datasets.catalogue import CATALOGUE
@@ -22,7 +23,7 @@ _REPORT_WIDTH = 140
 _CHECK_FAILED = 1
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, check, import and export data sets.")
-for _command in (split, shards, stats, preview, diversity):
+for _command in (split, join, shards, stats, preview, diversity):
     app.command()(_command)
 
 _FormatName = Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(CATALOGUE)}.")]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lavis_sam.errors import SamConfigurationError
 from lavis_sam.terminal import echo
 
 
@@ -17,6 +18,10 @@ def synthesize_questions(
         int,
         typer.Option("--num-images", help="Images of a question: 1; or 2 or 5 that share exactly one thing."),
     ] = 1,
+    without: Annotated[
+        list[Path] | None,
+        typer.Option("--without", metavar="DIR", help="What this data set's images share is no answer; repeatable."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="What is asked depends on it alone.")] = 0,
     validation: Annotated[
         float, typer.Option("--validation", min=0.0, help="Share of the images that is kept for validation.")
@@ -31,16 +36,20 @@ def synthesize_questions(
     \b
     Examples:
       lavis-sam synthesize-questions data/pretraining --num 8
-      lavis-sam synthesize-questions data/pretraining --num 2 --num-images 2
+      lavis-sam synthesize-questions data/pretraining --num 2 --num-images 2 --without data/tiny/held_out_pairs
     """
     from lavis_sam.synthesis import questions, shared_questions
 
     if num_images == 1:
+        if without:
+            raise SamConfigurationError(
+                "--without is for questions about several images; give --num-images 2 or 5 too."
+            )
         names = questions.QUESTIONS, questions.VALIDATION
         counts = questions.write_questions(folder, num=num, seed=seed, validation=validation)
     else:
         names = shared_questions.SHARED, shared_questions.VALIDATION
         counts = shared_questions.write_shared_questions(
-            folder, num_images=num_images, num=num, seed=seed, validation=validation
+            folder, num_images=num_images, num=num, seed=seed, validation=validation, without=without or ()
         )
     echo("; ".join(f"{folder / name}: {count:,} questions" for name, count in zip(names, counts, strict=True)))

@@ -69,15 +69,24 @@ def write_questions(root: Path, *, num: int, seed: int = 0, validation: float = 
     return counts[0], counts[1]
 
 
+def read_samples(root: Path, wanted: str = "") -> list[dict[str, Any]]:
+    """The samples of a finished data set of any form.
+
+    Raises:
+        SamDataError: No such data set; `wanted` says which options make one.
+    """
+    if not (root / SAMPLES).is_file():
+        raise SamDataError(f"{root}: no {SAMPLES}; wanted a folder that `lavis-sam synthesize{wanted}` made.")
+    return list(read_lines(root / SAMPLES))
+
+
 def read_single_images(root: Path) -> list[dict[str, Any]]:
     """The samples of a finished data set of single images.
 
     Raises:
         SamDataError: No such data set, or one of another form.
     """
-    if not (root / SAMPLES).is_file():
-        raise SamDataError(f"{root}: no {SAMPLES}; wanted a folder that `lavis-sam synthesize --config captions` made.")
-    samples = list(read_lines(root / SAMPLES))
+    samples = read_samples(root, " --config captions")
     if wrong := next((sample for sample in samples if sample.get("form") != "captions"), None):
         raise SamDataError(f"{root}: sample {wrong['id']} has the form {wrong.get('form')!r}; wanted captions.")
     return samples

@@ -16,7 +16,7 @@ import numpy as np
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.kinds import KINDS
-from lavis_sam.synthesis.questions import as_if_shared, read_single_images, write_records
+from lavis_sam.synthesis.questions import as_if_shared, read_samples, read_single_images, write_records
 from lavis_sam.synthesis.seeds import generator
 
 SHARED, VALIDATION = "shared.json", "shared_val.json"
@@ -29,7 +29,7 @@ Sample = Mapping[str, Any]
 
 
 def write_shared_questions(
-    root: Path, *, num_images: int, num: int, seed: int = 0, validation: float = 0.04
+    root: Path, *, num_images: int, num: int, seed: int = 0, validation: float = 0.04, without: Sequence[Path] = ()
 ) -> tuple[int, int]:
     """Write ROOT/shared.json and ROOT/shared_val.json: questions about images that share exactly one thing.
 
@@ -41,6 +41,8 @@ def write_shared_questions(
         num: Questions for each image that shows such a thing; fewer where not enough others show it.
         seed: What is asked depends on it alone.
         validation: The share of the images, the last ones, that only shared_val.json is about.
+        without: Finished data sets, of any form; what their images share is no answer here. So a model that is trained
+            on these questions can be measured on those sets.
 
     Returns:
         How many questions the two files hold.
@@ -49,6 +51,7 @@ def write_shared_questions(
         SamConfigurationError: An impossible number or share.
         SamDataError: No such data set, or one of another form.
     """
+    excluded = {_name(sample["objects"][0]) for folder in without for sample in read_samples(folder)}
     if num_images not in FORMS or num < 1 or seed < 0 or not 0 <= validation < 1:
         raise SamConfigurationError(
             f"found {num_images} images, num {num}, seed {seed} and a validation share of {validation}; wanted 2 or 5 "
@@ -57,13 +60,15 @@ def write_shared_questions(
     samples = read_single_images(root)
     first_kept = len(samples) - round(len(samples) * validation)
     trained, kept = (
-        write_records(root / name, _questions(part, num_images, num, seed))
+        write_records(root / name, _questions(part, num_images, num, seed, excluded))
         for name, part in ((SHARED, samples[:first_kept]), (VALIDATION, samples[first_kept:]))
     )
     return trained, kept
 
 
-def _questions(samples: Sequence[Sample], num_images: int, num: int, seed: int) -> Iterator[dict[str, Any]]:
+def _questions(
+    samples: Sequence[Sample], num_images: int, num: int, seed: int, excluded: set[str]
+) -> Iterator[dict[str, Any]]:
     """The records about these images, an image after the other."""
     things = [_things(sample) for sample in samples]
     showing: dict[str, list[int]] = defaultdict(list)
@@ -72,7 +77,7 @@ def _questions(samples: Sequence[Sample], num_images: int, num: int, seed: int) 
             showing[name].append(number)
     for number, sample in enumerate(samples):
         rng = generator(seed, "shared questions", sample["id"])
-        names = sorted(things[number])
+        names = sorted(set(things[number]) - excluded)
         for question in range(num if names else 0):
             name = names[int(rng.integers(len(names)))]
             together = _together(number, name, things, showing[name], num_images, rng)
@@ -87,6 +92,10 @@ def _questions(samples: Sequence[Sample], num_images: int, num: int, seed: int) 
             }
 
 
+def _name(shown: Mapping[str, Any]) -> str:
+    return f"{shown['kind']}: {shown['label']}"
+
+
 def _things(sample: Sample) -> dict[str, int]:
     """What an image shows that others can show too, by kind and name -> the place among its objects.
 
@@ -95,7 +104,7 @@ def _things(sample: Sample) -> dict[str, int]:
     found: dict[str, list[int]] = defaultdict(list)
     for index, shown in enumerate(sample["objects"]):
         if shown["label"] and not KINDS[shown["kind"]].has_poses and KINDS[shown["kind"]].layout != "flat":
-            found[f"{shown['kind']}: {shown['label']}"].append(index)
+            found[_name(shown)].append(index)
     placed = {entry["object"] for entry in sample["pictures"][0]["objects"]}
     return {name: indices[0] for name, indices in found.items() if len(indices) == 1 and indices[0] in placed}
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from helpers.command_line import call
 from helpers.pretraining import scene_sample, write_samples
 from lavis_sam.cli import app
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamConfigurationError, SamDataError
 
 
 def test_it_writes_both_files_and_says_how_many(tmp_path):
@@ -25,6 +25,14 @@ def test_questions_about_two_images(tmp_path):
     for name in ("shared.json", "shared_val.json"):
         assert len(json.loads((tmp_path / name).read_text())) == 6
         assert f"{tmp_path / name}: 6 questions" in said
+
+
+def test_without_needs_several_images(tmp_path):
+    write_samples(tmp_path, [scene_sample(0)])
+    with pytest.raises(SamConfigurationError, match="give --num-images 2 or 5 too"):
+        CliRunner().invoke(
+            app, ["synthesize-questions", str(tmp_path), "--without", str(tmp_path)], catch_exceptions=False
+        )
 
 
 def test_another_folder_is_refused(tmp_path):

@@ -67,6 +67,14 @@ def test_images_for_validation_are_in_no_other_question(icons):
     assert not images[0] & images[1]
 
 
+def test_what_another_set_shares_is_no_answer(icons, tmp_path):
+    held_out = write_samples(tmp_path / "held_out", [{**icon_sample(0, "hat", "duck"), "form": "pairs"}])
+    write_shared_questions(icons, num_images=2, num=20, validation=0, without=[held_out])
+    answers = " ".join(record["output"] for record in asked(icons))
+    assert "duck" in answers  # it is shown there, but not shared
+    assert "hat" not in answers
+
+
 def test_a_seed_gives_the_same_bytes_and_another_one_others(icons):
     found = []
     for seed in (0, 0, 1):
@@ -87,6 +95,11 @@ def test_the_file_is_read_as_a_data_set(icons):
 def test_impossible_numbers_are_refused(icons, wrong):
     with pytest.raises(SamConfigurationError, match="wanted 2 or 5 images"):
         write_shared_questions(icons, **{"num_images": 2, "num": 1, **wrong})
+
+
+def test_a_folder_that_is_no_data_set_is_refused(icons, tmp_path):
+    with pytest.raises(SamDataError, match=r"missing: no samples\.jsonl"):
+        write_shared_questions(icons, num_images=2, num=1, without=[tmp_path / "missing"])
 
 
 def test_another_data_set_is_refused(tmp_path):
