@@ -10,6 +10,7 @@
 #   make docs                the documentation as a site, build/site/index.html; needs no other setup
 #   make fuzz                damaged files and answers for an hour (SECONDS=600: ten minutes); short in the default tests
 #   make setup-demo          .venv-demo, in which `lavis-sam demo` runs (a page to ask a model on)
+#   make setup-vlmeval       .venv-vlmeval, in which `lavis-sam vlmeval` runs (VLMEvalKit)
 #   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
 #   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
 
@@ -22,6 +23,9 @@ BIN4 := $(VENV4)/bin
 # lmms-eval, likewise.
 VENV_LMMS_EVAL ?= .venv-lmms-eval
 BIN_LMMS_EVAL := $(VENV_LMMS_EVAL)/bin
+# VLMEvalKit, likewise.
+VENV_VLMEVAL ?= .venv-vlmeval
+BIN_VLMEVAL := $(VENV_VLMEVAL)/bin
 # mkdocs, alone.
 VENV_DOCS ?= .venv-docs
 BIN_DOCS := $(VENV_DOCS)/bin
@@ -39,6 +43,8 @@ READY4 := $(VENV4)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt 
 
 READY_LMMS_EVAL := $(VENV_LMMS_EVAL)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-lmms-eval.txt setup.py)
 
+READY_VLMEVAL := $(VENV_VLMEVAL)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-vlmeval.txt setup.py)
+
 READY_DOCS := $(VENV_DOCS)/.lavis_sam-$(call hash,requirements-docs.txt)
 
 READY_DEMO := $(VENV_DEMO)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-demo.txt setup.py)
@@ -47,7 +53,7 @@ READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requi
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup setup-demo demo test test-integration test-transformers4 test-lmms-eval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks benchmarks-gpu clean
+.PHONY: help setup setup-demo setup-vlmeval demo test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks benchmarks-gpu clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -71,7 +77,7 @@ mmlink-mini: $(READY)
 
 # Two processes with one thread each are faster than one with two. A file's tests share what they have set up.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
-test test-integration test-transformers4 test-lmms-eval test-demo: export OMP_NUM_THREADS := 1
+test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo: export OMP_NUM_THREADS := 1
 
 test: $(READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -98,6 +104,12 @@ test-transformers4: $(READY4)
 # lmms-eval from its own command line; without a network, as the tests tell it.
 test-lmms-eval: $(READY_LMMS_EVAL)
 	$(BIN_LMMS_EVAL)/python -m pytest -p no:cacheprovider tests/evaluators/lmms_eval_end_to_end.py
+
+# VLMEvalKit, likewise.
+test-vlmeval: $(READY_VLMEVAL)
+	$(BIN_VLMEVAL)/python -m pytest -p no:cacheprovider tests/evaluators/vlmeval_end_to_end.py
+
+setup-vlmeval: $(READY_VLMEVAL)
 
 # --strict: a warning, such as a link to nowhere, is an error (with --quiet there are no warnings). The variable silences an
 # advertisement.
@@ -132,6 +144,9 @@ $(READY4): $(READY)
 
 $(READY_LMMS_EVAL): $(READY)
 	$(call overlay,$(VENV_LMMS_EVAL),requirements-lmms-eval.txt)
+
+$(READY_VLMEVAL): $(READY)
+	$(call overlay,$(VENV_VLMEVAL),requirements-vlmeval.txt)
 
 $(READY_DEMO): $(READY)
 	$(call overlay,$(VENV_DEMO),requirements-demo.txt)
@@ -170,7 +185,7 @@ benchmarks: $(READY)
 benchmarks-gpu:
 	$(or $(PYTHON),$(shell [ -x $(BIN)/python ] && echo $(BIN)/python || echo python3)) benchmarks/gpu.py --out $(RESULTS)
 
-checks: lint types docs test test-integration test-transformers4 test-lmms-eval test-demo
+checks: lint types docs test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo
 
 clean:
 	rm -rf build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

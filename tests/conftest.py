@@ -18,6 +18,7 @@ def run(monkeypatch, capsys):
 
     def run_command(*arguments):
         monkeypatch.setattr(sys, "argv", ["lavis-sam", *map(str, arguments)])
+        monkeypatch.setattr("lavis_sam.cli._leave", sys.exit)  # which may end the process, and so the tests
         with pytest.raises(SystemExit) as exit_:
             main()
         output = capsys.readouterr()

@@ -39,6 +39,7 @@ from lavis_sam.cli.synthesize_merge import synthesize_merge
 from lavis_sam.cli.synthesize_questions import synthesize_questions
 from lavis_sam.cli.synthesize_rate import synthesize_agreement, synthesize_rate
 from lavis_sam.cli.table import table
+from lavis_sam.cli.vlmeval import vlmeval
 from lavis_sam.errors import SamError
 from lavis_sam.terminal import PrintableFormatter, echo, print_error, printable
 
@@ -83,6 +84,7 @@ for _command in (
     synthesize_report,
     table,
     train,
+    vlmeval,
 ):
     _name = _command.__name__.replace("_", "-")
     app.command(_name, context_settings=settings_of(_name))(_command)

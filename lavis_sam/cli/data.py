@@ -200,7 +200,7 @@ def import_(
 
 @app.command("export")
 def export(
-    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="mantis, m4_instruct or lmms-eval.")],
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="mantis, m4_instruct, lmms-eval or vlmevalkit.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A data set in the unified format.")],
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE|DIR", help="The JSON file to write; for an evaluator, the folder.")
@@ -214,12 +214,14 @@ def export(
     """Write a data set for another project, or for an evaluator.
 
     For mantis and m4_instruct, image paths stay relative to DIR. lmms-eval gets DIR/NAME.yaml, a task for
-    --include_path, and its documents, NAME.jsonl.
+    --include_path, and its documents, NAME.jsonl; vlmevalkit gets DIR/NAME.tsv, which holds the images, and DIR is
+    what LMUData has to name.
 
     \b
     Examples:
       lavis-sam data export m4_instruct data/mmlink --out mmlink_m4.json
       lavis-sam data export lmms-eval data/spot_the_diff --out tasks
+      lavis-sam data export vlmevalkit data/spot_the_diff --out lmu_data
     """
     from lavis_sam.datasets.annotations import scan_annotations
     from lavis_sam.datasets.exchange import FOLDER_EXPORTS, export_records

@@ -280,3 +280,16 @@ def test_export_for_lmms_eval(run, tmp_path):
     code, *_ = run("export", "lmms-eval", data, "--out", tmp_path / "strict", "--name", "mine", "--strict")
     assert code == 1
     assert not (tmp_path / "strict").exists()
+
+
+def test_export_for_vlmevalkit(run, tmp_path):
+    data = tmp_path / "pairs"
+    data.mkdir()
+    write_dataset(data, [record("whole"), record("empty", output="")])
+    code, printed, _ = run("export", "vlmevalkit", data, "--out", tmp_path / "lmu")
+    assert code == 0
+    assert "pairs.tsv: 1 sample(s)" in printed
+    code, _, complained = run("export", "vlmevalkit", data, "--out", tmp_path / "lmu", "--name", "a/b")
+    assert code == 2
+    assert "--name: found 'a/b'" in complained
+    assert [path.name for path in (tmp_path / "lmu").iterdir()] == ["pairs.tsv"]

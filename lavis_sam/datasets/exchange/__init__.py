@@ -9,6 +9,7 @@ from lavis_sam.datasets.annotations import scan_records
 from lavis_sam.datasets.exchange.conversations import conversation_records, to_m4_instruct, to_mantis
 from lavis_sam.datasets.exchange.demon import demon_records
 from lavis_sam.datasets.exchange.lmms_eval import write_lmms_eval
+from lavis_sam.datasets.exchange.vlmevalkit import write_vlmevalkit
 from lavis_sam.datasets.formats.fields import RecordError
 from lavis_sam.datasets.image_check import Check
 from lavis_sam.datasets.problems import AnnotationProblem, AnnotationReport
@@ -30,6 +31,7 @@ EXPORTS: dict[str, Callable[[MultiImageSample], dict[str, Any]]] = {
 # Name -> writer of an evaluator's data set: samples, the root of their images, a folder and a name to files in it.
 FOLDER_EXPORTS: dict[str, Callable[[Sequence[MultiImageSample], Path, Path, str], list[Path]]] = {
     "lmms-eval": write_lmms_eval,
+    "vlmevalkit": write_vlmevalkit,
 }
 
 
