@@ -89,6 +89,7 @@ setup(
         "webdataset>=1.0",
     ],
     extras_require={
+        "device-map": ["accelerate", "psutil"],
         "demo": ["fastapi", "gradio>=6.31", "uvicorn"],
         "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "logging": ["tensorboard", "wandb"],

@@ -46,7 +46,7 @@ class QFormerModel(LocalModel):
         tokenizer = self._processor.tokenizer
         embed = language_model.get_input_embeddings()
         prompts = [
-            torch.cat([visual, embed(self._ids(sample.instruction)).to(visual.dtype)])
+            torch.cat([visual, embed(self._ids(sample.instruction)).to(visual)])
             for visual, sample in zip(self._visual_tokens(samples), samples, strict=True)
         ]
         embeddings, mask = pad_left(prompts)

@@ -1,5 +1,6 @@
 """From a folder in transformers' format to an `EvaluationModel`; offline, without pickles and without foreign code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.predictor.load_model import read_device
+from lavis_sam.weights.device_map import refuse_processes, require_accelerate
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Config's `model_type` of the two that have no chat template.
@@ -26,6 +28,7 @@ def load_model(
     device: str | torch.device | None = None,
     precision: str | None = None,
     decoding: Decoding | None = None,
+    device_map: str | Mapping[str, int | str] | None = None,
 ) -> ChatModel | QFormerModel:
     """Load a model that is on this machine.
 
@@ -34,19 +37,26 @@ def load_model(
         device: Where to put it; by default the first GPU, or else the CPU.
         precision: fp32, bf16 or fp16; by default the one that it was saved in.
         decoding: How to decode; the published way if None.
+        device_map: "auto" spreads the model over all GPUs and the machine's memory, through accelerate; or a mapping
+            from its modules to places. The device is then not asked.
 
     Raises:
-        SamConfigurationError: An unknown precision or device, or a model that cannot be asked.
+        SamConfigurationError: An unknown precision or device, a model that cannot be asked, or a device map in one of
+            several processes or without accelerate.
         SamCheckpointError: The model is not there, not whole, or of a kind that this transformers does not know.
     """
     if precision is not None and precision not in PRECISIONS:
         raise SamConfigurationError(unknown_name("precision", precision, PRECISIONS, "--precision"))
+    if device_map is not None:
+        refuse_processes("--device-map")
+        require_accelerate("--device-map")
     target = read_device(device)
     config = _read(AutoConfig, name)
     processor = _read(AutoProcessor, name)
     dtype = PRECISIONS[precision] if precision else "auto"
-    model = _read(AutoModelForImageTextToText, name, dtype=dtype, use_safetensors=True)
-    model = model.to(target).eval().requires_grad_(False)
+    spread = {"device_map": device_map} if device_map is not None else {}
+    model = _read(AutoModelForImageTextToText, name, dtype=dtype, use_safetensors=True, **spread)
+    model = (model if spread else model.to(target)).eval().requires_grad_(False)
     kind = QFormerModel if config.model_type in Q_FORMER_TYPES else ChatModel
     # The manifest holds no paths: a folder goes by its own name.
     shown = Path(name).resolve().name if Path(name).is_dir() else name

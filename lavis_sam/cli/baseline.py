@@ -58,6 +58,7 @@ def baseline(
     protocol: opt.Protocol = "sam",
     device: Device = None,
     precision: Precision = None,
+    device_map: opt.DeviceMap = None,
     batch_size: opt.BatchSize = 1,
     num_beams: opt.NumBeams = 5,
     max_new_tokens: MaxNewTokens = None,
@@ -197,7 +198,13 @@ def _local_model(options: dict[str, Any], device: Any) -> "ChatModel | QFormerMo
     from lavis_sam.models.decoding import Decoding
 
     decoding = Decoding(**{name: options[name] for name in ("num_beams", "max_length", "repetition_penalty")})
-    return load_model(options["local"], device=device, precision=options["precision"], decoding=decoding)
+    return load_model(
+        options["local"],
+        device=device,
+        precision=options["precision"],
+        decoding=decoding,
+        device_map=options["device_map"],
+    )
 
 
 def _endpoint_model(options: dict[str, Any]) -> "EndpointModel":

@@ -11,6 +11,10 @@ Local = Annotated[
     str | None,
     typer.Argument(metavar="NAME_OR_FOLDER", help="A transformers model on this machine; nothing is downloaded."),
 ]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(metavar="auto", help="auto: the local model over all GPUs and the machine's memory, in one process."),
+]
 Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="An OpenAI-compatible service instead.")]
 Served = Annotated[str | None, typer.Option(help="The model's name at the service.")]
 Dataset = Annotated[

@@ -11,6 +11,7 @@ from lavis_sam.cli.model_options import (
     Base,
     Checkpoint,
     Device,
+    DeviceMap,
     Json,
     LanguageModel,
     MaxLength,
@@ -54,6 +55,7 @@ def caption(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
+    device_map: DeviceMap = None,
     num_beams: Annotated[int, typer.Option(help="Beams of the search; 1 is greedy.")] = 5,
     max_new_tokens: MaxNewTokens = None,
     min_new_tokens: MinNewTokens = None,
@@ -100,7 +102,7 @@ def caption(
     Decoding.from_mapping(decoding, "caption")
 
     asked = {"model": model, "prompt": prompt, "decoding": decoding}
-    load = partial(load_predictor, model, base, checkpoint, device, precision, llm_model)
+    load = partial(load_predictor, model, base, checkpoint, device, precision, llm_model, device_map)
     if each:
         _answer_each(load, samples, asked, as_lines=jsonl or not sys.stdout.isatty())
     else:

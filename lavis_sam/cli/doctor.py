@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lavis_sam.cli.model_options import Base, Checkpoint, Device, Json, LanguageModel, Model, Precision, model_settings
+from lavis_sam.cli.model_options import (
+    Base,
+    Checkpoint,
+    Device,
+    DeviceMap,
+    Json,
+    LanguageModel,
+    Model,
+    Precision,
+    model_settings,
+)
 from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
@@ -24,6 +34,7 @@ def doctor(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
+    device_map: DeviceMap = None,
     data: Annotated[
         list[str] | None, typer.Option("--dataset", metavar="NAME", help="A data set that has to be here; repeatable.")
     ] = None,
@@ -51,7 +62,7 @@ def doctor(
             checkpoint=checkpoint,
             device=device,
             precision=precision,
-            settings=model_settings(llm_model),
+            settings=model_settings(llm_model, device_map),
             datasets=data or (),
         )
     if as_json:

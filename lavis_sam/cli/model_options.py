@@ -40,6 +40,12 @@ Device = Annotated[
 Precision = Annotated[
     str | None, typer.Option("--precision", help="fp32, bf16 or fp16 for the frozen parts; by default the model's own.")
 ]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        "--device-map", metavar="auto", help="auto: the language model over all GPUs and the machine's memory."
+    ),
+]
 MaxNewTokens = Annotated[
     int | None, typer.Option("--max-new-tokens", show_default="255", help="The most tokens of an answer.")
 ]
@@ -55,9 +61,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, no
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The images of one sample, in order.")]
 
 
-def model_settings(llm_model: Path | None) -> dict[str, str]:
+def model_settings(llm_model: Path | None, device_map: str | None = None) -> dict[str, str]:
     """Return the keys of the `model` node that options set."""
-    return {} if llm_model is None else {"llm_model": str(llm_model)}
+    given = {"llm_model": None if llm_model is None else str(llm_model), "device_map": device_map}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def length_of(name: str, new_tokens: int | None, length: int | None, default: int) -> int:
@@ -94,6 +101,7 @@ def load_predictor(
     device: str | None,
     precision: str | None,
     llm_model: Path | None = None,
+    device_map: str | None = None,
 ) -> "SamPredictor":
     """Load the model that the options describe; what libraries say on the way goes to stderr."""
     for given in (model, checkpoint or ""):
@@ -108,7 +116,7 @@ def load_predictor(
             checkpoint=checkpoint,
             device=device,
             precision=precision,
-            settings=model_settings(llm_model),
+            settings=model_settings(llm_model, device_map),
         )
     if not predictor.is_trained:
         echo(

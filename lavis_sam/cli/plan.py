@@ -72,6 +72,7 @@ def plan(
         batch=run.batch_size_train, images=images, text_tokens=text_tokens, target_tokens=target_tokens, gpus=gpus,
         accumulation=run.accum_grad_iters, eval_batch=run.batch_size_eval,
     )  # fmt: skip
+    spread = _refuse_processes(config, gpus)
     made = _planned(config, load)
     cards = _cards_of_family(config, load, made)
     needed = made.memory["training"] if measure else None
@@ -81,11 +82,14 @@ def plan(
     cache = plan_cache(OmegaConf.to_container(config.model_cfg, resolve=True), run, load, number)
     if as_json:
         further: dict[str, Any] = {"cards": cards, "run": length, "step_seconds_from": source}
+        further |= {"device_map": _spread_of_family(config, load, made)} if spread else {}
         further |= {"samples_missing": missing, **({"feature_cache": cache} if cache else {})}
         echo(to_json(dataclasses.asdict(made) | further))
         return
     _print(made)
     _print_cards(cards)
+    if spread:
+        _print_spread(_spread_of_family(config, load, made), can_wait=config.model_cfg.gradient_checkpointing)
     _print_length(length, run.max_epoch, source, missing)
     if cache:
         _print_cache(cache, load.images)
@@ -99,6 +103,33 @@ def _cards_of_family(config: "ResolvedConfig", load: "Load", made: "Plan") -> di
         if other not in cards:
             cards[other] = _cards(_planned(_with_model_type(config, other), load))
     return cards
+
+
+def _refuse_processes(config: "ResolvedConfig", gpus: int) -> bool:
+    """Whether the language model is spread (model.device_map), which one process alone can do."""
+    from lavis_sam.errors import SamConfigurationError
+
+    is_spread = bool(config.model_cfg.get("device_map"))
+    if is_spread and gpus > 1:
+        raise SamConfigurationError(
+            f"plan: --gpus {gpus} means processes, and model.device_map spreads one process's model over all cards; "
+            "leave one of them out. The plan says how many cards are needed."
+        )
+    return is_spread
+
+
+def _spread_of_family(config: "ResolvedConfig", load: "Load", made: "Plan") -> dict[str, Any]:
+    """Model type -> use -> how it fits on several cards, of the configured one and those of its family."""
+    from omegaconf import OmegaConf
+
+    from lavis_sam.planning.spread import plan_spread
+
+    own, found = config.model_cfg.model_type, {}
+    for other in dict.fromkeys((own, *(_FAMILY if own in _FAMILY else ()))):
+        changed = config if other == own else _with_model_type(config, other)
+        plain: Any = OmegaConf.to_container(changed.model_cfg, resolve=True)
+        found[other] = plan_spread(plain, made if other == own else _planned(changed, load))
+    return found
 
 
 def _planned(config: "ResolvedConfig", load: "Load") -> "Plan":
@@ -234,6 +265,23 @@ def _print_cards(cards: dict[str, Any]) -> None:
             marks = ["yes" if size in fit["fits_on_gb"] else "no" for size in CARD_GB]
             table.add_row(model_type, use, f"{fit['bytes'] / _GIB:.3f}", *marks)
     printable_console(width=_WIDTH).print(table)
+
+
+def _print_spread(spread: dict[str, Any], *, can_wait: bool) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="with model.device_map", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("model", "use", "card", "cards", "or one, and GB in memory"):
+        table.add_column(column, justify="left" if column in ("model", "use") else "right")
+    for model_type, uses in spread.items():
+        for use, sizes in uses.items():
+            for one in sizes:
+                waiting = "no" if one.waiting is None else f"{one.waiting / 1e9:.1f}"
+                table.add_row(model_type, use, f"{one.card_gb} GB", str(one.cards or "no"), waiting)
+    printable_console(width=_WIDTH).print(table)
+    if not can_wait:
+        echo("In training, weights can wait in the machine's memory with model.gradient_checkpointing=true alone.")
 
 
 def _print_length(length: "RunLength | None", epochs: int, source: str | None, missing: str | None) -> None:

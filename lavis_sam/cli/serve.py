@@ -12,6 +12,7 @@ from lavis_sam.cli.model_options import (
     Base,
     Checkpoint,
     Device,
+    DeviceMap,
     LanguageModel,
     Model,
     Precision,
@@ -41,6 +42,7 @@ def serve(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
+    device_map: DeviceMap = None,
     host: _Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     name: _Name = None,
@@ -78,7 +80,7 @@ def serve(
         echo(f"note: {host} may be reached by others, and no API key is asked for; --api-key-file sets one", err=True)
     log_to_stderr(logging.WARNING)
     with bind(host, port) as bound:
-        predictor = load_predictor(model, base, checkpoint, device, precision, llm_model)
+        predictor = load_predictor(model, base, checkpoint, device, precision, llm_model, device_map)
 
         from lavis_sam.serving.app import Service, make_app
 

@@ -26,6 +26,7 @@ _ADDABLE = re.compile(
     r"|(images|shards|videos|features)(\.storage)?))"
     r"|model\.inject\..*"  # names and options are those of `lavis_sam.weights.injection`
     r"|model\.lora\.(targets|rank|alpha)"
+    r"|model\.device_map\..*"  # names of the language model's modules
 )
 # What is known of the values of those, although no packaged configuration has them.
 ADDED = {

@@ -80,13 +80,16 @@ def examine(
     def check_model() -> Iterator[Finding]:
         """Look at the device and the weights of the model."""
         with fast_imports():
-            from lavis_sam.doctor import hardware, weights
+            from lavis_sam.doctor import device_map, hardware, weights
             from lavis_sam.predictor.load_model import model_config
 
         config = model_config(model, base=base, checkpoint=checkpoint, precision=precision, settings=settings)
         yield from run_check(hardware.AREA, "device", lambda: hardware.check_device(config, device))
         yield from run_check(hardware.AREA, "precision", lambda: hardware.check_precision(config, device))
         yield from run_check(hardware.AREA, "memory", lambda: hardware.check_memory(config, device))
+        sample = device_map.Load(images=hardware.IMAGES, text_tokens=hardware.TEXT_TOKENS)
+        spread = device_map.check_device_map
+        yield from run_check(hardware.AREA, device_map.CHECK, lambda: spread(config, device, sample))
         yield from run_check(weights.AREA, "weights", lambda: weights.check_weights(config))
 
     def check_data() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lavis_sam.datasets.sample import MultiImageSample
+from lavis_sam.weights.device_map import held_parameters
 
 # Numbers of each frozen parameter that count. All of a 7B model's would take minutes; two different trainings of a
 # matrix differ nearly everywhere.
@@ -30,13 +31,14 @@ def weights_fingerprint(model: nn.Module) -> str:
     """
     digest, released = hashlib.sha256(), getattr(model, "released", None)
     earlier = released.parameters if released else {}
-    own = dict(model.named_parameters())
+    held = dict(held_parameters(model))
+    own = {name: held[name] for name, _ in model.named_parameters()}
     for name in sorted([*own, *earlier]):
         digest.update(earlier[name] if name in earlier else describe_parameter(name, own[name]))
     return digest.hexdigest()
 
 
-def describe_parameter(name: str, parameter: nn.Parameter) -> bytes:
+def describe_parameter(name: str, parameter: torch.Tensor) -> bytes:
     """Return what `weights_fingerprint` takes of a parameter."""
     described = f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode()
     if parameter.is_meta:

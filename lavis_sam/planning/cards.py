@@ -6,7 +6,7 @@ from typing import Any
 # By their names: a card of 24 GB offers 22.4 to 24 GiB, so that a GB is counted as 10^9 bytes.
 CARD_GB = (24, 40, 80)
 # CUDA's context and what the allocator cannot use for want of whole blocks.
-_MARGIN = 1.1
+MARGIN = 1.1
 _GB = 10**9
 
 
@@ -16,4 +16,4 @@ def fitting_cards(memory: Mapping[str, Any]) -> dict[str, list[int]]:
     Args:
         memory: Of a `Plan`.
     """
-    return {use: [gb for gb in CARD_GB if memory[use] * _MARGIN <= gb * _GB] for use in ("training", "generation")}
+    return {use: [gb for gb in CARD_GB if memory[use] * MARGIN <= gb * _GB] for use in ("training", "generation")}

@@ -10,6 +10,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.plugin.question_answering import AnswersQuestions
 from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.device_map import main_device, read_device_map
 from lavis_sam.weights.packaged import DEFAULT_MODEL_TYPE, MODEL_CONFIGS
 from lavis_sam.weights.trained import load_trained
 
@@ -28,7 +29,7 @@ class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
             SamConfigurationError: an impossible setting.
             SamCheckpointError: files are missing (all of them are listed), damaged or of another architecture.
         """
-        return build_model(cfg, model_class=cls)
+        return build_model(cfg, model_class=cls, device=main_device() if read_device_map(cfg) else "cpu")
 
     @classmethod
     def default_config_path(cls, model_type: str | None = None) -> str:

@@ -35,6 +35,7 @@ from lavis_sam.models.vision import EvaVisionTransformer
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.checkpoints import require_complete
+from lavis_sam.weights.device_map import check_names, place_language_model, read_device_map
 from lavis_sam.weights.embedded import unfit_for_embedded_layers, with_base_of_layers
 from lavis_sam.weights.injection import inject, wanted_injections
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
@@ -139,6 +140,9 @@ def build_model(
     guidance = Guidance.from_mapping(cfg.get("guidance"))
     guidance.at_depth(ModelSizes.from_mapping(cfg.get("sizes")).q_former.layers)
     precision, llm_precision = read_precision(cfg), read_llm_precision(cfg)
+    device_map = None if is_meta else read_device_map(cfg)
+    if isinstance(device_map, dict):
+        check_names(build_model(cfg, device="meta"), device_map, device)
     if not is_meta:
         require_files(weight_sources(cfg), hint=base_hint(cfg))
     folder = open_instructblip(cfg)
@@ -166,6 +170,8 @@ def build_model(
             "model.%s is not the embedded model's: SAM's layers that were trained for it are left out "
             "(model.load_finetuned=false says so)", unfit_for_embedded_layers(cfg),
         )  # fmt: skip
+    if device_map is not None:
+        place_language_model(model, device_map, device)
     return model.to(device)
 
 

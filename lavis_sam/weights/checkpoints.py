@@ -19,6 +19,7 @@ from lavis_sam import __version__
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import atomic_path
 from lavis_sam.weights.checkpoint_files import load_file, require_tensors, shorten
+from lavis_sam.weights.device_map import held_parameters
 from lavis_sam.weights.streaming import StreamedTensors
 from lavis_sam.weights.values import require_usable, unusable_values
 
@@ -250,7 +251,7 @@ def pad_rows(model: nn.Module) -> dict[str, Tensor]:
     """
     if not getattr(getattr(model, "llm_tokenizer", None), "adds_pad_row", True):
         return {}
-    own = model.state_dict()
+    own = dict(held_parameters(model))
     return {name: own[name][-1].detach().cpu().clone() for name in PAD_TABLES if name in own}
 
 

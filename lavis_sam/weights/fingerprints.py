@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from lavis_sam.weights.device_map import held_parameters
+
 NUMBERS = 32
 # bf16 moves a number by 0.39 % at most, four written digits by 0.05 %.
 TOLERANCE = 0.005
@@ -38,7 +40,7 @@ def fingerprint(model: nn.Module) -> dict[str, str]:
         Part -> numbers, evenly spaced over the parameter ([PAD] rows left out), with four digits.
     """
     # Where LoRA is added to a layer, its own weights are those of peft's `base_layer`.
-    own = {name.replace(".base_layer.", "."): parameter for name, parameter in model.named_parameters()}
+    own = {name.replace(".base_layer.", "."): parameter for name, parameter in held_parameters(model)}
     found = {part: own[name] for part, name in PARTS.items() if name in own}
     released = getattr(model, "released", None)
     return {
@@ -47,7 +49,7 @@ def fingerprint(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _of_parameters(found: Mapping[str, nn.Parameter]) -> dict[str, str]:
+def _of_parameters(found: Mapping[str, torch.Tensor]) -> dict[str, str]:
     return {
         part: _numbers(parameter[:-1] if part in WITH_PAD_ROW else parameter)
         for part, parameter in found.items()

@@ -20,6 +20,7 @@ from lavis_sam.files import write_bytes, write_json, write_safetensors, write_te
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights.checkpoints import PAD_TABLES
+from lavis_sam.weights.device_map import held_parameters
 from lavis_sam.weights.instructblip import (
     CONFIG_FILE,
     LLM_TOKENIZER_FILE,
@@ -99,7 +100,8 @@ def save_instructblip(
 
 def _entries(model: Any) -> dict[str, Entry]:
     """What to write, by transformers' names."""
-    state = model.state_dict()
+    held = dict(held_parameters(model))
+    state = {name: held[name] if tensor.is_meta else tensor for name, tensor in model.state_dict().items()}
     entries: dict[str, Entry] = {}
     for name, tensor in state.items():
         if name.startswith(sam_modules()) or name.endswith(".v_bias"):

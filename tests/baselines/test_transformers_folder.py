@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from helpers.local_models import load
+from lavis_sam import distributed
+from lavis_sam.baselines import transformers_folder
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 
 
@@ -49,3 +51,26 @@ def test_no_such_model_or_setting(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(SamConfigurationError, match="int4"):
         load(tmp_path, precision="int4")
+
+
+@pytest.mark.parametrize("name", ["llava", "instructblip"])
+def test_device_map_changes_no_answer(folders, ask, monkeypatch, name):
+    plain = load(folders(name))
+    asked, read = [], transformers_folder._read
+    monkeypatch.setattr(
+        transformers_folder,
+        "_read",
+        lambda *given, **more: asked.append(more.get("device_map")) or read(*given, **more),
+    )
+    spread = load(folders(name), device_map="auto")
+    assert asked == [None, None, "auto"]
+    questions = [ask("a"), ask("b", count=1)]
+    assert spread.answer(questions) == plain.answer(questions)
+    assert spread.describe() == plain.describe()
+    assert spread.device == plain.device
+
+
+def test_device_map_of_several_processes_is_refused(folders, monkeypatch):
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    with pytest.raises(SamConfigurationError, match="--device-map: found 2 processes"):
+        load(folders("llava"), device_map="auto")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers.command_line import TINY, call
+from lavis_sam.errors import SamConfigurationError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -65,3 +66,10 @@ def test_plan_says_what_a_feature_cache_takes():
     text = call(*recipe, *cache)
     assert "at most 199.74 GB of disk for training, 0.724 MB an image and crop (fp16)" in text
     assert "Feature cache" not in call(*recipe)
+
+
+def test_plan_says_how_many_cards_a_device_map_needs():
+    made = json.loads(call("plan", "--cfg-path", TINY, "--json", "--options", "model.device_map=auto"))
+    assert made["device_map"]["tiny"]["training"][0] == {"card_gb": 24, "cards": 1, "waiting": 0}
+    with pytest.raises(SamConfigurationError, match="--gpus 2 means processes"):
+        call("plan", "--cfg-path", TINY, "--gpus", "2", "--options", "model.device_map=auto")

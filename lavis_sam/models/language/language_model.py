@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import set_checkpoint_early_stop
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -120,7 +121,7 @@ class TransformersLanguageModel:
 
     def embed(self, ids: Tensor) -> Tensor:
         """See `LanguageModel`."""
-        return self._embedding(ids.to(self._embedding.weight.device))
+        return self._embedding(ids.to(execution_device(self._embedding)))
 
     def hidden(
         self,
@@ -141,11 +142,21 @@ class TransformersLanguageModel:
                 use_cache=use_cache,
                 **given,
             )
-        return Hidden(output.last_hidden_state, output.past_key_values if use_cache else None)
+        # The last layer's device may be another one, where the layers are spread over several.
+        states = output.last_hidden_state.to(inputs_embeds.device)
+        return Hidden(states, output.past_key_values if use_cache else None)
 
     def logits(self, states: Tensor) -> Tensor:
         """See `LanguageModel`."""
-        return self._head(states).float()
+        return self._head(states).float().to(states.device)
+
+
+def execution_device(module: nn.Module) -> torch.device:
+    """Where a module computes: where its weights are, or where accelerate brings them to for the time of it."""
+    place = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+    if place is None:
+        return next(module.parameters()).device
+    return torch.device("cuda", place) if isinstance(place, int) else torch.device(place)
 
 
 def as_language_model(model: Any) -> LanguageModel:
@@ -253,10 +264,14 @@ def checkpointed_layers(llm_model: PreTrainedModel, *, enabled: bool = True) -> 
         modules = (module for module in llm_model.modules() if isinstance(module, GradientCheckpointingLayer))
         layers = [layer for layer in modules if layer.gradient_checkpointing]
     flags = [layer.training for layer in layers]
+    # Recomputing usually stops once all is there that was asked for. Weights that wait on the CPU or a disk are sent
+    # back when a layer ends, so there it has to go on to the end.
+    stops_early = not hasattr(llm_model, "hf_device_map")
     try:
         for layer in layers:
             layer.training = True
-        yield
+        with set_checkpoint_early_stop(stops_early):
+            yield
     finally:
         for layer, flag in zip(layers, flags, strict=True):
             layer.training = flag
