@@ -4,6 +4,7 @@
 #   make demo                trains SAM's layers, asks the embedded model with and without them, makes a page
 #   make test                the default tests
 #   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
+#   make story               the experiment of docs/story.md: its data, 33 runs, its page (an hour on two cores)
 #   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
 #   make benchmarks-gpu      steps and evaluation on this machine's GPU, 9 minutes; PYTHON needs torch and transformers
 #   make mutation ROOM=lavis_sam.metrics.rouge   changes the code of a module or room bit by bit: do the tests notice?
@@ -53,7 +54,7 @@ READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requi
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup setup-demo setup-vlmeval demo test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks benchmarks-gpu clean
+.PHONY: help setup setup-demo setup-vlmeval demo test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks benchmarks-gpu clean story
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -70,6 +71,9 @@ $(READY):
 
 demo: $(READY)
 	$(BIN)/python tools/demo.py
+
+story: $(READY)
+	$(BIN)/python tools/make_story.py
 
 mmlink-mini: $(READY)
 	$(BIN)/lavis-sam synthesize --out output/mmlink-mini --num 500 --resume

@@ -30,8 +30,8 @@ def synthesize_questions(
     """Ask several questions about the images of a data set of single images.
 
     DIR gets questions.json and questions_val.json in the unified format, the latter about the last images. With
-    --num-images 2 or 5 they are shared.json and shared_val.json: what do these images share? Earlier files are
-    replaced. Exit code 0: written; 2: DIR is no such data set, or the disk is full.
+    --num-images 2 they are shared_2.json and shared_2_val.json (5 likewise): what do these images share? Earlier files
+    are replaced. Exit code 0: written; 2: DIR is no such data set, or the disk is full.
 
     \b
     Examples:
@@ -48,7 +48,7 @@ def synthesize_questions(
         names = questions.QUESTIONS, questions.VALIDATION
         counts = questions.write_questions(folder, num=num, seed=seed, validation=validation)
     else:
-        names = shared_questions.SHARED, shared_questions.VALIDATION
+        names = shared_questions.SHARED.format(num_images), shared_questions.VALIDATION.format(num_images)
         counts = shared_questions.write_shared_questions(
             folder, num_images=num_images, num=num, seed=seed, validation=validation, without=without or ()
         )

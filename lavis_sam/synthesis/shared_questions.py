@@ -4,7 +4,8 @@ Images that were drawn alone show the same icon, or a sofa of the same colour, t
 have exactly one such thing in common are a pair in the sense of MmLINK. A data set of n images has pairs of the order
 of n squared, where drawing pairs gives one for two images: training that has to learn how to compare needs many.
 
-`shared.json` holds them in the unified format, `shared_val.json` those among the images kept for validation.
+`shared_2.json` holds them in the unified format, `shared_2_val.json` those among the images kept for validation; those
+about five images are in `shared_5.json` and `shared_5_val.json`.
 """
 
 from collections import defaultdict
@@ -19,7 +20,7 @@ from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.questions import as_if_shared, read_samples, read_single_images, write_records
 from lavis_sam.synthesis.seeds import generator
 
-SHARED, VALIDATION = "shared.json", "shared_val.json"
+SHARED, VALIDATION = "shared_{}.json", "shared_{}_val.json"
 # Number of images -> the form whose sentences ask about so many.
 FORMS = {2: "pairs", 5: "groups"}
 # How often other images are drawn for an image before it has fewer questions.
@@ -31,7 +32,7 @@ Sample = Mapping[str, Any]
 def write_shared_questions(
     root: Path, *, num_images: int, num: int, seed: int = 0, validation: float = 0.04, without: Sequence[Path] = ()
 ) -> tuple[int, int]:
-    """Write ROOT/shared.json and ROOT/shared_val.json: questions about images that share exactly one thing.
+    """Write ROOT/shared_N.json and ROOT/shared_N_val.json: questions about images that share exactly one thing.
 
     People are left out: drawn alone, no two are the same.
 
@@ -40,7 +41,7 @@ def write_shared_questions(
         num_images: Images of a question, N: 2 or 5.
         num: Questions for each image that shows such a thing; fewer where not enough others show it.
         seed: What is asked depends on it alone.
-        validation: The share of the images, the last ones, that only shared_val.json is about.
+        validation: The share of the images, the last ones, that only shared_N_val.json is about.
         without: Finished data sets, of any form; what their images share is no answer here. So a model that is trained
             on these questions can be measured on those sets.
 
@@ -60,7 +61,7 @@ def write_shared_questions(
     samples = read_single_images(root)
     first_kept = len(samples) - round(len(samples) * validation)
     trained, kept = (
-        write_records(root / name, _questions(part, num_images, num, seed, excluded))
+        write_records(root / name.format(num_images), _questions(part, num_images, num, seed, excluded))
         for name, part in ((SHARED, samples[:first_kept]), (VALIDATION, samples[first_kept:]))
     )
     return trained, kept

@@ -22,7 +22,7 @@ def test_it_writes_both_files_and_says_how_many(tmp_path):
 def test_questions_about_two_images(tmp_path):
     write_samples(tmp_path, [scene_sample(number) for number in range(4)])
     said = call("synthesize-questions", str(tmp_path), "--num", "3", "--num-images", "2", "--validation", "0.5")
-    for name in ("shared.json", "shared_val.json"):
+    for name in ("shared_2.json", "shared_2_val.json"):
         assert len(json.loads((tmp_path / name).read_text())) == 6
         assert f"{tmp_path / name}: 6 questions" in said
 

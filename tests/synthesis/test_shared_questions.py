@@ -13,8 +13,8 @@ from lavis_sam.synthesis.shared_questions import SHARED, VALIDATION, write_share
 ICONS = [("duck", "hat"), ("duck", "cup"), ("cup", "pen"), ("duck", "hat", "pen"), ("hat", "car")]
 
 
-def asked(root, name=SHARED):
-    return json.loads((root / name).read_text(encoding="utf-8"))
+def asked(root, name=SHARED, num_images=2):
+    return json.loads((root / name.format(num_images)).read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_five_images(tmp_path):
     others = ["cup", "pen", "car", "hat", "key", "owl"]
     root = write_samples(tmp_path, [icon_sample(n, "duck", name) for n, name in enumerate(others)])
     write_shared_questions(root, num_images=5, num=1, validation=0)
-    assert asked(root)
-    for record in asked(root):
+    assert asked(root, num_images=5)
+    for record in asked(root, num_images=5):
         assert len(set(record["img_list"])) == 5
         assert "duck" in record["output"]
 
@@ -79,7 +79,7 @@ def test_a_seed_gives_the_same_bytes_and_another_one_others(icons):
     found = []
     for seed in (0, 0, 1):
         write_shared_questions(icons, num_images=2, num=5, seed=seed)
-        found.append((icons / SHARED).read_bytes())
+        found.append((icons / "shared_2.json").read_bytes())
     assert found[0] == found[1] != found[2]
 
 
@@ -88,7 +88,7 @@ def test_the_file_is_read_as_a_data_set(icons):
     (icons / "images").mkdir()
     for number in range(len(ICONS)):
         Image.new("RGB", (112, 112)).save(icons / "images" / f"{number:06d}_1.jpg")
-    assert len(read_annotations(icons / SHARED, icons)) == count
+    assert len(read_annotations(icons / "shared_2.json", icons)) == count
 
 
 @pytest.mark.parametrize("wrong", [{"num_images": 3}, {"num": 0}, {"seed": -1}, {"validation": 1.0}])

@@ -1,0 +1,127 @@
+"""The experiment of docs/story.md: `python tools/make_story.py` (or `make story`) makes output/story/story.json.
+
+Draws its data into data/story, runs projects/sam/story/sweep.yaml (killed, it goes on where it was), writes the sweep's
+page, and then says how often each row names the icon that the images share: the mean over seeds and its 95 % interval.
+"""
+
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lavis_sam.experiments.findings import findings, interval
+from lavis_sam.experiments.jobs import FINISHED
+from lavis_sam.files import read_json, write_json
+from lavis_sam.run_layout import results_of
+from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
+from lavis_sam.synthesis.quality import mentions
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "projects" / "sam" / "story"
+SWEEP = CONFIGS / "sweep.yaml"
+DATA, OUT = Path("data/story"), Path("output/story")
+# Images to make questions of; the last tenth of them is for evaluation.
+IMAGES, VALIDATION = 4096, 0.1
+# Number of images of a question -> how many questions begin with an image.
+QUESTIONS = {2: 2, 5: 1}
+# Set of icons that no training question is about -> how many samples.
+HELD_OUT = {"held_out_pairs": 100, "held_out_groups": 60}
+# Samples of each set that is evaluated.
+MOST = 300
+# What is evaluated: files of data/story -> what the tables call them. "Seen": the icons, not the images.
+SETS = {
+    "images/shared_2_val.json": "pairs, icons seen",
+    "images/shared_5_val.json": "fives, icons seen",
+    "held_out_pairs/annotations.json": "pairs, icons held out",
+    "held_out_groups/annotations.json": "fives, icons held out",
+}
+FILE, REMEDY = "story.json", "Run `make story` again."
+
+
+def run(*command: str) -> None:
+    """Runs a command of the package; its output goes to ours."""
+    print("\n$ lavis-sam", *command, flush=True)
+    done = subprocess.run([sys.executable, "-m", "lavis_sam.cli", *command], check=False)
+    if done.returncode:
+        sys.exit(f"story: `lavis-sam {' '.join(command)}` ended with {done.returncode}; what it wrote stands above.")
+
+
+def draw() -> None:
+    """Makes whatever of data/story is not there yet."""
+    for name, num in {"icons": IMAGES, **HELD_OUT}.items():
+        folder = DATA / ("images" if name == "icons" else name)
+        config = str(CONFIGS / f"{name}.yaml")
+        run("synthesize", "--config", config, "--num", str(num), "--seed", "1", "--out", str(folder), "--resume")
+    without = [word for name in HELD_OUT for word in ("--without", str(DATA / name))]
+    for num_images, num in QUESTIONS.items():
+        run("synthesize-questions", str(DATA / "images"), "--num-images", str(num_images), "--num", str(num),
+            "--validation", str(VALIDATION), *without)  # fmt: skip
+    joined = {"training.json": (["images/shared_2.json"], ()), "evaluation.json": (list(SETS), ("--most", str(MOST)))}
+    for file, (parts, most) in joined.items():
+        if not (DATA / file).exists():
+            run("data", "join", str(DATA / file), *(str(DATA / name) for name in parts), *most)
+
+
+def shared_labels(data: Path) -> dict[str, str]:
+    """Sample of the evaluation -> the one label that all its images share."""
+    shown, labels = {}, {}
+    for name in ("images", *HELD_OUT):
+        for sample in read_lines(data / name / SAMPLES):
+            objects = sample["objects"]
+            for image in sample["pictures"]:
+                shown[f"{name}/{image['file']}"] = {objects[placed["object"]]["label"] for placed in image["objects"]}
+    for record in read_json(data / "evaluation.json", remedy=REMEDY, wanted=list):
+        (labels[record["id"]],) = set.intersection(*(shown[name] for name in record["img_list"]))
+    return labels
+
+
+def story(out: Path, data: Path) -> dict[str, Any]:
+    """What a sweep says, as plain data: `rows`, and `sets`: set -> row -> count, mean, low, high, seeds."""
+    found, labels = findings(out), shared_labels(data)
+    values: dict[tuple[str, str], dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for ended in found["runs"]:
+        if ended["status"] != FINISHED:
+            continue
+        results = results_of(out / ended["row"] / f"seed-{ended['seed']}")
+        (answers,) = results.rglob("pred.json")
+        for entry in read_json(answers, remedy=REMEDY, wanted=list):
+            name = SETS[entry["sample_id"].partition(": ")[0]]
+            named = mentions(entry["pred_response"], labels[entry["sample_id"]])
+            values[name, ended["row"]][ended["seed"]].append(named)
+    sets: dict[str, Any] = {}
+    for (name, row), by_seed in values.items():
+        shares = {str(seed): sum(named) / len(named) for seed, named in sorted(by_seed.items())}
+        count = len(next(iter(by_seed.values())))
+        sets.setdefault(name, {})[row] = {"count": count, **interval(list(shares.values())), "seeds": shares}
+    return {"rows": found["rows"], "sets": sets}
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Rows by sets in per cent, in Markdown; behind the mean half the width of its 95 % interval over seeds."""
+    sets = [name for name in SETS.values() if name in found["sets"]]
+    lines = [f"| row | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
+    for row, title in found["rows"].items():
+        cells = []
+        for name in sets:
+            entry = found["sets"][name].get(row)
+            spread = "" if not entry or entry["low"] is None else f" ± {50 * (entry['high'] - entry['low']):.1f}"
+            cells.append(f"{100 * entry['mean']:.1f}{spread}" if entry else "")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Draws, trains, evaluates, and prints the table; with --results-only the table alone, of what is finished."""
+    if "--results-only" not in sys.argv[1:]:
+        draw()
+        run("sweep", str(SWEEP), "--out", str(OUT), "--jobs", "2")
+        run("report", str(OUT))
+    found = story(OUT, DATA)
+    write_json(OUT / FILE, found)
+    print(f"\nshared icon named, %\n{table(found)}\n\n{OUT / FILE}")
+
+
+if __name__ == "__main__":
+    main()
