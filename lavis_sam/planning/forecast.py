@@ -23,6 +23,7 @@ from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.kv_cache import most_positions
 from lavis_sam.models.language.language_model import as_language_model
+from lavis_sam.models.language.token_losses import token_losses
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.models.visual_path import VisualPath
@@ -215,8 +216,8 @@ def _language_loss(model: SemanticAlignment, visual: VisualPath, instructions: l
     mask = torch.ones(load.batch, 1, length, length, dtype=torch.bool, device=device)
     positions = torch.arange(length, device=device).unsqueeze(0)
     hidden = language.hidden(embeds, mask, positions).states
-    logits = language.logits(hidden[:, -load.target_tokens :]).flatten(0, 1)
-    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=device))
+    states = hidden[:, -load.target_tokens :].flatten(0, 1)
+    return token_losses(language, states, torch.zeros(len(states), dtype=torch.long, device=device)).mean()
 
 
 def _kv_cache(model: SemanticAlignment, load: Load, decoding: Decoding) -> int:

@@ -134,6 +134,8 @@ class TransformersLanguageModel:
     ) -> Hidden:
         """See `LanguageModel`."""
         given = {"past_key_values": cache} if cache is not None else {}
+        if not use_cache:
+            attention_mask = without_trailing_padding(attention_mask)
         with checkpointed_layers(self.model, enabled=not use_cache):
             output = self._decoder(
                 inputs_embeds=inputs_embeds,
@@ -157,6 +159,20 @@ def execution_device(module: nn.Module) -> torch.device:
     if place is None:
         return next(module.parameters()).device
     return torch.device("cuda", place) if isinstance(place, int) else torch.device(place)
+
+
+def without_trailing_padding(attention_mask: Tensor) -> Tensor:
+    """The mask of ones, where padding stands behind all real positions: causal attention never looks there.
+
+    A mask of ones is none to transformers, so that kernels which take no mask (flash attention) can run. What the
+    padding itself becomes changes; nobody reads it.
+
+    Args:
+        attention_mask: int64 [R, T], 0 at padding; masks of other shapes are returned as they are.
+    """
+    if attention_mask.ndim != 2 or bool((attention_mask[:, 1:] > attention_mask[:, :-1]).any()):
+        return attention_mask
+    return torch.ones_like(attention_mask)
 
 
 def as_language_model(model: Any) -> LanguageModel:

@@ -6,6 +6,7 @@ token. Padding may stand anywhere, as padded images lie among the visual tokens:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
-from lavis_sam.models.language.language_model import as_language_model
+from lavis_sam.models.language.language_model import LanguageModel, as_language_model
+from lavis_sam.models.language.token_losses import token_losses
 from lavis_sam.models.language.tokenizers import TextTokenizer
 
 IGNORED = -100
@@ -44,15 +46,22 @@ class LanguageLoss:
         token_losses: float32 [target tokens], sample by sample.
         per_sample_loss: [B], mean over each sample's own target tokens.
         target_tokens: int64 [B], target tokens of each sample.
-        logits: float32 [target tokens, vocabulary], sample by sample.
         target_ids: int64 [target tokens].
+        states: [target tokens, D_llm], the hidden states that predict the targets.
+        language: what made them.
     """
 
     token_losses: Tensor
     per_sample_loss: Tensor
     target_tokens: Tensor
-    logits: Tensor
     target_ids: Tensor
+    states: Tensor
+    language: LanguageModel
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """float32 [target tokens, vocabulary], sample by sample; computed, all at once, when first asked for."""
+        return self.language.logits(self.states)
 
     @property
     def loss(self) -> Tensor:
@@ -124,17 +133,18 @@ def target_loss(llm_model: Any, inputs: LanguageInputs) -> LanguageLoss:
     hidden = language.hidden(inputs.inputs_embeds, inputs.attention_mask, inputs.position_ids).states
     is_target = inputs.labels[:, 1:] != IGNORED  # position t predicts token t+1
     target_ids = inputs.labels[:, 1:][is_target]
-    logits = language.logits(hidden[:, :-1][is_target])
-    token_losses = F.cross_entropy(logits, target_ids, reduction="none")
+    states = hidden[:, :-1][is_target]
+    losses = token_losses(language, states, target_ids)
     # Back to [B, ...] by masked_scatter: unlike index_add it sums in the same order on every run on a GPU.
-    sample_sums = torch.zeros(is_target.shape, device=logits.device).masked_scatter(is_target, token_losses).sum(dim=1)
+    sample_sums = torch.zeros(is_target.shape, device=losses.device).masked_scatter(is_target, losses).sum(dim=1)
     target_tokens = is_target.sum(dim=1)
     return LanguageLoss(
-        token_losses=token_losses,
+        token_losses=losses,
         per_sample_loss=sample_sums / target_tokens,
         target_tokens=target_tokens,
-        logits=logits,
         target_ids=target_ids,
+        states=states,
+        language=language,
     )
 
 
