@@ -64,6 +64,22 @@ def drawn(transform, image, count=40):
     return [transform(image) for _ in range(count)]
 
 
+@pytest.mark.parametrize("flip", [True, False])
+def test_fast_draws_the_same_crops_and_is_a_shade_off_in_few_places(image, flip):
+    usual = torch.stack(drawn(processor("sam_image_train", image_size=224, flip=flip), image, 12))
+    fast = torch.stack(drawn(processor("sam_image_train", image_size=224, flip=flip, fast=True), image, 12))
+    steps = (usual - fast).abs() * torch.tensor(STD)[:, None, None] * 255
+    assert float(steps.max()) < 2.01
+    assert 0 < float((steps > 0.01).float().mean()) < 0.01
+    assert fast.is_contiguous()
+    assert len({float(each.sum()) for each in fast}) > 4  # where no crop fits, it is the one in the middle
+
+
+def test_fast_must_be_true_or_false():
+    with pytest.raises(SamConfigurationError, match=r"fast: found 'very', wanted true or false"):
+        processor("sam_image_train", fast="very")
+
+
 def test_with_flip_it_is_blip2_image_train(image):
     ours = drawn(processor("sam_image_train", image_size=32), image, 8)
     theirs = drawn(processor("blip2_image_train", image_size=32), image, 8)
