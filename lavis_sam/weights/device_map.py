@@ -66,8 +66,8 @@ def refuse_processes(setting: str) -> None:
     if count > 1:
         raise SamConfigurationError(
             f"{setting}: found {count} processes, wanted one: it spreads one model over all GPUs, which the processes "
-            "of a distributed run have one each. Start without torchrun or srun; or leave it empty, and shard the "
-            "model of a training run over the processes with run.fsdp=true."
+            "of a distributed run have one each. Start without torchrun or srun, or leave it empty: each "
+            "process then has the whole model on its GPU."
         )
 
 

@@ -179,7 +179,7 @@ def test_impossible_maps_are_refused_before_weights_are_read(monkeypatch, settin
 def test_several_processes_are_refused_before_weights_are_read(monkeypatch):
     monkeypatch.setattr("lavis_sam.weights.build_model._parts", partial(pytest.fail, "weights were read"))
     monkeypatch.setattr(distributed, "world_size", lambda: 4)
-    with pytest.raises(SamConfigurationError, match=r"found 4 processes, wanted one.*run\.fsdp=true"):
+    with pytest.raises(SamConfigurationError, match=r"found 4 processes, wanted one.*without torchrun"):
         tiny(device_map="auto")
 
 
