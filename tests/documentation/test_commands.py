@@ -16,23 +16,23 @@ RUN = {
     ),
     "docs/tour.md": "integration/test_tour.py",
     "docs/guidance.md": "documentation/test_pages.py",
+    "docs/synthesis/backends.md": "integration/test_page_commands.py",
 }
 # The same for blocks of `sh`, which need what a newcomer has to bring: by the name above the block.
 RUN_BY_NAME = {
     "convert": "integration/test_readme.py",
     "baselines": "integration/test_readme.py",
     "tables": "integration/test_reproduce_tables.py",
+    "installed": "integration/test_page_commands.py",
+    "lmms-eval": "evaluators/lmms_eval_end_to_end.py",
     "vlmeval": "evaluators/vlmeval_end_to_end.py",
     "vlmeval-public": "evaluators/vlmeval_end_to_end.py",
 }
 # Blocks that are parsed and not run as they stand -> the test that runs these commands with other arguments, and the
 # number of their lines: a new line wants a test.
 ELSEWHERE = {
-    ("docs/install.md", "installed"): ("cli/test_doctor.py", 1),
     ("docs/demo.md", "demo"): ("demo/demo_in_browser.py", 2),
-    ("docs/evaluators.md", "lmms-eval"): ("evaluators/lmms_eval_end_to_end.py", 2),
     ("docs/serving.md", ""): ("integration/test_serving.py", 2),
-    ("docs/synthesis/backends.md", ""): ("cli/test_synthesize.py", 3),
     ("docs/synthesis/judging.md", ""): ("cli/test_synthesize_rate.py", 6),
 }
 # What no test runs as it stands, because the commands of `make` do just that, and CI runs those.

@@ -6,12 +6,14 @@ Not collected by default: lmms-eval lives in an environment of its own.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from helpers.documentation import blocks
 from helpers.dummies import record, write_dataset
 from lavis_sam.datasets.annotations import scan_annotations
 from lavis_sam.datasets.exchange import FOLDER_EXPORTS
@@ -104,3 +106,12 @@ def test_answers_are_the_predictors(evaluated, predictor):
         for one in records:
             images, instruction = asked[one["sample_id"]]
             assert one["pred_response"] == predictor.caption(images, instruction, **SETTINGS)
+
+
+def test_the_commands_of_the_page(evaluated):
+    (block,) = [block for block in blocks("docs/evaluators.md") if block.marker == "lmms-eval"]
+    shutil.copytree(evaluated / "data" / "change", evaluated / "data" / "spot_the_diff")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    offline("env", f"PATH={path}", "bash", "-euc", block.text.replace("vicuna7b", "tiny"), cwd=evaluated)
+    (results,) = evaluated.glob("output/lmms_eval/**/*_results.json")
+    assert json.loads(results.read_text(encoding="utf-8"))["results"]["spot_the_diff"]["sam_rouge,none"] > 1
