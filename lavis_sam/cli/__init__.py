@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -141,15 +142,24 @@ def main() -> None:
     _leave(code if isinstance(code, int) else 0)
 
 
+def _is_the_process() -> bool:
+    """Whether this process was started as `lavis-sam` or `python -m lavis_sam.cli`, and ends with it."""
+    started = sys.modules["__main__"]
+    spec = getattr(started, "__spec__", None)
+    module = spec.name if spec is not None else ""
+    return module.startswith("lavis_sam.cli") or Path(getattr(started, "__file__", "")).stem.startswith("lavis-sam")
+
+
 def _leave(code: int) -> None:
     """End this process; with PyTorch in it without taking its modules down one by one, which costs a second.
 
     What was registered for the end (files to remove, logs to close) runs all the same. While other threads or processes
-    of ours are alive, Python ends the usual way.
+    of ours are alive, or the process is a test's or a notebook's that called `main`, Python ends the usual way.
     """
     import multiprocessing
 
-    if "torch" in sys.modules and threading.active_count() == 1 and not multiprocessing.active_children():
+    others = threading.active_count() > 1 or multiprocessing.active_children()
+    if "torch" in sys.modules and _is_the_process() and not others:
         atexit._run_exitfuncs()
         # Where nobody reads any more, Python says so its own way.
         with contextlib.suppress(OSError):

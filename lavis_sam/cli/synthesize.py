@@ -55,6 +55,14 @@ _Address = Annotated[
 _Gpus = Annotated[
     float | None, typer.Option("--gpus-per-worker", min=0.0, help="ray: of each worker, such as 0.5. Default: 0.")
 ]
+_Actors = Annotated[
+    str | None,
+    typer.Option(
+        "--actors",
+        metavar="STAGE[=[COUNTx]GPUS],…",
+        help="ray: stages whose models are in actors of their own, such as segment=0.25,inpaint=2x1.",
+    ),
+]
 _CopyTo = Annotated[
     str | None,
     typer.Option("--copy-to", metavar="URL", help="Copy the finished set there, such as s3://bucket/mmlink."),
@@ -79,6 +87,7 @@ def synthesize(
     runner_name: _Runner = RunnerName.LOCAL,
     address: _Address = None,
     gpus: _Gpus = None,
+    actors: _Actors = None,
     copy_to: _CopyTo = None,
     as_json: _Json = False,
     dry_run: _DryRun = False,
@@ -98,6 +107,7 @@ def synthesize(
       lavis-sam synthesize --out data/icons --num 50 --kinds icons,covers --seed 7
       lavis-sam synthesize --out data/mmlink --num 69000 --part-of 2/8
       lavis-sam synthesize --out /shared/mmlink --num 69000 --runner ray --address auto --gpus-per-worker 0.5
+      lavis-sam synthesize --out /shared/mmlink --num 69000 --runner ray --actors segment,score,inpaint=2x1
       lavis-sam synthesize --config mmlink_paper --dry-run
     """
     need_packages()
@@ -113,7 +123,7 @@ def synthesize(
     if out is None or num is None:
         raise SamConfigurationError("synthesize: wanted --out DIR and --num N; only --dry-run does without them.")
     share = _share(part_of, copy_to)
-    runner = _runner(runner_name, workers, address, gpus)
+    runner = _runner(runner_name, workers, {"--address": address, "--gpus-per-worker": gpus, "--actors": actors})
     with contextlib.redirect_stdout(sys.stderr):
         if share is None:
             manifest = run(settings, out, num=num, seed=seed, runner=runner, resume=resume, progress=RunProgress(num))
@@ -164,17 +174,19 @@ def choose_runner(workers: int | None) -> "Runner":
     return LocalRunner(count) if count else SerialRunner()
 
 
-def _runner(name: RunnerName, workers: int | None, address: str | None, gpus: float | None) -> "Runner":
+def _runner(name: RunnerName, workers: int | None, options: dict[str, Any]) -> "Runner":
     """What --runner and its options say."""
+    given = [option for option, value in options.items() if value is not None]
     if name is RunnerName.RAY:
         from lavis_sam.synthesis.runners.cluster import RayRunner
+        from lavis_sam.synthesis.runners.model_actors import read_actors
 
-        return RayRunner(address, workers=workers, gpus=gpus or 0.0)
-    if address is not None or gpus is not None:
+        actors = read_actors(options["--actors"]) if "--actors" in given else ()
+        return RayRunner(options["--address"], workers=workers, gpus=options["--gpus-per-worker"] or 0.0, actors=actors)
+    if given:
         from lavis_sam.errors import SamConfigurationError
 
-        option = "--address" if address is not None else "--gpus-per-worker"
-        raise SamConfigurationError(f"{option}: it is for the runner ray; add --runner ray, or leave it out.")
+        raise SamConfigurationError(f"{given[0]}: it is for the runner ray; add --runner ray, or leave it out.")
     return choose_runner(workers)
 
 

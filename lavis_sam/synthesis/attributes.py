@@ -27,6 +27,15 @@ _PLACE = re.compile(
     r"(?:against|in front of|on|over|with)\s+(?:a|an|the)\s+(?:\w+\s+){0,3}(?:background|backdrop|wall)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
+# What captioners say of an icon before and after they say what it shows.
+_ICON = (
+    r"(?:(?:flat|simple|colou?rful|vector|line|black and white|3d|cartoon)\s+)*"
+    r"(?:icons?|emojis?|symbol|logo|pictogram|cartoon|illustration|drawing|clip ?art|graphic|silhouette|sticker)"
+)
+_OF_ICON = re.compile(
+    rf"(?:(?:a|an|the)\s+)?{_ICON}(?:\s+(?:image|style))?\s+(?:of|with|showing|depicting|for)\b", re.IGNORECASE
+)
+_ICON_AFTER = re.compile(rf"\s+{_ICON}$", re.IGNORECASE)
 
 
 def caption_of_object(caption: str) -> str:
@@ -64,6 +73,18 @@ def agreed_attributes(captions: Sequence[str]) -> dict[str, str]:
     if not found:
         raise SamDataError(f"captions of {len(captions)} views agree on nothing: {' | '.join(captions)[:200]!r}")
     return found
+
+
+def icon_name_of(caption: str) -> str:
+    """The name that a caption gives an icon: "a flat icon of a red apple with a leaf" -> "red apple".
+
+    Raises:
+        SamDataError: It names nothing, or is no caption.
+    """
+    text = caption_of_object(caption)
+    opening = _OF_ICON.match(text)
+    text = _ICON_AFTER.sub("", text[opening.end() :] if opening else text)
+    return next(iter(agreed_attributes([text]).values()))
 
 
 def _runs(caption: str) -> list[list[str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lavis_sam.errors import SamError
 from lavis_sam.synthesis.configuration import SynthesisSettings
+from lavis_sam.synthesis.forms.shared import ICONS_IN_GRID
 from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.registry import BACKENDS, make
 
@@ -48,12 +49,22 @@ def forecast(settings: SynthesisSettings, num: int) -> Forecast:
         "segment": scenes * images * (2 + once_more),
         "background": scenes * images,
         "inpaint": scenes * images,
-        "describe": scenes * images * 2,
+        "describe": scenes * images * 2 + _nameless_icons(settings, num - scenes),
         "refine": num,
         "score": num,
     }
     calls = {job: (getattr(settings.stages, job).backend, count) for job, count in counts.items()}
     return Forecast(num, tuple(_missing(settings)), calls)
+
+
+def _nameless_icons(settings: SynthesisSettings, num: int) -> int:
+    """Icons that the captioner names, at most, where their source leaves it to that."""
+    icons = settings.sources.get("icons")
+    if icons is None or icons.options.get("named_by") != "captioner":
+        return 0
+    flat = sum(weight for kind, weight in settings.kinds.items() if KINDS[kind].layout != "scene")
+    samples = round(num * settings.kinds.get("icons", 0) / flat) if flat else 0
+    return samples * (settings.image_count * ICONS_IN_GRID + 1)
 
 
 def _share_of_scenes(settings: SynthesisSettings) -> float:

@@ -93,6 +93,15 @@ class PipelineBuilder:
             if (made := make(job, getattr(settings.stages, job), context, f"stages.{job}")) is not None
         }
 
+        describer = settings.stages.describe.backend
+        sees = bool(getattr(self.backends["describe"], "sees_images", False))
+        for kind, source in self.sources.items():
+            if getattr(source, "needs_captioner", False) and not sees:
+                raise SamConfigurationError(
+                    f"sources.{kind}: has no words of its own, and stages.describe ({describer}) looks at no image; "
+                    "wanted a describer that does, such as instructblip."
+                )
+
     def pipeline(self) -> Pipeline:
         """The stages in order."""
         settings, backends = self._settings, self.backends

@@ -1,7 +1,9 @@
 """What a worker does: fill the places of one part, try by try, and leave images and outcomes in the work folder."""
 
+import functools
 import io
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from lavis_sam.files import write_bytes
 from lavis_sam.synthesis.configuration import ImageSettings, SynthesisSettings
 from lavis_sam.synthesis.manifest import file_name_of_reason, rejection_record, sample_record
 from lavis_sam.synthesis.records import Attempt, Draft, Rejection, Rgb
-from lavis_sam.synthesis.registry import PipelineBuilder
-from lavis_sam.synthesis.runners import EventSink, PartFunction, PartTask, Progress
+from lavis_sam.synthesis.registry import METHODS, PipelineBuilder, make
+from lavis_sam.synthesis.runners import AskElsewhere, EventSink, PartFunction, PartTask, Progress
 from lavis_sam.synthesis.stages.inpaint import shrunk
 from lavis_sam.synthesis.work_folder import Outcome, WorkFolder
 
@@ -32,8 +34,11 @@ class PartJob:
     root: Path
     seed: int
 
-    def prepare(self) -> PartFunction:
+    def prepare(self, elsewhere: Mapping[str, AskElsewhere] | None = None) -> PartFunction:
         """Build the backends, one thread each: the workers are the parallelism.
+
+        Args:
+            elsewhere: Stage -> who is asked in the place of the backend here.
 
         Raises:
             SamConfigurationError: A backend cannot work here, or this machine does not see the run's folder.
@@ -45,7 +50,16 @@ class PartJob:
                 "under the same path. Without a file system that they share, use --part-of and synthesize-merge."
             )
         cv2.setNumThreads(1)
-        return PartWorker(self.settings, self.root, self.seed)
+        return PartWorker(self.settings, self.root, self.seed, elsewhere)
+
+    def backend(self, stage: str) -> Any:
+        """Build the backend of one stage; see `SeparableJob`.
+
+        Raises:
+            SamConfigurationError: It cannot work here.
+        """
+        cv2.setNumThreads(1)
+        return make(stage, getattr(self.settings.stages, stage), {"split": self.settings.split}, f"stages.{stage}")
 
 
 @dataclass
@@ -61,13 +75,21 @@ class _Place:
 class PartWorker:
     """Makes parts, one at a time."""
 
-    def __init__(self, settings: SynthesisSettings, root: Path, seed: int) -> None:
+    def __init__(
+        self, settings: SynthesisSettings, root: Path, seed: int, elsewhere: Mapping[str, AskElsewhere] | None = None
+    ) -> None:
         """Build the pipeline.
 
         Raises:
             SamConfigurationError: A backend is unknown or cannot work here.
         """
         builder = PipelineBuilder(settings)
+        for stage, ask in (elsewhere or {}).items():
+            backend = builder.backends[stage]
+            # A segmenter may be asked with or without prompts.
+            for method in (METHODS[stage], f"{METHODS[stage]}_prompted"):
+                if callable(getattr(backend, method, None)):
+                    setattr(backend, method, functools.partial(ask, backend.version, method))
         self._settings, self._seed, self._folder = settings, seed, WorkFolder(root)
         self._pipeline, self._backends = builder.pipeline(), builder.versions()
 

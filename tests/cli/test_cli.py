@@ -28,6 +28,22 @@ def test_help_and_version_are_quick_and_load_no_heavy_library():
     assert f"lavis-sam {__version__}" in result.stdout
 
 
+def test_a_process_that_calls_the_command_line_goes_on_after_it():
+    """A test's or a notebook's, with PyTorch in it, is not the command's to end."""
+    code = (
+        "import sys, types\n"
+        "sys.modules['torch'] = types.ModuleType('torch')\n"
+        "from lavis_sam.cli import main\n"
+        "sys.argv = ['lavis-sam', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    print('went on')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (0, "went on"), result.stderr
+
+
 def test_every_command_is_listed_and_has_an_example(run):
     code, out, _ = run("--help")
     assert code == 0

@@ -141,7 +141,15 @@ def test_an_address_that_cannot_be_is_refused_before_anything_is_made(run, fake_
     assert not (tmp_path / "set").exists()
 
 
-@pytest.mark.parametrize("options", [("--address", "auto"), ("--gpus-per-worker", "0.5")])
+def test_actors_of_an_unknown_stage_are_refused_before_anything_is_made(run, tmp_path):
+    words = ("--runner", "ray", "--actors", "segment,paint=1")
+    code, _, stderr = run("synthesize", "--out", tmp_path / "set", "--num", 2, *words)
+    assert code == 2
+    assert "unknown stage 'paint'" in stderr
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("options", [("--address", "auto"), ("--gpus-per-worker", "0.5"), ("--actors", "score")])
 def test_options_of_ray_are_refused_without_it(run, tmp_path, options):
     code, _, stderr = run("synthesize", "--out", tmp_path / "set", "--num", 2, *options)
     assert code == 2

@@ -211,6 +211,19 @@ class FakeInpainter:
         return np.clip(image, 0, 255).astype(np.uint8)
 
 
+class FatalInpainter(FakeInpainter):
+    """Ends its process over some images, whatever the try."""
+
+    def __init__(self, every):
+        super().__init__()
+        self._every = every
+
+    def _paint(self, request):
+        if int(request.composite.canvas.sum()) % self._every == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._paint(request)
+
+
 class FakeDescriber:
     """Colour and shape."""
 

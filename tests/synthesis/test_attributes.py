@@ -3,7 +3,7 @@
 import pytest
 
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.attributes import agreed_attributes, caption_of_object
+from lavis_sam.synthesis.attributes import agreed_attributes, caption_of_object, icon_name_of
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,25 @@ def test_a_caption_ends_before_the_place(caption, text):
 def test_a_caption_that_says_nothing_is_refused(caption, why):
     with pytest.raises(SamDataError, match=why):
         caption_of_object(caption)
+
+
+@pytest.mark.parametrize(
+    ("caption", "name"),
+    [
+        ("a red apple with a green leaf", "red apple"),
+        ("a flat vector icon of a red apple on a white background", "red apple"),
+        ("an icon with a clock", "clock"),
+        ("a cartoon illustration of a smiling cat", "cat"),
+        ("a rocket icon", "rocket"),
+        ("shopping cart symbol", "shopping cart"),
+        ("a road sign", "road sign"),
+    ],
+)
+def test_an_icon_is_called_by_what_its_caption_names_first(caption, name):
+    assert icon_name_of(caption) == name
+
+
+@pytest.mark.parametrize("caption", ["an icon of the", ""])
+def test_a_caption_that_names_no_icon_is_refused(caption):
+    with pytest.raises(SamDataError):
+        icon_name_of(caption)

@@ -29,3 +29,9 @@ def test_calls_follow_kinds_images_and_judged_scores():
     assert found.calls["segment"] == ("helpers.synthesis:FakeSegmenter", 40)
     assert (found.missing, found.requests) == ((), 0)
     assert found.as_dict()["calls"]["background"] == {"backend": "helpers.synthesis:FakeBackgrounds", "calls": 20}
+
+
+def test_icons_that_the_captioner_names_are_counted():
+    plain = config(kinds={"icons": 1, "covers": 1}, sources={"icons": {"backend": "folder", "named_by": "captioner"}})
+    found = forecast(SynthesisSettings.from_config(plain), 10)
+    assert found.calls["describe"][1] == 5 * (2 * 6 + 1)

@@ -3,9 +3,9 @@
 A runner is handed parts that know nothing of one another and may make them in any order, anywhere, more than once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,22 @@ class Job(Protocol):
 
     def prepare(self) -> PartFunction:
         """Build the backends."""
+        ...
+
+
+# Asks a backend that is in another process: its version here, the method's name and the requests -> the answers.
+AskElsewhere = Callable[[str, str, Sequence[Any]], Any]
+
+
+class SeparableJob(Job, Protocol):
+    """A job whose stages may have their models in other processes."""
+
+    def prepare(self, elsewhere: Mapping[str, AskElsewhere] | None = None) -> PartFunction:
+        """Build the backends; those of the stages in `elsewhere` are asked through it."""
+        ...
+
+    def backend(self, stage: str) -> Any:
+        """Build the backend of one stage; None where the stage does nothing."""
         ...
 
 

@@ -23,6 +23,7 @@ _CODE_POINTS = re.compile(r"(emoji_?u|u\+?)?(?=\w*\d)([0-9a-f]{4,6})([-_][0-9a-f
 # What follows a code point without changing what it shows.
 _EMOJI_STYLE = "fe0f"
 _DRAWS = 20
+NAMED_BY = ("files", "captioner")
 
 
 def folder(
@@ -53,20 +54,37 @@ def folder(
 
 
 class IconFolder:
-    """Icons with transparency, named by their files: `acorn.png`, or a code point such as `1f330.png`."""
+    """Icons with transparency, named by their files: `acorn.png`, or a code point such as `1f330.png`.
+
+    Where files are numbered or hashed, `named_by: captioner` leaves the names to a describer that looks at images.
+
+    Attributes:
+        needs_captioner: Whether its icons have no names.
+    """
 
     version = "1"
 
-    def __init__(self, root: str, split: str = "train", names: str = "names.json", licence: str = "unknown") -> None:
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        names: str = "names.json",
+        licence: str = "unknown",
+        named_by: str = "files",
+    ) -> None:
         """List the folder.
 
         Args:
-            split: "train", "held_out" or "all", by a hash of the name.
+            split: "train", "held_out" or "all", by a hash of the name, or of the file's where the captioner names it.
             names: Optional table, file name -> name.
+            named_by: "files" (and the table), or "captioner".
 
         Raises:
-            SamConfigurationError: Fewer icons than an image needs.
+            SamConfigurationError: Fewer icons than an image needs, or another word for `named_by`.
         """
+        if named_by not in NAMED_BY:
+            raise SamConfigurationError(unknown_name("value", named_by, NAMED_BY, "sources.icons.named_by"))
+        self.needs_captioner = named_by == "captioner"
         self._root = existing_folder(root, "sources.icons.root")
         self.name, self.licence = f"icons {self._root.name}", licence
         table = read_table(self._root / names) if (self._root / names).is_file() else {}
@@ -77,7 +95,9 @@ class IconFolder:
                 continue
             name = table.get(path.name) if isinstance(table, dict) else None
             name = name if isinstance(name, str) else icon_name(path.stem)
-            if not name:
+            if self.needs_captioner:
+                named[path.name] = path.name
+            elif not name:
                 self._skipped.append(Skipped(path.name, "no name"))
             elif name in named:
                 self._skipped.append(Skipped(path.name, "name used before"))
@@ -95,7 +115,7 @@ class IconFolder:
 
     def draw(self, request: SampleRequest) -> SourceObject:
         """See `Source.draw`; an icon has one view, as often as wanted."""
-        taken = {obj.attributes.get("icon") for obj in request.unlike}
+        taken = {obj.id for obj in request.unlike}
         for turn in range(_DRAWS):
             fixed = request.position is not None and turn == 0
             place = request.position if fixed else int(request.rng.integers(len(self._icons)))
@@ -104,18 +124,17 @@ class IconFolder:
                 continue
             colour, alpha = read_cutout(self._root, file)
             view = View(colour, alpha, name, file)
-            attributes = {"icon": name}
-            views = (view,) * request.views
+            known = "" if self.needs_captioner else name
             return SourceObject(
                 name,
                 "icons",
                 self.name,
                 self.licence,
-                attributes,
+                {"icon": known} if known else {},
                 KINDS["icons"].height,
-                views,
-                required_words=(name,),
-                label=name,
+                (view,) * request.views,
+                required_words=(known,) if known else (),
+                label=known,
             )
         raise SamDataError(f"{self.name}: found no icon besides {sorted(map(str, taken))} in {_DRAWS} draws")
 

@@ -3,18 +3,22 @@
 A refined answer is used only when it says everything that the plain one says.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.attributes import agreed_attributes, caption_of_object
+from lavis_sam.synthesis.attributes import agreed_attributes, caption_of_object, icon_name_of
 from lavis_sam.synthesis.forms import Form, Texts
 from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.phrases import with_article
 from lavis_sam.synthesis.protocols import Describer, DescribeRequest, Refiner, RefineRequest
 from lavis_sam.synthesis.quality import mentions, text_scores
-from lavis_sam.synthesis.records import Draft, SourceObject
+from lavis_sam.synthesis.records import Draft, SourceObject, View
 from lavis_sam.synthesis.stages.base import Failure, answer_all, ask_each, one_by_one, with_scores
+from lavis_sam.synthesis.stages.composite import over
 from lavis_sam.synthesis.stages.segment import used_views
 
 # What a chat model says of itself or of its task.
@@ -25,7 +29,8 @@ class DescribeStage:
     """Asks the describer for every object of every sample.
 
     One that looks at images (it has `sees_images`) describes each view of an object whose source has no words for it;
-    what the descriptions agree on becomes the object's attributes. It is not asked what an icon or a book is.
+    what the descriptions agree on becomes the object's attributes. It is asked what an icon is where nobody knows,
+    and never what a book is.
     """
 
     name = "describe"
@@ -48,7 +53,7 @@ class DescribeStage:
             draft = results[place]
             if isinstance(draft, Draft):
                 results[place] = _described(draft, index, answers[place, index], sees)
-        return results
+        return [_distinct(before, after) if sees else after for before, after in zip(drafts, results, strict=True)]
 
 
 class WriteStage:
@@ -109,6 +114,8 @@ def _requests(draft: Draft, index: int, sees: bool) -> list[DescribeRequest]:
     rng = draft.plan.attempt.rng("describe", index)
     if not (sees and _is_wordless(obj)):
         return [DescribeRequest(rng, obj, views)]
+    if KINDS[obj.kind].layout == "grid":  # one that is asked for and not shown needs a name too
+        views = tuple(map(_on_white, views or obj.views[:1]))
     different = {view.reference: view for view in views}
     return [DescribeRequest(rng, obj, (view,)) for view in different.values()]
 
@@ -125,13 +132,48 @@ def _described(draft: Draft, index: int, answers: Sequence[str | Failure], sees:
     if not (sees and _is_wordless(obj)):
         return replace(draft, descriptions=(*draft.descriptions, said[0]))
     try:
+        if KINDS[obj.kind].layout == "grid":
+            return _with_object(draft, index, _with_name(obj, icon_name_of(said[0])))
         captions = [caption_of_object(caption) for caption in said]
         found = agreed_attributes(captions)
     except SamDataError as error:
         return Failure.of(error)
     obj = replace(obj, attributes={**obj.attributes, **found}, required_words=tuple(found.values()))
+    return _with_object(draft, index, obj, captions[0])
+
+
+def _with_object(draft: Draft, index: int, obj: SourceObject, description: str = "") -> Draft:
+    """With what is now known of an object, and its description, which is its name unless given."""
     objects = (*draft.plan.objects[:index], obj, *draft.plan.objects[index + 1 :])
-    return replace(draft, plan=replace(draft.plan, objects=objects), descriptions=(*draft.descriptions, captions[0]))
+    described = (*draft.descriptions, description or _named(obj))
+    return replace(draft, plan=replace(draft.plan, objects=objects), descriptions=described)
+
+
+def _with_name(icon: SourceObject, name: str) -> SourceObject:
+    return replace(icon, attributes={**icon.attributes, "icon": name}, required_words=(name,), label=name)
+
+
+def _distinct(before: Draft, after: Draft | Failure) -> Draft | Failure:
+    """Refuse icons that the captioner gave one name: nobody could say which of them is meant."""
+    if isinstance(after, Failure):
+        return after
+    new = [
+        obj.label
+        for old, obj in zip(before.plan.objects, after.plan.objects, strict=True)
+        if KINDS[obj.kind].layout == "grid" and not old.label
+    ]
+    for first, second in itertools.permutations(new, 2):
+        if mentions(first, second):
+            return Failure.of(SamDataError(f"the captioner calls two icons {second!r} and {first!r}: which is meant?"))
+    return after
+
+
+def _on_white(view: View) -> View:
+    """As it is seen in an image: what is transparent has no colour to speak of."""
+    if view.alpha is None:
+        return view
+    white = np.full_like(view.image, 255)
+    return replace(view, image=over(view.image, view.alpha, white))
 
 
 def _named(obj: SourceObject) -> str:
