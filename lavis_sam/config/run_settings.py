@@ -84,6 +84,9 @@ class RunSettings:
     max_nonfinite_steps: int = setting(0, "steps without a finite loss or gradient to skip before it stops", minimum=0)
     # The machine
     device: str = setting("auto", "auto: a GPU when there is one", choices=("auto", "cpu", "cuda"))
+    compile: bool = setting(
+        False, "torch.compile for the layers of ViT, Q-Former and language model; needs a C++ compiler"
+    )
     seed: int = setting(42, "seed of initialisation, shuffling and augmentation", minimum=0)
     timeout_minutes: float = setting(30.0, "how long a process waits for the others", minimum=0.01)
     # Seeing it

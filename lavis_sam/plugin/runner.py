@@ -18,6 +18,7 @@ from lavis_sam.evaluation.sam_model import warn_if_untrained
 from lavis_sam.features.run_features import RunFeatures
 from lavis_sam.files import write_text
 from lavis_sam.memory import naming_dead_worker
+from lavis_sam.models.compilation import check_compiler, compile_model
 from lavis_sam.plugin.runner_parts import RunnerParts
 from lavis_sam.run_layout import LOG_FILE
 from lavis_sam.signals import RunStopped, StopRequest
@@ -100,6 +101,8 @@ class RunnerSam(RunnerParts):
             checkpoint = self._check()
             if self.features is not None:
                 self.features.prepare(self._model, self.device)
+            if self.settings.compile:  # after the features, which every run may share
+                logger.info("run.compile: layers compiled: %s", compile_model(self.bare_model))
             # No process may write before all have checked.
             distributed.barrier()
             try:
@@ -130,6 +133,8 @@ class RunnerSam(RunnerParts):
         """Find all that can be refused, and load what the run continues from; returns that checkpoint."""
         check_is_free(self.output_dir, self.settings)
         check_metric_loggers(self.settings)
+        if self.settings.compile:
+            check_compiler(self.device)
         loaders, checkpoint = self.dataloaders, None
         if not self.settings.evaluate:
             checkpoint = self._resume()

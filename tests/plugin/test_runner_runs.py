@@ -200,3 +200,23 @@ def test_runner_saves_random_states_and_the_place_in_the_data(tmp_path):
 def test_runner_names_the_new_place_of_lavis_key_amp(tmp_path):
     with pytest.raises(SamConfigurationError, match=r"run.amp: use `model.precision`"):
         make_runner(tmp_path, amp=True)
+
+
+def test_runner_compiles_its_model_before_it_trains(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("lavis_sam.plugin.runner.check_compiler", compiled.append)
+    monkeypatch.setattr("lavis_sam.plugin.runner.compile_model", compiled.append)
+    runner = make_runner(tmp_path, compile=True)
+    runner.train()
+    assert compiled == [runner.device, runner.bare_model]
+    assert steps(runner)
+
+
+def test_runner_refuses_to_compile_without_a_compiler_or_another_model(tmp_path, monkeypatch):
+    with pytest.raises(SamConfigurationError, match=r"run\.compile: the model is a DummyModel"):
+        make_runner(tmp_path, job_id="model", compile=True).train()
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    with pytest.raises(SamConfigurationError, match=r"run\.compile needs a C\+\+ compiler.*'/nowhere/g\+\+'"):
+        make_runner(tmp_path, job_id="compiler", compile=True).train()
+    assert not list(tmp_path.rglob("*.pth"))
+    assert not list(tmp_path.rglob("log.jsonl"))

@@ -1,0 +1,98 @@
+"""`run.compile` with PyTorch's compiler: values, names, gradients, and how many graphs there are.
+
+The whole model's graphs run by PyTorch's own operations (backend `aot_eager`), forward and backward, as making machine
+code of all of them takes minutes; the vision encoder's become machine code.
+"""
+
+import pytest
+import torch
+
+from helpers.models import random_batch, sample_of, small_model
+from lavis_sam.models.compilation import check_compiler, compile_model
+from lavis_sam.models.language.language_model import enable_gradient_checkpointing
+
+TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
+
+
+@pytest.fixture(autouse=True)
+def own_settings():
+    """What a test compiles and sets stays with it."""
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(), torch._functorch.config.patch():
+        yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def graphs():
+    """A backend that notes how many operations each graph has which it is given."""
+    found = []
+
+    def backend(module, inputs):
+        found.append(len(module.graph.nodes))
+        return torch._dynamo.lookup_backend("aot_eager")(module, inputs)
+
+    backend.found = found
+    return backend
+
+
+def step(model, batch):
+    model.zero_grad(set_to_none=True)
+    output = model(batch)
+    output["loss"].backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return output["per_sample_loss"].detach(), gradients
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("has_checkpointing", [False, True])
+def test_losses_gradients_and_names_stay_and_few_graphs_serve_all_batches(graphs, has_checkpointing):
+    batches = [random_batch(counts, seed=seed) for seed, counts in enumerate([[3, 1, 2], [2, 2], [4, 1, 3, 2, 5]])]
+    model = small_model(layer_l=2, layer_k=3).train()
+    if has_checkpointing:
+        enable_gradient_checkpointing(model.llm_model)
+    names, wanted = list(model.state_dict()), [step(model, batch) for batch in batches]
+    assert compile_model(model, backend=graphs) == {"vision": 2, "q_former": 4, "language": 1}
+    assert list(model.state_dict()) == names
+    for batch, (losses, gradients) in zip(batches[:2], wanted, strict=False):
+        found = step(model, batch)
+        torch.testing.assert_close(found[0], losses, **TOLERANCE)
+        assert found[1].keys() == gradients.keys()
+        for name in gradients:
+            torch.testing.assert_close(found[1][name], gradients[name], rtol=2e-4, atol=2e-5, msg=name)
+    made = len(graphs.found)
+    assert made >= 3  # at least one each
+    with torch.compiler.set_stance("fail_on_recompile"):
+        found = step(model, batches[2])
+    torch.testing.assert_close(found[0], wanted[2][0], **TOLERANCE)
+    assert len(graphs.found) == made
+
+
+@pytest.mark.integration
+def test_a_sample_alone_is_the_sample_in_a_batch(graphs):
+    model, batch = small_model(), random_batch([3, 1, 2])
+    compile_model(model, backend=graphs)
+    with torch.no_grad():
+        losses, tokens = model(batch)["per_sample_loss"], model.encode(batch, batch["text_input"])
+        for b in range(3):
+            alone = sample_of(batch, b)
+            torch.testing.assert_close(model(alone)["per_sample_loss"][0], losses[b], **TOLERANCE)
+            own = model.encode(alone, alone["text_input"]).tokens[0]
+            torch.testing.assert_close(own, tokens.tokens[b][tokens.token_mask[b]], rtol=2e-4, atol=2e-5)
+    assert graphs.found
+
+
+@pytest.mark.integration
+def test_machine_code_of_the_vision_encoder_gives_its_features(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    check_compiler(torch.device("cpu"))
+    model = small_model()
+    images = torch.randn(6, 3, 28, 28)  # not as many as there are patches: equal sizes are one symbol
+    with torch.no_grad():
+        wanted = model.visual_encoder(images)
+        compile_model(model)
+        found = model.visual_encoder(images)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+        with torch.compiler.set_stance("fail_on_recompile"):
+            torch.testing.assert_close(model.visual_encoder(images[:3]), wanted[:3], rtol=1e-4, atol=1e-4)
+    assert list(tmp_path.rglob("*.so"))
