@@ -32,6 +32,8 @@ RUN_BY_NAME = {
 # number of their lines: a new line wants a test.
 ELSEWHERE = {
     ("docs/demo.md", "demo"): ("demo/demo_in_browser.py", 2),
+    ("docs/training.md", "device-map"): ("planning/test_spread.py", 1),
+    ("docs/training.md", "slurm"): ("test_run_scripts.py", 1),
     ("docs/serving.md", ""): ("integration/test_serving.py", 2),
     ("docs/synthesis/judging.md", ""): ("cli/test_synthesize_rate.py", 6),
 }
@@ -101,7 +103,7 @@ def test_every_command_is_understood(block, line):
             del words[0]
         if words and words[0].rsplit("/", 1)[-1] == "lavis-sam":
             parse(words[1:])
-        elif words and words[0] in ("python", "make"):
+        elif words and words[0] in ("python", "make", "sbatch"):
             assert problem_of(shlex.join(words)) is None
 
 

@@ -103,5 +103,5 @@ def problem_of(command: str) -> str | None:
         files = [word for word in rest if word.endswith(".txt") and not (REPOSITORY / word).is_file()]
         wrong = [*(extra for extra in named if extra not in extras), *files]
     else:
-        wrong = [word for word in rest if word.endswith((".py", ".yaml")) and not (REPOSITORY / word).is_file()]
+        wrong = [word for word in rest if word.endswith((".py", ".yaml", ".sh")) and not (REPOSITORY / word).is_file()]
     return f"{command}: no {', '.join(wrong)}" if wrong else None
