@@ -16,6 +16,7 @@ RUN = {
     ),
     "docs/tour.md": "integration/test_tour.py",
     "docs/guidance.md": "documentation/test_pages.py",
+    "docs/serving.md": "integration/test_page_commands.py",
     "docs/synthesis/backends.md": "integration/test_page_commands.py",
 }
 # The same for blocks of `sh`, which need what a newcomer has to bring: by the name above the block.
@@ -34,7 +35,6 @@ ELSEWHERE = {
     ("docs/demo.md", "demo"): ("demo/demo_in_browser.py", 2),
     ("docs/training.md", "device-map"): ("planning/test_spread.py", 1),
     ("docs/training.md", "slurm"): ("test_run_scripts.py", 1),
-    ("docs/serving.md", ""): ("integration/test_serving.py", 2),
     ("docs/synthesis/judging.md", ""): ("cli/test_synthesize_rate.py", 6),
 }
 # What no test runs as it stands, because the commands of `make` do just that, and CI runs those.

@@ -1,15 +1,18 @@
-"""The commands of docs/install.md and docs/synthesis/backends.md run.
+"""The commands of docs/install.md, docs/serving.md and docs/synthesis/backends.md run.
 
-With few samples and two GPUs in the place of eight; nothing else is changed.
+With the embedded model, few samples, this machine alone and two GPUs in the place of eight; nothing else is changed.
 """
 
 import os
+import re
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
 from helpers.documentation import blocks
+from helpers.serving import png
 from lavis_sam.files import load_json
 
 pytestmark = pytest.mark.integration
@@ -19,6 +22,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 SMALLER = (
+    ("vicuna7b", "tiny"),
+    ("--host 0.0.0.0", "--host 127.0.0.1"),
     ("0 1 2 3 4 5 6 7", "0 1"),
     ("--num 8625", "--num 2"),
 )
@@ -48,6 +53,41 @@ def test_the_check_of_an_installation(tmp_path):
     (block,) = [block for block in blocks("docs/install.md") if block.marker == "installed"]
     for line in block.lines:
         assert "torch" in run(line, tmp_path)
+
+
+@contextmanager
+def served(command, folder):
+    """Start a server of the page at a free port; its address."""
+    words = ["bash", "-c", f"exec {smaller(command)} --port 0 --device cpu"]
+    process = subprocess.Popen(words, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        found = re.search(r" at (http://127\.0\.0\.1:\d+/v1)$", line)
+        assert found, line
+        yield found[1]
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_both_servers_answer_the_client_of_the_page(tmp_path):
+    (shell,), (client,) = of("serving.md", "bash"), of("serving.md", "python")
+    run("lavis-sam export --model tiny --out my_adapter", tmp_path)
+    (tmp_path / "key.txt").write_text("sk-1\n")
+    for seed, name in enumerate(("one.jpg", "two.jpg")):
+        (tmp_path / name).write_bytes(png(seed))
+    assert len(shell.lines) == 2
+    for line, key in zip(shell.lines, ("any", "sk-1"), strict=True):
+        with served(line, tmp_path) as url:
+            environment = {**ENVIRONMENT, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": key}
+            done = subprocess.run(
+                [sys.executable, "-c", client.text], cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.strip()
 
 
 def test_a_set_is_made_in_parts_as_backends_md_says(tmp_path):
