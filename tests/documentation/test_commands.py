@@ -35,6 +35,7 @@ ELSEWHERE = {
     ("docs/demo.md", "demo"): ("demo/demo_in_browser.py", 2),
     ("docs/training.md", "device-map"): ("planning/test_spread.py", 1),
     ("docs/training.md", "slurm"): ("test_run_scripts.py", 1),
+    ("docs/synthesis/backends.md", "ray"): ("synthesis/runners/test_model_actors.py", 1),
     ("docs/synthesis/judging.md", ""): ("cli/test_synthesize_rate.py", 6),
 }
 # What no test runs as it stands, because the commands of `make` do just that, and CI runs those.
