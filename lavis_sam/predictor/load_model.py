@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lavis_sam.config.literal import literal
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.files import PACKAGE_PREFIX, storage_path
 from lavis_sam.memory import naming_samples
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.run_layout import checkpoint_of
@@ -50,7 +51,8 @@ def load_model(
     Args:
         source: See the module.
         base: InstructBLIP, where it is not where config and environment say: transformers' folder or LAVIS's file.
-        checkpoint: Trained layers over `source`: a checkpoint file, a run's folder or an adapter's.
+        checkpoint: Trained layers over `source`: a checkpoint file, a run's folder or an adapter's;
+            "package:assets/tiny/sam_others" are layers that ship with the tiny model.
         device: Where to put it; by default the first GPU, or else the CPU.
         precision: fp32, bf16 or fp16 for the frozen vision encoder and language model; by default the model type's.
         settings: Further keys of the config's `model` node, such as {"guidance": {"context": "others"}}.
@@ -86,7 +88,8 @@ def model_config(
     config = _config_of(str(source))
     said: dict[str, Any] = {}
     if checkpoint is not None:
-        checkpoint = checkpoint_of(Path(checkpoint).expanduser())
+        packaged = str(checkpoint).startswith(PACKAGE_PREFIX)
+        checkpoint = checkpoint_of(storage_path(str(checkpoint)) if packaged else Path(checkpoint).expanduser())
         said = read_settings(checkpoint)
         model_type = said.pop("model_type", config.model_type)
         if model_type != config.model_type:

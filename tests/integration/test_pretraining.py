@@ -18,6 +18,8 @@ VISION_EPOCHS, LANGUAGE_EPOCHS = 30, 4
 # What the last of 120 steps of the first part, and of about 90 of the second, fall below; the first have 0.24 (few
 # words are frequent enough) and 7.3.
 WORDS_BELOW, LANGUAGE_BELOW = 0.12, 3.0
+# The third part's loss is a sum over the few frequent words of an image; the fourth goes on where the second ended.
+TOKENS_EPOCHS, TOKENS_BELOW = 2, 12.0
 
 pytestmark = pytest.mark.integration
 
@@ -46,13 +48,24 @@ def trained(tmp_path_factory):
     run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/vision", "data/tiny/vision")
     run(folder, "-m", "lavis_sam.cli", "synthesize-questions", "data/pretraining", "--num", str(QUESTIONS))
     train("pretrain", job_id="base", max_epoch=LANGUAGE_EPOCHS)
-    run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/base", "made")
+    run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/base", "data/tiny/first")
+    train("pretrain_tokens", job_id="tokens", max_epoch=TOKENS_EPOCHS)
+    run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/tokens", "data/tiny/tokens")
+    run(folder, "-m", "lavis_sam.cli", "synthesize-questions", "data/pretraining", "--num-images", "2", "--num", "2",
+        "--validation", "0.3")  # fmt: skip
+    train("pretrain_together", job_id="together", max_epoch=1)
+    run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/together", "made")
     return folder
 
 
 @pytest.mark.parametrize(
     ("job", "name", "first", "below"),
-    [("vision", "patch_words", 0.2, WORDS_BELOW), ("base", "language", 7, LANGUAGE_BELOW)],
+    [
+        ("vision", "patch_words", 0.2, WORDS_BELOW),
+        ("base", "language", 7, LANGUAGE_BELOW),
+        ("tokens", "query_words", 2, TOKENS_BELOW),
+        ("together", "language", 2, LANGUAGE_BELOW),
+    ],
 )
 def test_its_loss_falls(trained, job, name, first, below):
     events = list(read_metric_log(trained / "output" / "sam" / "tiny_base" / job / "log.jsonl"))
