@@ -30,6 +30,7 @@ HELD_OUT = {
     "groups": ("groups", 3, "Five images, one object in all"),
     "stories": ("stories", 3, "Three panels of a story, and what happens in the last"),
 }
+LAYERS = "package:assets/tiny/sam_others"
 LABELS = {"wanted": "True answer", "base": "Base alone", "sam": "With SAM"}
 STYLE = """
 figure { margin: 0 0 2rem; overflow-x: auto; }
@@ -110,9 +111,8 @@ def page(losses: Sequence[float], answers: Mapping[str, Sequence[Answer]], drawn
 def _parts(losses: Sequence[float], answers: Mapping[str, Sequence[Answer]], drawn: bytes) -> Iterator[str]:
     yield (
         "<p>SAM lets the other images guide what is read from each one. Here the embedded model, five million "
-        "parameters trained on drawn images, answers about images whose objects and places SAM's layers never saw in "
-        "training: with its base alone, and with these layers. It is small, and it errs; read its answers beside the "
-        "images.</p>"
+        "parameters trained on drawn images, answers about images that nobody trained on: with its base alone, and with "
+        "SAM's layers, guided by the other images. It is small, and it errs; read its answers beside the images.</p>"
     )
     for name, given in answers.items():
         yield f"<h2>{HELD_OUT[name][2]}</h2>"
@@ -157,7 +157,7 @@ def main() -> None:
     losses = train(draw("training_pairs", "pairs", TRAINING_PAIRS))
     models = {
         "base": SamPredictor.from_pretrained("tiny", device="cpu", settings={"finetuned": ""}),
-        "sam": SamPredictor.from_pretrained("tiny", device="cpu"),
+        "sam": SamPredictor.from_pretrained("tiny", checkpoint=LAYERS, device="cpu"),
     }
     answers = {name: ask(draw(name, config, num), models) for name, (config, num, _) in HELD_OUT.items()}
     first = answers["pairs"][0]
