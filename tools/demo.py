@@ -111,8 +111,9 @@ def page(losses: Sequence[float], answers: Mapping[str, Sequence[Answer]], drawn
 def _parts(losses: Sequence[float], answers: Mapping[str, Sequence[Answer]], drawn: bytes) -> Iterator[str]:
     yield (
         "<p>SAM lets the other images guide what is read from each one. Here the embedded model, five million "
-        "parameters trained on drawn images, answers about images that nobody trained on: with its base alone, and with "
-        "SAM's layers, guided by the other images. It is small, and it errs; read its answers beside the images.</p>"
+        "parameters trained on drawn images, answers about images that nobody trained on: with its base alone, and "
+        "with SAM's layers, guided by the other images. It is small, and it errs; read its answers beside the "
+        "images.</p>"
     )
     for name, given in answers.items():
         yield f"<h2>{HELD_OUT[name][2]}</h2>"
