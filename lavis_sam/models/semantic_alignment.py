@@ -71,11 +71,13 @@ class SemanticAlignment(nn.Module):
     Attributes:
         injected: names of the trained parameters that `lavis_sam.weights.injection` added.
         vpg_c: VPG-C, where it was injected: the language model then reads the images a second time.
+        packing: whether samples share rows of the language model in `loss`, which saves their padding.
         released: fingerprints of parameters that were let go of; see `lavis_sam.features.run_features`.
     """
 
     llm_model: Any  # a module whose class is not ours
     injected: tuple[str, ...] = ()
+    packing: bool = False
     released: ReleasedFingerprints | None = None
 
     def __init__(
@@ -205,9 +207,11 @@ class SemanticAlignment(nn.Module):
 
         Raises:
             SamDataError: a sample is longer than the language model reads.
+            SamConfigurationError: `packing`, and the language model cannot read several samples in a row.
         """
         inputs = self.language_inputs(visual, instructions, targets)
-        return target_loss(self.language(visual, instructions, prompt_ends(inputs)), inputs)
+        language = self.language(visual, instructions, prompt_ends(inputs))
+        return target_loss(language, inputs, packing=self.packing)
 
     def language(self, visual: VisualPath, instructions: Sequence[str], prompt_ends: torch.Tensor | None = None) -> Any:
         """Return the language model as it reads B samples: `llm_model` itself unless something conditions it.

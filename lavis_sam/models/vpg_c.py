@@ -181,6 +181,11 @@ class ConditionedLanguageModel(TransformersLanguageModel):
         super().__init__(model)
         self._layer, self._change = layer, change
 
+    @property
+    def reads_packed_rows(self) -> bool:
+        """The change is that of one sample in each row."""
+        return False
+
     def hidden(self, *given: Tensor, cache: Cache | None = None, use_cache: bool = False) -> Hidden:
         """See `LanguageModel`; with a cache the prompt has been read, and nothing changes."""
         with _changed(self._layer, self._change if cache is None else None):

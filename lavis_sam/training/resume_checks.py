@@ -43,7 +43,10 @@ RULES: tuple[tuple[Consequence, str, tuple[str, ...]], ...] = (
     (
         Consequence.LISTED,
         "memory, speed and answers",
-        ("model.gradient_checkpointing", "model.device_map*", "model.load_finetuned", "model.prompt"),
+        (
+            *("model.gradient_checkpointing", "model.packing", "model.device_map*"),
+            *("model.load_finetuned", "model.prompt"),
+        ),
     ),
     (Consequence.REFUSED, "another model or another loss", ("model", "model.*")),
     (

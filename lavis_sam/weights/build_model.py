@@ -24,6 +24,7 @@ from lavis_sam.models.language.language_model import (
     empty_language_model,
     enable_gradient_checkpointing,
 )
+from lavis_sam.models.language.packing import REMEDY, require_packing
 from lavis_sam.models.language.tokenizers import TextTokenizer
 from lavis_sam.models.layer_norm import Float32LayerNorm
 from lavis_sam.models.objectives import read_objectives
@@ -139,7 +140,7 @@ def build_model(
     cfg = with_base_of_layers(cfg, trained)
     guidance = Guidance.from_mapping(cfg.get("guidance"))
     guidance.at_depth(ModelSizes.from_mapping(cfg.get("sizes")).q_former.layers)
-    precision, llm_precision = read_precision(cfg), read_llm_precision(cfg)
+    precision, llm_precision, packing = read_precision(cfg), read_llm_precision(cfg), read_packing(cfg)
     device_map = None if is_meta else read_device_map(cfg)
     if isinstance(device_map, dict):
         check_names(build_model(cfg, device="meta"), device_map, device)
@@ -154,6 +155,9 @@ def build_model(
         prompt=str(cfg.get("prompt", "") or ""),
         objectives=read_objectives(cfg.get("objectives")),
     )
+    if packing:
+        require_packing(model.llm_model)
+    model.packing = packing
     set_vision_precision(model.visual_encoder, precision)
     if cfg.get("gradient_checkpointing", False):
         enable_gradient_checkpointing(model.llm_model)
@@ -289,6 +293,23 @@ def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:
     if name not in PRECISIONS:
         raise SamConfigurationError(f"model.precision is {name!r}; choose one of {', '.join(PRECISIONS)}")
     return PRECISIONS[name]
+
+
+def read_packing(cfg: Mapping[str, Any]) -> bool:
+    """Whether samples share rows of the language model in training.
+
+    Raises:
+        SamConfigurationError: No truth value, or VPG-C is asked for beside it.
+    """
+    packing = cfg.get("packing", False)
+    if not isinstance(packing, bool):
+        raise SamConfigurationError(f"model.packing is {packing!r}; wanted true or false")
+    if packing and "vpg_c" in wanted_injections(cfg):
+        raise SamConfigurationError(
+            "model.packing is true beside VPG-C (model.trainable or model.inject), which changes a row's states in "
+            f"the language model as those of one sample. {REMEDY}"
+        )
+    return packing
 
 
 def set_vision_precision(visual_encoder: EvaVisionTransformer, dtype: torch.dtype) -> None:

@@ -14,8 +14,10 @@ COUNTS = [2, 4, 1, 3]
 
 @pytest.mark.parametrize("context", ["all", "others", "self"])
 @pytest.mark.parametrize("normalise", ["images", "patches"])
-def test_a_sample_is_the_same_alone_and_in_a_ragged_batch(context, normalise):
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_sample_is_the_same_alone_and_in_a_ragged_batch(context, normalise, packing):
     model, batch = small_model(context=context, normalise=normalise, layer_l=2, layer_k=3), random_batch(COUNTS)
+    model.packing = packing
     with torch.no_grad():
         together = model.encode(batch, batch["text_input"])
         losses = model(batch)
@@ -40,8 +42,10 @@ def test_generated_text_is_the_same_alone_and_in_a_ragged_batch(beams):
     assert len(set(together)) > 1
 
 
-def test_the_loss_is_the_mean_over_all_target_tokens():
+@pytest.mark.parametrize("packing", [False, True])
+def test_the_loss_is_the_mean_over_all_target_tokens(packing):
     model, batch = small_model(), random_batch(COUNTS)
+    model.packing = packing
     with torch.no_grad():
         result = model(batch)
     weights = result["target_tokens"] / result["target_tokens"].sum()
@@ -53,6 +57,8 @@ def test_noise_in_padded_images_changes_nothing():
     quiet = dict(batch, image=batch["image"].masked_fill(~batch["image_mask"][:, None, :, None, None], 0.0))
     with torch.no_grad():
         one, other = (model.encode(b, batch["text_input"]).tokens for b in (batch, quiet))
+        for model.packing in (False, True):
+            assert torch.equal(model(batch)["loss"], model(quiet)["loss"])
     assert torch.equal(one, other)
 
 

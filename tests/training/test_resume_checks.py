@@ -65,6 +65,7 @@ def test_resume_checks_refuse_what_changes_the_meaning(option):
     [
         "model.llm_model=elsewhere/vicuna-7b",
         "model.gradient_checkpointing=true",
+        "model.packing=true",
         "datasets.mmlink.vis_processor.eval.image_size=336",
         "datasets.mmlink.build_info.images.storage=elsewhere",
         "datasets.mmlink.build_info.annotations.val.storage=val.json",

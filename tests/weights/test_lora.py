@@ -104,6 +104,21 @@ def test_lora_merged_gives_the_same_logits_and_a_plain_instructblip_folder(tmp_p
         assert torch.equal(folder[name], model.state_dict()[name])
 
 
+def test_lora_in_packed_rows_has_the_gradients_of_a_padded_batch():
+    model, gradients = build_model({**TINY, "lora": LORA, "packing": True}).train(), []
+    for name in model.injected:
+        torch.nn.init.normal_(model.get_parameter(name), std=0.1)
+    assert model.packing
+    for model.packing in (True, False):
+        model(random_batch([5, 1, 1, 2], size=model.visual_encoder.image_size))["loss"].backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        model.zero_grad(set_to_none=True)
+    assert gradients[0].keys() == gradients[1].keys() >= set(model.injected)
+    for name, gradient in gradients[1].items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(gradients[0][name], gradient, rtol=1e-3, atol=1e-4 * scale, msg=name)
+
+
 def test_lora_is_counted_by_plan():
     plain, lora = (make_plan({**TINY, "lora": node}, Load()) for node in ({}, LORA))
     model = build_model({**TINY, "lora": LORA})

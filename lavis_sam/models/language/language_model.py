@@ -119,6 +119,11 @@ class TransformersLanguageModel:
         has_window = getattr(config, "sliding_window", None) is not None
         return has_rotary and not has_window and config._attn_implementation in ("eager", "sdpa")
 
+    @property
+    def reads_packed_rows(self) -> bool:
+        """Whether a row may hold several samples, which such a mask keeps apart."""
+        return self.reads_4d_masks
+
     def embed(self, ids: Tensor) -> Tensor:
         """See `LanguageModel`."""
         return self._embedding(ids.to(execution_device(self._embedding)))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.language.language_model import LanguageModel, as_language_model
+from lavis_sam.models.language.packing import read_packed
 from lavis_sam.models.language.token_losses import token_losses
 from lavis_sam.models.language.tokenizers import TextTokenizer
 
@@ -122,18 +123,25 @@ def prompt_ends(inputs: LanguageInputs) -> Tensor:
     return (inputs.labels != IGNORED).int().argmax(dim=1) - 1
 
 
-def target_loss(llm_model: Any, inputs: LanguageInputs) -> LanguageLoss:
+def target_loss(llm_model: Any, inputs: LanguageInputs, *, packing: bool = False) -> LanguageLoss:
     """Run the LLM and score the target tokens; the head is applied at those positions alone.
 
     Args:
         llm_model: the frozen LLM, in any floating dtype; logits and loss are float32.
         inputs: what `training_inputs` made.
+        packing: let samples share rows where that saves padding; see `lavis_sam.models.language.packing`.
+
+    Raises:
+        SamConfigurationError: `packing`, and the language model cannot read such rows.
     """
     language = as_language_model(llm_model)
-    hidden = language.hidden(inputs.inputs_embeds, inputs.attention_mask, inputs.position_ids).states
     is_target = inputs.labels[:, 1:] != IGNORED  # position t predicts token t+1
+    given = (inputs.inputs_embeds, inputs.attention_mask, inputs.position_ids)
+    if packing:
+        states = read_packed(language, *given, wanted=F.pad(is_target, (0, 1)))
+    else:
+        states = language.hidden(*given).states[:, :-1][is_target]
     target_ids = inputs.labels[:, 1:][is_target]
-    states = hidden[:, :-1][is_target]
     losses = token_losses(language, states, target_ids)
     # Back to [B, ...] by masked_scatter: unlike index_add it sums in the same order on every run on a GPU.
     sample_sums = torch.zeros(is_target.shape, device=losses.device).masked_scatter(is_target, losses).sum(dim=1)

@@ -89,9 +89,10 @@ class TestFamilies:
         assert found.texts == [text.strip() for text in family.tokenizer.batch_decode(ids)]
         assert len(set(found.texts)) == 3
 
-    @pytest.mark.parametrize("num_beams", [1, 3])
-    def test_results_do_not_depend_on_the_batch(self, family, num_beams):
+    @pytest.mark.parametrize(("num_beams", "packing"), [(1, False), (3, True)])
+    def test_results_do_not_depend_on_the_batch(self, family, num_beams, packing):
         model, batch = with_family(family), random_batch([3, 1, 2])
+        model.packing = packing
         decoding = {"num_beams": num_beams, "max_length": 12}
         together = model(batch)
         texts = model.generate({**batch, "prompt": batch["text_input"]}, **decoding)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -48,6 +50,12 @@ def naive_loss(llm_model, inputs):
     ).loss
 
 
+@pytest.fixture(params=[False, True], ids=["padded", "packed"])
+def loss_of(request):
+    """`target_loss`, of a padded batch and of samples that share rows."""
+    return partial(target_loss, packing=request.param)
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("name", ["A", "B"])
 class TestReleasedCode:
@@ -68,9 +76,9 @@ class TestReleasedCode:
         counted = torch.arange(width).expand_as(real)
         assert torch.equal(inputs.position_ids[real], counted[real])
 
-    def test_loss_and_logits(self, name, tokenizer):
+    def test_loss_and_logits(self, name, tokenizer, loss_of):
         case = released_case(name)
-        result = target_loss(case.llm_model, self.inputs(case, tokenizer))
+        result = loss_of(case.llm_model, self.inputs(case, tokenizer))
         is_target = case.arrays["in.labels"][:, 1:] != -100
         assert torch.equal(result.target_ids, case.arrays["in.labels"][:, 1:][is_target])
         assert (result.loss - case.arrays["out.loss"]).abs() <= LOSS_TOLERANCE
@@ -78,15 +86,15 @@ class TestReleasedCode:
 
 
 class TestTargetLoss:
-    def test_equals_the_loss_over_all_logits(self, tokenizer, ragged):
+    def test_equals_the_loss_over_all_logits(self, tokenizer, ragged, loss_of):
         llm_model = toy_llm()
         inputs = lay_out(llm_model, tokenizer, ragged)
-        torch.testing.assert_close(target_loss(llm_model, inputs).loss, naive_loss(llm_model, inputs))
+        torch.testing.assert_close(loss_of(llm_model, inputs).loss, naive_loss(llm_model, inputs))
 
-    def test_gradient_equals_the_naive_one(self, tokenizer, ragged):
+    def test_gradient_equals_the_naive_one(self, tokenizer, ragged, loss_of):
         llm_model, (tokens, mask) = toy_llm(), ragged
         gradients = []
-        for loss in (lambda inputs: target_loss(llm_model, inputs).loss, lambda inputs: naive_loss(llm_model, inputs)):
+        for loss in (lambda inputs: loss_of(llm_model, inputs).loss, lambda inputs: naive_loss(llm_model, inputs)):
             tokens = ragged[0].clone().requires_grad_()
             loss(lay_out(llm_model, tokenizer, (tokens, mask))).backward()
             gradients.append(tokens.grad)
@@ -95,9 +103,9 @@ class TestTargetLoss:
         assert gradients[0][~mask].abs().max() == 0
         assert all(parameter.grad is None for parameter in llm_model.parameters())
 
-    def test_per_sample_losses_and_counts(self, tokenizer, ragged):
+    def test_per_sample_losses_and_counts(self, tokenizer, ragged, loss_of):
         llm_model = toy_llm()
-        result = target_loss(llm_model, lay_out(llm_model, tokenizer, ragged))
+        result = loss_of(llm_model, lay_out(llm_model, tokenizer, ragged))
         wanted = [len(tokenizer.encode(text, append_eos=True)) - 1 for text in TARGETS]
         assert result.target_tokens.tolist() == wanted
         assert result.target_ids.tolist() == [id for t in TARGETS for id in tokenizer.encode(t, append_eos=True)[1:]]
@@ -107,9 +115,9 @@ class TestTargetLoss:
         assert (result.per_sample_loss.mean() - result.loss).abs() > 1e-3
 
     @pytest.mark.parametrize("sample", [0, 1, 2])
-    def test_a_sample_has_the_same_loss_alone(self, tokenizer, ragged, sample):
+    def test_a_sample_has_the_same_loss_alone(self, tokenizer, ragged, loss_of, sample):
         llm_model, (tokens, mask) = toy_llm(), ragged
-        together = target_loss(llm_model, lay_out(llm_model, tokenizer, ragged)).per_sample_loss[sample]
+        together = loss_of(llm_model, lay_out(llm_model, tokenizer, ragged)).per_sample_loss[sample]
         own = tokens[sample : sample + 1, mask[sample]]
         alone = lay_out(
             llm_model,
@@ -118,36 +126,36 @@ class TestTargetLoss:
             INSTRUCTIONS[sample : sample + 1],
             TARGETS[sample : sample + 1],
         )
-        assert (target_loss(llm_model, alone).loss - together).abs() <= LOSS_TOLERANCE
+        assert (loss_of(llm_model, alone).loss - together).abs() <= LOSS_TOLERANCE
 
-    def test_what_stands_in_a_padded_image_does_not_matter(self, tokenizer, ragged):
+    def test_what_stands_in_a_padded_image_does_not_matter(self, tokenizer, ragged, loss_of):
         llm_model, (tokens, mask) = toy_llm(), ragged
         spoilt = tokens.masked_fill(~mask.unsqueeze(-1), float("nan"))
-        losses = [target_loss(llm_model, lay_out(llm_model, tokenizer, (t, mask))).loss for t in (tokens, spoilt)]
+        losses = [loss_of(llm_model, lay_out(llm_model, tokenizer, (t, mask))).loss for t in (tokens, spoilt)]
         assert losses[0] == losses[1]
 
-    def test_the_head_sees_target_positions_alone(self, tokenizer, ragged):
+    def test_the_head_sees_target_positions_alone(self, tokenizer, ragged, loss_of):
         llm_model = toy_llm()
         rows = []
         llm_model.lm_head.register_forward_pre_hook(lambda module, args: rows.append(args[0].shape[0]))
-        result = target_loss(llm_model, lay_out(llm_model, tokenizer, ragged))
+        result = loss_of(llm_model, lay_out(llm_model, tokenizer, ragged))
         assert rows == [int(result.target_tokens.sum())]
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-    def test_half_precision_llm_has_a_float32_loss_and_gradient(self, tokenizer, ragged, dtype):
+    def test_half_precision_llm_has_a_float32_loss_and_gradient(self, tokenizer, ragged, loss_of, dtype):
         exact, llm_model = toy_llm(spread=0.1), toy_llm(spread=0.1).to(dtype)
         tokens = ragged[0].clone().requires_grad_()
         inputs = lay_out(llm_model, tokenizer, (tokens, ragged[1]))
-        result = target_loss(llm_model, inputs)
+        result = loss_of(llm_model, inputs)
         assert inputs.inputs_embeds.dtype == dtype
         assert result.loss.dtype == result.logits.dtype == result.per_sample_loss.dtype == torch.float32
         result.loss.backward()
         assert tokens.grad.dtype == torch.float32
         assert tokens.grad.isfinite().all()
-        wanted = target_loss(exact, lay_out(exact, tokenizer, ragged)).loss
+        wanted = loss_of(exact, lay_out(exact, tokenizer, ragged)).loss
         assert (result.loss - wanted).abs() <= 0.02 * wanted
 
-    def test_gradient_checkpointing_works_in_eval_mode(self, tokenizer, ragged):
+    def test_gradient_checkpointing_works_in_eval_mode(self, tokenizer, ragged, loss_of):
         passes, gradients = [], []
         for checkpointing in (False, True):
             llm_model, tokens = toy_llm(), ragged[0].clone().requires_grad_()
@@ -155,7 +163,7 @@ class TestTargetLoss:
                 enable_gradient_checkpointing(llm_model)
             count = []
             llm_model.model.layers[0].mlp.register_forward_pre_hook(lambda *args, count=count: count.append(1))
-            target_loss(llm_model, lay_out(llm_model, tokenizer, (tokens, ragged[1]))).loss.backward()
+            loss_of(llm_model, lay_out(llm_model, tokenizer, (tokens, ragged[1]))).loss.backward()
             assert not any(module.training for module in llm_model.modules())
             passes.append(len(count))
             gradients.append(tokens.grad)
