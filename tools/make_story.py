@@ -4,6 +4,7 @@ Draws its data into data/story, runs projects/sam/story/sweep.yaml (killed, it g
 page, and then says how often each row names the icon that the images share: the mean over seeds and its 95 % interval.
 """
 
+import io
 import subprocess
 import sys
 from collections import defaultdict
@@ -13,7 +14,8 @@ from typing import Any
 
 from lavis_sam.experiments.findings import findings, interval
 from lavis_sam.experiments.jobs import FINISHED
-from lavis_sam.files import read_json, write_json
+from lavis_sam.files import read_json, write_bytes, write_json
+from lavis_sam.plotting import figure
 from lavis_sam.run_layout import results_of
 from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
 from lavis_sam.synthesis.quality import mentions
@@ -112,6 +114,23 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def chart(found: Mapping[str, Any]) -> bytes:
+    """The first set of the table as bars with their intervals, PNG."""
+    name = next(iter(SETS.values()))
+    rows = {found["rows"][row]: entry for row, entry in found["sets"][name].items()}
+    drawn, buffer = figure(8, 0.32 * len(rows) + 0.9), io.BytesIO()
+    axes = drawn.subplots()
+    means = [100 * entry["mean"] for entry in rows.values()]
+    halves = [50 * ((entry["high"] or 0) - (entry["low"] or 0)) for entry in rows.values()]
+    colours = ["#3b7d4f" if "others" in title else "#8a93a0" for title in rows]
+    axes.barh(list(rows), means, xerr=halves, color=colours, height=0.65)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{name}: shared icon named, %")
+    drawn.tight_layout()
+    drawn.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def main() -> None:
     """Draws, trains, evaluates, and prints the table; with --results-only the table alone, of what is finished."""
     if "--results-only" not in sys.argv[1:]:
@@ -120,6 +139,7 @@ def main() -> None:
         run("report", str(OUT))
     found = story(OUT, DATA)
     write_json(OUT / FILE, found)
+    write_bytes(OUT / "story.png", chart(found))
     print(f"\nshared icon named, %\n{table(found)}\n\n{OUT / FILE}")
 
 
