@@ -1,7 +1,7 @@
 """The experiment of docs/story.md: `python tools/make_story.py` (or `make story`) makes output/story/story.json.
 
-Draws its data into data/story, runs projects/sam/story/sweep.yaml (killed, it goes on where it was), writes the sweep's
-page, and then says how often each row names the icon that the images share: the mean over seeds and its 95 % interval.
+Draws its data into data/story, runs projects/sam/ablations/story.yaml (killed, it goes on where it was), writes the
+sweep's page, and then says how often each row names the icon that the images share: the mean over seeds and its 95 % interval.
 """
 
 import io
@@ -21,8 +21,8 @@ from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
 from lavis_sam.synthesis.quality import mentions
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = ROOT / "projects" / "sam" / "story"
-SWEEP = CONFIGS / "sweep.yaml"
+CONFIGS = ROOT / "projects" / "sam" / "tiny" / "data"
+SWEEP = ROOT / "projects" / "sam" / "ablations" / "story.yaml"
 DATA, OUT = Path("data/story"), Path("output/story")
 # Images to make questions of; the last tenth of them is for evaluation.
 IMAGES, VALIDATION = 4096, 0.1
@@ -32,6 +32,8 @@ QUESTIONS = {2: 2, 5: 1}
 HELD_OUT = {"held_out_pairs": 100, "held_out_groups": 60}
 # Samples of each set that is evaluated.
 MOST = 300
+# Folder -> the configuration that it is drawn by.
+DRAWN = {"images": "icons", "held_out_pairs": "pairs", "held_out_groups": "groups"}
 # What is evaluated: files of data/story -> what the tables call them. "Seen": the icons, not the images.
 SETS = {
     "images/shared_2_val.json": "pairs, icons seen",
@@ -52,10 +54,9 @@ def run(*command: str) -> None:
 
 def draw() -> None:
     """Makes whatever of data/story is not there yet."""
-    for name, num in {"icons": IMAGES, **HELD_OUT}.items():
-        folder = DATA / ("images" if name == "icons" else name)
-        config = str(CONFIGS / f"{name}.yaml")
-        run("synthesize", "--config", config, "--num", str(num), "--seed", "1", "--out", str(folder), "--resume")
+    for name, num in {"images": IMAGES, **HELD_OUT}.items():
+        config, folder = str(CONFIGS / f"story_{DRAWN[name]}.yaml"), str(DATA / name)
+        run("synthesize", "--config", config, "--num", str(num), "--seed", "1", "--out", folder, "--resume")
     without = [word for name in HELD_OUT for word in ("--without", str(DATA / name))]
     for num_images, num in QUESTIONS.items():
         run("synthesize-questions", str(DATA / "images"), "--num-images", str(num_images), "--num", str(num),

@@ -21,7 +21,7 @@ make_story.SWEEP = Path("sweep.yaml")
 make_story.main()
 """
 ROWS = """
-config: projects/sam/story/train.yaml
+config: projects/sam/tiny/story.yaml
 rows:
   base: {title: 1 base, train: false, options: {model.guidance.extractor: none}}
   sam_others: {title: "7 SAM, others", options: {model.guidance.context: others}}

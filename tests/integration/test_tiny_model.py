@@ -51,7 +51,7 @@ def test_rates_are_those_of_the_card(measured, name):
 def icons(tmp_path_factory):
     """Pairs of images that nobody trained on; the icon that both show is one that the layers have met elsewhere."""
     root = tmp_path_factory.mktemp("icons") / "set"
-    config = REPOSITORY / "projects" / "sam" / "story" / "icons.yaml"
+    config = REPOSITORY / "projects" / "sam" / "tiny" / "data" / "story_icons.yaml"
     words = ["synthesize", "--config", config, "--num", "200", "--seed", "7", "--out", root, "--workers", "0"]
     questions = ["synthesize-questions", root, "--num-images", "2", "--num", "2", "--validation", "0"]
     for command in (words, questions):

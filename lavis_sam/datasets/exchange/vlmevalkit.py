@@ -14,7 +14,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from lavis_sam.datasets.images import open_image, to_rgb
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import UnusableFileError, atomic_path, load_bytes
@@ -64,6 +63,8 @@ def _row(sample: MultiImageSample, images: Path) -> tuple[str, ...]:
 
 
 def _encoded(path: Path) -> str:
+    from lavis_sam.datasets.images import to_rgb  # with Pillow, which reading texts does not need
+
     try:
         data = load_bytes(path)
     except UnusableFileError as error:
@@ -78,6 +79,8 @@ def _encoded(path: Path) -> str:
 
 def _is_plain(data: bytes) -> bool:
     """Whether VLMEvalKit, which only decodes and saves, sees in a file what a person does."""
+    from lavis_sam.datasets.images import open_image
+
     with open_image(io.BytesIO(data)) as image:
         plain = image.format in ("JPEG", "PNG") and image.mode == "RGB" and "transparency" not in image.info
         return plain and _ORIENTATION not in image.getexif()
