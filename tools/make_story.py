@@ -1,7 +1,8 @@
 """The experiment of docs/story.md: `python tools/make_story.py` (or `make story`) makes output/story/story.json.
 
 Draws its data into data/story, runs projects/sam/ablations/story.yaml (killed, it goes on where it was), writes the
-sweep's page, and then says how often each row names the icon that the images share: the mean over seeds and its 95 % interval.
+sweep's page, and then says how often each row names the icon that the images share: the mean over seeds and its 95 %
+interval.
 """
 
 import io
