@@ -100,7 +100,6 @@ def caption(
         "temperature": temperature,
     }
     Decoding.from_mapping(decoding, "caption")
-
     asked = {"model": model, "prompt": prompt, "decoding": decoding}
     load = partial(load_predictor, model, base, checkpoint, device, precision, llm_model, device_map)
     if each:

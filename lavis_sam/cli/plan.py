@@ -72,8 +72,7 @@ def plan(
         batch=run.batch_size_train, images=images, text_tokens=text_tokens, target_tokens=target_tokens, gpus=gpus,
         accumulation=run.accum_grad_iters, eval_batch=run.batch_size_eval,
     )  # fmt: skip
-    spread = _refuse_processes(config, gpus)
-    made = _planned(config, load)
+    spread, made = _refuse_processes(config, gpus), _planned(config, load)
     cards = _cards_of_family(config, load, made)
     needed = made.memory["training"] if measure else None
     seconds, source = _step_seconds(config, load, step_seconds, log, to_measure=needed)

@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -85,7 +85,6 @@ def serve(
         from lavis_sam.serving.app import Service, make_app
 
         served, url = name or Path(model).name or model, address_of(bound)
-        settings: dict[str, Any] = {"batch_size": batch_size, "gather_seconds": gather_ms / 1000}
         service = Service(
             predictor.model,
             served,
@@ -93,7 +92,8 @@ def serve(
             key,
             tuple(image_host or ()),
             on_start=lambda: echo(f"serving {served} at {url}/v1"),
-            **settings,
+            batch_size=batch_size,
+            gather_seconds=gather_ms / 1000,
         )
         run_server(make_app(service), bound)
 

@@ -101,7 +101,6 @@ def synthesize(
 
     \b
     Examples:
-      lavis-sam synthesize --out data/mmlink --num 500
       lavis-sam synthesize --out data/mmlink --num 500 --resume
       lavis-sam synthesize --out data/stories --num 200 --config stories --workers 2
       lavis-sam synthesize --out data/icons --num 50 --kinds icons,covers --seed 7

@@ -37,7 +37,7 @@ LAVIS_SECONDS = 180
 _HOOK_QUESTION = "import sys; print('lavis_sam.plugin.hook' in sys.modules)"
 # Neither the garbage collector nor taking everything down at the end is needed for an answer: a third of the time.
 _LIBRARIES_QUESTION = """
-import gc, os, sys, warnings
+import gc, importlib, os, sys, warnings
 gc.disable()
 warnings.simplefilter("ignore")
 warnings.simplefilter("always", RuntimeWarning)
@@ -48,8 +48,8 @@ except (ImportError, RuntimeError, OSError) as error:
 else:
     print("torchvision: loads")
 sys.stdout.flush()
-import lavis
-from lavis.common.registry import registry
+lavis = importlib.import_module("lavis")
+registry = importlib.import_module("lavis.common.registry").registry
 print("registered:", registry.get_model_class("blip2_vicuna_sam") is not None, lavis.__file__)
 sys.stdout.flush()
 sys.stderr.flush()

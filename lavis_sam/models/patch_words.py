@@ -78,11 +78,26 @@ def patch_words(
         SamConfigurationError: the model has no head for it.
         SamDataError: a sample has several images, or no labels.
     """
-    head, features = getattr(model, "patch_words", None), getattr(visual, "features", None)
-    if not isinstance(head, PatchWords) or features is None:
-        raise SamConfigurationError("model.objectives.patch_words needs model.inject.patch_words: {data: DIR}")
+    return term_of_words("patch_words", model, getattr(visual, "features", None), samples)
+
+
+def term_of_words(name: str, model: SemanticAlignment, values: Tensor | None, samples: Mapping[str, Any]) -> LossTerm:
+    """Return what the injected head `name` says of a batch of single images; the items are images.
+
+    Args:
+        name: the objective, and the injection that brings its head.
+        model: the model.
+        values: what the head reads of each image, [B, ·, D]; None where the visual path did not keep it.
+        samples: the batch.
+
+    Raises:
+        SamConfigurationError: the model has no head for it.
+        SamDataError: a sample has several images, or no labels.
+    """
+    head = getattr(model, name, None)
+    if head is None or values is None:
+        raise SamConfigurationError(f"model.objectives.{name} needs model.inject.{name}: {{data: DIR}}")
     ids = samples["sample_id"]
-    if len(features) != len(ids):
-        raise SamDataError(f"{len(features)} images in {len(ids)} samples; patch_words wants one image a sample.")
-    losses = head(features, ids)
-    return LossTerm(losses.sum(), len(ids))
+    if len(values) != len(ids):
+        raise SamDataError(f"{len(values)} images in {len(ids)} samples; {name} wants one image a sample.")
+    return LossTerm(head(values, ids).sum(), len(ids))

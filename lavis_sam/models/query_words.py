@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lavis_sam.datasets.patch_words import PatchLabels
-from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.models.objectives import LossTerm, register_objective
+from lavis_sam.models.patch_words import term_of_words
 
 if TYPE_CHECKING:
     from lavis_sam.models.language.sequence import LanguageLoss
@@ -81,11 +81,4 @@ def query_words(
         SamConfigurationError: the model has no head for it.
         SamDataError: a sample has several images, or no labels.
     """
-    head, extracted = getattr(model, "query_words", None), getattr(visual, "extracted", None)
-    if not isinstance(head, QueryWords) or extracted is None:
-        raise SamConfigurationError("model.objectives.query_words needs model.inject.query_words: {data: DIR}")
-    ids = samples["sample_id"]
-    if len(extracted) != len(ids):
-        raise SamDataError(f"{len(extracted)} images in {len(ids)} samples; query_words wants one image a sample.")
-    losses = head(extracted, ids)
-    return LossTerm(losses.sum(), len(ids))
+    return term_of_words("query_words", model, getattr(visual, "extracted", None), samples)

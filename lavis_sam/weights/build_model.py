@@ -169,14 +169,20 @@ def build_model(
     select_trainable(model, str(cfg.get("trainable", "sam")), further=model.injected)
     if trained and not is_meta:
         load_trained(model, trained)
-    elif cfg.get("finetuned") and cfg.get("load_finetuned", True) and not is_meta:
+    elif not is_meta:
+        _say_what_is_without_layers(cfg)
+    if device_map is not None:
+        place_language_model(model, device_map, device)
+    return model.to(device)
+
+
+def _say_what_is_without_layers(cfg: Mapping[str, Any]) -> None:
+    """Say why a config that would have the embedded layers is built without them."""
+    if cfg.get("finetuned") and cfg.get("load_finetuned", True):
         _LOG.warning(
             "model.%s is not the embedded model's: SAM's layers that were trained for it are left out "
             "(model.load_finetuned=false says so)", unfit_for_embedded_layers(cfg),
         )  # fmt: skip
-    if device_map is not None:
-        place_language_model(model, device_map, device)
-    return model.to(device)
 
 
 def build_encoder(cfg: Mapping[str, Any]) -> SemanticAlignment:

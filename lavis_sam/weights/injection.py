@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lavis_sam.config.names import unknown_name
-from lavis_sam.datasets.patch_words import read_patch_labels
+from lavis_sam.datasets.patch_words import PatchLabels, read_patch_labels
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.patch_words import PatchWords
 from lavis_sam.models.query_words import QueryWords
@@ -109,8 +109,7 @@ def add_patch_words(model: SemanticAlignment, *, data: str) -> None:
         SamConfigurationError: a package that reading the labels needs is not installed.
         SamDataError: no such data set, or a damaged one.
     """
-    grid = model.visual_encoder.image_size // model.visual_encoder.patch_embed.proj.kernel_size[0]
-    model.patch_words = PatchWords(model.visual_encoder.num_features, read_patch_labels(Path(data), grid))
+    model.patch_words = PatchWords(model.visual_encoder.num_features, _labels(model, data))
 
 
 @register_injection("query_words")
@@ -125,8 +124,12 @@ def add_query_words(model: SemanticAlignment, *, data: str) -> None:
         SamConfigurationError: a package that reading the labels needs is not installed.
         SamDataError: no such data set, or a damaged one.
     """
+    model.query_words = QueryWords(model.query_tokens.shape[-1], _labels(model, data))
+
+
+def _labels(model: SemanticAlignment, data: str) -> PatchLabels:
     grid = model.visual_encoder.image_size // model.visual_encoder.patch_embed.proj.kernel_size[0]
-    model.query_words = QueryWords(model.query_tokens.shape[-1], read_patch_labels(Path(data), grid))
+    return read_patch_labels(Path(data), grid)
 
 
 register_injection("lora")(add_lora)

@@ -5,7 +5,6 @@ Not collected by default: lmms-eval lives in an environment of its own.
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from helpers.documentation import blocks
 from helpers.dummies import record, write_dataset
+from helpers.miniature_answers import references
 from lavis_sam.datasets.annotations import scan_annotations
 from lavis_sam.datasets.exchange import FOLDER_EXPORTS
 from lavis_sam.evaluators.scoring import NAMES
@@ -41,12 +41,6 @@ def offline(*command, cwd):
 @pytest.fixture(scope="module")
 def predictor():
     return SamPredictor.from_pretrained("tiny", device="cpu")
-
-
-def references(answer, number):
-    """Return texts with many words of an answer, as the scores of unlike texts would all be zero."""
-    words = re.findall("[A-Za-z]+", answer) or ["nothing"]
-    return [f"{' '.join(words[place:])} and more" for place in range(number)]
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import torch
 from helpers import endpoint_server
 from helpers.dummies import record, write_dataset
 from helpers.environments import REPOSITORY
+from helpers.miniature_answers import references
 from lavis_sam.datasets.annotations import scan_annotations
 from lavis_sam.datasets.exchange import FOLDER_EXPORTS
 from lavis_sam.evaluators.scoring import NAMES
@@ -63,12 +64,6 @@ def shell(line, cwd, **more):
 @pytest.fixture(scope="module")
 def predictor():
     return SamPredictor.from_pretrained("tiny", device="cpu")
-
-
-def references(answer, number):
-    """Return texts with many words of an answer, as the scores of unlike texts would all be zero."""
-    words = re.findall("[A-Za-z]+", answer) or ["nothing"]
-    return [f"{' '.join(words[place:])} and more" for place in range(number)]
 
 
 @pytest.fixture(scope="module")

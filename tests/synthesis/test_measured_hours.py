@@ -88,8 +88,7 @@ def test_thresholds_refuse_nothing_here():
 
 
 def test_a_service_is_not_asked_and_its_time_is_not_measured(tmp_path):
-    chat = {"backend": "chat", "model": "m", "url": "http://service.invalid"}
-    chat["cache"] = str(tmp_path / "answers")
+    chat = {"backend": "chat", "model": "m", "cache": str(tmp_path / "answers")}
     found = hours(kinds={"characters": 1}, stages={"background": chat, "refine": chat})
     assert found.hours["background"] is None
     assert found.hours["refine"] is None
