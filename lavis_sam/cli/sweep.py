@@ -144,6 +144,10 @@ def _parameters(words: list[str]) -> dict[str, object]:
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="SWEEP", help="The folder of a sweep.")],
+    guidance: Annotated[
+        list[str] | None,
+        typer.Option("--guidance", metavar="ROW", help="Draw what guides what in this row's model; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json, nothing else.")] = False,
 ) -> None:
     """Say what came out of a sweep: report.html, one page with everything inside, and report.json.
@@ -151,15 +155,17 @@ def report(
     The page holds the scores of every row with their intervals over the seeds, the differences of the rows with paired
     tests, the learning curves, the samples on which rows differ most with their images and every row's answer, and,
     where rows go through the interaction layers, Figure 5's surface. A sweep that is not finished has a report too, of
-    the runs that are.
+    the runs that are. --guidance loads the model of a row and shows, for each of these samples, which image guides
+    which, and where.
 
     \b
-    Example:
+    Examples:
       lavis-sam report output/sweeps/table3
+      lavis-sam report output/sweeps/table3 --guidance sam_others --guidance lin_others
     """
     from lavis_sam.experiments.page import DATA, write_report
 
-    page = write_report(folder, _look_up(folder))
+    page = write_report(folder, _look_up(folder), guidance=guidance or ())
     echo((folder / DATA).read_text(encoding="utf-8") if as_json else f"wrote {page}")
 
 

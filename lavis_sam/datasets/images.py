@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from lavis_sam.errors import SamDataError
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 2**26
 # Pillow guesses the format from the content, and some of the formats that it knows start other programs (EPS).
 IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+_KNOWN = f"{', '.join(IMAGE_FORMATS[:-1])} and {IMAGE_FORMATS[-1]}, or damaged"
 # Of each channel, for values from 0 to 1: CLIP's, with which every InstructBLIP sees.
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -110,14 +111,17 @@ def open_image(file: BinaryIO) -> Image.Image:
     """Open an image without decoding it; what would need too much memory is refused here.
 
     Args:
-        file: An image file of one of `IMAGE_FORMATS`.
+        file: An image file of one of `IMAGE_FORMATS`; it stays open until the image is decoded.
 
     Raises:
         SamDataError: Its header claims more than `MAX_PIXELS`.
         Exception: Whatever Pillow's plugins raise on what is no image.
     """
     try:
-        image = Image.open(file, formats=IMAGE_FORMATS)
+        with whole_images_only():
+            image = Image.open(_BoundedReads(file), formats=IMAGE_FORMATS)
+    except UnidentifiedImageError as error:  # Pillow's message names an object in memory
+        raise UnidentifiedImageError(f"cannot identify image file: its start is none of {_KNOWN}") from error
     except Image.DecompressionBombError as error:  # Pillow's own limit, which is twice ours
         raise SamDataError(f"{error}; wanted at most {MAX_PIXELS} pixels") from error
     refuse_absurd_size(image.size)
@@ -158,13 +162,29 @@ def upright(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def whole_images_only() -> Iterator[None]:
-    """Refuse files that were cut off: LAVIS tells Pillow, for the whole process, to fill what they lack with grey."""
+    """Refuse files that are cut off or damaged: LAVIS tells Pillow, for the whole process, to fill in grey."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+class _BoundedReads:
+    """A file of which no more is asked than is left: memory for it is taken first, and a damaged length says 2 GB."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if size is None or size < 0 else min(size, left))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _read(value: Any, name: str) -> Image.Image:

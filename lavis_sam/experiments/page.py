@@ -2,9 +2,9 @@
 
 import html
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,9 @@ from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.pages import document, inline_image
 from lavis_sam.plotting import figure
 
+if TYPE_CHECKING:  # PyTorch comes with it
+    from lavis_sam.experiments.guidance_images import GuidanceImages
+
 # A case of `findings` -> its sample with images, or None.
 LookUp = Callable[[Mapping[str, Any]], EvaluationSample | None]
 _THUMBNAIL = 180
@@ -27,30 +30,41 @@ _STYLE = """
 """
 
 
-def write_report(out: Path, look_up: LookUp = lambda case: None) -> Path:
+def write_report(out: Path, look_up: LookUp = lambda case: None, *, guidance: Collection[str] = ()) -> Path:
     """Write the report of a sweep into its folder.
 
     Args:
         out: The folder.
         look_up: Finds the sample of a case, with its images; None where they are gone.
+        guidance: Rows whose trained layers draw what guides what in each case; each is loaded for it.
 
     Returns:
         The page.
 
     Raises:
+        SamConfigurationError: `guidance` names no row, or one in which nothing guides.
         SamDataError: There is no sweep, or its results are damaged.
     """
     found = findings(out)
+    seen = {(case["set"], case["sample"]): look_up(case) for case in found["cases"]}
+    samples = {key: sample for key, sample in seen.items() if sample is not None}
+    drawn: GuidanceImages = {}
+    if guidance:
+        from lavis_sam.experiments.guidance_images import guidance_images
+
+        drawn = guidance_images(out, guidance, samples)
     write_json(out / DATA, found)
-    write_text(out / PAGE, _page(out.resolve().name, found, look_up))
+    write_text(out / PAGE, _page(out.resolve().name, found, samples, drawn))
     return out / PAGE
 
 
-def _page(title: str, found: Mapping[str, Any], look_up: LookUp) -> str:
+def _page(
+    title: str, found: Mapping[str, Any], samples: Mapping[tuple[str, str], EvaluationSample], drawn: "GuidanceImages"
+) -> str:
     parts = [_runs(found)]
     for name in found["sets"]:
         parts += [_scores(name, found), _differences(name, found), _surface(name, found)]
-    parts += [_curves(found), _cases(found, look_up)]
+    parts += [_curves(found), _cases(found, samples, drawn)]
     return document(title, _STYLE, "".join(parts))
 
 
@@ -150,12 +164,16 @@ def _drawn(drawn: Any, text: str) -> str:
     return inline_image(buffer.getvalue(), "png", text)
 
 
-def _cases(found: Mapping[str, Any], look_up: LookUp) -> str:
+def _cases(
+    found: Mapping[str, Any], samples: Mapping[tuple[str, str], EvaluationSample], drawn: "GuidanceImages"
+) -> str:
     parts = []
     for case in found["cases"]:
-        sample = look_up(case)
+        key = case["set"], case["sample"]
+        sample = samples.get(key)
         asked = _text(sample.instruction) if sample else "its images are not here any more"
-        images = "".join(_thumbnail(image) for image in sample.images) if sample else ""
+        images = "".join(_small(image, "an image of the sample") for image in sample.images) if sample else ""
+        guides = "".join(_guides(found["rows"][row], image) for row, image in drawn.get(key, ()))
         answers = "".join(
             f"<tr><td>{_text(found['rows'][row])}</td><td>{_text(answer)}</td>"
             f'<td class="number">{case["rouge"][row]:.1f}</td></tr>'
@@ -163,17 +181,22 @@ def _cases(found: Mapping[str, Any], look_up: LookUp) -> str:
         )
         parts.append(
             f"<p><b>{_text(case['set'])}, {_text(case['sample'])}</b>, seed {case['seed']}: {asked}</p>{images}"
-            f"<p>Wanted: {_text(' / '.join(case['reference']))}</p><table>{answers}</table>"
+            f"<p>Wanted: {_text(' / '.join(case['reference']))}</p><table>{answers}</table>{guides}"
         )
     return f"<h2>Where rows differ most (ROUGE-L of a sample)</h2>{''.join(parts)}" if parts else ""
 
 
-def _thumbnail(image: Image.Image) -> str:
+def _guides(title: str, image: Image.Image) -> str:
+    shown = _small(image, f"what guides what, {title}", size=max(image.size))
+    return f"<details><summary>Guidance: {_text(title)}</summary>{shown}</details>"
+
+
+def _small(image: Image.Image, text: str, *, size: int = _THUMBNAIL) -> str:
     small = image.convert("RGB")
-    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    small.thumbnail((size, size))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
-    return inline_image(buffer.getvalue(), "jpeg", "an image of the sample")
+    return inline_image(buffer.getvalue(), "jpeg", text)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

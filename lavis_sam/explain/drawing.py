@@ -120,7 +120,7 @@ def _head(explanation: Explanation) -> list[str]:
 
 
 def _rows(explanation: Explanation, count: int) -> list[Row]:
-    rows = [Row("pictures", ("as the encoder sees them",), [None] * count, [str(n + 1) for n in range(count)])]
+    rows = [Row("images", ("as the encoder sees them",), [None] * count, [str(n + 1) for n in range(count)])]
     weights = explanation.adaptive_weights[0]
     is_own = not (explanation.adaptive_weights == explanation.adaptive_weights[:1]).all()
     note = "context of image 1" if is_own else "one context for all images"

@@ -1,5 +1,6 @@
 """Images are read as upright RGB, the same as path, bytes, PIL image, array and tensor, or refused by name."""
 
+import contextlib
 import io
 import struct
 import warnings
@@ -13,7 +14,7 @@ from PIL import Image, ImageFile
 
 import lavis_sam
 from helpers.fuzzing import limited_memory
-from lavis_sam.datasets.images import MAX_PIXELS, image_tensor, is_image_start, to_rgb, to_rgba
+from lavis_sam.datasets.images import MAX_PIXELS, image_tensor, is_image_start, open_image, to_rgb, to_rgba
 from lavis_sam.errors import SamDataError
 
 PHOTOGRAPHS = Path(lavis_sam.__path__[0]) / "assets" / "photographs"
@@ -260,6 +261,45 @@ def test_damaged_images_name_file_and_sample(tmp_path, monkeypatch, content):
     with pytest.raises(SamDataError, match=r"sample 'cat-1'.*image\.png"):
         to_rgb(path, "sample 'cat-1'")
     assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def png_with(tmp_path, *, chunk, at, byte):
+    """A PNG file whose first chunk of a name has one byte of its own; `at` counts from that name."""
+    path = tmp_path / "image.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.effect_noise((64, 64), 50).save(path, exif=exif)
+    content = bytearray(path.read_bytes())
+    content[content.index(chunk) + at] = byte
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["Pillow's own", "as LAVIS leaves it"])
+@pytest.mark.parametrize(("chunk", "at"), [(b"eXIf", 5), (b"IHDR", 16)])
+def test_a_damaged_block_is_refused_whether_lavis_was_imported_or_not(tmp_path, monkeypatch, filled, chunk, at):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", filled)
+    path = png_with(tmp_path, chunk=chunk, at=at, byte=0xFE)
+    for image in (path, path.read_bytes()):
+        with pytest.raises(SamDataError, match="cannot identify image file: its start is none of JPEG, PNG") as caught:
+            to_rgb(image, "s")
+        assert " at 0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("first", [0x10, 0x7F], ids=["268 MB", "2 GB"])
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path, first):
+    path = png_with(tmp_path, chunk=b"IDAT", at=-4, byte=first)
+    asked = []
+
+    class Counted(io.FileIO):
+        def read(self, size=-1):
+            asked.append(size)
+            return super().read(size)
+
+    with Counted(path) as file, open_image(file) as image, contextlib.suppress(OSError, SyntaxError):
+        image.load()
+    assert asked
+    assert max(asked) <= path.stat().st_size
 
 
 def test_a_missing_image_names_file_and_sample(tmp_path):
