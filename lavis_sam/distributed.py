@@ -226,6 +226,21 @@ def from_main(value: Any) -> Any:
     return box[0]
 
 
+def whole_tensor(tensor: Any) -> torch.Tensor:
+    """A tensor that is sharded over the processes (run.sharding) as a whole, for which all have to ask; or itself."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def share_of(value: Any, like: Any) -> Any:
+    """This process's share of a tensor that all of them have whole, as another of its shape is sharded; else itself."""
+    if not hasattr(like, "full_tensor") or getattr(value, "shape", None) != like.shape:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    moved = value.to(like.device, like.dtype)
+    return distribute_tensor(moved, like.device_mesh, like.placements, src_data_rank=None)
+
+
 @contextmanager
 def locked_by_main(folder: Path, remedy: str) -> Iterator[None]:
     """Have a folder to this run for the length of the block: rank 0 holds the lock (see `locked`).

@@ -16,6 +16,7 @@ from lavis_sam.plugin.registry import registered_class
 from lavis_sam.plugin.run_config import SamConfig
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.terminal import log_to_stderr, print_error, printable
+from lavis_sam.training.sharding import check_settings as check_sharding
 
 # The exit code of an error that the user can mend, as argparse's own.
 USER_ERROR = 2
@@ -88,6 +89,7 @@ def build_runner(config: SamConfig, settings: RunSettings) -> RunnerSam:
 
     Data come before the model: a wrong annotation shows within seconds, not after the weights are loaded.
     """
+    check_sharding(settings, config.model_cfg)
     runner_class = registered_class("runner", settings.runner, "run.runner")
     task = registered_class("task", settings.task, "run.task").setup_task(cfg=config)
     datasets = task.build_datasets(config)

@@ -110,7 +110,7 @@ def _class_lines(kind: type, above: str = "") -> list[Line]:
 
 def _values(hint: Any, limits: Any) -> str:
     if "choices" in limits:
-        return ", ".join(f"`{choice}`" for choice in limits["choices"])
+        return ", ".join(f"`{'null' if choice is None else choice}`" for choice in limits["choices"])
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     names = [_kind(kind) for kind in kinds if kind is not type(None)]
     bounds = [f"{word} {limits[key]}" for key, word in BOUNDS.items() if key in limits]

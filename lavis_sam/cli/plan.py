@@ -134,9 +134,16 @@ def _spread_of_family(config: "ResolvedConfig", load: "Load", made: "Plan") -> d
 def _planned(config: "ResolvedConfig", load: "Load") -> "Plan":
     from omegaconf import OmegaConf
 
+    from lavis_sam.config.run_settings import RunSettings
     from lavis_sam.planning.forecast import make_plan
+    from lavis_sam.planning.sharding import shared_plan
+    from lavis_sam.training.sharding import check_settings
 
-    return make_plan(OmegaConf.to_container(config.model_cfg, resolve=True), load, config.run_cfg.decoding)
+    plain: Any = OmegaConf.to_container(config.model_cfg, resolve=True)
+    run = RunSettings.from_config(config.run_cfg)
+    check_settings(run, plain)
+    made = make_plan(plain, load, run.decoding)
+    return shared_plan(plain, made) if run.sharding else made
 
 
 def _with_model_type(config: "ResolvedConfig", model_type: str) -> "ResolvedConfig":
@@ -169,6 +176,11 @@ def _step_seconds(
     if to_measure is not None and (packed := config.model_cfg.get("llm_precision")):
         raise SamConfigurationError(
             f"plan: --measure takes random weights, which are not packed, and model.llm_precision is {packed!r}; take "
+            "--log of a run, or --step-seconds."
+        )
+    if to_measure is not None and load.gpus > 1 and config.run_cfg.get("sharding"):
+        raise SamConfigurationError(
+            "plan: --measure runs one process, which has the whole model, and run.sharding gives it a share; take "
             "--log of a run, or --step-seconds."
         )
     if log is not None:
@@ -240,8 +252,9 @@ def _print(made: "Plan") -> None:
     table = Table(title="memory of each GPU", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("what")
     table.add_column("GiB", justify="right")
-    for name in ("gradients", "optimizer", "activations", "training", "kv_cache", "generation"):
-        table.add_row(name.replace("_", " "), f"{memory[name] / _GIB:.3f}")
+    for name in ("gradients", "optimizer", "gathered", "activations", "training", "kv_cache", "generation"):
+        if name in memory:  # of sharded runs alone, something is gathered
+            table.add_row(name.replace("_", " "), f"{memory[name] / _GIB:.3f}")
     console.print(table)
     console.print(
         f"{made.flops['step'] / 1e12:.3f} TFLOP a step: {load.gpus} GPU(s) x {load.accumulation} batch(es) x "

@@ -88,6 +88,12 @@ class RunSettings:
         False, "torch.compile for the layers of ViT, Q-Former and language model; needs a C++ compiler"
     )
     seed: int = setting(42, "seed of initialisation, shuffling and augmentation", minimum=0)
+    sharding: str | None = setting(
+        None,
+        "fsdp2: each process has a share of every parameter, for runs that train the language model or the Q-Former; "
+        "null: each has all of them (DDP)",
+        choices=(None, "fsdp2"),
+    )
     timeout_minutes: float = setting(30.0, "how long a process waits for the others", minimum=0.01)
     # Seeing it
     log_freq: int = setting(10, "optimizer steps between progress lines without a terminal", minimum=1)

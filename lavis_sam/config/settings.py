@@ -161,7 +161,7 @@ def problem_with(value: Any, hint: Any, limits: Mapping[str, Any]) -> str | None
     if not any(_is_a(value, kind) for kind in wanted):
         return "wanted " + " or ".join(_name(kind) for kind in wanted)
     if "choices" in limits and value not in limits["choices"]:
-        return f"wanted one of {', '.join(limits['choices'])}"
+        return f"wanted one of {', '.join('null' if one is None else one for one in limits['choices'])}"
     if value is None:
         return None
     if "minimum" in limits and value < limits["minimum"]:

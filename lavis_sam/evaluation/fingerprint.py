@@ -33,7 +33,7 @@ def weights_fingerprint(model: nn.Module) -> str:
     earlier = released.parameters if released else {}
     held = dict(held_parameters(model))
     own = {name: held[name] for name, _ in model.named_parameters()}
-    for name in sorted([*own, *earlier]):
+    for name in sorted({*own, *earlier}):
         digest.update(earlier[name] if name in earlier else describe_parameter(name, own[name]))
     return digest.hexdigest()
 
@@ -51,7 +51,8 @@ def _numbers(values: torch.Tensor, *, whole: bool) -> bytes:
     if not whole and len(values) > _FROZEN_NUMBERS:
         places = torch.linspace(0, len(values) - 1, _FROZEN_NUMBERS, dtype=torch.float64).long()
         values = values[places.to(values.device)]
-    return values.float().cpu().numpy().tobytes()
+    # A copy: a storage that numpy has seen cannot be let go of, as a sharded run does with what it gathered.
+    return values.to(torch.float32, copy=True).cpu().numpy().tobytes()
 
 
 def samples_fingerprint(samples: Sequence[MultiImageSample], root: str | None = None) -> str:

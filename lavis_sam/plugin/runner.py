@@ -28,6 +28,7 @@ from lavis_sam.training.epoch_trainer import EpochTrainer
 from lavis_sam.training.metric_log import MetricLog, writing
 from lavis_sam.training.metric_loggers import build_metric_loggers, check_metric_loggers
 from lavis_sam.training.output_folder import check_is_free, config_path, remove_run
+from lavis_sam.training.sharding import whole_for_evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -230,7 +231,6 @@ class RunnerSam(RunnerParts):
                 split: self.eval_epoch(split, cur_epoch, skip_reload=skip_reload) for split in self.settings.test_splits
             }
 
-    @torch.no_grad()
     def eval_epoch(self, split_name: str, cur_epoch: int | str, skip_reload: bool = False) -> dict[str, Any]:
         """Caption one split.
 
@@ -246,6 +246,11 @@ class RunnerSam(RunnerParts):
         if cur_epoch == "best" and not skip_reload:
             self._reload_best_model(model)
         model.eval()
+        with torch.no_grad(), whole_for_evaluation(model):
+            return self._eval_split(model, split_name, cur_epoch)
+
+    def _eval_split(self, model: nn.Module, split_name: str, cur_epoch: int | str) -> dict[str, Any]:
+        """See `eval_epoch`; the model is as it is to be evaluated."""
         folder = self.result_dir / (f"{split_name}_epoch{cur_epoch}" if isinstance(cur_epoch, int) else split_name)
         metrics: dict[str, Any] = {}
         for name, loader in self.dataloaders[split_name].items():

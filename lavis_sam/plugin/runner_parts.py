@@ -18,6 +18,7 @@ from lavis_sam.training import resume
 from lavis_sam.training.checkpoints import Progress
 from lavis_sam.training.optimisation import build_optimizer, build_scaler, build_schedule, wrap_ddp
 from lavis_sam.training.output_folder import agreed_run_folder
+from lavis_sam.training.sharding import is_sharded, shard
 from lavis_sam.training.training_data import TrainingData, build_run_data
 
 
@@ -59,17 +60,22 @@ class RunnerParts(RunnerBase):
 
     @property
     def model(self) -> nn.Module:
-        """The model to train: on the device, wrapped in DDP when there are other processes."""
+        """The model to train: on the device, in DDP or sharded when there are other processes."""
         if self._wrapped_model is None:
             self._wrapped_model = self.bare_model
-            if self.use_distributed:
+            if self.use_distributed and not is_sharded(self._wrapped_model):
                 self._wrapped_model = wrap_ddp(self._wrapped_model, self.device)
         return self._wrapped_model
 
     @property
     def bare_model(self) -> nn.Module:
         """The model on the device, never wrapped: for everything but training steps."""
-        self._model = self._model.to(self.device)
+        if is_sharded(self._model):
+            return self._model
+        if self.settings.sharding and self.use_distributed and not self.settings.evaluate:
+            shard(self._model, self.device)
+        else:
+            self._model = self._model.to(self.device)
         return self._model
 
     @property

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lavis_sam import run_layout
+from lavis_sam.distributed import share_of
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.memory import is_dead_worker
 from lavis_sam.weights.checkpoint_files import load_file
@@ -96,14 +97,16 @@ class RunCheckpoints:
         self,
         name: int | str,
         *,
-        model: nn.Module,
+        model: nn.Module | Mapping[str, Any],
         config: Mapping[str, Any],
         state: RunState,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | Mapping[str, Any],
         scaler: torch.amp.GradScaler | None,
         scheduler: Mapping[str, Any] | None = None,
     ) -> Path:
         """Write a checkpoint atomically; then drop the files that are no longer among the last ones.
+
+        A model and an optimizer that are sharded come as what `sharding.gathered_state` made of them.
 
         Raises:
             SamCheckpointError: The state could not be loaded again, or the disk is full or read-only; the files that
@@ -113,7 +116,7 @@ class RunCheckpoints:
         content = trained_checkpoint(
             model,
             config,
-            optimizer=optimizer.state_dict(),
+            optimizer=optimizer.state_dict() if isinstance(optimizer, torch.optim.Optimizer) else optimizer,
             scaler=scaler.state_dict() if scaler is not None else None,
             scheduler=dict(scheduler or {}),
             progress=vars(state.progress).copy(),
@@ -188,11 +191,21 @@ def load_run(
     # The groups' settings stay this run's own: they are the checkpoint's too, or were changed on purpose.
     settings = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
     # Copies: the file's own tensors are mapped from the disk.
-    optimizer.load_state_dict(_copied(content["optimizer"]))
+    optimizer.load_state_dict(_shares(_copied(content["optimizer"]), optimizer))
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)
     if scaler is not None and content.get("scaler"):
         scaler.load_state_dict(content["scaler"])
+    return state
+
+
+def _shares(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The same state, its moments sharded as their parameters are."""
+    names = [name for group in state["param_groups"] for name in group["params"]]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, parameter in zip(names, parameters, strict=True):
+        for key, value in state["state"].get(name, {}).items():
+            state["state"][name][key] = share_of(value, parameter)
     return state
 
 

@@ -24,6 +24,7 @@ from lavis_sam.training.checkpoints import Progress
 from lavis_sam.training.display import EpochDisplay
 from lavis_sam.training.metric_log import MetricLog
 from lavis_sam.training.optimisation import apply_gradients
+from lavis_sam.training.sharding import forget_batch
 from lavis_sam.training.steps import StepReport, TrainOutput
 from lavis_sam.training.training_data import TrainingData
 
@@ -227,6 +228,8 @@ class EpochTrainer:
         total = _Total.over_ranks(window, stop=self.stop.name is not None)
         self._stop_agreed = total.stops > 0
         self._handle_bad_samples(total.unusable, window, place)
+        if total.samples == 0 or not math.isfinite(total.loss):  # no backward pass follows
+            forget_batch(self.model)
         if total.batches == 0 and total.unusable == 0:
             return None
         if total.samples == 0:  # no sample of the step was usable: nothing to learn, and not the epoch's end
@@ -240,7 +243,7 @@ class EpochTrainer:
         norm = apply_gradients(
             self.optimizer,
             self.scaler,
-            # DDP has averaged over the processes, so their number brings the sum back.
+            # DDP (and FSDP) has averaged over the processes, so their number brings the sum back.
             factor=distributed.world_size() / (next(iter(total.counts.values())) if len(terms) == 1 else 1),
             max_norm=self.settings.max_grad_norm,
         )
@@ -310,7 +313,10 @@ class EpochTrainer:
         return self.scaler.scale(loss) if self.scaler is not None else loss
 
     def _exchange(self, *, is_last: bool) -> AbstractContextManager[Any]:
-        """DDP exchanges gradients once a step, with the last batch of a window."""
+        """DDP exchanges gradients once a step, with the last batch of a window; a sharded model with every batch.
+
+        Gradients that wait would be whole ones, which are what sharding has no room for.
+        """
         if isinstance(self.model, DistributedDataParallel) and not is_last:
             return self.model.no_sync()
         return nullcontext()

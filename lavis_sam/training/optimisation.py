@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 
 from lavis_sam.config.run_settings import RunSettings
+from lavis_sam.distributed import whole_tensor
 from lavis_sam.errors import SamConfigurationError
 
 
@@ -68,8 +69,13 @@ def wrap_ddp(model: nn.Module, device: torch.device) -> DistributedDataParallel:
     """The model in DDP, for its trainable part: what is frozen is the same everywhere and is never sent around."""
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     return DistributedDataParallel(
-        model, device_ids=[device] if device.type == "cuda" else None, forward_sync_buffers=False
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        forward_sync_buffers=False,
+        # The text part of a Q-Former's last layer is never computed, so where it is trained it has no gradient.
+        find_unused_parameters=any(name.startswith("Qformer.") and ".lora_" not in name for name in trained),
     )
 
 
@@ -103,7 +109,7 @@ def apply_gradients(
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     for gradient in gradients:
         gradient.mul_(factor)
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = whole_tensor(torch.nn.utils.get_total_norm(gradients))
     finite = math.isfinite(norm)
     if max_norm is not None and finite:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -24,6 +24,7 @@ from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamError
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, load_run, read_run
 from lavis_sam.training.resume_checks import RunDescription, check_changes
+from lavis_sam.training.sharding import gathered_state, is_sharded
 from lavis_sam.training.training_data import TrainingData
 from lavis_sam.weights.fingerprints import fingerprint
 
@@ -48,11 +49,14 @@ def save(
         SamCheckpointError: It cannot be written; on every process.
     """
     parts, problem = distributed.gather_on_main((data.state_dict(), capture_rng_state())), None
+    tensors: Any = (model, optimizer)
+    if is_sharded(model):
+        tensors = gathered_state(model, optimizer, keep=parts is not None)
     if parts is not None:
         try:
             checkpoints.save(
                 name,
-                model=model,
+                model=tensors[0],
                 config=config,
                 state=RunState(
                     progress,
@@ -60,7 +64,7 @@ def save(
                     [states for _, states in parts],
                     {"data": data.fingerprints, "base": fingerprint(model)},
                 ),
-                optimizer=optimizer,
+                optimizer=tensors[1],
                 scaler=scaler,
                 scheduler={"name": schedule, "lr": [group["lr"] for group in optimizer.param_groups]},
             )

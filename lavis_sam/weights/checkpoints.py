@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lavis_sam import __version__
+from lavis_sam.distributed import share_of, whole_tensor
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.files import atomic_path
 from lavis_sam.weights.checkpoint_files import load_file, require_tensors, shorten
@@ -164,7 +165,7 @@ def _vocabulary_problem(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) 
 
 def _fill(model: nn.Module, name: str, own: Tensor, tensor: Tensor) -> None:
     if own.device.type != "meta":
-        own.copy_(tensor)
+        own.copy_(share_of(tensor, own))
         return
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
@@ -252,20 +253,26 @@ def pad_rows(model: nn.Module) -> dict[str, Tensor]:
     if not getattr(getattr(model, "llm_tokenizer", None), "adds_pad_row", True):
         return {}
     own = dict(held_parameters(model))
-    return {name: own[name][-1].detach().cpu().clone() for name in PAD_TABLES if name in own}
+    return {name: whole_tensor(own[name].detach())[-1].cpu().clone() for name in PAD_TABLES if name in own}
 
 
-def trained_checkpoint(model: nn.Module, config: Mapping[str, Any], **further: Any) -> dict[str, Any]:
+def trained_checkpoint(
+    model: nn.Module | Mapping[str, Any], config: Mapping[str, Any], **further: Any
+) -> dict[str, Any]:
     """What a checkpoint file of ours holds: trained parameters, [PAD] rows, config, versions, and what a caller adds.
 
     Args:
-        model: The model.
+        model: The model; or what a sharded one gave (see `lavis_sam.training.sharding`).
         config: The resolved config as plain containers.
         further: More entries (optimizer, epoch, random states, …), likewise plain.
     """
+    tensors: Mapping[str, Any]
+    if isinstance(model, nn.Module):
+        tensors = {"model": trainable_state_dict(model), "pad_rows": pad_rows(model)}
+    else:
+        tensors = model
     return {
-        "model": trainable_state_dict(model),
-        "pad_rows": pad_rows(model),
+        **tensors,
         "config": dict(config),
         "versions": library_versions(),
         **further,

@@ -43,6 +43,8 @@ def fingerprint(model: nn.Module) -> dict[str, str]:
     own = {name.replace(".base_layer.", "."): parameter for name, parameter in held_parameters(model)}
     found = {part: own[name] for part, name in PARTS.items() if name in own}
     released = getattr(model, "released", None)
+    # Of those that were let go of, or are sharded now, the numbers are known.
+    found = {part: tensor for part, tensor in found.items() if not released or part not in released.parts}
     return {
         **(released.parts if released else {}),
         **_of_parameters(found),

@@ -22,6 +22,7 @@ RUN = {
 # The same for blocks of `sh`, which need what a newcomer has to bring: by the name above the block.
 RUN_BY_NAME = {
     "convert": "integration/test_readme.py",
+    "sharding": "integration/test_sharding.py",
     "baselines": "integration/test_readme.py",
     "tables": "integration/test_reproduce_tables.py",
     "installed": "integration/test_page_commands.py",
