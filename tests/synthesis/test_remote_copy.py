@@ -85,6 +85,38 @@ def test_an_address_without_a_file_system_is_refused(url):
         check_address(url)
 
 
+class NoKeyError(Exception):
+    """Of a client's own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (NoKeyError("no credentials"), SamConfigurationError, "memory://bucket/set: NoKeyError: no credentials"),
+        (PermissionError("no right"), PermissionError, "no right"),
+        (TypeError("ours"), TypeError, "ours"),
+    ],
+)
+def test_a_client_s_own_error_becomes_one_of_ours_and_no_other(finished, memory, monkeypatch, error, raised, message):
+    def failing(self, *arguments, **options):
+        raise error
+
+    monkeypatch.setattr(type(memory), "exists", failing)
+    with pytest.raises(raised, match=message):
+        copy_dataset(finished, "memory://bucket/set")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/set", "gs://bucket", "s3://"])
+def test_a_bucket_that_is_not_there_is_refused_and_not_made(memory, monkeypatch, url):
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda url: (memory, url.partition("://")[2]))
+    with pytest.raises(SamConfigurationError, match="in a bucket that is there"):
+        check_address(url)
+    assert not memory.find("/")
+    if url != "s3://":
+        memory.makedirs("/bucket")
+        check_address(url)
+
+
 def test_an_unfinished_data_set_is_not_copied(tmp_path, memory):
     with pytest.raises(SamDataError, match="wanted a finished data set"):
         copy_dataset(tmp_path, "memory://bucket/set")

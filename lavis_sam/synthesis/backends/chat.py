@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from lavis_sam.baselines.budget import Limits
 from lavis_sam.baselines.transport import Transport
-from lavis_sam.errors import SamDataError
-from lavis_sam.synthesis.backends.chat_service import ChatService
+from lavis_sam.errors import SamConfigurationError, SamDataError
+from lavis_sam.synthesis.backends.chat_service import ChatService, Messages
 from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.phrases import Phrases, indefinite, listed
 from lavis_sam.synthesis.protocols import BackgroundRequest, RefineRequest
@@ -33,6 +34,9 @@ _PLACE = re.compile(
 )
 # Pieces of our own questions, which a model that only continues a text repeats.
 _LEAKED = ("subject:", "background:", "words:", "answer:", "rewritten:")
+
+# How the examples of a question are sent: within its text, as the paper does, or as turns of a conversation.
+Examples = Literal["text", "turns"]
 
 
 class ChatModel:
@@ -58,6 +62,7 @@ class ChatModel:
         deadline: float | None = None,
         concurrency: int = 4,
         requests_per_minute: float | None = None,
+        examples: Examples = "text",
     ) -> None:
         """Check the options; nothing is sent before the first question.
 
@@ -70,10 +75,16 @@ class ChatModel:
             input_price: Of a million tokens; with `output_price` it makes `max_spending` a limit.
             timeout: Seconds that a connection may be silent.
             deadline: Seconds after which a request is given up.
+            examples: "turns" sends each example as a question and its answer; small models follow it better.
 
         Raises:
             SamConfigurationError: An impossible option.
         """
+        if examples not in get_args(Examples):
+            raise SamConfigurationError(
+                f"stages.{self._job}.examples: found {examples!r}, wanted one of {', '.join(get_args(Examples))}."
+            )
+        self._examples = examples
         self.name = f"chat {model}"
         self._service = ChatService(
             Transport(url, key=os.environ.get(key_variable) or None, timeout=timeout, deadline=deadline),
@@ -84,6 +95,9 @@ class ChatModel:
             concurrency=concurrency,
             requests_per_minute=requests_per_minute,
         )
+
+    def _ask(self, prompts: Sequence[str]) -> list[str]:
+        return self._service.ask(prompts if self._examples == "text" else [as_turns(prompt) for prompt in prompts])
 
 
 class ChatBackgrounds(ChatModel):
@@ -97,7 +111,7 @@ class ChatBackgrounds(ChatModel):
         Raises:
             SamDataError: An answer is no place in a few English words, or one that another image has.
         """
-        answers = self._service.ask([background_prompt(request) for request in requests])
+        answers = self._ask([background_prompt(request) for request in requests])
         return [read_background(answer, request.avoid) for answer, request in zip(answers, requests, strict=True)]
 
 
@@ -112,7 +126,7 @@ class ChatRefiner(ChatModel):
         Raises:
             SamDataError: A text cannot be used; the stage then keeps the plain answer.
         """
-        answers = self._service.ask([refine_prompt(request) for request in requests])
+        answers = self._ask([refine_prompt(request) for request in requests])
         return [read_refined(answer, request) for answer, request in zip(answers, requests, strict=True)]
 
 
@@ -179,6 +193,24 @@ def read_refined(answer: str, request: RefineRequest) -> str:
     if lost := [phrase for phrase in request.required if not mentions(text, phrase)]:
         raise _unusable("refine", answer, f"it lost {', '.join(map(repr, lost))}")
     return text
+
+
+def as_turns(prompt: str) -> Messages:
+    """The same question as a conversation: the instruction with the first example, its answer, the next example, …
+
+    The last line of an example is its answer, after the label with which the whole question ends.
+    """
+    instruction, *examples, last = prompt.split("\n\n", _EXAMPLES + 1)
+    label = last[last.rfind("\n") + 1 :]
+    messages = []
+    for number, example in enumerate(examples):
+        question, _, answer = example.rpartition(label)
+        opening = f"{instruction}\n\n" if number == 0 else ""
+        messages += [
+            {"role": "user", "content": f"{opening}{question}{label}"},
+            {"role": "assistant", "content": answer.strip()},
+        ]
+    return [*messages, {"role": "user", "content": last}]
 
 
 def _drawn(rng: np.random.Generator, examples: Sequence[str]) -> list[str]:

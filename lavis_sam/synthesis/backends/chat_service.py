@@ -4,6 +4,7 @@ Workers are processes, so what they share is on the disk: the answers, the accou
 what at the moment. The folder of the answers outlives the run: another run asks only what no run has asked.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ from lavis_sam.locks import locked
 # Questions in a row without any answer, after which the service counts as gone and the run ends.
 _MOST_FAILURES = 20
 _POLL_SECONDS = 0.02
+
+Messages = list[dict[str, str]]
 
 
 class Account:
@@ -113,8 +116,8 @@ class ChatService:
         self._policy, self._sleep = policy or RetryPolicy(attempts=4), sleep
         self._failures = 0
 
-    def ask(self, prompts: Sequence[str]) -> list[str]:
-        """One text a prompt.
+    def ask(self, prompts: Sequence[str | Messages]) -> list[str]:
+        """One text a prompt, which is a text or a conversation.
 
         Raises:
             SamDataError: The service has no answer to one of them; answers to the others are kept.
@@ -128,8 +131,9 @@ class ChatService:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _answer(self, prompt: str) -> str:
-        key = key_of({**self._request, "endpoint": self._transport.shown_url}, prompt, ())
+    def _answer(self, prompt: str | Messages) -> str:
+        asked = prompt if isinstance(prompt, str) else json.dumps(prompt)
+        key = key_of({**self._request, "endpoint": self._transport.shown_url}, asked, ())
         entry = self._cache.entry(key)
         if entry is None:
             # Another worker may be asking the very same at the moment.
@@ -144,7 +148,7 @@ class ChatService:
             raise SamDataError(f"{self._place}: {problem}")
         return str(entry["text"])
 
-    def _paid(self, prompt: str) -> tuple[str, dict[str, Any]]:
+    def _paid(self, prompt: str | Messages) -> tuple[str, dict[str, Any]]:
         """Ask until there is an answer, with the failures sorted into those of a question and those of the run."""
         place = f"{self._place}: {self._transport.shown_url}"
         try:
@@ -167,13 +171,15 @@ class ChatService:
         self._failures = 0
         return found
 
-    def _attempt(self, prompt: str) -> tuple[str, dict[str, Any]]:
+    def _attempt(self, prompt: str | Messages) -> tuple[str, dict[str, Any]]:
         """One request, with its place in the account; one that was surely for nothing costs nothing."""
         self._rate.wait(self._sleep)
-        most = Cost(1, text_tokens(prompt), self._request["max_tokens"])
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        read = sum(text_tokens(message["content"]) for message in messages)
+        most = Cost(1, read, self._request["max_tokens"])
         self.account.reserve(most, self._place)
         actual = most
-        body = {**self._request, "messages": [{"role": "user", "content": prompt}]}
+        body = {**self._request, "messages": messages}
         try:
             text, facts = read_answer(self._transport.send(body))
             usage = facts["usage"]

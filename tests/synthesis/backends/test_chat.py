@@ -9,9 +9,11 @@ from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.backends.chat import (
     ChatBackgrounds,
     ChatRefiner,
+    as_turns,
     background_prompt,
     read_background,
     read_refined,
+    refine_prompt,
 )
 from lavis_sam.synthesis.configuration import Backend
 from lavis_sam.synthesis.protocols import BackgroundRequest, RefineRequest
@@ -110,10 +112,34 @@ def test_the_configuration_names_both_jobs_and_answers_are_paid_once(service, tm
     assert len(service.requests) == 3
 
 
+def test_examples_as_turns_say_what_the_text_says():
+    for prompt in (background_prompt(request(avoid=("On a street",))), refine_prompt(refine("Two lines.\n\nOf it."))):
+        turns = as_turns(prompt)
+        assert [turn["role"] for turn in turns] == ["user", "assistant"] * 5 + ["user"]
+        said_in_all = [turn["content"] for turn in turns]
+        assert said_in_all[-1].endswith(prompt.rsplit("\n", 1)[1])
+        pairs = [f"{asked} {answered}" for asked, answered in zip(said_in_all[:-1:2], said_in_all[1::2], strict=True)]
+        assert "\n\n".join([*pairs, said_in_all[-1]]) == prompt
+
+
+def test_examples_are_sent_as_turns_where_they_are_wanted_and_paid_apart(service, tmp_path):  # noqa: F811
+    service.otherwise = lambda body: said("On a red disc")
+    options = {"model": "m-1", "url": service.url, "cache": str(tmp_path / "answers")}
+    for examples, messages in (("turns", 11), ("text", 1)):
+        writer = make("background", Backend("chat", {**options, "examples": examples}), {"split": "train"}, "x")
+        for _ in range(2):
+            writer.write([request(0)])
+        assert len(service.requests[-1][2]["messages"]) == messages
+    assert len(service.requests) == 2
+    assert service.requests[0][2]["messages"] == as_turns(background_prompt(request(0)))
+
+
 def test_an_option_that_is_none_is_refused(service, tmp_path):  # noqa: F811
     with pytest.raises(SamConfigurationError, match="modle"):
         make("refine", Backend("chat", {"modle": "m", "model": "m"}), {}, "stages.refine")
     with pytest.raises(SamConfigurationError, match="concurrency"):
         make("refine", Backend("chat", {"model": "m", "concurrency": 0}), {}, "stages.refine")
+    with pytest.raises(SamConfigurationError, match=r"refine\.examples: found 'turn', wanted one of text, turns"):
+        make("refine", Backend("chat", {"model": "m", "examples": "turn"}), {}, "stages.refine")
     with pytest.raises(SamConfigurationError, match="wanted a URL"):
         make("refine", Backend("chat", {"model": "m", "url": "host"}), {}, "stages.refine")
