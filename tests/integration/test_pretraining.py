@@ -51,9 +51,10 @@ def trained(tmp_path_factory):
     train("pretrain_tokens", job_id="tokens", max_epoch=TOKENS_EPOCHS)
     run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/tokens", "data/tiny/tokens")
     run(folder, "-m", "lavis_sam.cli", "synthesize-questions", "data/pretraining", "--num-images", "2", "--num", "2")
-    train(
-        "pretrain_together", job_id="together", max_epoch=1, valid_splits="[]"
-    )  # so few images have no pair to validate
+    for file in ("data/together.json", "data/together_val.json"):  # so few images have no pair of their own to validate
+        run(folder, "-m", "lavis_sam.cli", "data", "join", file, "data/pretraining/questions.json",
+            "data/pretraining/shared_2.json")  # fmt: skip
+    train("pretrain_together", job_id="together", max_epoch=1, valid_splits="[]")
     run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/together", "made")
     return folder
 
