@@ -4,20 +4,27 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from torch.distributed.run import parse_args
 
+from helpers.documentation import blocks
+from helpers.environments import REPOSITORY
 from lavis_sam.distributed import Launch
 
-SCRIPT = Path(__file__).resolve().parents[1] / "run_scripts" / "train_slurm_nodes.sh"
+SCRIPT = REPOSITORY / "run_scripts" / "train_slurm_nodes.sh"
 SRUN = f"""#!{sys.executable}
 import json, os, sys
 print(json.dumps([sys.argv[1:], dict(os.environ)]))
 """
 SCONTROL = """#!/bin/sh
 [ "$*" = "show hostnames gpu[07-08]" ] && printf 'gpu07\\ngpu08\\n'
+"""
+# Runs a copy of the script on the first of the job's nodes, as SLURM does.
+SBATCH = """#!/bin/sh
+export SLURM_JOB_NUM_NODES="${1#--nodes=}"
+cp "$2" "$(dirname "$0")/slurm_script" && shift 2
+exec sh "$(dirname "$0")/slurm_script" "$@"
 """
 JOB = {
     "SLURM_JOB_NODELIST": "gpu[07-08]",
@@ -27,14 +34,16 @@ JOB = {
 }
 
 
-def launch(folder, *words, **variables):
+def launch(folder, *words, command=("sh", str(SCRIPT)), **variables):
     """What the script does, as a process."""
-    for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
+    for name, text in (("srun", SRUN), ("scontrol", SCONTROL), ("sbatch", SBATCH)):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     environment = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", **JOB, **variables}
     environment = {name: value for name, value in environment.items() if value}
-    return subprocess.run(["sh", str(SCRIPT), *words], env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [*command, *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def asked(folder, *words, **variables):
@@ -53,6 +62,15 @@ def test_slurm_nodes_each_start_one_torchrun_that_meets_at_the_first(tmp_path):
     assert (found.module, found.training_script) == (True, "lavis.train")
     options = found.training_script_args[found.training_script_args.index("--options") + 1 :]
     assert options[1:] == ["run.resume=auto", "run.job_id=slurm-70123", "run.seed=7", "model.prompt=two words"]
+
+
+def test_slurm_command_of_the_page_on_training_starts_four_nodes(tmp_path):
+    (block,) = [block for block in blocks("docs/training.md") if block.marker == "slurm"]
+    done = launch(tmp_path, command=("bash", "-euc", block.text))
+    assert done.returncode == 0, done.stderr
+    words = parse_args(json.loads(done.stdout)[0][1:])
+    assert (words.nnodes, words.rdzv_endpoint) == ("4", "gpu07:30123")
+    assert words.training_script_args[-1] == "run.output_dir=/shared/output"
 
 
 def test_slurm_nodes_network_is_the_users_choice(tmp_path):

@@ -7,6 +7,7 @@ import base64
 import importlib.metadata
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from packaging.requirements import Requirement
 from playwright.sync_api import expect
 
 from helpers.browser import PHONE, browser, missing_images, opened, overflow
+from helpers.documentation import blocks
 from helpers.serving import png
 from lavis_sam.demo.examples import load_examples
 from lavis_sam.demo.page import _MEANINGS, _Page
@@ -46,17 +48,35 @@ def model():
     return load_model("tiny", device="cpu")
 
 
+def commands():
+    """The options of the page's two demos, the embedded model in the place of the large one."""
+    (block,) = [block for block in blocks("docs/demo.md") if block.marker == "demo"]
+    return [shlex.split(line.replace("vicuna7b", "tiny"))[1:] for line in block.lines]
+
+
+def test_the_demo_of_the_page_starts_without_options(tmp_path):
+    first, _ = commands()
+    words = [sys.executable, "-m", "lavis_sam.cli", *first, "--device", "cpu", "--port", "0"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        assert process.stdout.readline().startswith("the page is at http://127.0.0.1:")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 @pytest.fixture(scope="module")
 def page_url(model, tmp_path_factory):
     """The address of a demo of the trained tiny model, which has no network."""
     folder = tmp_path_factory.mktemp("demo")
-    export_model(model, folder / "adapter", "adapter", source="tiny")
+    export_model(model, folder / "my_adapter", "adapter", source="tiny")
     (folder / "sitecustomize.py").write_text(OFFLINE)
     calls = folder / "calls.txt"
     environment = {**os.environ, "PYTHONPATH": str(folder), "LAVIS_SAM_TEST_CALLS": str(calls)}
-    words = ["demo", "--model", str(folder / "adapter"), "--device", "cpu", "--port", "0"]
+    words = [*commands()[1], "--device", "cpu", "--port", "0"]  # of two ports the last counts
     command = [sys.executable, "-m", "lavis_sam.cli", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder)
     try:
         line = process.stdout.readline()
         found = re.fullmatch(r"the page is at (http://127\.0\.0\.1:\d+/) .*\n", line)

@@ -18,6 +18,7 @@ RUN = {
     "docs/guidance.md": "documentation/test_pages.py",
     "docs/serving.md": "integration/test_page_commands.py",
     "docs/synthesis/backends.md": "integration/test_page_commands.py",
+    "docs/synthesis/judging.md": "integration/test_page_commands.py",
 }
 # The same for blocks of `sh`, which need what a newcomer has to bring: by the name above the block.
 RUN_BY_NAME = {
@@ -26,18 +27,17 @@ RUN_BY_NAME = {
     "baselines": "integration/test_readme.py",
     "tables": "integration/test_reproduce_tables.py",
     "installed": "integration/test_page_commands.py",
+    "device-map": "integration/test_page_commands.py",
+    "slurm": "test_run_scripts.py",
+    "demo": "demo/demo_in_browser.py",
     "lmms-eval": "evaluators/lmms_eval_end_to_end.py",
     "vlmeval": "evaluators/vlmeval_end_to_end.py",
     "vlmeval-public": "evaluators/vlmeval_end_to_end.py",
 }
 # Blocks that are parsed and not run as they stand -> the test that runs these commands with other arguments, and the
-# number of their lines: a new line wants a test.
+# number of their lines: a new line wants a test. Ray's wants a cluster with eight GPUs and 24 workers.
 ELSEWHERE = {
-    ("docs/demo.md", "demo"): ("demo/demo_in_browser.py", 2),
-    ("docs/training.md", "device-map"): ("planning/test_spread.py", 1),
-    ("docs/training.md", "slurm"): ("test_run_scripts.py", 1),
     ("docs/synthesis/backends.md", "ray"): ("synthesis/runners/test_model_actors.py", 1),
-    ("docs/synthesis/judging.md", ""): ("cli/test_synthesize_rate.py", 6),
 }
 # What no test runs as it stands, because the commands of `make` do just that, and CI runs those.
 BY_MAKE = {

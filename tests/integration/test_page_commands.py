@@ -1,10 +1,11 @@
-"""The commands of docs/install.md, docs/serving.md and docs/synthesis/backends.md run.
+"""The commands of docs/install.md, serving.md, training.md, synthesis/backends.md and synthesis/judging.md run.
 
 With the embedded model, few samples, this machine alone and two GPUs in the place of eight; nothing else is changed.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,8 +13,12 @@ from contextlib import contextmanager
 import pytest
 
 from helpers.documentation import blocks
+from helpers.environments import REPOSITORY
+from helpers.ratings import write_ratings
 from helpers.serving import png
 from lavis_sam.files import load_json
+from lavis_sam.training.metric_log import read_metric_log
+from lavis_sam.weights.packaged import PACKAGE
 
 pytestmark = pytest.mark.integration
 ENVIRONMENT = {
@@ -26,6 +31,8 @@ SMALLER = (
     ("--host 0.0.0.0", "--host 127.0.0.1"),
     ("0 1 2 3 4 5 6 7", "0 1"),
     ("--num 8625", "--num 2"),
+    ("--num 300", "--num 4"),
+    ("--num 200", "--num 4"),
 )
 
 
@@ -95,3 +102,34 @@ def test_a_set_is_made_in_parts_as_backends_md_says(tmp_path):
     (tmp_path / "my.yaml").write_text("base: mmlink\n")
     run(block.text, tmp_path)
     assert [len(load_json(tmp_path / f"data/mmlink-{part}/annotations.json")) for part in (0, 1)] == [2, 2]
+
+
+def test_the_commands_of_judging_md(tmp_path):
+    """Between them, what people do: they rate."""
+    run("lavis-sam synthesize --out data/mmlink --num 3 --workers 0", tmp_path)
+    for name in ("mmlink_paper", "spot_the_diff"):
+        shutil.copytree(tmp_path / "data" / "mmlink", tmp_path / "data" / name)
+    unjudged = tmp_path / "data" / "unjudged"
+    for line in (line for block in of("synthesis/judging.md", "bash") for line in block.lines):
+        if "synthesize-agreement" in line:
+            names = [str(record["id"]) for record in load_json(unjudged / "annotations.json")]
+            for rater in ("ada", "bob"):
+                verdicts = {name: (place > 0, True) for place, name in enumerate(names)}
+                write_ratings(tmp_path / f"ratings_{rater}.json", unjudged, rater, verdicts)
+        run(line, tmp_path)
+    wanted = ("backends.html", "diversity.html", "data/unjudged/rate.html", "data/unjudged/agreement.html")
+    assert [name for name in wanted if not (tmp_path / name).is_file()] == []
+    assert load_json(unjudged / "agreement.json")["raters"]
+    assert load_json(tmp_path / "diversity.json")
+
+
+def test_the_recipe_with_a_device_map_trains_as_training_md_says(tmp_path):
+    """Without a GPU `auto` lets the whole language model wait in the machine's memory."""
+    (block,) = [block for block in blocks("docs/training.md") if block.marker == "device-map"]
+    (tmp_path / "projects").symlink_to(REPOSITORY / "projects")
+    shutil.copytree(PACKAGE / "assets" / "photographs", tmp_path / "data" / "mmlink")
+    tiny = "model.model_type=tiny model.precision=fp32 datasets.mmlink.vis_processor.train.image_size=112"
+    run(f"{block.text.strip()} {tiny} run.num_workers=0", tmp_path)
+    (log,) = tmp_path.glob("output/sam/mmlink/*/log.jsonl")
+    assert [event["step"] for event in read_metric_log(log) if event["event"] == "train"] == [0, 1, 2, 3]
+    assert "device_map: auto" in (log.parent / "config.yaml").read_text()
