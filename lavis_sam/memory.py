@@ -51,6 +51,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, not at length."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
 @contextmanager
 def naming_samples(doing: Callable[[], str], remedy: str) -> Iterator[None]:
     """Turn "out of memory" inside the block into an error that names the samples; let every other error pass.
@@ -67,8 +72,7 @@ def naming_samples(doing: Callable[[], str], remedy: str) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SamConfigurationError(f"out of memory while {doing()} ({first_line[:160]}). {remedy}") from error
+        raise SamConfigurationError(f"out of memory while {doing()} ({first_line(error)}). {remedy}") from error
 
 
 def is_dead_worker(error: BaseException) -> bool:

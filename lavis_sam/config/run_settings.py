@@ -65,6 +65,11 @@ class RunSettings:
     select_best_by: str = setting("loss", "what decides which checkpoint is the best: loss, or a metric's name")
     test_splits: list[str] = setting([], "splits to evaluate at the end")
     batch_size_eval: int = setting(1, "samples in a batch of one process when evaluating", minimum=1)
+    batch_gb_eval: float | None = setting(
+        None,
+        "in the place of batch_size_eval: the most gigabytes that answering a batch may need beside the weights",
+        above=0,
+    )
     decoding: dict[str, Any] = setting({}, "arguments of the model's generate; default: the published ones")
     batching: str = setting("shuffled", "bucketed: batches of samples of like size, less padding", choices=BATCHINGS)
     num_workers: int = setting(0, "data loading processes", minimum=0)
@@ -99,6 +104,11 @@ class RunSettings:
     log_freq: int = setting(10, "optimizer steps between progress lines without a terminal", minimum=1)
     tensorboard: bool = setting(False, "also write TensorBoard's event files")
     wandb: bool = setting(False, "also log to Weights & Biases (WANDB_MODE=offline keeps it on the disk)")
+
+    @property
+    def batch_bytes_eval(self) -> int | None:
+        """`batch_gb_eval` in bytes."""
+        return None if self.batch_gb_eval is None else int(self.batch_gb_eval * 1e9)
 
     @classmethod
     def from_config(cls, run_cfg: Mapping[str, Any]) -> "RunSettings":

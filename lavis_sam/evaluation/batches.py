@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader, default_collate
 from lavis_sam import distributed
 from lavis_sam.datasets.guarded import GuardedDataset, Unusable
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.errors import SamError
+from lavis_sam.errors import SamConfigurationError, SamError
+from lavis_sam.evaluation.batch_memory import BatchMemory
 from lavis_sam.memory import naming_dead_worker
 from lavis_sam.signals import ignore_signals_in_worker, stop_workers
 
@@ -39,7 +40,11 @@ class EvaluationLoader:
     padding; the largest come first, so that too little memory shows at once. Which batch a sample is in depends on the
     data set, the batch size and what is done already; its answer does not depend on the batch.
 
+    With `max_bytes` a batch has as many samples as need no more than that together, as a model's `memory` says; a
+    sample that alone needs more is a batch of its own.
+
     Attributes:
+        max_bytes: The most bytes that a batch may need, in the place of `batch_size`.
         dataset: A map-style data set. With an `annotation`, a list of `MultiImageSample`, samples have names and sizes;
             without one they are taken in the data set's order.
     """
@@ -49,6 +54,7 @@ class EvaluationLoader:
         dataset: Any,
         batch_size: int,
         *,
+        max_bytes: int | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         item: Item | None = None,
@@ -59,13 +65,16 @@ class EvaluationLoader:
 
         Args:
             batch_size: The most samples in a batch of one process.
+            max_bytes: The most bytes that a batch may need; goes before `batch_size`.
             rank: This process; by default the one that it is.
             world_size: How many processes share the samples; by default all.
             item: (data set, index) -> what `collate` gets; by default the data set's own item.
             collate: Makes a batch's content; by default the data set's `collater`, else PyTorch's.
             options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
         """
-        self.dataset, self.batch_size = dataset, batch_size
+        self.dataset, self.batch_size, self.max_bytes = dataset, batch_size, max_bytes
+        self._memory: BatchMemory | None = None
+        self._sizes: list[tuple[int, int]] = []
         self._rank = distributed.rank() if rank is None else rank
         self._world_size = distributed.world_size() if world_size is None else world_size
         self._options = options
@@ -108,9 +117,40 @@ class EvaluationLoader:
         left = [index for index in range(len(self.dataset)) if index not in done]
         left.sort(key=self._size, reverse=True)
         # No process is left without a batch while another has two samples in one.
-        size = max(1, min(self.batch_size, -(-len(left) // self._world_size)))
-        batches = [left[first : first + size] for first in range(0, len(left), size)]
+        most = max(1, -(-len(left) // self._world_size))
+        if self._memory is not None:
+            batches = self._filled(left, most)
+        else:
+            size = min(self.batch_size, most)
+            batches = [left[first : first + size] for first in range(0, len(left), size)]
         return [batches[rank :: self._world_size] for rank in range(self._world_size)]
+
+    def measure(self, memory: BatchMemory | None) -> None:
+        """Where there is a bound of bytes, take what samples need from a model.
+
+        Raises:
+            SamConfigurationError: The model does not say it, or the data set cannot be asked without reading images.
+        """
+        if self.max_bytes is None or not len(self.dataset):
+            return
+        if memory is None or not self.samples:
+            what = "this model does not say what a batch of it needs" if memory is None else "this data set has no list"
+            raise SamConfigurationError(
+                f"run.batch_gb_eval is {self.max_bytes / 1e9:g}, and {what}: remove it, and use run.batch_size_eval."
+            )
+        self._memory, self._sizes = memory, [memory.size(sample) for sample in self.samples]
+
+    def cost(self, indices: Sequence[int]) -> int:
+        """What a batch takes of memory, to compare it with others: bytes where there is a bound, else samples."""
+        if self._memory is None:
+            return len(indices)
+        images, text = zip(*(self._sizes[index] for index in indices), strict=True)
+        return self._memory.batch_bytes(len(indices), max(images), max(text))
+
+    def load(self, indices: Sequence[int]) -> Batch:
+        """Load a batch here, without workers."""
+        dataset = GuardedDataset(self.dataset, self._item, self.name)
+        return _Together(self._collate)([dataset[index] for index in indices])
 
     def batches(self, done: Collection[int] = ()) -> Generator[Batch, None, None]:
         """This process's batches of the samples that are not `done`."""
@@ -152,7 +192,28 @@ class EvaluationLoader:
         samples = getattr(self.dataset, "annotation", None)
         return samples if isinstance(samples, list) and samples and isinstance(samples[0], MultiImageSample) else []
 
+    def _filled(self, ordered: Sequence[int], most: int) -> list[list[int]]:
+        """Batches of these indices, each as large as the bound and `most` allow."""
+        batches: list[list[int]] = []
+        images = text = 0
+        for index in ordered:
+            own = self._sizes[index]
+            images, text = max(images, own[0]), max(text, own[1])
+            if batches and len(batches[-1]) < most and self._fits(len(batches[-1]) + 1, images, text):
+                batches[-1].append(index)
+            else:
+                batches.append([index])
+                images, text = own
+        return batches
+
+    def _fits(self, samples: int, images: int, text: int) -> bool:
+        if self._memory is None or self.max_bytes is None:
+            return False
+        return self._memory.batch_bytes(samples, images, text) <= self.max_bytes
+
     def _size(self, index: int) -> tuple[int, int, int]:
+        if self._sizes:
+            return *self._sizes[index], -index
         samples = self.samples
         if not samples:
             return 0, 0, -index

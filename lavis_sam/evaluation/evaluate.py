@@ -31,6 +31,7 @@ def evaluate(
     split: str = "test",
     prompts: Any = None,
     batch_size: int = 1,
+    max_bytes: int | None = None,
     protocol: str = DEFAULT_PROTOCOL,
     stop: StopRequest | None = None,
     **options: Any,
@@ -39,6 +40,7 @@ def evaluate(
 
     Args:
         dataset: The samples; its `annotation` and `images(index)` are used.
+        max_bytes: See `EvaluationLoader`.
         options: Of `torch.utils.data.DataLoader`: `num_workers`, `pin_memory`.
 
     Returns:
@@ -48,7 +50,9 @@ def evaluate(
         SamError: Data that cannot be scored, a sample that cannot be answered, or earlier answers of something else.
         RunStopped: `stop` said so; starting again continues.
     """
-    loader = EvaluationLoader(dataset, batch_size, item=model.read, collate=model.collate, **options)
+    loader = EvaluationLoader(
+        dataset, batch_size, max_bytes=max_bytes, item=model.read, collate=model.collate, **options
+    )
     with naming_dead_worker():
         records, described = answer_samples(loader, model, folder, name=name, protocol=protocol, stop=stop)
     if not distributed.is_main_process():
@@ -85,6 +89,7 @@ def answer_samples(
     """
     if loader.samples:
         check_scorable(loader.samples, protocol)
+    loader.measure(getattr(model, "memory", None))
     fingerprint = _fingerprint(loader, model) if folder is not None else {}
     records = generate_records(
         loader,
@@ -108,6 +113,7 @@ def check_answers(
     """
     if loader.samples:
         check_scorable(loader.samples, protocol)
+    loader.measure(getattr(model, "memory", None))
     open_prediction_log(folder, _fingerprint(loader, model), count=len(loader.dataset))
 
 

@@ -1,6 +1,7 @@
 """The generation loop: every batch answered once and kept; errors and stops are raised on every rank."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -14,7 +15,7 @@ from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError, SamError
 from lavis_sam.evaluation.batches import Batch, EvaluationLoader
 from lavis_sam.evaluation.prediction_log import PredictionLog, Record, open_prediction_log
-from lavis_sam.memory import naming_samples
+from lavis_sam.memory import first_line, is_out_of_memory, naming_samples
 from lavis_sam.progress import ProgressDisplay, clock
 from lavis_sam.signals import RunStopped, StopRequest
 
@@ -24,8 +25,8 @@ logger = logging.getLogger(__name__)
 # answer; often enough that an error or a signal anywhere ends all of them soon, far within the time limit of a wait.
 BATCHES_BETWEEN_EXCHANGES = 4
 REMEDY = (
-    "Use a smaller run.batch_size_eval, run.decoding.num_beams or run.decoding.max_length, or a smaller precision. "
-    "What was answered so far is kept, and starting again continues."
+    "Use a smaller run.decoding.num_beams or run.decoding.max_length, or a smaller precision: a batch of one sample is "
+    "the smallest there is. What was answered so far is kept, and starting again continues."
 )
 
 Answer = Callable[[Any], list[Record]]
@@ -124,12 +125,13 @@ def _answer_share(
     """Answer this process's batches into `own`, exchanging with the other processes every few batches."""
     together = BATCHES_BETWEEN_EXCHANGES if distributed.is_distributed() else 1
     longest = max(map(len, loader.shares(done)))
+    answered = _Halving(loader, answer)
     with closing(loader.batches(done)) as batches:
         for _ in range(-(-longest // together)):
             problem: SamError | None = None
             for batch in islice(batches, together):
                 try:
-                    records = _answered(loader, answer, batch)
+                    records = answered(batch)
                     own += records
                     if log is not None:
                         log.append(records)
@@ -138,7 +140,7 @@ def _answer_share(
                 if problem is not None or _is_asked(stop):
                     break
             states = distributed.gather_on_all((len(own), problem, _is_asked(stop)))
-            progress.answered(len(done) + sum(answered for answered, _, _ in states))
+            progress.answered(len(done) + sum(count for count, _, _ in states))
             problems = [error for _, error, _ in states if error is not None]
             if problems:
                 raise problems[0]
@@ -146,17 +148,58 @@ def _answer_share(
                 raise RunStopped
 
 
-def _answered(loader: EvaluationLoader, answer: Answer, batch: Batch) -> list[Record]:
-    if batch.problem is not None:
-        raise batch.problem
-    with naming_samples(lambda: f"answering {loader.describe(batch.indices)}", REMEDY):
-        records = answer(batch.content)
-    if len(records) != len(batch.indices):
-        raise SamConfigurationError(
-            f"{loader.describe(batch.indices)}: found {len(records)} answers to {len(batch.indices)} samples, wanted "
-            "one for each."
-        )
-    return [{"index": index, **record} for index, record in zip(batch.indices, records, strict=True)]
+class _Halving:
+    """Answers batches. One that memory is too small for is answered in halves, and so are later ones that need as much.
+
+    Args:
+        loader: Where the batches come from; a half is loaded anew.
+        answer: A batch's content -> one record for each sample.
+    """
+
+    def __init__(self, loader: EvaluationLoader, answer: Answer) -> None:
+        self._loader, self._answer = loader, answer
+        self._too_much = math.inf
+
+    def __call__(self, batch: Batch) -> list[Record]:
+        """Return a record for each sample of the batch, in order.
+
+        Raises:
+            SamError: A sample cannot be used, or alone needs more memory than there is.
+        """
+        if batch.problem is not None:
+            raise batch.problem
+        cost = self._loader.cost(batch.indices)
+        if len(batch.indices) == 1 or cost < self._too_much:
+            reason = self._try(batch)
+            if not isinstance(reason, str):
+                return reason
+            self._too_much = cost
+            logger.warning(
+                "out of memory with %d samples together (%s): they, and later batches as large, are answered in "
+                "halves; a smaller run.batch_size_eval or run.batch_gb_eval saves the attempt",
+                len(batch.indices),
+                reason,
+            )
+        half = (len(batch.indices) + 1) // 2
+        halves = batch.indices[:half], batch.indices[half:]
+        return [record for indices in halves for record in self(self._loader.load(indices))]
+
+    def _try(self, batch: Batch) -> list[Record] | str:
+        """The records; or, of several samples, what was said about memory: outside, no frame holds tensors any more."""
+        loader = self._loader
+        with naming_samples(lambda: f"answering {loader.describe(batch.indices)}", REMEDY):
+            try:
+                records = self._answer(batch.content)
+            except Exception as error:
+                if len(batch.indices) == 1 or not is_out_of_memory(error):
+                    raise
+                return first_line(error)
+        if len(records) != len(batch.indices):
+            raise SamConfigurationError(
+                f"{loader.describe(batch.indices)}: found {len(records)} answers to {len(batch.indices)} samples, "
+                "wanted one for each."
+            )
+        return [{"index": index, **record} for index, record in zip(batch.indices, records, strict=True)]
 
 
 def _is_asked(stop: StopRequest | None) -> bool:

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from lavis_sam.evaluation.batch_memory import BatchMemory, SamMemory
 from lavis_sam.evaluation.fingerprint import weights_fingerprint
 from lavis_sam.evaluation.prediction_log import Record
 from lavis_sam.evaluation.run_folder import Provenance
 from lavis_sam.models.batch import read_targets, to_device
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.w_former import is_trained
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,11 @@ class SamModel:
         self._model: Any = model
         self._decoding = decoding or Decoding()
         self._config, self._dataset = config or {}, dataset
+
+    @property
+    def memory(self) -> BatchMemory | None:
+        """What samples need while they are answered; None of another model than SAM."""
+        return SamMemory(self._model, self._decoding) if isinstance(self._model, SemanticAlignment) else None
 
     def describe(self) -> Mapping[str, Any]:
         """Return model, weights, decoding, and how images are prepared."""

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.models.language.kv_cache import most_positions
+from lavis_sam.models.language.kv_cache import most_positions, position_bytes
 from lavis_sam.models.language.language_model import as_language_model
 from lavis_sam.models.language.token_losses import token_losses
 from lavis_sam.models.semantic_alignment import SemanticAlignment
@@ -221,12 +221,9 @@ def _language_loss(model: SemanticAlignment, visual: VisualPath, instructions: l
 
 
 def _kv_cache(model: SemanticAlignment, load: Load, decoding: Decoding) -> int:
-    llm: Any = model.llm_model
-    config, weight = llm.config, llm.get_input_embeddings().weight
     prompt = load.images * model.query_tokens.shape[1] + load.text_tokens
     positions = load.eval_batch * most_positions(prompt, decoding.num_beams, decoding.max_length - 1)
-    width = config.num_key_value_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
-    return 2 * config.num_hidden_layers * positions * width * weight.element_size()
+    return positions * position_bytes(model.llm_model)
 
 
 class LiveBytes(TorchDispatchMode):

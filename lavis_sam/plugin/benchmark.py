@@ -306,6 +306,7 @@ class SamEvaluator:
             name=one.entry.name,
             split=SPLIT,
             batch_size=settings.batch_size_eval,
+            max_bytes=settings.batch_bytes_eval,
             protocol=self._protocol,
             stop=self._stop,
             num_workers=settings.num_workers,

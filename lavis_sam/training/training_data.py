@@ -120,7 +120,9 @@ def build_run_data(
     splits = [*([] if settings.evaluate else settings.valid_splits), *settings.test_splits]
     for split, by_name in datasets_by_split(datasets, splits).items():
         found[split] = {
-            name: EvaluationLoader(dataset, settings.batch_size_eval, **place, **options)
+            name: EvaluationLoader(
+                dataset, settings.batch_size_eval, max_bytes=settings.batch_bytes_eval, **place, **options
+            )
             for name, dataset in by_name.items()
         }
     return found

@@ -1,11 +1,13 @@
 """Batches for evaluation: like sizes together, every sample once, over any number of processes."""
 
+from itertools import pairwise, zip_longest
+
 import pytest
 from torch.utils.data import DataLoader
 
 from helpers.dummies import DummyDataset
 from lavis_sam.datasets.sample import MultiImageSample
-from lavis_sam.errors import SamDataError
+from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.batches import EvaluationLoader
 
 LENGTH = 23
@@ -87,6 +89,59 @@ def test_any_loader_becomes_one_that_repeats_nothing():
     padded = DataLoader(dataset, batch_size=2, sampler=[0, 1, 2, 3, 4, 0], collate_fn=dataset.collater)
     loader = EvaluationLoader.like(padded)
     assert sorted(name for batch in loader for name in batch["sample_id"]) == [f"s{i}" for i in range(5)]
+
+
+class Bytes:
+    """A byte for each image and each letter of the longest in a batch, times its samples."""
+
+    def size(self, sample):
+        return len(sample.images), len(sample.instruction)
+
+    def batch_bytes(self, samples, images, text):
+        return samples * (images + text)
+
+
+def bounded(length, max_bytes, **place):
+    loader = EvaluationLoader(Annotated(length), 2, max_bytes=max_bytes, **place)
+    loader.measure(Bytes())
+    return loader
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+@pytest.mark.parametrize("max_bytes", [1, 12, 40])
+def test_bytes_bound_each_batch_and_fill_it(world_size, max_bytes):
+    loader = bounded(LENGTH, max_bytes, world_size=world_size)
+    batches = [batch for share in loader.shares() for batch in share]
+    assert sorted(index for batch in batches for index in batch) == list(range(LENGTH))
+    for batch in batches:
+        assert len(batch) == 1 or loader.cost(batch) <= max_bytes
+    shares = loader.shares()
+    in_order = [batch for round_ in zip_longest(*shares) for batch in round_ if batch]
+    for batch, following in pairwise(in_order):
+        assert len(batch) == -(-LENGTH // world_size) or loader.cost([*batch, following[0]]) > max_bytes
+
+
+def test_short_samples_come_in_larger_batches_than_long_ones():
+    sizes = [len(batch) for batch in bounded(48, 24).shares()[0]]
+    assert sizes[0] < max(sizes)
+    assert len(bounded(48, 24).shares(done=range(40))[0][0]) > 1
+
+
+def test_no_process_idles_beside_a_batch_of_many_bytes():
+    assert [len(share) for share in bounded(4, 10**9, world_size=4).shares()] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "memory", "message"),
+    [
+        (Annotated(3), None, r"run\.batch_gb_eval is 2e-09, and this model does not .* use run\.batch_size_eval"),
+        (DummyDataset(3), Bytes(), r"run\.batch_gb_eval is 2e-09, and this data set has no list"),
+    ],
+)
+def test_a_bound_that_nothing_can_be_compared_with_is_refused(dataset, memory, message):
+    with pytest.raises(SamConfigurationError, match=message):
+        EvaluationLoader(dataset, 2, max_bytes=2).measure(memory)
+    EvaluationLoader(dataset, 2).measure(memory)
 
 
 def test_names_of_samples():

@@ -48,12 +48,6 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (
-            MemoryError("no more"),
-            SamConfigurationError,
-            r"out of memory .* sample 2 .*sample 3 .*batch_size",
-        ),
-        (RuntimeError("CUDA out of memory. Tried"), SamConfigurationError, "out of memory while answering sample 2 "),
         (SamDataError("sample 's2': odd"), SamDataError, "sample 's2': odd"),
         (KeyError("a defect"), KeyError, "a defect"),
     ],
@@ -65,6 +59,52 @@ def test_an_error_names_the_sample_and_loses_nothing(tmp_path, error, kind, mess
     records = generate_records(loader(), again, folder=tmp_path)
     assert [r["pred_response"] for r in records] == [f"to s{i}" for i in range(7)]
     assert sorted(again.asked) == [f"s{i}" for i in range(2, 7)]
+
+
+class Small(Recorder):
+    """Memory for so many samples at once."""
+
+    def __init__(self, most, error=None):
+        super().__init__()
+        self.most, self.error, self.sizes = most, error or MemoryError("no more"), []
+
+    def __call__(self, content):
+        self.sizes.append(len(content["sample_id"]))
+        return fail(self.error) if self.sizes[-1] > self.most else super().__call__(content)
+
+
+@pytest.mark.parametrize("error", [MemoryError("no more"), RuntimeError("CUDA out of memory. Tried")])
+def test_a_batch_without_memory_is_answered_in_halves_and_so_are_later_ones(tmp_path, caplog, error):
+    answer = Small(2, error)
+    records = generate_records(loader(11, 8), answer, folder=tmp_path)
+    assert [r["pred_response"] for r in records] == [f"to s{i}" for i in range(11)]
+    assert sorted(answer.asked) == sorted(f"s{i}" for i in range(11))
+    assert answer.sizes == [8, 4, 2, 2, 2, 2, 3, 2, 1]  # 4 fail once, 3 had not been tried
+    assert caplog.text.count("out of memory with") == 3
+    assert f"out of memory with 8 samples together ({error})" in caplog.text
+
+
+@pytest.mark.parametrize("error", [MemoryError("no more"), RuntimeError("CUDA out of memory. Tried")])
+def test_a_sample_that_memory_is_too_small_for_is_named_and_nothing_is_lost(tmp_path, error):
+    answer = Recorder()
+    with pytest.raises(SamConfigurationError, match=r"out of memory while answering sample 2 .*decoding\.max_length"):
+        generate_records(loader(), lambda c: fail(error) if "s2" in c["sample_id"] else answer(c), folder=tmp_path)
+    again = Recorder()
+    records = generate_records(loader(), again, folder=tmp_path)
+    assert [r["pred_response"] for r in records] == [f"to s{i}" for i in range(7)]
+    assert sorted(again.asked) == [f"s{i}" for i in range(2, 7)]
+
+
+def test_a_sample_that_cannot_be_loaded_again_is_an_error(tmp_path):
+    class Once(DummyDataset):
+        read = 0
+
+        def __getitem__(self, index):
+            self.read += 1
+            return fail(SamDataError("gone")) if self.read > 4 else super().__getitem__(index)
+
+    with pytest.raises(SamDataError, match="gone"):
+        generate_records(EvaluationLoader(Once(4), 4), Small(2), folder=tmp_path)
 
 
 def test_a_damaged_image_loses_nothing(tmp_path):

@@ -26,6 +26,13 @@ def most_positions(prompt: int, branches: int, steps: int) -> int:
     return prompt + branches * STEPS_OF_ROOM * max(1, -(-steps // STEPS_OF_ROOM))
 
 
+def position_bytes(llm_model: Any) -> int:
+    """Return the bytes of one position's keys and values in all layers of a causal model of transformers'."""
+    config, weight = llm_model.config, llm_model.get_input_embeddings().weight
+    width = config.num_key_value_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    return int(2 * config.num_hidden_layers * width * weight.element_size())
+
+
 class BranchCache(Protocol):
     """R = B * branches texts, sample by sample, that a language model has read."""
 
@@ -104,7 +111,9 @@ class SharedPromptCache:
         self._next_position = attention_mask.sum(dim=1, keepdim=True)
         # bool [B, branches, positions]: whether a branch descends from what was read there.
         self._visible = attention_mask.bool().unsqueeze(1).expand(-1, branches, -1)
-        cache.layers = [_LayerWithRoom(layer.keys, layer.values, self._prompt + self._room) for layer in cache.layers]
+        # One after the other, so that the prompt is never there twice in all layers.
+        for number, layer in enumerate(cache.layers):
+            cache.layers[number] = _LayerWithRoom(layer.keys, layer.values, self._prompt + self._room)
 
     def select(self, rows: Tensor) -> None:
         """See `BranchCache`."""
