@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, default_collate
@@ -11,9 +11,11 @@ from lavis_sam import distributed
 from lavis_sam.datasets.guarded import GuardedDataset, Unusable
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.errors import SamConfigurationError, SamError
-from lavis_sam.evaluation.batch_memory import BatchMemory
 from lavis_sam.memory import naming_dead_worker
 from lavis_sam.signals import ignore_signals_in_worker, stop_workers
+
+if TYPE_CHECKING:  # transformers comes with it
+    from lavis_sam.evaluation.batch_memory import BatchMemory
 
 Item = Callable[[Any, int], Any]
 Collate = Callable[[list[Any]], Any]
@@ -125,7 +127,7 @@ class EvaluationLoader:
             batches = [left[first : first + size] for first in range(0, len(left), size)]
         return [batches[rank :: self._world_size] for rank in range(self._world_size)]
 
-    def measure(self, memory: BatchMemory | None) -> None:
+    def measure(self, memory: "BatchMemory | None") -> None:
         """Where there is a bound of bytes, take what samples need from a model.
 
         Raises:
