@@ -30,14 +30,10 @@ RUN_BY_NAME = {
     "device-map": "integration/test_page_commands.py",
     "slurm": "test_run_scripts.py",
     "demo": "demo/demo_in_browser.py",
+    "ray": "integration/test_page_commands.py",
     "lmms-eval": "evaluators/lmms_eval_end_to_end.py",
     "vlmeval": "evaluators/vlmeval_end_to_end.py",
     "vlmeval-public": "evaluators/vlmeval_end_to_end.py",
-}
-# Blocks that are parsed and not run as they stand -> the test that runs these commands with other arguments, and the
-# number of their lines: a new line wants a test. Ray's wants a cluster with eight GPUs and 24 workers.
-ELSEWHERE = {
-    ("docs/synthesis/backends.md", "ray"): ("synthesis/runners/test_model_actors.py", 1),
 }
 # What no test runs as it stands, because the commands of `make` do just that, and CI runs those.
 BY_MAKE = {
@@ -61,22 +57,13 @@ def runner_of(block: Block) -> str | None:
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page} {block.text.split(chr(10))[0]}")
 def test_every_command_has_a_test_that_runs_it(block):
     runner = runner_of(block)
-    if runner is None and (block.page, block.marker) in ELSEWHERE:
-        _check_elsewhere(block)
-    elif runner is None:
+    if runner is None:
         nobody = [line for line in block.lines if line not in BY_MAKE]
-        assert not nobody, f"{block.page}: no test runs these; see RUN, RUN_BY_NAME, BY_MAKE and ELSEWHERE"
+        assert not nobody, f"{block.page}: no test runs these; see RUN, RUN_BY_NAME and BY_MAKE"
     else:
         page = block.page.rsplit("/", 1)[-1].removesuffix(".md")
         name = block.marker if block.kind == "sh" and block.marker else page
         assert re.search(rf'["/]{re.escape(name)}["./]', read(f"tests/{runner}")), f"tests/{runner} reads no {name}"
-
-
-def _check_elsewhere(block: Block) -> None:
-    test, count = ELSEWHERE[block.page, block.marker]
-    assert (REPOSITORY / "tests" / test).is_file()
-    shell = [one for one in BLOCKS if (one.page, one.marker) == (block.page, block.marker) and one.kind != "python"]
-    assert sum(len(one.lines) for one in shell) == count, f"{block.page}: has a command that no test runs"
 
 
 def test_what_make_runs_is_in_its_recipes_and_in_ci():

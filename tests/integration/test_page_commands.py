@@ -1,6 +1,7 @@
 """The commands of docs/install.md, serving.md, training.md, synthesis/backends.md and synthesis/judging.md run.
 
-With the embedded model, few samples, this machine alone and two GPUs in the place of eight; nothing else is changed.
+With the embedded model, few samples, this machine alone and two GPUs in the place of eight (on Ray's cluster eight that
+it only counts, two workers, and no scores, which the embedded backends do not have); nothing else is changed.
 """
 
 import os
@@ -16,6 +17,7 @@ from helpers.documentation import blocks
 from helpers.environments import REPOSITORY
 from helpers.ratings import write_ratings
 from helpers.serving import png
+from helpers.synthesis import folder_digest
 from lavis_sam.files import load_json
 from lavis_sam.training.metric_log import read_metric_log
 from lavis_sam.weights.packaged import PACKAGE
@@ -102,6 +104,27 @@ def test_a_set_is_made_in_parts_as_backends_md_says(tmp_path):
     (tmp_path / "my.yaml").write_text("base: mmlink\n")
     run(block.text, tmp_path)
     assert [len(load_json(tmp_path / f"data/mmlink-{part}/annotations.json")) for part in (0, 1)] == [2, 2]
+
+
+def test_one_set_is_made_on_a_ray_cluster_as_backends_md_says(tmp_path, monkeypatch):
+    (block,) = [block for block in blocks("docs/synthesis/backends.md") if block.marker == "ray"]
+    (tmp_path / "my.yaml").write_text("base: mmlink\n")
+    command = block.text.strip()
+    for large, small in (("--num 69000", "--num 4"), ("--workers 24", "--workers 2"), ("score=2x0.25,", "")):
+        assert large in command
+        command = command.replace(large, small)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    size = {"num_cpus": 20, "num_gpus": 8, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args=size)
+    try:
+        monkeypatch.setitem(ENVIRONMENT, "RAY_ADDRESS", cluster.address)
+        run(command, tmp_path)
+    finally:
+        cluster.shutdown()
+    run("lavis-sam synthesize --config my.yaml --out data/alone --num 4 --workers 0", tmp_path)
+    assert folder_digest(tmp_path / "data" / "mmlink") == folder_digest(tmp_path / "data" / "alone")
 
 
 def test_the_commands_of_judging_md(tmp_path):
