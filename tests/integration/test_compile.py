@@ -69,8 +69,10 @@ def test_losses_gradients_and_names_stay_and_few_graphs_serve_all_batches(graphs
 
 
 @pytest.mark.integration
-def test_a_sample_alone_is_the_sample_in_a_batch(graphs):
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_sample_alone_is_the_sample_in_a_batch(graphs, packing):
     model, batch = small_model(), random_batch([3, 1, 2])
+    model.packing = packing
     compile_model(model, backend=graphs)
     with torch.no_grad():
         losses, tokens = model(batch)["per_sample_loss"], model.encode(batch, batch["text_input"])
@@ -79,6 +81,16 @@ def test_a_sample_alone_is_the_sample_in_a_batch(graphs):
             torch.testing.assert_close(model(alone)["per_sample_loss"][0], losses[b], **TOLERANCE)
             own = model.encode(alone, alone["text_input"]).tokens[0]
             torch.testing.assert_close(own, tokens.tokens[b][tokens.token_mask[b]], rtol=2e-4, atol=2e-5)
+    assert graphs.found
+
+
+@pytest.mark.integration
+def test_a_text_is_the_same_alone_and_in_a_batch(graphs):
+    model, batch = small_model(), random_batch([3, 1, 2])
+    wanted = model.generate(batch, num_beams=2, max_length=6)
+    compile_model(model, backend=graphs)
+    assert model.generate(batch, num_beams=2, max_length=6) == wanted
+    assert [model.generate(sample_of(batch, b), num_beams=2, max_length=6)[0] for b in range(3)] == wanted
     assert graphs.found
 
 
