@@ -53,8 +53,8 @@ def evaluated(tmp_path_factory, predictor):
         records = [record(place, instruction=instruction) for place, instruction in enumerate(instructions)]
         images = [folder / image for image in records[0]["img_list"]]
         write_dataset(folder, records)
-        for one in records:
-            one["references"] = references(predictor.caption(images, one["instruction"], **SETTINGS), number)
+        for place, one in enumerate(records):
+            one["references"] = references(predictor.caption(images, one["instruction"], **SETTINGS), number, place)
             one["output"] = " ".join(one["references"])
         samples = scan_annotations(write_dataset(folder, records), folder).samples
         FOLDER_EXPORTS["lmms-eval"](samples, folder, root / "tasks", f"sam_{name}")

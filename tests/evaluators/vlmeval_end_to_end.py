@@ -76,8 +76,8 @@ def root(tmp_path_factory, predictor):
         records = [record(place, instruction=instruction) for place, instruction in enumerate(instructions)]
         images = [folder / image for image in records[0]["img_list"]]
         write_dataset(folder, records)
-        for one in records:
-            one["references"] = references(predictor.caption(images, one["instruction"]), number)
+        for place, one in enumerate(records):
+            one["references"] = references(predictor.caption(images, one["instruction"]), number, place)
             one["output"] = " ".join(one["references"])
         samples = scan_annotations(write_dataset(folder, records), folder).samples
         FOLDER_EXPORTS["vlmevalkit"](samples, folder, root / "lmu", name)
