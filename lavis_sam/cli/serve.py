@@ -81,7 +81,6 @@ def serve(
     log_to_stderr(logging.WARNING)
     with bind(host, port) as bound:
         predictor = load_predictor(model, base, checkpoint, device, precision, llm_model, device_map)
-
         from lavis_sam.serving.app import Service, make_app
 
         served, url = name or Path(model).name or model, address_of(bound)

@@ -120,8 +120,7 @@ def build_model(
 ) -> SemanticAlignment:
     """Build the model that a config describes, with its weights.
 
-    Base, injected modules, what is trained, trained layers: in this order, so that base files fill the plain model, and
-    checkpoints find what was injected.
+    In this order: base, injected modules, what is trained, trained layers; each finds what stands before it.
 
     Args:
         cfg: The `model` node of a config (see configs/models/*.yaml, which explain every key).
@@ -131,8 +130,7 @@ def build_model(
 
     Raises:
         SamConfigurationError: An impossible setting.
-        SamCheckpointError: Files are missing (all of them are listed), damaged, do not fit, or together leave a
-            parameter without a value.
+        SamCheckpointError: Files are missing (all are listed), damaged, do not fit, or leave a parameter without value.
     """
     device = torch.device(device)
     is_meta = device.type == "meta"
