@@ -10,7 +10,6 @@ from PIL import Image
 from lavis_sam.config.names import unknown_name
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.model import EvaluationSample
-from lavis_sam.experiments.findings import findings
 from lavis_sam.predictor.sam_predictor import SamPredictor
 from lavis_sam.progress import tracked
 from lavis_sam.run_layout import checkpoint_of, config_of
@@ -20,7 +19,7 @@ GuidanceImages = Mapping[tuple[str, str], Sequence[tuple[str, Image.Image]]]
 
 
 def guidance_images(
-    out: Path, rows: Iterable[str], samples: Mapping[tuple[str, str], EvaluationSample]
+    out: Path, found: Mapping[str, Any], rows: Iterable[str], samples: Mapping[tuple[str, str], EvaluationSample]
 ) -> GuidanceImages:
     """Draw what guides what in the cases of a sweep, by the layers that each of some rows trained.
 
@@ -28,15 +27,15 @@ def guidance_images(
 
     Args:
         out: The sweep's folder.
+        found: Its `findings`.
         rows: Names of rows.
         samples: Set and sample of a case -> its images and question; cases without them get no image.
 
     Raises:
         SamConfigurationError: There is no such row, or nothing guides in it.
         SamCheckpointError: The checkpoint of its run is gone.
-        SamDataError: There is no sweep.
+        SamDataError: A sample cannot be explained.
     """
-    found = findings(out)
     chosen = list(dict.fromkeys(rows))
     for row in chosen:
         _check(out, row, found)

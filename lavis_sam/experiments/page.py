@@ -52,7 +52,7 @@ def write_report(out: Path, look_up: LookUp = lambda case: None, *, guidance: Co
     if guidance:
         from lavis_sam.experiments.guidance_images import guidance_images
 
-        drawn = guidance_images(out, guidance, samples)
+        drawn = guidance_images(out, found, guidance, samples)
     write_json(out / DATA, found)
     write_text(out / PAGE, _page(out.resolve().name, found, samples, drawn))
     return out / PAGE

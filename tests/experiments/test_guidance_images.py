@@ -39,7 +39,7 @@ def sample(name):
 def test_each_case_is_explained_by_the_layers_of_the_row(sweep):
     case = findings(sweep)["cases"][0]
     key = case["set"], case["sample"]
-    ((found, ((row, image),)),) = guidance_images(sweep, ["sam", "sam"], {key: sample("it")}).items()
+    ((found, ((row, image),)),) = guidance_images(sweep, findings(sweep), ["sam", "sam"], {key: sample("it")}).items()
     own = SamPredictor.from_pretrained(sweep / "sam" / "seed-0", device="cpu")
     assert (found, row) == (key, "sam")
     assert image.tobytes() == own.explain(list(sample("it").images), "What is it?").draw().tobytes()
@@ -63,7 +63,7 @@ def test_the_page_shows_them_under_their_cases(sweep):
 def test_a_row_that_has_no_guidance_is_refused_before_a_model_is_loaded(sweep, row, words, monkeypatch):
     monkeypatch.setattr(SamPredictor, "from_pretrained", None)
     with pytest.raises(SamConfigurationError, match=words):
-        guidance_images(sweep, ["sam", row], {})
+        guidance_images(sweep, findings(sweep), ["sam", row], {})
 
 
 def test_a_row_without_extractor_and_one_whose_checkpoint_is_gone_are_refused(sweep):
@@ -77,4 +77,4 @@ def test_a_row_without_extractor_and_one_whose_checkpoint_is_gone_are_refused(sw
     described["rows"]["sam"]["options"] = {"model.guidance.extractor": "none"}
     (sweep / "sweep.json").write_text(json.dumps(described), encoding="utf-8")
     with pytest.raises(SamConfigurationError, match=r"sam: its model\.guidance\.extractor is none"):
-        guidance_images(sweep, ["sam"], {})
+        guidance_images(sweep, findings(sweep), ["sam"], {})
