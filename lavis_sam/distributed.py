@@ -141,7 +141,7 @@ class _Watch:
         ) from error
 
     def _who(self) -> str:
-        """Who did not notice the failure as this process did: the one that died or still works on something else."""
+        """Say who did not notice the failure as this process did: who died or still works on something else."""
         others = [other for other in range(self.launch.world_size) if other != self.launch.rank]
         try:
             self.store.set(f"noticed/{self.launch.rank}", "yes")
@@ -165,22 +165,22 @@ class _Watch:
 
 
 def is_distributed() -> bool:
-    """Whether this process has joined a process group."""
+    """Return whether this process has joined a process group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """Return this process's number, from 0."""
     return dist.get_rank() if is_distributed() else 0
 
 
 def world_size() -> int:
-    """The number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if is_distributed() else 1
 
 
 def is_main_process() -> bool:
-    """Whether this is rank 0, the only one that writes."""
+    """Return whether this is rank 0, the only one that writes."""
     return rank() == 0
 
 
@@ -191,7 +191,7 @@ def barrier() -> None:
 
 
 def sum_over_ranks(values: Sequence[float]) -> list[float]:
-    """Element-wise sum over all processes, in double precision."""
+    """Return element-wise sum over all processes, in double precision."""
     if not is_distributed():
         return [float(value) for value in values]
     total = torch.tensor(values, dtype=torch.float64)
@@ -200,7 +200,7 @@ def sum_over_ranks(values: Sequence[float]) -> list[float]:
 
 
 def gather_on_main(value: Any) -> list[Any] | None:
-    """The values of all processes in rank order on rank 0, None elsewhere; values must be picklable."""
+    """Return the values of all processes in rank order on rank 0, None elsewhere; values must be picklable."""
     if not is_distributed():
         return [value]
     gathered: list[Any] | None = [None] * world_size() if is_main_process() else None
@@ -209,7 +209,7 @@ def gather_on_main(value: Any) -> list[Any] | None:
 
 
 def gather_on_all(value: Any) -> list[Any]:
-    """The values of all processes in rank order, on every one; values must be picklable."""
+    """Return the values of all processes in rank order, on every one; values must be picklable."""
     if not is_distributed():
         return [value]
     gathered: list[Any] = [None] * world_size()
@@ -227,12 +227,12 @@ def from_main(value: Any) -> Any:
 
 
 def whole_tensor(tensor: Any) -> torch.Tensor:
-    """A tensor that is sharded over the processes (run.sharding) as a whole, for which all have to ask; or itself."""
+    """Gather a tensor that is sharded over the processes (run.sharding), for which all have to ask; or itself."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def share_of(value: Any, like: Any) -> Any:
-    """This process's share of a tensor that all of them have whole, as another of its shape is sharded; else itself."""
+    """Take this process's share of a tensor that all have whole, as another of its shape is sharded; else itself."""
     if not hasattr(like, "full_tensor") or getattr(value, "shape", None) != like.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
@@ -262,7 +262,7 @@ def locked_by_main(folder: Path, remedy: str) -> Iterator[None]:
 
 
 def choose_device(name: str, launch: Launch | None = None) -> torch.device:
-    """The device of this process.
+    """Return the device of this process.
 
     Args:
         name: "cpu", "cuda", or "auto" for a GPU when there is one.

@@ -18,7 +18,7 @@ from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.terminal import log_to_stderr, print_error, printable
 from lavis_sam.training.sharding import check_settings as check_sharding
 
-# The exit code of an error that the user can mend, as argparse's own.
+# The exit code of an error that the user can correct, as argparse's own.
 USER_ERROR = 2
 
 
@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser(program: str, description: str) -> argparse.ArgumentParser:
-    """The arguments that both programs take (LAVIS's own)."""
+    """Return the arguments that both programs take (LAVIS's own)."""
     parser = _Parser(prog=f"python -m {program}", description=description)
     parser.add_argument("--cfg-path", required=True, help="YAML file of the run")
     parser.add_argument(

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluation_settings(checkpoint: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """The settings above file and options that make a run an evaluation, of trained layers if they are given."""
+    """Return the settings above file and options that make a run an evaluation, of trained layers if they are given."""
     layers = {"model.load_finetuned": True, "model.finetuned": os.fspath(checkpoint)} if checkpoint else {}
     return {"run.evaluate": True, **layers}
 

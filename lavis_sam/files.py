@@ -105,7 +105,7 @@ def write_json(path: str | os.PathLike[str], obj: Any, *, indent: int | None = 2
 
 
 def to_json(obj: Any, *, indent: int | None = 2, place: str = "the JSON output") -> str:
-    """Strict JSON text of `obj`; see `write_json`.
+    """Return strict JSON text of `obj`; see `write_json`.
 
     Args:
         obj: What to write.
@@ -262,7 +262,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def leaves_root(path: str) -> bool:
-    """Whether a path with `/` between its parts is absolute or climbs with `..`, even if it stays inside in the end."""
+    """Return whether a path with `/` between its parts is absolute or climbs with `..`, wherever it ends."""
     return path.startswith("/") or ".." in path.split("/")
 
 
@@ -311,5 +311,5 @@ def expand_storage(storage: str) -> list[str]:
 
 
 def is_remote(storage: str) -> bool:
-    """Whether a storage is a `pipe:` command or a URL, which no file system can look at."""
+    """Return whether a storage is a `pipe:` command or a URL, which no file system can look at."""
     return storage.startswith("pipe:") or ("://" in storage and not storage.startswith("file://"))

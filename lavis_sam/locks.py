@@ -100,7 +100,7 @@ def _open_locked(path: Path, flags: int) -> int | None:
 
 
 def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether the path is still the file that was opened: whoever held the lock before may have removed it."""
+    """Return whether the path is still the file that was opened: whoever held the lock before may have removed it."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     return False

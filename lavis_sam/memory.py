@@ -33,7 +33,7 @@ _REASONS = {
 
 
 def peak_bytes(device: "torch.device") -> int:
-    """The most memory that this process has used so far: on a GPU its tensors, on a CPU all that was resident."""
+    """Return the most memory that this process has used: on a GPU its tensors, on a CPU all that was resident."""
     if device.type == "cuda":
         import torch
 
@@ -45,14 +45,14 @@ def peak_bytes(device: "torch.device") -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, of a GPU or of the machine."""
+    """Return whether an error means that memory ran out, of a GPU or of the machine."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first, not at length."""
+    """Return what an error says first, not at length."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
@@ -76,7 +76,7 @@ def naming_samples(doing: Callable[[], str], remedy: str) -> Iterator[None]:
 
 
 def is_dead_worker(error: BaseException) -> bool:
-    """Whether an error is PyTorch's, about a data worker that is gone: it may come up in the middle of anything."""
+    """Return whether an error is PyTorch's about a data worker that is gone: it may come up anywhere."""
     return isinstance(error, RuntimeError) and _DEATH.search(str(error)) is not None
 
 
@@ -121,7 +121,7 @@ def _worker_problem(error: BaseException, *, is_loading: bool) -> str | None:
 
 
 def _last_words() -> RuntimeError | None:
-    """What PyTorch says about the worker whose connections broke; its signal handler raises out of the sleep."""
+    """Return what PyTorch says about the worker whose connections broke; its signal handler raises out of the sleep."""
     try:
         time.sleep(_SECONDS_UNTIL_NAMED)
     except RuntimeError as death:

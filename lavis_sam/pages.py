@@ -20,7 +20,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 
 
 def document(title: str, style: str, body: str, script: str = "") -> str:
-    """A whole page.
+    """Return a whole page.
 
     Args:
         title: plain text; the heading too.
@@ -41,14 +41,14 @@ def document(title: str, style: str, body: str, script: str = "") -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table of texts, which are escaped; a wide one scrolls by itself."""
+    """Return a table of texts, which are escaped; a wide one scrolls by itself."""
     head = "".join(f"<th>{html.escape(name)}" for name in heads)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}" for cell in row) for row in rows)
     return f'<div style="overflow-x: auto"><table><tr>{head}{body}</table></div>'
 
 
 def inline_image(content: bytes, kind: str, text: str = "") -> str:
-    """An image inside the page.
+    """Return an image inside the page.
 
     Args:
         content: the file.

@@ -9,7 +9,7 @@ from lavis_sam.files import write_bytes
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty matplotlib figure that needs no screen.
+    """Return an empty matplotlib figure that needs no screen.
 
     Args:
         width: In inches.

@@ -24,7 +24,7 @@ _NAMES_SHOWN = 8
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """All checkpoints of a run but the best, whole or not, the one that got farthest first."""
+    """Return all checkpoints of a run but the best, whole or not, the one that got farthest first."""
     found = []
     for path in folder.glob("checkpoint_*.pth"):
         if match := _CHECKPOINT.fullmatch(path.name):
@@ -34,19 +34,19 @@ def newest_first(folder: Path) -> list[Path]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run's: it has a log or a checkpoint."""
+    """Return whether a folder is a run's: it has a log or a checkpoint."""
     return (folder / LOG_FILE).is_file() or (folder / BEST_CHECKPOINT).is_file() or bool(newest_first(folder))
 
 
 def run_name(folder: Path) -> str:
-    """What the run is called that a folder is, or whose results a folder holds: by default its job id."""
+    """Return what the run is called that a folder is, or whose results a folder holds: by default its job id."""
     folder = folder.resolve()
     above = folder.parent
     return above.parent.name if above.name == RESULT_FOLDER and is_run(above.parent) else folder.name
 
 
 def distinct_names(folders: Sequence[Path], given: Sequence[str | None]) -> list[str]:
-    """What each run is called: as a person said, or else by its job id, or its path where two would be the same.
+    """Return what each run is called: as a person said, or else by its job id, or its path where two would be the same.
 
     Raises:
         SamConfigurationError: A person gave two runs one name.
@@ -62,13 +62,13 @@ def distinct_names(folders: Sequence[Path], given: Sequence[str | None]) -> list
 
 
 def named_path(word: str) -> tuple[str | None, Path]:
-    """What `NAME=PATH` says, as an argument; a path alone has no name, even with "=" in it."""
+    """Return what `NAME=PATH` says, as an argument; a path alone has no name, even with "=" in it."""
     name, mark, path = word.partition("=")
     return (name, Path(path)) if mark and name and path and not Path(word).exists() else (None, Path(word))
 
 
 def checkpoint_of(path: str | os.PathLike[str]) -> Path:
-    """The checkpoint that a path stands for.
+    """Return the checkpoint that a path stands for.
 
     Args:
         path: Of a run's folder, the best checkpoint is meant, or else the last. Any other path stands for itself.
@@ -90,7 +90,7 @@ def checkpoint_of(path: str | os.PathLike[str]) -> Path:
 
 
 def config_of(path: str | os.PathLike[str]) -> Path:
-    """The configuration that a path stands for: of a run's folder, its config.yaml; any other path is itself.
+    """Return the configuration that a path stands for: of a run's folder, its config.yaml; any other path is itself.
 
     Raises:
         SamConfigurationError: A run without one, or a folder of runs.
@@ -105,7 +105,7 @@ def config_of(path: str | os.PathLike[str]) -> Path:
 
 
 def log_of(path: str | os.PathLike[str]) -> Path:
-    """The log that a path stands for: of a folder, its log.jsonl; any other path is itself.
+    """Return the log that a path stands for: of a folder, its log.jsonl; any other path is itself.
 
     Raises:
         SamDataError: A folder of runs.
@@ -117,7 +117,7 @@ def log_of(path: str | os.PathLike[str]) -> Path:
 
 
 def results_of(path: str | os.PathLike[str]) -> Path:
-    """The folder of results that a path stands for: of a run's folder, those of its test split, or of its only one.
+    """Find the results that a path stands for: of a run's folder, those of its test split, or of its only one.
 
     Raises:
         SamDataError: A run that was not evaluated yet, or on several splits, or a folder of runs.

@@ -20,12 +20,12 @@ _UNPRINTABLE = re.compile(
 
 
 def printable(text: str) -> str:
-    """The text with everything that a terminal would obey as \\uXXXX, which JSON reads as the same text."""
+    """Return the text with everything that a terminal would obey as \\uXXXX, which JSON reads as the same text."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def message_lines(text: str) -> str:
-    """A printable message whose later lines are indented, so that none looks like a message of its own."""
+    """Return a printable message whose later lines are indented, so that none looks like a message of its own."""
     first, *rest = printable(text).split("\n")
     return "\n".join([first, *(line if line.startswith((" ", "\t")) or not line else f"  {line}" for line in rest)])
 

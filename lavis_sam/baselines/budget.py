@@ -66,7 +66,7 @@ class Limits:
             )
 
     def price(self, cost: Cost) -> float | None:
-        """What that costs; None where the prices are not known."""
+        """Return what that costs; None where the prices are not known."""
         if self.input_price is None or self.output_price is None:
             return None
         return (cost.input_tokens * self.input_price + cost.output_tokens * self.output_price) / _MILLION
@@ -123,12 +123,12 @@ class Budget:
 
 
 def text_tokens(text: str) -> int:
-    """More tokens than a text has."""
+    """Return more tokens than a text has."""
     return len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + _FRAME_TOKENS
 
 
 def image_tokens(longest_side: int) -> int:
-    """Tokens of an image as OpenAI counts those of GPT-4V in high detail: 170 for each tile of 512 pixels, and 85.
+    """Count an image's tokens as OpenAI does those of GPT-4V in high detail: 170 for each tile of 512 pixels, and 85.
 
     Args:
         longest_side: Pixels; the image counts as a square.

@@ -40,12 +40,12 @@ class AnswerCache:
         return not any(self._folder.glob(f"{'[0-9a-f]' * _SHARD_LETTERS}/*.json"))
 
     def get(self, key: str) -> str | None:
-        """The answer of that key; None if there is none, or only a damaged one."""
+        """Return the answer of that key; None if there is none, or only a damaged one."""
         entry = self.entry(key)
         return None if entry is None else str(entry["text"])
 
     def entry(self, key: str) -> dict[str, Any] | None:
-        """The answer of that key, as `text`, with what was kept about it; see `get`."""
+        """Return the answer of that key, as `text`, with what was kept about it; see `get`."""
         path = self._path(key)
         try:
             if path.stat().st_size > MAX_BYTES:
@@ -73,7 +73,7 @@ class AnswerCache:
 
 
 def key_of(settings: Mapping[str, Any], instruction: str, images: tuple[Image.Image, ...]) -> str:
-    """A hash of a question and of how it is asked; names of samples and files do not count.
+    """Return a hash of a question and of how it is asked; names of samples and files do not count.
 
     Args:
         settings: Everything else that the answer depends on, as plain data.

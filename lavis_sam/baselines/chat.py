@@ -48,7 +48,7 @@ class ChatModel(LocalModel):
 
     @torch.no_grad()
     def answer(self, samples: Sequence[EvaluationSample]) -> list[str]:
-        """One text for each sample, without what the model thought before it.
+        """Return one text for each sample, without what the model thought before it.
 
         Raises:
             SamDataError: Processor or model cannot take a sample.
@@ -65,7 +65,7 @@ class ChatModel(LocalModel):
         return [without_thoughts(opened + text, None) for text in texts]
 
     def _inputs(self, samples: Sequence[EvaluationSample]) -> Any:
-        """The batch as the model takes it."""
+        """Return the batch as the model takes it."""
         prompts = [self._prompt(sample) for sample in samples]
         # Most templates write the start token themselves; the tokenizer would write a second one.
         written_already = bool(self._start) and all(prompt.startswith(self._start) for prompt in prompts)

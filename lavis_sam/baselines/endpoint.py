@@ -59,7 +59,7 @@ class RequestConfig:
                 )
 
     def request(self, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The body of a request whose one user turn has these parts."""
+        """Return the body of a request whose one user turn has these parts."""
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": list(parts)}],
@@ -70,7 +70,7 @@ class RequestConfig:
         return {name: value for name, value in body.items() if value is not None}
 
     def cost(self, instruction: str, images: int) -> Cost:
-        """What a sample costs at most."""
+        """Return what a sample costs at most."""
         of_image = self.image_tokens if self.image_tokens is not None else image_tokens(self.images.side)
         return Cost(1, text_tokens(instruction) + images * of_image, self._longest_answer())
 
@@ -134,7 +134,7 @@ class EndpointModel(ImageTextModel):
         }
 
     def forecast(self, dataset: MultiImageDataset) -> Cost:
-        """What it costs at most to have a data set answered; what is in the cache costs nothing.
+        """Return what it costs at most to have a data set answered; what is in the cache costs nothing.
 
         Raises:
             SamConfigurationError: A sample has more images than the limits allow.
@@ -152,7 +152,7 @@ class EndpointModel(ImageTextModel):
         return total
 
     def answer(self, samples: Sequence[EvaluationSample]) -> list[str]:
-        """One text for each sample.
+        """Return one text for each sample.
 
         Raises:
             SamConfigurationError: The budget does not allow it, or the service refuses; the rest is not asked.
@@ -190,7 +190,7 @@ class EndpointModel(ImageTextModel):
         return records
 
     def _settings(self) -> dict[str, Any]:
-        """What an answer depends on beside instruction and images."""
+        """Return what an answer depends on beside instruction and images."""
         settings = asdict(self._config)
         del settings["image_tokens"]
         # Earlier caches have the bounds of images under this name.
@@ -206,7 +206,7 @@ class EndpointModel(ImageTextModel):
             )
 
     def _answer(self, sample: EvaluationSample, given_up: threading.Event) -> str:
-        """The answer from the cache or from the service; any failure sets `given_up`, and one that is set ends this."""
+        """Get the answer from the cache or the service; any failure sets `given_up`, and one that is set ends this."""
         place = f"sample {sample.id!r} at {self._transport.shown_url}"
         try:
             return self._known_or_paid(sample, place, given_up)
@@ -243,7 +243,7 @@ class EndpointModel(ImageTextModel):
         return ""
 
     def _known_or_paid(self, sample: EvaluationSample, place: str, given_up: threading.Event) -> str:
-        """The answer from the cache or from the service, which goes into the cache, even if it is none.
+        """Return the answer from the cache or from the service, which goes into the cache, even if it is none.
 
         Raises:
             UnansweredError: There is none to this sample.
@@ -274,7 +274,7 @@ class EndpointModel(ImageTextModel):
         sleep = self._sleep or given_up.wait
 
         def attempt() -> tuple[str, dict[str, Any]]:
-            """One request, with its place in the budget."""
+            """Return one request, with its place in the budget."""
             self._rate.wait(sleep)
             if given_up.is_set():
                 raise _GivenUpError
@@ -302,6 +302,6 @@ class EndpointModel(ImageTextModel):
 
 
 def _counted(facts: Mapping[str, Any], most: Cost) -> Cost:
-    """What the service counted; the most it could be where it does not say."""
+    """Return what the service counted; the most it could be where it does not say."""
     usage = facts["usage"]
     return Cost(1, usage.get("prompt_tokens", most.input_tokens), usage.get("completion_tokens", most.output_tokens))

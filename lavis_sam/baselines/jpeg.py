@@ -36,7 +36,7 @@ class ImageBounds:
 
 
 def jpeg_within(image: Image.Image, bounds: ImageBounds) -> bytes:
-    """The best JPEG within the bounds.
+    """Return the best JPEG within the bounds.
 
     Raises:
         SamConfigurationError: Even the smallest one has too many bytes.

@@ -68,7 +68,7 @@ def check_comparable(decoding: Decoding) -> None:
 
 
 def search_arguments(decoding: Decoding, *, prompt_length: int) -> dict[str, Any]:
-    """Arguments of transformers' `generate`.
+    """Return arguments of transformers' `generate`.
 
     The repetition penalty looks at what was written alone, as SAM's does; transformers' own would also look at the
     prompt, and at every `<image>` in it.

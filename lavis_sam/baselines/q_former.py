@@ -41,7 +41,7 @@ class QFormerModel(LocalModel):
 
     @torch.no_grad()
     def answer(self, samples: Sequence[EvaluationSample]) -> list[str]:
-        """One text for each sample."""
+        """Return one text for each sample."""
         language_model = self._model.language_model
         tokenizer = self._processor.tokenizer
         embed = language_model.get_input_embeddings()
@@ -59,7 +59,7 @@ class QFormerModel(LocalModel):
         return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
 
     def _ids(self, text: str) -> Tensor:
-        """[T] the language model's tokens."""
+        """Return [T] the language model's tokens."""
         return torch.tensor(self._processor.tokenizer(text).input_ids, device=self._model.device, dtype=torch.long)
 
     def _visual_tokens(self, samples: Sequence[EvaluationSample]) -> list[Tensor]:
@@ -82,7 +82,7 @@ class QFormerModel(LocalModel):
         return [of_one.flatten(0, 1) for of_one in tokens.split(counts)]
 
     def _instructions(self, samples: Sequence[EvaluationSample], queries: Tensor) -> dict[str, Tensor]:
-        """What InstructBLIP's Q-Former reads beside each image; nothing for BLIP-2."""
+        """Return what InstructBLIP's Q-Former reads beside each image; nothing for BLIP-2."""
         if self._q_former_tokenizer is None:
             return {}
         texts = [sample.instruction for sample in samples for _ in sample.images]
@@ -94,7 +94,7 @@ class QFormerModel(LocalModel):
 
 
 def pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Rows of different lengths as one batch, so that all end at its right edge, where generation goes on.
+    """Return rows of different lengths as one batch, so that all end at its right edge, where generation goes on.
 
     Args:
         rows: B of [T, D].

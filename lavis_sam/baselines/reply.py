@@ -25,7 +25,7 @@ _MARKS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("◁think▷"
 
 
 def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The text of a service's reply, and facts about it.
+    """Return the text of a service's reply, and facts about it.
 
     One in which the model refuses is the refusal: it is what the model has to say, and asking again would not change
     it. An empty text may be none, see `unanswered`.
@@ -61,12 +61,12 @@ def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def unanswered(text: str, facts: Mapping[str, Any]) -> str | None:
-    """Why an empty text is no answer of the model; None if it is one."""
+    """Return why an empty text is no answer of the model; None if it is one."""
     return _no_answer(facts.get("finish_reason")) if not text else None
 
 
 def without_thoughts(text: str, reason: str | None) -> str:
-    """The text without `<think>…</think>`, also where the first or the last mark is lacking.
+    """Return the text without `<think>…</think>`, also where the first or the last mark is lacking.
 
     Chat templates may write the first mark themselves, so that the text begins within the thoughts; the last one is
     lacking where the tokens were used up.
@@ -81,17 +81,17 @@ def without_thoughts(text: str, reason: str | None) -> str:
 
 
 def opened_thoughts(prompt: str) -> str:
-    """The mark of thoughts with which a prompt ends, so that the answer begins within them; "" if there is none."""
+    """Return the mark of thoughts that a prompt ends with, so that the answer begins within them; "" if none."""
     return next((first for first, _ in _MARKS if prompt.rstrip().endswith(first)), "")
 
 
 def _no_answer(reason: Any) -> str | None:
-    """What a reason to end says about an empty text; Gemini's has more words: "content_filter: RECITATION"."""
+    """Return what a reason to end says about an empty text; Gemini's has more words: "content_filter: RECITATION"."""
     return UNANSWERED.get(reason.split(":")[0].lower()) if isinstance(reason, str) else None
 
 
 def _text_of(parts: Sequence[Any]) -> str | None:
-    """The text of a content of parts; None where there is none, so that a refusal counts."""
+    """Return the text of a content of parts; None where there is none, so that a refusal counts."""
     texts = [part["text"] for part in parts if part.get("type", "text") in ("text", "output_text")]
     refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
     unknown = {str(part.get("type")) for part in parts} - {"text", "output_text", "refusal", "thinking", "reasoning"}
@@ -101,7 +101,7 @@ def _text_of(parts: Sequence[Any]) -> str | None:
 
 
 def _usage(said: Any) -> dict[str, int]:
-    """How many tokens the service counted; what is no number of tokens is left out, so that the most is counted."""
+    """Read how many tokens the service counted; what is no number is left out, so that the most is counted."""
     found = {}
     for name in ("prompt_tokens", "completion_tokens"):
         value = said.get(name) if isinstance(said, dict) else None
@@ -116,5 +116,5 @@ def _usage(said: Any) -> dict[str, int]:
 
 
 def _whole(text: str) -> str:
-    """The text without halves of characters, which could be neither scored nor written."""
+    """Return the text without halves of characters, which could be neither scored nor written."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -39,7 +39,7 @@ class RetryPolicy:
             raise SamConfigurationError(f"{self}: wanted at least 1 attempt and no negative wait.")
 
     def wait(self, failures: int, asked: float | None) -> float | None:
-        """Seconds before the next try, or None if there should be none.
+        """Return seconds before the next try, or None if there should be none.
 
         Args:
             asked: What the service wants; None if it did not say.

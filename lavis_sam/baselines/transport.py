@@ -160,7 +160,7 @@ class Transport:
         return shown
 
     def _read(self, request: "_WatchedRequest") -> tuple[bytes, int]:
-        """The body of the answer, at most a little more than is allowed, and how many bytes of it are lacking."""
+        """Read the answer's body, at most a little more than is allowed, and how many bytes of it are lacking."""
         late = f"timed out: no whole answer within {self._deadline:g} s"
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
@@ -182,7 +182,7 @@ class Transport:
             raise FailedError(self.clean(reason), is_billed=True) from None
 
     def _sorted(self, error: urllib.error.HTTPError) -> Exception:
-        """An answer with an error status, as one of the classes."""
+        """Return an answer with an error status, as one of the classes."""
         with error:
             try:
                 said = error.read(_PIECE_BYTES).decode("utf-8", "replace")
@@ -199,14 +199,14 @@ class Transport:
         return RefusedError(message)
 
     def clean(self, message: str) -> str:
-        """A message of bearable length without the key or a part of it, whoever wrote it."""
+        """Return a message of bearable length without the key or a part of it, whoever wrote it."""
         for secret in self._secrets:
             message = _redacted(message.replace(secret, "***"), secret)
         message = message.encode("utf-8", "replace").decode()  # half a character could not be printed
         return message if len(message) <= _SHOWN else f"{message[: _SHOWN - 1]}…"
 
     def _without_secrets(self, value: Any) -> Any:
-        """JSON with *** where a text holds a secret; words shorter than a secret (vLLM's EMPTY) stay."""
+        """Return JSON with *** where a text holds a secret; words shorter than a secret (vLLM's EMPTY) stay."""
         if isinstance(value, str):
             for secret in self._secrets:
                 value = _redacted(value, secret)
@@ -307,7 +307,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _names_of(said: str) -> set[str]:
-    """How an error's body calls it: code and type, Azure's inner code too."""
+    """Return how an error's body calls it: code and type, Azure's inner code too."""
     try:
         error = json.loads(said)["error"]
         inner = error.get("innererror")
@@ -318,7 +318,7 @@ def _names_of(said: str) -> set[str]:
 
 
 def _redacted(text: str, secret: str) -> str:
-    """The text with *** for every run of letters that a secret holds as well."""
+    """Return the text with *** for every run of letters that a secret holds as well."""
     runs = {secret[start : start + _SECRET_RUN] for start in range(len(secret) - _SECRET_RUN + 1)}
     if not any(run in text for run in runs):
         return text
@@ -358,7 +358,7 @@ def _checked(url: str, *, has_key: bool) -> SplitResult:
 
 
 def _shown(url: str) -> str:
-    """An address in quotes, without what may hold a secret: its query, its fragment, a user, a port that is none."""
+    """Quote an address, without what may hold a secret: its query, its fragment, a user, a port that is none."""
     bare = re.sub(r"(//|^).*@", "", re.split(r"[?#]", url)[0])
     return repr(re.sub(r":(?!//|\d+(/|$))[^/]*", ":…", bare))
 
@@ -373,7 +373,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds of the header, which holds a number or a date; None if it holds neither."""
+    """Return seconds of the header, which holds a number or a date; None if it holds neither."""
     if value is None:
         return None
     try:

@@ -143,7 +143,7 @@ def main() -> None:
 
 
 def _is_the_process() -> bool:
-    """Whether this process was started as `lavis-sam` or `python -m lavis_sam.cli`, and ends with it."""
+    """Return whether this process was started as `lavis-sam` or `python -m lavis_sam.cli`, and ends with it."""
     started = sys.modules["__main__"]
     spec = getattr(started, "__spec__", None)
     module = spec.name if spec is not None else ""

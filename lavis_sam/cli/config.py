@@ -42,7 +42,7 @@ def config(
 
 
 def leaves(node: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything that is not a mapping; an empty mapping is a value."""
+    """Yield (dotted key, value) of everything that is not a mapping; an empty mapping is a value."""
     if isinstance(node, Mapping) and (node or not above):
         for key, value in node.items():
             yield from leaves(value, f"{above}.{key}" if above else str(key))

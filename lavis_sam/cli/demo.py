@@ -60,7 +60,7 @@ def demo(
 
 
 def _need_packages() -> None:
-    """One clear line in the place of an import's traceback."""
+    """Say in one clear line what is missing, in the place of an import's traceback."""
     import importlib.util
 
     missing = [name for name in ("gradio", "fastapi", "uvicorn") if importlib.util.find_spec(name) is None]

@@ -14,7 +14,7 @@ OLD_OPTIONS: dict[str, dict[str, str]] = {
 
 
 def settings_of(command: str) -> dict[str, Any]:
-    """The context settings of a command: what its old option names mean."""
+    """Return the context settings of a command: what its old option names mean."""
     return {"token_normalize_func": _renaming(OLD_OPTIONS.get(command, {}))}
 
 
@@ -35,7 +35,7 @@ class WholeSentences(TyperGroup):
 
 
 def first_sentence(text: str | None) -> str:
-    """The first paragraph's first sentence, on one line."""
+    """Return the first paragraph's first sentence, on one line."""
     paragraph = " ".join((text or "").split("\n\n")[0].split())
     sentence, mark, _ = paragraph.partition(". ")
     return sentence + mark.strip()

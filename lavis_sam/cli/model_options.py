@@ -68,7 +68,7 @@ def model_settings(llm_model: Path | None, device_map: str | None = None) -> dic
 
 
 def length_of(name: str, new_tokens: int | None, length: int | None, default: int) -> int:
-    """The `max_length` or `min_length` of `generate`, which counts one token more than `--<name>-new-tokens`.
+    """Return the `max_length` or `min_length` of `generate`, which counts one token more than `--<name>-new-tokens`.
 
     Raises:
         SamConfigurationError: Both were given.
@@ -81,7 +81,7 @@ def length_of(name: str, new_tokens: int | None, length: int | None, default: in
 
 
 def one_place(option: Path | None, argument: Path | None) -> Path:
-    """The place to write to, given as `--out` or as an argument.
+    """Return the place to write to, given as `--out` or as an argument.
 
     Raises:
         SamConfigurationError: Not one of them.

@@ -105,7 +105,7 @@ def _cards_of_family(config: "ResolvedConfig", load: "Load", made: "Plan") -> di
 
 
 def _refuse_processes(config: "ResolvedConfig", gpus: int) -> bool:
-    """Whether the language model is spread (model.device_map), which one process alone can do."""
+    """Return whether the language model is spread (model.device_map), which one process alone can do."""
     from lavis_sam.errors import SamConfigurationError
 
     is_spread = bool(config.model_cfg.get("device_map"))
@@ -161,7 +161,7 @@ def _cards(made: "Plan") -> dict[str, Any]:
 def _step_seconds(
     config: "ResolvedConfig", load: "Load", given: float | None, log: Path | None, *, to_measure: int | None
 ) -> tuple[float | None, str | None]:
-    """The time of a step, and where it is from.
+    """Return the time of a step, and where it is from.
 
     Args:
         to_measure: The bytes that measuring it needs; None if that was not asked for.
@@ -202,7 +202,7 @@ def _step_seconds(
 
 
 def _samples(config: "ResolvedConfig", given: int | None) -> tuple[int | None, str | None]:
-    """The number of training samples; or None, and why it is not known."""
+    """Return the number of training samples; or None, and why it is not known."""
     from lavis_sam.errors import SamError
 
     if given is not None:
@@ -214,7 +214,7 @@ def _samples(config: "ResolvedConfig", given: int | None) -> tuple[int | None, s
 
 
 def _count_samples(config: "ResolvedConfig") -> int:
-    """The samples of the training splits, by the data sets' own builders; images are not looked into."""
+    """Return the samples of the training splits, by the data sets' own builders; images are not looked into."""
     from omegaconf import OmegaConf
 
     from lavis_sam.errors import SamConfigurationError

@@ -54,7 +54,7 @@ def config_and_settings(
 def read_config(
     cfg_path: Path | None, options: list[str] | None, words: list[str] | None, data: Path | None = None
 ) -> "ResolvedConfig":
-    """The resolved and checked configuration, without a look at the files that it names."""
+    """Return the resolved and checked configuration, without a look at the files that it names."""
     from lavis_sam.plugin.resolving import ResolvedConfig
 
     config, settings = config_and_settings(cfg_path, options, words)

@@ -109,7 +109,7 @@ def _check_place(out: Path, read: "list[Prediction]") -> None:
 
 
 def _of_data_set(read: "list[Prediction]", name: str, data: Path) -> "list[Prediction]":
-    """The predictions with the data set's references; refuses those of other samples."""
+    """Return the predictions with the data set's references; refuses those of other samples."""
     from lavis_sam.datasets.folder import open_folder
     from lavis_sam.metrics.predictions import Prediction, of_samples
 

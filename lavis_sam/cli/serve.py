@@ -98,7 +98,7 @@ def serve(
 
 
 def _need_packages() -> None:
-    """One clear line in the place of an import's traceback."""
+    """Say in one clear line what is missing, in the place of an import's traceback."""
     try:
         import lavis_sam.serving.server  # noqa: F401
     except ImportError as error:
@@ -108,7 +108,7 @@ def _need_packages() -> None:
 
 
 def _read_key(file: Path | None) -> str | None:
-    """The API key.
+    """Return the API key.
 
     Raises:
         SamConfigurationError: The file is no text, or the key is none that a header can hold.

@@ -136,7 +136,7 @@ def synthesize(
 
 
 def _share(part_of: str | None, copy_to: str | None) -> "Share | None":
-    """What --part-of says; an address that cannot be is refused before anything is made."""
+    """Return what --part-of says; an address that cannot be is refused before anything is made."""
     from lavis_sam.errors import SamConfigurationError
     from lavis_sam.synthesis.remote_copy import check_address
     from lavis_sam.synthesis.shares import Share
@@ -156,7 +156,7 @@ def _copy(out: Path, url: str | None) -> None:
 
 
 def read_settings(config: str, kinds: str | None) -> "SynthesisSettings":
-    """What --config and --kinds say."""
+    """Return what --config and --kinds say."""
     from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
 
     settings = SynthesisSettings.from_config(read_config(config), config)
@@ -166,7 +166,7 @@ def read_settings(config: str, kinds: str | None) -> "SynthesisSettings":
 
 
 def choose_runner(workers: int | None) -> "Runner":
-    """What --workers says."""
+    """Return what --workers says."""
     from lavis_sam.synthesis.runners.local import LocalRunner, SerialRunner
 
     count = (os.cpu_count() or 1) if workers is None else workers
@@ -174,7 +174,7 @@ def choose_runner(workers: int | None) -> "Runner":
 
 
 def _runner(name: RunnerName, workers: int | None, options: dict[str, Any]) -> "Runner":
-    """What --runner and its options say."""
+    """Return what --runner and its options say."""
     given = [option for option, value in options.items() if value is not None]
     if name is RunnerName.RAY:
         from lavis_sam.synthesis.runners.cluster import RayRunner
@@ -239,7 +239,7 @@ def synthesize_report(
 
 
 def need_packages() -> None:
-    """One clear line in the place of an import's traceback."""
+    """Say in one clear line what is missing, in the place of an import's traceback."""
     from lavis_sam.errors import SamConfigurationError
 
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]

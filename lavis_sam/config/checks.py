@@ -43,7 +43,7 @@ _NAMES = {str: "a text", bool: "true or false", int: "an integer", float: "a num
 
 
 def may_be_added(key: str) -> bool:
-    """Whether a dotted key is right although no packaged configuration has it."""
+    """Return whether a dotted key is right although no packaged configuration has it."""
     return _ADDABLE.fullmatch(key) is not None
 
 
@@ -77,7 +77,7 @@ def _unknown(written: DictConfig, known: Any, above: str, place: str) -> Iterato
 
 
 def wrong_types(resolved: DictConfig, defaults: DictConfig, above: str = "") -> Iterator[str]:
-    """The values of `model` and `datasets` that are of another kind than the packaged ones.
+    """Yield the values of `model` and `datasets` that are of another kind than the packaged ones.
 
     Null is right where a text or a mapping is wanted (none), and a list of texts where a `storage` is.
     """
@@ -98,7 +98,7 @@ def wrong_types(resolved: DictConfig, defaults: DictConfig, above: str = "") -> 
 
 
 def wrong_additions(resolved: DictConfig, datasets: Iterable[str]) -> Iterator[str]:
-    """The values of another kind than wanted among the keys that a user may add to these data sets."""
+    """Yield the values of another kind than wanted among the keys that a user may add to these data sets."""
     for name in datasets:
         for key, wanted in ADDED.items():
             above, _, last = key.rpartition(".")
@@ -143,7 +143,7 @@ def _missing_data(place: str, section: DictConfig) -> Iterator[str]:
 
 
 def unknown_option(key: str, known: DictConfig) -> str | None:
-    """Why `key` is no known key; None when it is. (The keys of `run` are checked with its values.)"""
+    """Return why `key` is no known key; None when it is. (The keys of `run` are checked with its values.)"""
     if _FREE.fullmatch(key) or may_be_added(key):
         return None
     node: Any = known

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def unknown_name(kind: str, name: Any, known: Iterable[str], place: str) -> str:
-    """The message for an unknown name: what was found, the nearest known name, all known names.
+    """Return the message for an unknown name: what was found, the nearest known name, all known names.
 
     Args:
         kind: What the name should have named.

@@ -109,7 +109,7 @@ def read_option(text: str, wanted: Any) -> Any:
 
 
 def _read_unknown(text: str) -> Any:
-    """A list, a mapping, a number or a truth value if it looks like one, as YAML 1.2 has it; else a text."""
+    """Return a list, a mapping, a number or a truth value if it looks like one, as YAML 1.2 has it; else a text."""
     kind = next((kind for kind, opening in _OPENING.items() if text.startswith(opening)), None)
     if kind is None:
         return _scalar(text) if text[0] not in "'\"" else _unquoted(text)
@@ -147,13 +147,13 @@ def _number(text: str) -> Any:
 
 
 def _unquoted(text: str) -> str:
-    """The text within the quotes that it stands in as a whole; otherwise the text."""
+    """Return the text within the quotes that it stands in as a whole; otherwise the text."""
     node = _node(text) if text[0] in "'\"" else None
     return node.value if node is not None and node.style and node.end_mark.index == len(text) else text
 
 
 def _collection(text: str, kind: type, scalar: Callable[[str], Any] = _scalar) -> Any:
-    """The list or mapping that the text is in YAML's flow style; the text if it is none."""
+    """Return the list or mapping that the text is in YAML's flow style; the text if it is none."""
     node = _node(text) if text.lstrip().startswith(_OPENING[kind]) else None
     try:
         # What follows the end would be a comment, and lost.
@@ -163,7 +163,7 @@ def _collection(text: str, kind: type, scalar: Callable[[str], Any] = _scalar) -
 
 
 def _node(text: str) -> Any:
-    """What YAML makes of a text; None if it is no YAML, too deep, or holds what would be lost (anchors, tags)."""
+    """Compose a text's YAML; None if it is no YAML, too deep, or holds what would be lost (anchors, tags)."""
     depth = 0
     try:
         for event in yaml.parse(text, Loader=yaml.BaseLoader):
@@ -179,7 +179,7 @@ def _node(text: str) -> Any:
 
 
 def _plain(node: Any, scalar: Callable[[str], Any]) -> Any:
-    """The value of a node.
+    """Return the value of a node.
 
     Raises:
         ValueError: A key that occurs twice, or is no text.

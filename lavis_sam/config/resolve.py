@@ -34,7 +34,7 @@ Layer = tuple[str, DictConfig]
 
 @dataclass(frozen=True)
 class Registered:
-    """What resolving has to be told about the models and data sets that a configuration names.
+    """What resolving has to know about the models and data sets that a configuration names.
 
     Attributes:
         packaged: (configuration, place, problems) -> the packaged layers that it chooses; what is unknown is appended
@@ -122,12 +122,12 @@ def parse_options(options: Sequence[str] | None) -> dict[str, OptionText]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether the text is whole characters; bytes that are none reach Python as lone surrogates."""
+    """Return whether the text is whole characters; bytes that are none reach Python as lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _read_files(path: Path, place: str = "--cfg-path") -> list[Layer]:
-    """The file as a layer, above that of the file beside it that its key `base` names, if it has one."""
+    """Return the file as a layer, above that of the file beside it that its key `base` names, if it has one."""
     written = read_yaml(path, place)
     if not isinstance(written, DictConfig):
         raise SamConfigurationError(f"{place}: {path}: found a list, wanted the sections {', '.join(_SECTIONS)}.")
@@ -153,7 +153,7 @@ def _with_datasets(files: Sequence[Layer], datasets: Mapping[str, Any]) -> list[
 
 
 def _joined(files: Sequence[Layer], path: Path) -> DictConfig:
-    """What the files say together, with every section a mapping."""
+    """Return what the files say together, with every section a mapping."""
     written = OmegaConf.merge(*(layer for _, layer in files))
     known = (*_SECTIONS, "preprocess")  # which stands in every packaged model YAML, and so in a run's config.yaml
     unknown = [unknown_name("section", key, known, str(path)) for key in written if key not in known]

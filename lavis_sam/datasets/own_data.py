@@ -72,7 +72,7 @@ def own_names(words: Iterable[str]) -> tuple[list[str], dict[str, Path]]:
 
 
 def storage_of_test(path: Path) -> Path:
-    """The annotation file or shards of the test split of a user's own data, or of data without splits.
+    """Return the annotation file or shards of the test split of a user's own data, or of data without splits.
 
     Raises:
         SamDataError: There is neither.
@@ -84,7 +84,7 @@ def storage_of_test(path: Path) -> Path:
 
 
 def _name_of(path: Path) -> str:
-    """A folder's name; of an annotation file its own, or its folder's where it is called annotations."""
+    """Return a folder's name; of an annotation file its own, or its folder's where it is called annotations."""
     path = path.resolve()
     return path.name if path.is_dir() else path.parent.name if path.name.startswith("annotations") else path.stem
 

@@ -36,7 +36,7 @@ class PatchLabels:
     places: Mapping[str, tuple[tuple[np.ndarray, np.ndarray], ...]]
 
     def of_sample(self, sample_id: Any) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        """The places of a sample; "000017-3" is a question about the image of "000017".
+        """Return the places of a sample; "000017-3" is a question about the image of "000017".
 
         Raises:
             SamDataError: No labels of it.
@@ -98,7 +98,7 @@ def _labels(sample: Mapping[str, Any], grid: int) -> Iterable[tuple[np.ndarray, 
 
 
 def _words(obj: Mapping[str, Any], view: int) -> Iterable[str]:
-    """Each word of each attribute, with the attribute's name: "upper navy" and "upper hoodie" of a navy hoodie.
+    """Yield each word of each attribute, with the attribute's name: "upper navy" and "upper hoodie" of a navy hoodie.
 
     So each is met often, where "navy hoodie" is rare, and it is still known what of an object is navy.
     """
@@ -112,7 +112,7 @@ def _words(obj: Mapping[str, Any], view: int) -> Iterable[str]:
 
 
 def _coverage(mask: Mapping[str, Any], grid: int) -> np.ndarray:
-    """The share of each patch that a mask covers, float [G, G]."""
+    """Return the share of each patch that a mask covers, float [G, G]."""
     try:
         from pycocotools import mask as coco
     except ImportError as error:

@@ -122,7 +122,7 @@ def _refuse_document(path: Path) -> None:
 
 
 def _list_in(document: dict[str, Any]) -> str | None:
-    """The key of a document's list of records: of a usual name, or the only list of objects."""
+    """Return the key of a document's list of records: of a usual name, or the only list of objects."""
     lists = [key for key, found in document.items() if isinstance(found, list) and isinstance((found or [0])[0], dict)]
     return next((key for key in _LIST_KEYS if key in lists), lists[0] if len(lists) == 1 else None)
 

@@ -41,7 +41,7 @@ def heat_maps(explanation: Explanation, images: Sequence[Image.Image], names: Se
 
 
 def _guided(explanation: Explanation, images: Sequence[Image.Image], names: Sequence[str], i: int) -> str:
-    """What guided image i: the gradient by patch of each other image, and what would change without it."""
+    """Return what guided image i: the gradient by patch of each other image, and what would change without it."""
     others = ~np.eye(len(images), dtype=bool)
     top = float(explanation.gradient[others][:, 1:].max())  # one scale for all: what is brighter guided more
     norm, change = explanation.semantics_norm[i], explanation.masked_change[i]

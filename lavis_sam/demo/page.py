@@ -109,7 +109,7 @@ class _Page:
         return page.queue(max_size=_WAITING)
 
     def _inputs(self) -> list[Any]:
-        """The left side: buttons and question, then what `ask` takes beside the question."""
+        """Return the left side: buttons and question, then what `ask` takes beside the question."""
         images = gradio.HTML(
             [],
             html_template=(FOLDER / "image_list.html").read_text(encoding="utf-8"),

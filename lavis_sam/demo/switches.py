@@ -14,7 +14,7 @@ LAYERS = ("layer_l", "layer_k")
 
 
 def choices_of(model: SemanticAlignment) -> dict[str, tuple[str, ...]]:
-    """The values of each switch that need no weights but the model's own; empty where nothing guides.
+    """Return the values of each switch that need no weights but the model's own; empty where nothing guides.
 
     The extractor is not among them: each has weights of its own. `layer_l` and `layer_k` may be any 1 <= l <= k <= K.
     """
@@ -27,7 +27,7 @@ def choices_of(model: SemanticAlignment) -> dict[str, tuple[str, ...]]:
 
 
 def switch(model: SemanticAlignment, values: Mapping[str, str | int]) -> ResolvedGuidance:
-    """The model's guidance with other values of some switches.
+    """Return the model's guidance with other values of some switches.
 
     Raises:
         SamConfigurationError: A value is unknown, the layers are in no order, or the model lacks the weights.
@@ -45,7 +45,7 @@ def switch(model: SemanticAlignment, values: Mapping[str, str | int]) -> Resolve
 
 
 def off(model: SemanticAlignment) -> ResolvedGuidance:
-    """The model's guidance, switched off: each image is seen alone, as InstructBLIP sees it."""
+    """Return the model's guidance, switched off: each image is seen alone, as InstructBLIP sees it."""
     return replace(model.guidance, extractor="none")
 
 

@@ -55,7 +55,7 @@ def check_base(config: DictConfig, adapter: Path) -> Iterator[Finding]:
 
 
 def _weights(config: DictConfig) -> Mapping[str, TensorInFile | Tensor]:
-    """The base's weights by our names, as they lie in their files."""
+    """Return the base's weights by our names, as they lie in their files."""
     folder, llm_model = open_instructblip(config), chosen_language_model(config)
     base: dict[str, TensorInFile | Tensor] = {}
     if folder is not None:

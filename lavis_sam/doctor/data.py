@@ -38,7 +38,7 @@ def check_data(required: Collection[str] = ()) -> Iterator[Finding]:
 
 
 def _storages(node: Any) -> Iterator[str]:
-    """Every `storage` of a data set's configuration; a list of them names one each."""
+    """Yield every `storage` of a data set's configuration; a list of them names one each."""
     if not isinstance(node, DictConfig):
         return
     for key, value in node.items():

@@ -49,7 +49,7 @@ def check_device_map(config: DictConfig, device: str | None, load: Load) -> Iter
 
 
 def in_words(found: SpreadOverCards) -> str:
-    """How a model fits on cards of one size, in words."""
+    """Return how a model fits on cards of one size, in words."""
     if found.cards == 1:
         return f"1 card of {found.card_gb} GB"
     several = f"{found.cards} cards of {found.card_gb} GB" if found.cards else f"no number of {found.card_gb} GB cards"

@@ -143,7 +143,7 @@ def _ask(code: str, *, seconds: float) -> subprocess.CompletedProcess[str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The release of a version, for comparison: "2.15.0+cpu" is (2, 15, 0)."""
+    """Return the release of a version, for comparison: "2.15.0+cpu" is (2, 15, 0)."""
     return tuple(int(part) for part in re.match(r"[\d.]*\d|", version)[0].split(".") if part)  # type: ignore[index]
 
 

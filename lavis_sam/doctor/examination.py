@@ -29,7 +29,7 @@ class Report:
         return not any(finding.verdict is Verdict.FAILURE for finding in self.findings)
 
     def summary(self) -> str:
-        """One line."""
+        """Return one line."""
         counts = {verdict: sum(found.verdict is verdict for found in self.findings) for verdict in Verdict}
         word = "fit" if self.is_fit else "NOT fit"
         return (

@@ -37,7 +37,7 @@ Check = Callable[[], Iterable[Finding]]
 
 
 def run_check(area: str, name: str, check: Check) -> Iterator[Finding]:
-    """The findings of a check; what goes wrong inside it becomes one, so that the others still run."""
+    """Yield the findings of a check; what goes wrong inside it becomes one, so that the others still run."""
     try:
         yield from check()
     except Exception as error:
@@ -47,5 +47,5 @@ def run_check(area: str, name: str, check: Check) -> Iterator[Finding]:
             name,
             Verdict.FAILURE,
             f"the check stopped with {type(error).__name__}: {message}",
-            "Mend what the message names; if it names nothing of yours, report it together with this whole output.",
+            "Correct what the message names; if it names nothing of yours, report it together with this whole output.",
         )

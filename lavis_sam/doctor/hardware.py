@@ -131,7 +131,7 @@ def _fits(name: str, free: int | None, weights: int, needed: int) -> Finding:
 
 
 def free_memory() -> int | None:
-    """Bytes that this machine could give to a program now; None where it does not say."""
+    """Return bytes that this machine could give to a program now; None where it does not say."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):

@@ -53,7 +53,7 @@ FETCH = "Fetch the file again and compare its size with the original's."
 
 
 def check_weights(config: DictConfig) -> Iterator[Finding]:
-    """All files that a model config needs."""
+    """Yield all files that a model config needs."""
     folder = open_instructblip(config)
     sources = weight_sources(config)
     absent = [source for source in sources if source.problem() is not None]
@@ -87,7 +87,7 @@ def _absent(source: WeightSource) -> Finding:
 
 
 def _fits(name: str, path: str, check: Callable[[], LoadReport]) -> Finding:
-    """The finding of a loader that only checks."""
+    """Return the finding of a loader that only checks."""
     try:
         report = check()
     except SamError as error:
@@ -139,7 +139,7 @@ def _check_chosen(folder: Path) -> Iterator[Finding]:
 
 
 def _check_parts(folder: Path) -> Iterator[Finding]:
-    """Every weight file of a transformers folder: listed, there, and not cut off."""
+    """Yield every weight file of a transformers folder: listed, there, and not cut off."""
     indices = sorted(folder.glob("*.index.json"))
     listed = {part for path in indices for part in read_index(path).values()}
     found = {path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)}
@@ -159,7 +159,7 @@ def _check_parts(folder: Path) -> Iterator[Finding]:
 
 
 def _damage(path: Path) -> str:
-    """What is wrong with a weight file, by its header and its end alone."""
+    """Return what is wrong with a weight file, by its header and its end alone."""
     try:
         if path.suffix == ".safetensors":
             open_file(path)

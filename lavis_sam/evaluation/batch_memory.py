@@ -1,4 +1,4 @@
-"""How many bytes a batch needs while it is answered, as told by sizes alone: what `run.batch_gb_eval` fills batches by.
+"""How many bytes a batch needs while it is answered, by sizes alone: what `run.batch_gb_eval` fills batches by.
 
 The language model's keys and values are nearly all of it, and are counted as `lavis-sam plan` counts them. Weights are
 not in it: they are there before.
@@ -58,7 +58,7 @@ class SamMemory:
 
 
 def _image_bytes(encoder: Any) -> int:
-    """The bytes of an image in a layer of the ViT; none where a feature cache has let go of it."""
+    """Return the bytes of an image in a layer of the ViT; none where a feature cache has let go of it."""
     blocks = getattr(encoder, "blocks", None)
     if blocks is None:
         return 0

@@ -95,11 +95,11 @@ class EvaluationLoader:
         )
 
     def __len__(self) -> int:
-        """Batches of this process."""
+        """Return batches of this process."""
         return len(self.shares()[self._rank])
 
     def __iter__(self) -> Iterator[Any]:
-        """The contents of this process's batches.
+        """Yield the contents of this process's batches.
 
         Raises:
             SamDataError: A sample's files cannot be used.
@@ -128,7 +128,7 @@ class EvaluationLoader:
         return [batches[rank :: self._world_size] for rank in range(self._world_size)]
 
     def measure(self, memory: "BatchMemory | None") -> None:
-        """Where there is a bound of bytes, take what samples need from a model.
+        """Take what samples need from a model, where there is a bound of bytes.
 
         Raises:
             SamConfigurationError: The model does not say it, or the data set cannot be asked without reading images.
@@ -143,7 +143,7 @@ class EvaluationLoader:
         self._memory, self._sizes = memory, [memory.size(sample) for sample in self.samples]
 
     def cost(self, indices: Sequence[int]) -> int:
-        """What a batch takes of memory, to compare it with others: bytes where there is a bound, else samples."""
+        """Return what a batch takes of memory, to compare it with others: bytes if there is a bound, else samples."""
         if self._memory is None:
             return len(indices)
         images, text = zip(*(self._sizes[index] for index in indices), strict=True)
@@ -155,7 +155,7 @@ class EvaluationLoader:
         return _Together(self._collate)([dataset[index] for index in indices])
 
     def batches(self, done: Collection[int] = ()) -> Generator[Batch, None, None]:
-        """This process's batches of the samples that are not `done`."""
+        """Yield this process's batches of the samples that are not `done`."""
         share = self.shares(done)[self._rank]
         if not share:
             return
@@ -176,12 +176,12 @@ class EvaluationLoader:
             stop_workers(batches)
 
     def name(self, index: int) -> str:
-        """What messages call a sample: its id, or its place where the data set does not say."""
+        """Return what messages call a sample: its id, or its place where the data set does not say."""
         samples = self.samples
         return f"sample {samples[index].id!r}" if samples else f"sample {index} of the data set"
 
     def describe(self, indices: Sequence[int]) -> str:
-        """The samples of a batch by name, and how many images the largest has."""
+        """Return the samples of a batch by name, and how many images the largest has."""
         names = ", ".join(self.name(index) for index in indices[:8]) + (", …" if len(indices) > 8 else "")
         samples = self.samples
         if not samples:
@@ -195,7 +195,7 @@ class EvaluationLoader:
         return samples if isinstance(samples, list) and samples and isinstance(samples[0], MultiImageSample) else []
 
     def _filled(self, ordered: Sequence[int], most: int) -> list[list[int]]:
-        """Batches of these indices, each as large as the bound and `most` allow."""
+        """Return batches of these indices, each as large as the bound and `most` allow."""
         batches: list[list[int]] = []
         images = text = 0
         for index in ordered:

@@ -118,7 +118,7 @@ def check_answers(
 
 
 def _fingerprint(loader: EvaluationLoader, model: EvaluationModel) -> Mapping[str, Any]:
-    """What the answers depend on, as rank 0 sees it."""
+    """Return what the answers depend on, as rank 0 sees it."""
     fingerprint: Mapping[str, Any] = {}
     if distributed.is_main_process():
         root = getattr(loader.dataset, "vis_root", None)

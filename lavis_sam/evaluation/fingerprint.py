@@ -22,7 +22,7 @@ IMAGE = "picture"
 
 
 def weights_fingerprint(model: nn.Module) -> str:
-    """A hash of a model's parameters: of the trained ones every number, of the frozen ones evenly spaced numbers.
+    """Hash a model's parameters: of the trained ones every number, of the frozen ones evenly spaced numbers.
 
     Names, shapes and precisions count too. Parameters without storage (on the meta device) count by these alone.
 
@@ -56,7 +56,7 @@ def _numbers(values: torch.Tensor, *, whole: bool) -> bytes:
 
 
 def samples_fingerprint(samples: Sequence[MultiImageSample], root: str | None = None) -> str:
-    """A hash of what is asked: ids, instructions, references, names and sizes of the images, in order.
+    """Return a hash of what is asked: ids, instructions, references, names and sizes of the images, in order.
 
     Args:
         root: The folder of the images; None, or an image that is not there, leaves the sizes out.
@@ -84,7 +84,7 @@ def _size(path: Path) -> int | None:
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Where two run fingerprints differ, as "key: earlier …, now …"."""
+    """Return where two run fingerprints differ, as "key: earlier …, now …"."""
     return [
         f"{key}: then {_shown(_at(earlier, key))}, now {_shown(_at(now, key))}"
         for key in dict.fromkeys([*_keys(earlier), *_keys(now)])

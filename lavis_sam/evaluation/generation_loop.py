@@ -185,7 +185,7 @@ class _Halving:
         return [record for indices in halves for record in self(self._loader.load(indices))]
 
     def _try(self, batch: Batch) -> list[Record] | str:
-        """The records; or, of several samples, what was said about memory: outside, no frame holds tensors any more."""
+        """Return the records; or, of several samples, what was said about memory: outside, no frame holds tensors."""
         loader = self._loader
         with naming_samples(lambda: f"answering {loader.describe(batch.indices)}", REMEDY):
             try:

@@ -88,7 +88,7 @@ class PredictionLog:
 def open_prediction_log(
     folder: Path, fingerprint: Mapping[str, Any], *, count: int, restart: bool = False
 ) -> tuple[PredictionLog, dict[int, Record]]:
-    """This process's prediction log, and all answers that are there already; all processes together.
+    """Return this process's prediction log, and all answers that are there already; all processes together.
 
     Args:
         restart: Throw answers away that were made by something else, instead of refusing them.
@@ -125,7 +125,7 @@ def open_prediction_log(
 
 
 def read_answers(path: Path, fingerprint: Mapping[str, Any], *, count: int) -> dict[int, Record]:
-    """The whole answers of one file: index -> record.
+    """Return the whole answers of one file: index -> record.
 
     Raises:
         OtherAnswersError: The file's answers depend on something else.
@@ -166,7 +166,7 @@ def _check_header(path: Path, header: Any, fingerprint: Mapping[str, Any]) -> No
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """The lines that end in a line end."""
+    """Yield the lines that end in a line end."""
     with open(path, "rb") as file:
         while line := file.readline(_MAX_LINE_BYTES + 1):
             if len(line) > _MAX_LINE_BYTES:
@@ -176,7 +176,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _whole_lines(file: Any, size: int) -> int:
-    """How many bytes of a file are whole lines."""
+    """Return how many bytes of a file are whole lines."""
     file.seek(max(0, size - _MAX_LINE_BYTES))
     last = file.read().rfind(b"\n")
     return max(0, size - _MAX_LINE_BYTES) + last + 1 if last >= 0 else 0

@@ -231,7 +231,7 @@ def _is_data_set_folder(folder: Path) -> bool:
 
 
 def predictions_file(path: str | os.PathLike[str], dataset: str | None = None) -> Path:
-    """The predictions that a path stands for.
+    """Return the predictions that a path stands for.
 
     Args:
         path: A file stands for itself; else a data set's folder, a folder of these, or a training run's.
@@ -291,7 +291,7 @@ def _results(folder: Path, manifest: Mapping[str, Any]) -> Results:
 
 
 def _manifest_problem(manifest: Any) -> str | None:
-    """What is wrong with a manifest, which may come from anywhere."""
+    """Return what is wrong with a manifest, which may come from anywhere."""
     if not isinstance(manifest, dict):
         return f"found a {type(manifest).__name__}, wanted an object"
     if manifest.get("format") != _FORMAT:

@@ -39,7 +39,7 @@ class VlmevalModel(BaseModel):
         return inputs if self.check_content(inputs) == "listdict" else super().preproc_content(inputs)
 
     def use_custom_prompt(self, dataset: str) -> bool:
-        """Whether `build_prompt` is asked instead of the data set: only to learn the choices."""
+        """Return whether `build_prompt` is asked instead of the data set: only to learn the choices."""
         return self.choose == "likelihood" and str(DATASET_TYPE(dataset)).startswith("MCQ")
 
     def set_dump_image(self, dump_image_func: Callable[..., Any]) -> None:

@@ -59,7 +59,7 @@ def run_here(
         jobs: Those to do.
         out: The sweep's folder.
         devices: What CUDA_VISIBLE_DEVICES is for the jobs of a slot; None leaves it as it is.
-        show: Is told of each job that ended.
+        show: Gets each job that ended.
 
     Returns:
         The outcomes, in the order in which they came; jobs that were not begun have none.
@@ -110,7 +110,7 @@ def run_on_slurm(
         parameters: What submitit gives to sbatch: `slurm_partition`, `gpus_per_node`, `timeout_min`, …
         at_once: How many may run at a time; None for any number.
         cluster: submitit's name of another executor, such as "local".
-        show: Is told of each job that ended.
+        show: Gets each job that ended.
 
     Raises:
         SamConfigurationError: submitit is not installed, there is no SLURM here, or a parameter that it does not know.

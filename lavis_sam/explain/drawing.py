@@ -50,7 +50,7 @@ class Row:
 
 
 def overlay(image: Image.Image, heat: np.ndarray, *, brightest: float | None = None, size: int = CELL) -> Image.Image:
-    """An image with a map of its patches over it.
+    """Return an image with a map of its patches over it.
 
     Args:
         image: RGB; its aspect is not kept, as the vision encoder does not keep it.
@@ -78,13 +78,13 @@ def overlay(image: Image.Image, heat: np.ndarray, *, brightest: float | None = N
 
 
 def colour(level: np.ndarray) -> np.ndarray:
-    """The colours [..., 3] of values from 0 to 1."""
+    """Return the colours [..., 3] of values from 0 to 1."""
     places = np.linspace(0, 1, len(COLOURS))
     return np.stack([np.interp(level, places, COLOURS[:, channel]) for channel in range(3)], axis=-1)
 
 
 def draw_overview(explanation: Explanation, images: Sequence[Image.Image]) -> Image.Image:
-    """All measures of a sample in one image.
+    """Return all measures of a sample in one image.
 
     Args:
         explanation: The measures.

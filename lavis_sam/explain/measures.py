@@ -57,7 +57,7 @@ class Explanation:
         return bool(self.semantics_norm.any())
 
     def as_dict(self) -> dict[str, Any]:
-        """What fits a small JSON file: numbers per image and pair of images; patches are in the arrays."""
+        """Return what fits a small JSON file: numbers per image and pair of images; patches are in the arrays."""
         return {
             "instruction": self.instruction,
             "has_guidance": self.has_guidance,
@@ -70,7 +70,7 @@ class Explanation:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name; those that do not exist are left out."""
+        """Return the arrays by name; those that do not exist are left out."""
         names = ("adaptive_weights", "cross_attention", "semantics_norm", "masked_change", "gradient")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -108,7 +108,7 @@ def explain_sample(model: SemanticAlignment, images: Tensor, instruction: str) -
 
     @torch.no_grad()
     def without(m: int) -> Tensor:
-        """How far every c_i is from itself without image m, [N]."""
+        """Return how far every c_i is from itself without image m, [N]."""
         rest = [i for i in range(count) if i != m]
         change = torch.zeros(count, device=features.device)
         if rest:
@@ -133,7 +133,7 @@ def explain_sample(model: SemanticAlignment, images: Tensor, instruction: str) -
 
 
 def last_cross_attention(model: SemanticAlignment) -> int | None:
-    """The number of the last layer with cross-attention that the W stream runs through; None without a W stream."""
+    """Number the last layer with cross-attention that the W stream runs through; None without a W stream."""
     if model.guidance.extractor != "w_former":
         return None
     bert = model.Qformer.bert
@@ -142,12 +142,12 @@ def last_cross_attention(model: SemanticAlignment) -> int | None:
 
 
 def _whole(count: int, model: SemanticAlignment) -> ImageIndex:
-    """One sample with `count` real images."""
+    """Return one sample with `count` real images."""
     return ImageIndex.from_mask(torch.ones(1, count, dtype=torch.bool, device=model.device))
 
 
 def _gradient(norm: Tensor, features: Tensor) -> Tensor:
-    """Length of the gradient of a number with respect to each patch, [N, P]; 0 where nothing depends on it."""
+    """Return length of the gradient of a number with respect to each patch, [N, P]; 0 where nothing depends on it."""
     (gradient,) = torch.autograd.grad(norm, features, retain_graph=True, allow_unused=True)
     return torch.zeros(features.shape[:2], device=features.device) if gradient is None else gradient.norm(dim=-1)
 
@@ -178,7 +178,7 @@ def _watch(bert: QFormerBert, number: int | None) -> Iterator[list[tuple[Any, ..
 
 
 def _attention_of(bert: QFormerBert, number: int) -> SelfAttention:
-    """The cross-attention of layer `number`, counted from 1."""
+    """Return the cross-attention of layer `number`, counted from 1."""
     layer: Any = bert.encoder.layer[number - 1]
     return layer.crossattention.self
 

@@ -156,7 +156,7 @@ def connect_features(
 def _crop_sources(
     settings: RunSettings, datasets: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, str], FixedCrops]:
-    """(data set, split) -> its fixed crops, for the splits that the run uses.
+    """Return (data set, split) -> its fixed crops, for the splits that the run uses.
 
     Raises:
         SamConfigurationError: A data set whose images have no place, or random crops without a number of them.

@@ -14,7 +14,7 @@ _SMALL, _TINY = 1e-9, 1e-15
 
 
 def bleu_statistics(corpus: Corpus) -> Floats:
-    """What BLEU needs to know about each sample.
+    """Return what BLEU needs to know about each sample.
 
     Returns:
         [C, 10]: correct n-grams and n-grams of order 1 to 4, words of the candidate, words of the closest reference.
@@ -32,7 +32,7 @@ def bleu_statistics(corpus: Corpus) -> Floats:
 
 
 def _closest_length(corpus: Corpus) -> Integers:
-    """[C] the reference length nearest to the candidate's, the shorter of two that are equally near."""
+    """Return [C] the reference length nearest to the candidate's, the shorter of two that are equally near."""
     distance = np.abs(corpus.reference_words - corpus.candidate_words[corpus.sample])
     order = np.lexsort((corpus.reference_words, distance, corpus.sample))
     firsts = np.unique(corpus.sample[order], return_index=True)[1]
@@ -40,7 +40,7 @@ def _closest_length(corpus: Corpus) -> Integers:
 
 
 def bleu4(statistics: Floats) -> Floats:
-    """BLEU-4 of samples, or of sums over samples.
+    """Return BLEU-4 of samples, or of sums over samples.
 
     Args:
         statistics: [..., 10], see `bleu_statistics`.
@@ -52,7 +52,7 @@ def bleu4(statistics: Floats) -> Floats:
 
 
 def bleu_scores(statistics: Floats) -> Floats:
-    """BLEU-1 to BLEU-4: [..., 10] -> [..., 4]; see `bleu4`."""
+    """Return BLEU-1 to BLEU-4: [..., 10] -> [..., 4]; see `bleu4`."""
     correct, ngrams = statistics[..., :MAX_ORDER], statistics[..., MAX_ORDER : 2 * MAX_ORDER]
     words, reference_words = statistics[..., -2], statistics[..., -1]
     products = np.cumprod((correct + _TINY) / (ngrams + _SMALL), axis=-1)

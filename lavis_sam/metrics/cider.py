@@ -20,12 +20,12 @@ _SCALE = 10.0
 
 
 def without_rarity(texts: Texts) -> bool:
-    """Whether no n-gram is rarer than another, so that every score is 0."""
+    """Return whether no n-gram is rarer than another, so that every score is 0."""
     return len({frozenset(references) for references in texts.references}) == 1
 
 
 def cider_scores(corpus: Corpus) -> Floats:
-    """CIDEr of each sample.
+    """Return CIDEr of each sample.
 
     Returns:
         [C], between 0 and 10; the corpus' score is their mean.
@@ -41,7 +41,7 @@ def cider_scores(corpus: Corpus) -> Floats:
 
 
 def _similarity(overlap: Overlap, corpus: Corpus) -> Floats:
-    """[R] clipped cosine similarity of each reference and its candidate, of tf-idf vectors of one order."""
+    """Return [R] clipped cosine similarity of each reference and its candidate, of tf-idf vectors of one order."""
     candidates, references = overlap.candidates, overlap.references
     # In how many samples' references an n-gram occurs; several references of a sample count once.
     pairs = np.sort(corpus.sample[references.text] * overlap.vocabulary + references.ngram)

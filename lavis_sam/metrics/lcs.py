@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence of two sequences of words."""
+    """Return length of the longest common subsequence of two sequences of words."""
     rows = _rows(first, _positions(second), len(second))
     return rows[-1].bit_count() if rows else 0
 
 
 def lcs_words(reference: Sequence[str], candidate: Sequence[str]) -> set[str]:
-    """The words of one longest common subsequence: the one that the `rouge` package finds.
+    """Return the words of one longest common subsequence: the one that the `rouge` package finds.
 
     There are several in general. The package walks the table from its end; it takes a pair of equal words where there
     is one, otherwise goes up (to the previous word of the reference) only if that is the longer one, else left.
@@ -40,7 +40,7 @@ def lcs_words(reference: Sequence[str], candidate: Sequence[str]) -> set[str]:
 
 
 def _positions(words: Sequence[str]) -> dict[str, int]:
-    """Word -> the bits of its columns."""
+    """Return word -> the bits of its columns."""
     positions: dict[str, int] = {}
     bit = 1
     for word in words:
@@ -50,7 +50,7 @@ def _positions(words: Sequence[str]) -> dict[str, int]:
 
 
 def _rows(words: Sequence[str], positions: dict[str, int], columns: int) -> list[int]:
-    """The table's rows, one for each word; bits where the length grows are set."""
+    """Return the table's rows, one for each word; bits where the length grows are set."""
     every = (1 << columns) - 1
     still, rows = every, []  # `still` has the bits where it does not grow
     for word in words:

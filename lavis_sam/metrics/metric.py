@@ -36,7 +36,7 @@ class Texts:
         return count_ngrams(self.candidates, self.references)
 
     def as_pycocoevalcap(self) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-        """References and candidates as pycocoevalcap's `compute_score` takes them."""
+        """Return references and candidates as pycocoevalcap's `compute_score` takes them."""
         return {i: list(texts) for i, texts in enumerate(self.references)}, {
             i: [text] for i, text in enumerate(self.candidates)
         }
@@ -65,10 +65,10 @@ class Metric:
         object.__setattr__(self, "title", self.title or self.name)
 
     def per_sample(self, statistics: Floats) -> Floats:
-        """[n, F] -> [n] scores of the samples, not x100."""
+        """Turn [n, F] into [n] scores of the samples, not x100."""
         return self.corpus(statistics, 1)
 
 
 def mean(sums: Floats, count: int) -> Floats:
-    """The mean of a metric with one statistic: sums [..., 1] over `count` samples -> [...]."""
+    """Return the mean of a metric with one statistic: sums [..., 1] over `count` samples -> [...]."""
     return np.asarray(sums)[..., 0] / count

@@ -35,7 +35,7 @@ class Prediction:
     references: tuple[str, ...]
 
     def as_record(self) -> dict[str, Any]:
-        """The record of a prediction file."""
+        """Return the record of a prediction file."""
         record: dict[str, Any] = {
             "sample_id": self.sample_id,
             "pred_response": self.text,
@@ -56,7 +56,7 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
 
 
 def parse_predictions(document: Any, *, place: str) -> list[Prediction]:
-    """The predictions of a parsed prediction file.
+    """Return the predictions of a parsed prediction file.
 
     Args:
         document: The list of records, or an object that holds it under "predictions".
@@ -136,7 +136,7 @@ def check_same_data(first: Sequence[Prediction], second: Sequence[Prediction], *
 def of_samples(
     predictions: Sequence[Prediction], samples: Sequence[Prediction], *, names: tuple[str, str]
 ) -> list[Prediction]:
-    """The predictions with a data set's references, if they answer its samples: each once, and no other.
+    """Return the predictions with a data set's references, if they answer its samples: each once, and no other.
 
     Args:
         predictions: From a file that may know one reference of several.
@@ -158,7 +158,7 @@ def of_samples(
 
 
 def data_fingerprint(predictions: Sequence[Prediction]) -> str:
-    """What the predictions were asked for: a hash of ids and references, whatever their order and the answers.
+    """Return what the predictions were asked for: a hash of ids and references, whatever their order and the answers.
 
     Returns:
         64 hexadecimal digits.
@@ -168,7 +168,7 @@ def data_fingerprint(predictions: Sequence[Prediction]) -> str:
 
 
 def _problems(record: Any) -> list[str]:
-    """What is wrong with one record."""
+    """Return what is wrong with one record."""
     if not isinstance(record, dict):
         return [f"found {_shown(record)}, wanted an object with sample_id, pred_response and gt_response"]
     problems = []

@@ -112,7 +112,7 @@ class Scores:
     statistics: Mapping[str, Floats]
 
     def corpus(self) -> dict[str, float]:
-        """The scores of all samples together, x100, from our statistics; `reported` is what a report says."""
+        """Return the scores of all samples together, x100, from our statistics; `reported` is what a report says."""
         return {
             name: 100 * float(METRICS[name].corpus(values.sum(axis=0), len(values)))
             for name, values in self.statistics.items()
@@ -149,7 +149,7 @@ class Scores:
         return largest
 
     def per_sample(self) -> list[dict[str, Any]]:
-        """The authors' `eval_score.json`: id and the scores of each sample, not x100."""
+        """Return the authors' `eval_score.json`: id and the scores of each sample, not x100."""
         columns = [METRICS[name].per_sample(values).tolist() for name, values in self.statistics.items()]
         return [
             {"id": identity, **dict(zip(self.statistics, row, strict=True))}
@@ -157,7 +157,7 @@ class Scores:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything that a report says, as plain data."""
+        """Return everything that a report says, as plain data."""
         return {
             "protocol": self.protocol,
             **({"tokenizer": self.tokenizer} if self.protocol == "coco" else {}),

@@ -37,7 +37,7 @@ _LONGEST_TOKEN = 1000
 
 
 def ptb_tokens(text: str) -> list[str]:
-    """The tokens of a text, lower-case and without punctuation.
+    """Return the tokens of a text, lower-case and without punctuation.
 
     Args:
         text: A prediction or a reference; a line break counts as a space.
@@ -46,7 +46,7 @@ def ptb_tokens(text: str) -> list[str]:
 
 
 def stanford_tokens(texts: Sequence[str]) -> list[str]:
-    """The tokens of each text, joined by spaces, as Stanford's program gives them to pycocoevalcap.
+    """Return the tokens of each text, joined by spaces, as Stanford's program gives them to pycocoevalcap.
 
     Raises:
         SamConfigurationError: There is no Java, or the program fails.
@@ -111,7 +111,7 @@ def _rules_for(first: str) -> tuple[Rule, ...]:
 
 
 def _written(name: str, token: str) -> str:
-    """The token as the original spells it, apart from its case."""
+    """Return the token as the original spells it, apart from its case."""
     match name:
         case "quote" if token in ("''", '"', "&quot;"):
             return "''"

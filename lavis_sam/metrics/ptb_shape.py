@@ -79,5 +79,5 @@ _SHAPES = _Shapes()
 
 
 def shape_of(text: str) -> str:
-    """The text with every character replaced by its representative; the length stays."""
+    """Return the text with every character replaced by its representative; the length stays."""
     return text.translate(_SHAPES)

@@ -126,14 +126,14 @@ class _Samples:
         return len(self.statistics)
 
     def corpus(self, sums: Floats) -> Floats:
-        """Sums over n samples -> the score of each metric."""
+        """Turn sums over n samples into the score of each metric."""
         return np.array([metric.corpus(sums[part], len(self)) for metric, part in self._parts])
 
 
 def _bootstrap(
     scores: Callable[[Floats], Floats], count: int, resamples: int, level: float, seed: int
 ) -> list[Interval]:
-    """An interval for each of the scores that ([n] how often each sample was drawn) gives."""
+    """Return an interval for each of the scores that ([n] how often each sample was drawn) gives."""
     # Half a second of imports, for those who want intervals.
     from scipy.stats import bootstrap  # type: ignore[import-untyped]
 
@@ -159,7 +159,7 @@ def _bootstrap(
 
 
 def _permutation_test(one: _Samples, two: _Samples, resamples: int, seed: int) -> Floats:
-    """The metrics' p-values; the observed difference counts as one of the exchanges, so none is 0."""
+    """Return the metrics' p-values; the observed difference counts as one of the exchanges, so none is 0."""
     # A seed of its own, so that the p-value does not depend on whether intervals were drawn before.
     generator = np.random.default_rng([seed, 1])
     gain = two.statistics - one.statistics

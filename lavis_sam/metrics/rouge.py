@@ -21,7 +21,7 @@ _MOST_ENTRIES, _MOST_WORDS = 1_000_000, 10_000
 
 
 def sentences(text: str) -> list[list[str]]:
-    """The sentences that the `rouge` package sees: what periods separate, split into words.
+    """Return the sentences that the `rouge` package sees: what periods separate, split into words.
 
     A sentence of white space has one empty word; an empty one does not exist, so that nothing but periods has none.
     """
@@ -29,7 +29,7 @@ def sentences(text: str) -> list[list[str]]:
 
 
 def rouge_l_of_sets(candidate: str, reference: str) -> float:
-    """F-measure of the `rouge` package: common words of all pairs of sentences, in order, but counted as sets.
+    """Return f-measure of the `rouge` package: common words of all pairs of sentences, in order, but counted as sets.
 
     A word that occurs twice counts once, and the best score is 0.999999995: the package adds to the denominator.
 
@@ -50,7 +50,7 @@ def rouge_l_of_sets(candidate: str, reference: str) -> float:
 
 
 def rouge_l_of_sequences(candidate: str, references: Sequence[str]) -> float:
-    """F-measure of pycocoevalcap: the best precision and the best recall over the references, recall weighing more.
+    """Return pycocoevalcap's F-measure: the references' best precision and best recall, recall weighing more.
 
     Args:
         candidate: Tokens joined by spaces; without any it scores 0, also where the reference has none.
@@ -71,7 +71,7 @@ def rouge_l_of_sequences(candidate: str, references: Sequence[str]) -> float:
 
 
 def _statistics(texts: Texts) -> Floats:
-    """[n, 1] ROUGE-L of each sample."""
+    """Return [n, 1] ROUGE-L of each sample."""
     return np.array([[_ours(texts.protocol, *pair)] for pair in zip(texts.candidates, texts.references, strict=True)])
 
 

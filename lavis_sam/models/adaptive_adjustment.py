@@ -82,7 +82,7 @@ class AdaptiveAdjustment(nn.Module):
         )
 
     def _members(self, index: ImageIndex) -> torch.Tensor:
-        """Which images enter each context: bool [B, 1, N], or [B, N, N] without the current image under `others`."""
+        """Return which images enter each context: bool [B, 1, N], or [B, N, N] without the current under `others`."""
         members = index.mask[:, None, :]
         if self.guidance.context == "all":
             return members
@@ -90,7 +90,7 @@ class AdaptiveAdjustment(nn.Module):
         return members & ~current
 
     def _weights(self, features: torch.Tensor, index: ImageIndex, members: torch.Tensor) -> torch.Tensor:
-        """The weights a [B, 1, N, P] (or [B, N, N, P]) of `members` [B, 1, N, 1] (or [B, N, N, 1]), zero elsewhere."""
+        """Weigh `members` [B, 1, N, 1] (or [B, N, N, 1]): a [B, 1, N, P] (or [B, N, N, P]), zero elsewhere."""
         if self.guidance.weighting == "average":
             count = members.sum(dim=2, keepdim=True).clamp(min=1)
             return (members / count).to(features.dtype).expand(-1, -1, -1, features.shape[1])

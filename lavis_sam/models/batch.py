@@ -48,7 +48,7 @@ class ImageIndex:
         return cls(mask, sample, position, is_full=len(sample) == mask.numel())
 
     def to(self, device: torch.device) -> "ImageIndex":
-        """The same index on another device."""
+        """Return the same index on another device."""
         return ImageIndex(self.mask.to(device), self.sample.to(device), self.position.to(device), self.is_full)
 
     @overload
@@ -177,7 +177,7 @@ def read_prompts(samples: dict[str, Any], default: str) -> list[str]:
 
 
 def _read_texts(samples: dict[str, Any], key: str) -> list[str]:
-    """A batch's list of strings under `key`."""
+    """Return a batch's list of strings under `key`."""
     texts = samples.get(key)
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         found = f"a {type(texts).__name__}" if key in samples else "missing"

@@ -84,7 +84,7 @@ def register_objective(
 def language(
     model: SemanticAlignment, visual: VisualPath, samples: Mapping[str, Any], outputs: LanguageLoss
 ) -> LossTerm:
-    """Cross-entropy of the target tokens."""
+    """Return cross-entropy of the target tokens."""
     return LossTerm(outputs.token_losses.sum(), outputs.target_tokens.sum())
 
 

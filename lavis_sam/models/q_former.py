@@ -47,7 +47,7 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(source_width, width)
 
     def split_heads(self, projected: torch.Tensor) -> torch.Tensor:
-        """[·, length, D_q] -> [·, heads, length, D_q / heads]."""
+        """Split heads: [·, length, D_q] -> [·, heads, length, D_q / heads]."""
         return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(
@@ -74,7 +74,7 @@ class ResidualOutput(nn.Module):
         self.LayerNorm = Float32LayerNorm(width, eps=LAYER_NORM_EPS)
 
     def forward(self, hidden: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """Both [·, length, D_q], and so is the result."""
+        """Add what `hidden` becomes to `residual`: both [·, length, D_q], as is the result."""
         return self.LayerNorm(self.dense(hidden) + residual)
 
 
@@ -113,7 +113,7 @@ class Intermediate(nn.Module):
         self.dense = nn.Linear(width, intermediate)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[·, length, D_q] -> [·, length, intermediate]."""
+        """Widen [·, length, D_q] to [·, length, intermediate]."""
         return F.gelu(self.dense(hidden))
 
 

@@ -1,7 +1,7 @@
 """Step 6, language: text from visual tokens and a prompt, decoded as the released code decodes.
 
 The released code calls the search of transformers 4.33. Today's versions search otherwise: they keep no start token in
-length and repetition history, divide beam scores by other lengths, and end a beam search earlier. Settings can mend all
+length and repetition history, divide beam scores by other lengths, and end a beam search earlier. Settings can undo all
 but the last, which changed the texts of 12 of 253 random batches. The searches are therefore written here, step by step
 as 4.33 took them; a `LanguageModel` gives logits, and `kv_cache` reads on: a prompt is read and kept once per sample.
 
@@ -147,12 +147,12 @@ def stream(
 
 
 def _readable(tokenizer: TextTokenizer, ids: Tensor) -> str:
-    """The text of ids [1, length], which begin with the start token; only its end is not stripped yet."""
+    """Return the text of ids [1, length], which begin with the start token; only its end is not stripped yet."""
     return tokenizer.decode(_without_unknown(ids[0, 1:], tokenizer)).lstrip()
 
 
 def _without_unknown(ids: Tensor, tokenizer: TextTokenizer) -> Tensor:
-    """The released code turns unknown pieces into the end token, so that both read as nothing."""
+    """Return the released code turns unknown pieces into the end token, so that both read as nothing."""
     unknown = tokenizer.unk_token_id
     return ids if unknown is None else ids.masked_fill(ids == unknown, tokenizer.eos_token_id)
 
@@ -253,7 +253,7 @@ class _FinishedTexts:
         del self.texts[self.size :]
 
     def is_beyond(self, best_total: float, length: int) -> bool:
-        """Whether a text with a step's best sum would not enter at `length`: the sample is done.
+        """Return whether a text with a step's best sum would not enter at `length`: the sample is done.
 
         As in 4.33, one that ended in this very step counts too; without it a search would stop earlier.
         """
@@ -303,7 +303,7 @@ def _search_beams(continuation: _Continuation, decoding: Decoding, eos_token_id:
 def _candidates(
     continuation: _Continuation, totals: Tensor, decoding: Decoding, eos_token_id: int
 ) -> list[list[tuple[float, int, int]]]:
-    """The 2 * num_beams best (or sampled) next steps of each sample, best first.
+    """Return the 2 * num_beams best (or sampled) next steps of each sample, best first.
 
     Twice as many as beams, so that enough remain when every beam could end.
 

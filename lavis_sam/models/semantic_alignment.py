@@ -141,7 +141,7 @@ class SemanticAlignment(nn.Module):
         return self
 
     def forward(self, samples: dict[str, Any]) -> dict[str, Any]:
-        """Loss of a training batch.
+        """Return the loss of a training batch.
 
         Args:
             samples: `image` [B, 3, N, H, W] (or [B, 3, H, W], no guidance), `image_mask` bool [B, N] (optional),
@@ -183,7 +183,7 @@ class SemanticAlignment(nn.Module):
         outputs: LanguageLoss | None,
         among: Container[str],
     ) -> dict[str, LossTerm]:
-        """The loss of each objective that is `among` some, with its weight."""
+        """Return the loss of each objective that is `among` some, with its weight."""
         return {
             name: OBJECTIVES[name](self, visual, samples, outputs)._replace(weight=weight)
             for name, weight in self.objectives.items()
@@ -191,7 +191,7 @@ class SemanticAlignment(nn.Module):
         }
 
     def encode(self, samples: dict[str, Any], instructions: list[str]) -> VisualPath:
-        """Steps 1 to 5: run the vision encoder and the Q-Former, once for all images of the batch.
+        """Do steps 1 to 5: run the vision encoder and the Q-Former, once for all images of the batch.
 
         Args:
             samples: the batch's `image` and, optionally, `image_mask`, as for `forward`.

@@ -79,7 +79,7 @@ class ModelSizes:
 
 
 def _read_section(name: str, section: type[Section], values: Mapping[str, Any]) -> Section:
-    """One section of `sizes` as its dataclass."""
+    """Return one section of `sizes` as its dataclass."""
     given = dict(values.get(name) or {})
     known = [field.name for field in fields(section)]  # type: ignore[arg-type]
     for key, value in given.items():

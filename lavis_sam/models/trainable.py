@@ -37,7 +37,7 @@ class MasterWeightLinear(nn.Linear):
     """
 
     def forward(self, values: Tensor) -> Tensor:
-        """[..., in] -> [..., out], in the type of `values`."""
+        """Map [..., in] to [..., out], in the type of `values`."""
         bias = self.bias.to(values.dtype) if self.bias is not None else None
         return F.linear(values, self.weight.to(values.dtype), bias)
 

@@ -91,7 +91,7 @@ class VisualPathModule(Protocol):
 
 
 def guided_visual_path(model: SemanticAlignment, samples: dict[str, Any], instructions: list[str]) -> GuidedVisualPath:
-    """Steps 1 to 5 of SAM; of InstructBLIP for a 4-D batch and where nothing guides. See `VisualPathModule`."""
+    """Do steps 1 to 5 of SAM; of InstructBLIP for a 4-D batch and where nothing guides. See `VisualPathModule`."""
     features, index = look(model, samples, len(instructions))  # 1 vision
     bert, guidance = model.Qformer.bert, model.guidance
     embedded, key_mask = embed(model, instructions)
@@ -173,7 +173,7 @@ def guide(
     embedded: torch.Tensor,
     key_mask: torch.Tensor | None,
 ) -> Guided:
-    """Steps 2 and 3: from patch features to contextual semantics. Only where `guidance.is_active`.
+    """Do steps 2 and 3: from patch features to contextual semantics. Only where `guidance.is_active`.
 
     Args:
         model: its adaptive adjustment, extractor and Q-Former are used.

@@ -61,18 +61,18 @@ def register_extractor(name: str, *, module: str) -> Callable[[type[nn.Module]],
 
 
 def sam_modules() -> tuple[str, ...]:
-    """The names of SAM's own modules in the model, with which the names of their parameters begin."""
+    """Return the names of SAM's own modules in the model, with which the names of their parameters begin."""
     return ("adaptive_adjustment", *(entry.module for entry in EXTRACTORS.values()))
 
 
 def is_trained(model: nn.Module) -> bool | None:
-    """Whether SAM's layers add something, which they do not before training; None for a model that has none."""
+    """Return whether SAM's layers add something, which they do not before training; None for a model that has none."""
     outputs = [parameter for name, parameter in model.named_parameters() if name.split(".")[-2:-1] == ["linear_c"]]
     return any(bool(parameter.any()) for parameter in outputs) if outputs else None
 
 
 def zero_linear(width_in: int, width_out: int) -> nn.Linear:
-    """A linear layer that starts as the zero map."""
+    """Return a linear layer that starts as the zero map."""
     layer = nn.Linear(width_in, width_out)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

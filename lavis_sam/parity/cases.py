@@ -38,7 +38,7 @@ class Case:
     tokenizers: Path
 
     def setting(self, key: str, kind: type, default: Any = None) -> Any:
-        """The value of a dotted key of `case_X.json`.
+        """Return the value of a dotted key of `case_X.json`.
 
         Args:
             key: For instance `config.vit.depth`.
@@ -62,7 +62,7 @@ class Case:
         return value
 
     def texts(self, key: str) -> list[str]:
-        """The list of texts under a dotted key.
+        """Return the list of texts under a dotted key.
 
         Raises:
             SamDataError: It is not a list of texts.
@@ -76,7 +76,7 @@ class Case:
 
 
 def find_cases(folder: str | Path) -> list[str]:
-    """The names of a folder's cases, after checking that every file of each is there.
+    """Return the names of a folder's cases, after checking that every file of each is there.
 
     Raises:
         SamDataError: There is no such folder, no case, or a file of one is missing; all missing files are listed.

@@ -39,7 +39,7 @@ class Comparison:
 
 
 def absent(array: str, note: str = "not in this case") -> Comparison:
-    """The verdict on an array that the case does not hold."""
+    """Return the verdict on an array that the case does not hold."""
     return Comparison(array, None, None, "absent", note)
 
 

@@ -96,7 +96,7 @@ def build_case_model(case: Case) -> SemanticAlignment:
 
 
 def _read_sizes(case: Case, weights: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """The `sizes` node of a case; the vocabularies, which an added token made longer, from the weights."""
+    """Return the `sizes` node of a case; the vocabularies, which an added token made longer, from the weights."""
     sizes: dict[str, dict[str, float]] = {}
     for section, (theirs, names) in SIZES.items():
         sizes[section] = {}
@@ -113,7 +113,7 @@ def _read_sizes(case: Case, weights: dict[str, Tensor]) -> dict[str, dict[str, f
 
 
 def read_samples(case: Case) -> dict[str, Any]:
-    """The case's batch, as `SemanticAlignment.forward` takes it.
+    """Return the case's batch, as `SemanticAlignment.forward` takes it.
 
     Raises:
         SamDataError: the images are missing.
@@ -129,7 +129,7 @@ def read_samples(case: Case) -> dict[str, Any]:
 
 @torch.no_grad()
 def visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> GuidedVisualPath:
-    """Steps 1 to 5 without gradients."""
+    """Do steps 1 to 5 without gradients."""
     return guided_visual_path(model, samples, samples["text_input"])
 
 

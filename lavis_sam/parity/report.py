@@ -56,18 +56,18 @@ class Report:
         return all(case.passed for case in self.cases)
 
     def count(self, verdict: str) -> int:
-        """How many comparisons ended with `verdict`."""
+        """Return how many comparisons ended with `verdict`."""
         return sum(row.verdict == verdict for case in self.cases for row in case.comparisons)
 
     def summary(self) -> str:
-        """The result in a line."""
+        """Return the result in a line."""
         verdicts = ("pass", "FAIL", "absent", "skipped")
         counts = [f"{count} {verdict}" for verdict in verdicts if (count := self.count(verdict))]
         result = "parity holds" if self.passed else "parity is BROKEN"
         return f"{result}: {', '.join(counts)} in {len(self.cases)} case(s) of {self.folder}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as plain containers."""
+        """Return the report as plain containers."""
         return {
             "passed": self.passed,
             "summary": self.summary(),
@@ -123,7 +123,7 @@ def _close(case: Case, array: str, ours: Tensor, tolerance: float = VISUAL_TOLER
 
 
 def _compare_visual(case: Case, visual: GuidedVisualPath, streams: measure.Streams) -> Iterator[Comparison]:
-    """Steps 1 to 5. The authors' arrays are image by image [N, B, …], ours [B*N, …] or [B, …]."""
+    """Yield steps 1 to 5. The authors' arrays are image by image [N, B, …], ours [B*N, …] or [B, …]."""
     batch, images = case.arrays["in.image"].shape[0], case.arrays["in.image"].shape[2]
 
     def by_image(packed: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def _compare_visual(case: Case, visual: GuidedVisualPath, streams: measure.Strea
 
 
 def _compare_single_images(case: Case, model: SemanticAlignment, samples: dict[str, Any]) -> Iterator[Comparison]:
-    """The first image alone: as a 4-D batch without guidance, and as a 5-D one with it."""
+    """Yield the first image alone: as a 4-D batch without guidance, and as a 5-D one with it."""
     first = {**samples, "image": samples["image"][:, :, 0]}
     plain = measure.visual_path(model, first)
     yield _close(case, "out.visual_tokens_4d", plain.tokens)
@@ -180,7 +180,7 @@ def _compare_language(
 
 
 def _compare_gradients(case: Case, model: SemanticAlignment, samples: dict[str, Any]) -> Iterator[Comparison]:
-    """A training step: its loss, and the gradient of every parameter for which one is stored."""
+    """Yield a training step: its loss, and the gradient of every parameter for which one is stored."""
     prefix = measure.GRADIENTS
     stored = {name.removeprefix(prefix): array for name, array in case.arrays.items() if name.startswith(prefix)}
     loss, gradients = measure.loss_and_gradients(model, samples, stored)
@@ -194,7 +194,7 @@ def _compare_gradients(case: Case, model: SemanticAlignment, samples: dict[str, 
 def _compare_generation(
     case: Case, model: SemanticAlignment, samples: dict[str, Any], visual: VisualPath
 ) -> Iterator[Comparison]:
-    """Every stored generation setting: tokens and text equal; for the greedy ones also the position ids."""
+    """Yield every stored generation setting: tokens and text equal; for the greedy ones also the position ids."""
     for name in case.setting("generate", dict, default={}):
         array = f"out.gen_{name}_sequences"
         decoding = measure.read_decoding(case, name)

@@ -153,7 +153,7 @@ def plan_generation(
 
 
 def _packed(model: SemanticAlignment, llm_precision: str) -> dict[str, int]:
-    """The names of the parameters that are packed when the model is built, and their bytes then."""
+    """Return the names of the parameters that are packed when the model is built, and their bytes then."""
     layers = packed_layers(model.llm_model) if llm_precision else {}
     return {
         f"llm_model.{name}.weight": packed_bytes(layer, llm_precision)
@@ -178,7 +178,7 @@ def step_loss(model: SemanticAlignment, load: Load) -> Tensor:
 
 
 def _count_weights(model: SemanticAlignment, packed: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
-    """Part -> number of parameters, and part -> their bytes; those of packed parameters are given."""
+    """Return part -> number of parameters, and part -> their bytes; those of packed parameters are given."""
     parameters, weights = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
         part = next((part for part, names in PARTS.items() if name.startswith(names)), "injected")
@@ -189,7 +189,7 @@ def _count_weights(model: SemanticAlignment, packed: Mapping[str, int]) -> tuple
 
 
 def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
-    """Peak bytes beyond weights and gradients, forward FLOPs and backward FLOPs of one batch."""
+    """Return peak bytes beyond weights and gradients, forward FLOPs and backward FLOPs of one batch."""
     # Twice, as the counter of products keeps tensors alive that checkpointing lets go of.
     with counted_flops() as flops:
         value = step_loss(model, load)
@@ -312,5 +312,5 @@ class _Attention:
 
 
 def _products(query: Tensor, key: Tensor, value: Tensor) -> int:
-    """FLOPs of the two products of one attention."""
+    """Return FLOPs of the two products of one attention."""
     return 2 * query.shape[:-1].numel() * key.shape[-2] * (key.shape[-1] + value.shape[-1])

@@ -50,7 +50,7 @@ def plan_spread(model_cfg: Mapping[str, Any], plan: Plan) -> dict[str, list[Spre
 
 
 def _units(llm_model: Any) -> Iterator[int]:
-    """The bytes of what stays together on a device: embedding, each layer, and what comes after them."""
+    """Yield the bytes of what stays together on a device: embedding, each layer, and what comes after them."""
     layers = list(llm_model.base_model.layers)
     yield llm_model.get_input_embeddings().weight.nbytes
     for layer in layers:

@@ -100,7 +100,7 @@ class Outcome:
     results: Results | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as plain data."""
+        """Return everything, as plain data."""
         scores = {"count": self.results.count, "corpus": dict(self.results.corpus)} if self.results else {}
         return {
             "dataset": self.entry.name,
@@ -113,7 +113,7 @@ class Outcome:
 
 
 def chosen_sets(only: Sequence[str]) -> list[tuple[Benchmark, DatasetEntry]]:
-    """The data sets that names choose, in the tables' order.
+    """Return the data sets that names choose, in the tables' order.
 
     Args:
         only: Names or titles of data sets, tasks ("group captioning"), tables ("2a", "2", "4"); () chooses all of the
@@ -150,7 +150,7 @@ def find_sets(
     options: Sequence[str] = (),
     model: Mapping[str, Any] | None = None,
 ) -> list[BenchmarkSet]:
-    """The chosen data sets, with their configurations and what of their files is missing.
+    """Return the chosen data sets, with their configurations and what of their files is missing.
 
     Args:
         only: See `chosen_sets`; and data of the user's own, see `own_names`.
@@ -198,7 +198,7 @@ def _config(
 
 
 def _forced(name: str, model: Mapping[str, Any] | None, options: Sequence[str]) -> dict[str, Any]:
-    """The model section, and the size of its images, as settings; those that the options have are left to them."""
+    """Return the model section and the size of its images as settings; those that the options have are left to them."""
     if not model:
         return {}
     given = parse_options(options)
@@ -221,7 +221,7 @@ def _leaves(node: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
 
 
 def _paths(section: DictConfig) -> Iterator[Path]:
-    """The files and folders that a data set is read from."""
+    """Yield the files and folders that a data set is read from."""
     info = section.build_info
     for node in (info.annotations[SPLIT], info.get(section.data_type)):
         storage = node.storage if node is not None else ()

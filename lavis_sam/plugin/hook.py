@@ -42,7 +42,7 @@ class LavisFinder:
     def find_spec(
         fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        """The import system's question: who can load `fullname`? None leaves it to the other finders."""
+        """Return the import system's question: who can load `fullname`? None leaves it to the other finders."""
         find = _HANDLERS.get(fullname)
         return find(fullname, path, target) if find is not None else None
 
@@ -60,7 +60,7 @@ def install() -> None:
 def _find_lavis(fullname: str, path: "Sequence[str] | None", target: "ModuleType | None") -> "ModuleSpec | None":
     spec = _ask_the_others(fullname, path, target)
     if spec is None:
-        # `importlib.util.find_spec("lavis")` is a question and its answer is None; an import is told the remedy.
+        # `importlib.util.find_spec("lavis")` is a question and its answer is None; an import gets the remedy.
         if sys._getframe(3).f_code.co_name == "_find_and_load_unlocked":
             raise ModuleNotFoundError(REMEDY, name=fullname)
         return None

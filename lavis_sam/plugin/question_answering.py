@@ -121,7 +121,7 @@ class AnswersQuestions:
 
 
 def answer_prompts(samples: Mapping[str, Any], prompt: str) -> list[str]:
-    """The questions of a batch, put into a prompt.
+    """Return the questions of a batch, put into a prompt.
 
     Args:
         samples: `text_input`, B questions; for a prompt with two `{}` also `ocr_tokens`, B lists of words (the first 30
@@ -213,7 +213,7 @@ def candidate_losses(
 
 
 def class_prompts(samples: Mapping[str, Any]) -> list[str]:
-    """The prompts of a batch with everything that the samples bring: question, context, history and caption.
+    """Return the prompts of a batch with everything that the samples bring: question, context, history and caption.
 
     Args:
         samples: `image`, whose first dimension is B; `prompt`, one for all or B; optionally `text_input`, B texts (or
@@ -245,7 +245,7 @@ def class_prompts(samples: Mapping[str, Any]) -> list[str]:
 
 
 def _fill(prompt: str, text: Any) -> str:
-    """A prompt with a text, or texts, in its places."""
+    """Return a prompt with a text, or texts, in its places."""
     texts = [text] if isinstance(text, str) else list(text)
     parts = prompt.split("{}")
     if len(parts) == 1:  # a finished prompt
@@ -256,7 +256,7 @@ def _fill(prompt: str, text: Any) -> str:
 
 
 def _candidates(candidates: Any, count: int) -> list[Sequence[str]]:
-    """The candidates of each of B samples."""
+    """Return the candidates of each of B samples."""
     wanted = "wanted a list of texts, or a list of B such lists"
     if isinstance(candidates, str) or not isinstance(candidates, Sequence) or not candidates:
         raise SamDataError(f"candidates is {_shown(candidates)}; {wanted}.")

@@ -90,6 +90,6 @@ def _checked(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _has_default_type(model: Any) -> bool:
-    """Whether the class chooses a `model_type` by itself; LAVIS's own classes do not."""
+    """Return whether the class chooses a `model_type` by itself; LAVIS's own classes do not."""
     parameter = inspect.signature(model.default_config_path).parameters.get("model_type")
     return parameter is not None and parameter.default is not inspect.Parameter.empty

@@ -20,7 +20,7 @@ _KINDS = {
 
 
 def registered_class(kind: str, name: Any, place: str) -> Any:
-    """The class registered under `name`.
+    """Return the class registered under `name`.
 
     Args:
         kind: "model", "task", "runner", "data set", "processor" or "learning-rate schedule".

@@ -89,12 +89,12 @@ class ResolvedConfig:
         return origin(self.layers, key)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers, with every interpolation filled in."""
+        """Return plain containers, with every interpolation filled in."""
         return OmegaConf.to_container(self.config, resolve=True)
 
 
 def _packaged_layers(config: DictConfig, place: str, problems: Problems) -> list[Layer]:
-    """The packaged YAMLs that `model.arch`, `model.model_type` and each data set's `type` choose."""
+    """Return the packaged YAMLs that `model.arch`, `model.model_type` and each data set's `type` choose."""
     paths: list[str] = []
     with problems.collect():
         paths.append(_model_default_path(config, place))
@@ -127,7 +127,7 @@ def _dataset_default_path(name: str, section: DictConfig, place: str) -> str:
 
 
 def _impossible_settings(resolved: DictConfig) -> list[str]:
-    """Values that are right one by one and cannot be built."""
+    """Return values that are right one by one and cannot be built."""
     problems = Problems()
     if _is_ours(resolved):
         _check_model(OmegaConf.to_container(resolved.model, resolve=True), problems)

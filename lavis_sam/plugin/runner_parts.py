@@ -124,7 +124,7 @@ class RunnerParts(RunnerBase):
         return self.training_data.loader
 
     def create_loaders(self, datasets: Mapping[str, Mapping[str, Any]], **_: Any) -> dict[str, Any]:
-        """Loaders of all splits that this run uses.
+        """Return loaders of all splits that this run uses.
 
         Raises:
             SamConfigurationError: A split that no data set has.
@@ -133,7 +133,7 @@ class RunnerParts(RunnerBase):
         return build_run_data(datasets, self.settings, pin_memory=self.cuda_enabled)
 
     def unwrap_dist_model(self, model: nn.Module) -> nn.Module:
-        """The model inside DDP, or the model itself."""
+        """Return the model inside DDP, or the model itself."""
         return model.module if isinstance(model, DistributedDataParallel) else model
 
     def setup_output_dir(self) -> None:

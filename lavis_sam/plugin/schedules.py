@@ -53,7 +53,7 @@ class LinearWarmupCosineStepLRScheduler:
         self.total_steps = max_epoch * steps_per_epoch
 
     def rate(self, step: int) -> float:
-        """The learning rate of optimizer step `step` (from 0) of the run."""
+        """Return the learning rate of optimizer step `step` (from 0) of the run."""
         if step < self.warmup_steps:
             return self.warmup_start_lr + (self.init_lr - self.warmup_start_lr) * step / self.warmup_steps
         decay_steps = self.total_steps - 1 - self.warmup_steps

@@ -72,7 +72,7 @@ class MultiImageCaptioningTask(BaseTask):
         )
 
     def build_model(self, cfg: Any) -> nn.Module:
-        """The model that `model.arch` names.
+        """Return the model that `model.arch` names.
 
         Raises:
             SamConfigurationError: Unknown `model.arch`.
@@ -98,7 +98,7 @@ class MultiImageCaptioningTask(BaseTask):
         return TrainOutput(output["loss"], int(output["target_tokens"].sum()), output.get("losses", {}))
 
     def train_step(self, model: nn.Module, samples: Mapping[str, Any]) -> Tensor:
-        """The scalar loss of a batch (LAVIS's signature)."""
+        """Return the scalar loss of a batch (LAVIS's signature)."""
         return self.train_output(model, samples).loss
 
     def valid_step(self, model: Any, samples: Mapping[str, Any]) -> list[dict[str, Any]]:

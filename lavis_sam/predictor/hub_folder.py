@@ -89,7 +89,7 @@ def check_absent(out: Path) -> None:
 
 
 def _own_results(trained: str | Path) -> Path | None:
-    """The run's folder that trained layers were given as, if that run was evaluated on its test split."""
+    """Return the run's folder that trained layers were given as, if that run was evaluated on its test split."""
     folder = Path(trained).expanduser()
     return folder if is_run(folder) and (folder / RESULT_FOLDER / "test").is_dir() else None
 
@@ -109,7 +109,7 @@ def _read_results(model: SemanticAlignment, run: str | Path | None) -> tuple[Res
 
 
 def _metadata(model_type: str, license_id: str | None, name: str, found: tuple[Results, ...]) -> dict[str, Any]:
-    """Keys of the card; those that are None are left out."""
+    """Return keys of the card; those that are None are left out."""
     base = BASES.get(model_type)
     is_others = license_id is None and model_type != "tiny"
     return {
@@ -146,7 +146,7 @@ def _title(metric: str) -> str:
 
 
 def _evaluation(found: tuple[Results, ...]) -> str:
-    """The card's section on scores."""
+    """Return the card's section on scores."""
     if not found:
         return "## Evaluation\n\nNone is given with this adapter.\n"
     lines = ["| data set | split | samples | protocol | metric | score, x100 |", "|---|---|---|---|---|---|"]

@@ -1,4 +1,4 @@
-"""From a name or a path to a model: every kind of checkpoint, told apart by what it holds.
+"""From a name or a path to a model: every kind of checkpoint, known by what it holds.
 
     "tiny", "vicuna7b", "vicuna13b"     a packaged model type; its weights come from the config or the environment
     an adapter's folder                 the trained layers over the base of its model type
@@ -79,7 +79,7 @@ def model_config(
     precision: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> DictConfig:
-    """The `model` node of the config that describes what `load_model` builds; the arguments are those of `load_model`.
+    """Return the `model` node of the config that describes what `load_model` builds; the arguments are its.
 
     Raises:
         SamConfigurationError: An unknown name or setting.
@@ -117,7 +117,7 @@ def model_config(
 
 
 def read_device(device: str | torch.device | None) -> torch.device:
-    """A device by its name; by default the first GPU, or else the CPU.
+    """Return a device by its name; by default the first GPU, or else the CPU.
 
     Raises:
         SamConfigurationError: There is no such device here.
@@ -138,7 +138,7 @@ def read_device(device: str | torch.device | None) -> torch.device:
 
 
 def _config_of(source: str) -> DictConfig:
-    """The packaged config of a source, with what the source says about itself."""
+    """Return the packaged config of a source, with what the source says about itself."""
     if source in MODEL_CONFIGS:
         return _packaged(source)
     path = checkpoint_of(Path(locate_folder(source)))
@@ -169,14 +169,14 @@ def _packaged(model_type: str) -> DictConfig:
 
 
 def _model_type(folder: InstructBlipFolder) -> str:
-    """The packaged model type of a folder, by the width of its language model; InstructBLIP's own where none fits."""
+    """Find a folder's packaged model type by the width of its language model; InstructBLIP's own where none fits."""
     languages = {name: _packaged(name).sizes.language for name in MODEL_CONFIGS}
     widths = {sizes.width: name for name, sizes in languages.items() if sizes}
     return widths.get(folder.llm_config.hidden_size, DEFAULT_MODEL_TYPE)
 
 
 def _with_sizes(config: DictConfig, folder: InstructBlipFolder) -> DictConfig:
-    """The config with the sizes of an InstructBLIP folder; interaction layers beyond its depth become its last."""
+    """Give a config the sizes of an InstructBLIP folder; interaction layers beyond its depth become its last."""
     if config.sizes.language is None:  # the language model is another one
         sizes = {"vision": asdict(folder.vision), "q_former": asdict(folder.q_former)}
     else:

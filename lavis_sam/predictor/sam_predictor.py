@@ -44,7 +44,7 @@ class ExplainedImages:
     images: list[Image.Image]
 
     def draw(self) -> Image.Image:
-        """All measures over the images, in one image."""
+        """Return all measures over the images, in one image."""
         return draw_overview(self.measures, self.images)
 
     def save(self, folder: str | Path) -> dict[str, Path]:
@@ -230,7 +230,7 @@ class SamPredictor:
         check_length(self.model.llm_model, [len(sample) * queries for sample in samples], texts)
 
     def _batch(self, samples: Sequence[tuple[int, Sequence[Any]]]) -> dict[str, Any]:
-        """Images of samples, each with its number, as a padded batch on the model's device."""
+        """Return images of samples, each with its number, as a padded batch on the model's device."""
         collected = []
         for number, images in samples:
             read = [to_rgb(image, f"sample {number}, image {place}") for place, image in enumerate(images, start=1)]
@@ -241,7 +241,7 @@ class SamPredictor:
 
 
 def _read_samples(images: Any) -> tuple[list[list[Any]], bool]:
-    """The samples, and whether there is one that was not put into a list."""
+    """Return the samples, and whether there is one that was not put into a list."""
     wanted = "give one image, a list of images (one sample), or a list of lists (many samples)"
     if is_image(images):
         return [[images]], True
@@ -273,7 +273,7 @@ def _read_prompts(prompt: Any, count: int, default: str) -> list[str]:
 
 
 def _name(chosen: Sequence[int], samples: Sequence[Sequence[Any]]) -> str:
-    """Which samples were being worked on, and the heaviest of them."""
+    """Return which samples were being worked on, and the heaviest of them."""
     if len(chosen) == 1:
         return f"working on sample {chosen[0]} with {len(samples[chosen[0]])} images"
     most = max(chosen, key=lambda number: len(samples[number]))

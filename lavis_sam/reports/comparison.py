@@ -28,7 +28,7 @@ class Comparison:
     metrics: Mapping[str, Difference]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as plain data."""
+        """Return everything, as plain data."""
         return asdict(self)
 
 

@@ -49,14 +49,14 @@ class PublishedTable:
     values: Mapping[tuple[str, str, str], float]
 
     def results(self) -> Iterator[PublishedResult]:
-        """Every number of the table."""
+        """Yield every number of the table."""
         for (row, column, metric), value in self.values.items():
             yield PublishedResult(self.name, row, column, metric, value)
 
 
 @functools.cache
 def published_tables() -> dict[str, PublishedTable]:
-    """The paper's tables 2a, 2b, 3 and 4 by their numbers.
+    """Return the paper's tables 2a, 2b, 3 and 4 by their numbers.
 
     Raises:
         SamDataError: The packaged file is damaged.

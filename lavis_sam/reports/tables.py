@@ -56,7 +56,7 @@ class ResultTable:
     remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as plain data; rows have column -> metric -> score, None where there is none."""
+        """Return everything, as plain data; rows have column -> metric -> score, None where there is none."""
         return {
             "table": self.name,
             "title": self.title,
@@ -78,7 +78,7 @@ class ResultTable:
         }
 
     def as_markdown(self) -> str:
-        """A Markdown table with a heading and the notes."""
+        """Return a Markdown table with a heading and the notes."""
         heads = ["Source", "Model"]
         heads += [f"{column} {metric.title}" for column in self.columns for metric in METRICS.values()]
         lines = [_cells(heads), _cells(["---", "---"] + ["---:"] * (len(heads) - 2))]
@@ -98,7 +98,7 @@ def _cells(texts: Sequence[str]) -> str:
 
 
 def result_tables(runs: Sequence[Run], wanted: Sequence[str] = ()) -> list[ResultTable]:
-    """The tables to which the runs contribute.
+    """Return the tables to which the runs contribute.
 
     Args:
         runs: Measured results; with none at all the tables hold the published numbers alone.
@@ -172,11 +172,11 @@ class _Measured:
         return sorted(title for title in self.data if evaluation_set(title) is None)
 
     def concerns(self, table: str) -> bool:
-        """Whether there are results on a data set of the table."""
+        """Return whether there are results on a data set of the table."""
         return any(entry.title in self.data for benchmark in _benchmarks(table) for entry in benchmark.sets)
 
     def rows_of(self, table: str) -> list[Row]:
-        """The rows of one of the paper's tables, of the runs that have something for it."""
+        """Return the rows of one of the paper's tables, of the runs that have something for it."""
         rows = []
         for name, corpora in self.rows:
             columns: dict[str, Mapping[str, float]] = {}
@@ -192,12 +192,12 @@ class _Measured:
         return rows
 
     def data_notes(self, titles: Sequence[str]) -> list[str]:
-        """What the measured columns were measured on."""
+        """Return what the measured columns were measured on."""
         found = [self.data[title] for title in titles if title in self.data]
         return [f"{results.title}: {results.count} samples, data {results.data[:12]}." for results in found]
 
     def remarks(self, titles: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-        """What a reader of these columns and rows may wonder about."""
+        """Return what a reader of these columns and rows may wonder about."""
         found = [self.data[title] for title in titles if title in self.data]
         single = [results.title for results in found if results.count == 1 and results.corpus.get(CIDER.name) == 0]
         untrained = [row.name for row in rows if row.source == MEASURED and row.name in self.untrained]
@@ -258,7 +258,7 @@ def _benchmarks(table: str) -> list[Benchmark]:
 
 
 def _average(benchmark: Benchmark, corpora: Mapping[str, Mapping[str, float]]) -> dict[str, float] | None:
-    """The mean over the benchmark's data sets, as in the paper; None unless all of them are there."""
+    """Return the mean over the benchmark's data sets, as in the paper; None unless all of them are there."""
     if not all(entry.title in corpora for entry in benchmark.sets):
         return None
     found = [corpora[entry.title] for entry in benchmark.sets]

@@ -117,7 +117,7 @@ def stream(model: SemanticAlignment, asked: Asked) -> Generator[str, None, Answe
 
 
 def _next(pieces: Generator[str, None, torch.Tensor]) -> str | torch.Tensor:
-    """A generator's next piece, or its own value at its end."""
+    """Return a generator's next piece, or its own value at its end."""
     try:
         return next(pieces)
     except StopIteration as end:
@@ -131,7 +131,7 @@ def _batch(model: SemanticAlignment, asked: Sequence[Asked]) -> dict[str, Any]:
 
 
 def _ended(text: str, ids: Sequence[int], stops: Sequence[str], end: int, decoding: Decoding) -> Answer:
-    """An answer from its text and its sequence, which begins with a start token and may be padded with end tokens."""
+    """Make an answer of a text and its sequence, which begins with a start token and may be padded with end tokens."""
     places = [at for stop in stops if (at := text.find(stop)) >= 0]
     tokens = sum(token != end for token in ids[1:])
     is_cut = len(ids) == decoding.max_length and ids[-1] != end

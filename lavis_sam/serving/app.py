@@ -261,12 +261,12 @@ class _Stream(StreamingResponse):
 
 
 def _can_stream(wanted: ChatRequest, asked: Asked) -> bool:
-    """Whether words are certain before the end; where beams compete, the stream is one piece."""
+    """Return whether words are certain before the end; where beams compete, the stream is one piece."""
     return wanted.stream and asked.decoding.num_beams == 1 and asked.decoding.num_captions == 1
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
-    """The body, of which no more is read than is allowed."""
+    """Return the body, of which no more is read than is allowed."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":  # also keeps web pages of others out, which may send plain text anywhere
         raise RequestRefusedError(f"Content-Type: found {kind[:60]!r}, wanted 'application/json'.", status=415)
@@ -307,7 +307,7 @@ async def _disconnected(request: Request) -> None:
 
 
 def _as_refusal(error: Exception) -> RequestRefusedError:
-    """What went wrong in the model, for a client: ours say what and why, others only that."""
+    """Return what went wrong in the model, for a client: ours say what and why, others only that."""
     if isinstance(error, SamDataError):
         return RequestRefusedError(str(error))
     if isinstance(error, SamConfigurationError):  # out of memory

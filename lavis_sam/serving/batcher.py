@@ -70,7 +70,7 @@ class Batcher:
         return len(self._whole) + len(self._streamed)
 
     def is_alive(self) -> bool:
-        """Whether jobs will be answered."""
+        """Return whether jobs will be answered."""
         return self._thread.is_alive() and not self._is_closed
 
     def submit(self, job: Job) -> None:

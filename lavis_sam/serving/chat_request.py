@@ -140,7 +140,7 @@ class ChatRequest(_Strict):
                     yield f"messages.{turn}.content.{number}.image_url", part.image_url.url
 
     def decoding(self) -> Decoding:
-        """How to decode: without `temperature` the published way; of a stream with one beam, as of `SamPredictor`.
+        """Return how to decode: without `temperature` the published way; a stream with one beam, as `SamPredictor`.
 
         Raises:
             RequestRefusedError: The settings contradict one another.

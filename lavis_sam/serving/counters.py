@@ -29,5 +29,5 @@ class Counters:
         Gauge("lavis_sam_requests_waiting", "Of them, before the model.", registry=registry).set_function(waiting)
 
     def page(self) -> bytes:
-        """All values, as Prometheus reads them."""
+        """Return all values, as Prometheus reads them."""
         return generate_latest(self._registry)

@@ -13,13 +13,13 @@ LAST_EVENT = b"data: [DONE]\n\n"
 
 
 def error_body(error: RequestRefusedError) -> dict[str, Any]:
-    """An error; the client library shows its message."""
+    """Return an error; the client library shows its message."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
     return {"error": {"message": str(error), "type": kind, "param": error.param or None, "code": error.code}}
 
 
 def event(body: dict[str, Any]) -> bytes:
-    """A body as an event of a stream."""
+    """Return a body as an event of a stream."""
     return f"data: {to_json(body, indent=None)}\n\n".encode()
 
 
@@ -32,7 +32,7 @@ class Reply:
         self._id, self._created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        """All answers at once."""
+        """Return all answers at once."""
         choices = [
             {
                 "index": index,
@@ -45,15 +45,15 @@ class Reply:
         return {**self._head("chat.completion"), "choices": choices, "usage": self._usage(answers)}
 
     def piece(self, index: int, text: str) -> bytes:
-        """A piece of the answer of this number."""
+        """Return a piece of the answer of this number."""
         return self._chunk(index, {"role": "assistant", "content": text}, None)
 
     def end(self, index: int, answer: Answer) -> bytes:
-        """The end of an answer."""
+        """Return the end of an answer."""
         return self._chunk(index, {}, answer.finish_reason)
 
     def usage(self, answers: Sequence[Answer]) -> bytes:
-        """The chunk of `include_usage`."""
+        """Return the chunk of `include_usage`."""
         return event({**self._head("chat.completion.chunk"), "choices": [], "usage": self._usage(answers)})
 
     def _chunk(self, index: int, delta: dict[str, str], reason: str | None) -> bytes:

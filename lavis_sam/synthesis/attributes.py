@@ -39,7 +39,7 @@ _ICON_AFTER = re.compile(rf"\s+{_ICON}$", re.IGNORECASE)
 
 
 def caption_of_object(caption: str) -> str:
-    """A caption in one line, without the place around the object.
+    """Return a caption in one line, without the place around the object.
 
     Raises:
         SamDataError: It is empty, endless or not in English letters.
@@ -55,7 +55,7 @@ def caption_of_object(caption: str) -> str:
 
 
 def agreed_attributes(captions: Sequence[str]) -> dict[str, str]:
-    """What all captions say of the object: last word -> phrase, such as {"dress": "blue dress", "woman": "woman"}.
+    """Return what all captions say of the object: last word -> phrase, such as {"dress": "blue dress"}.
 
     The phrases are in the words and the order of the first caption.
 
@@ -76,7 +76,7 @@ def agreed_attributes(captions: Sequence[str]) -> dict[str, str]:
 
 
 def icon_name_of(caption: str) -> str:
-    """The name that a caption gives an icon: "a flat icon of a red apple with a leaf" -> "red apple".
+    """Return the name that a caption gives an icon: "a flat icon of a red apple with a leaf" -> "red apple".
 
     Raises:
         SamDataError: It names nothing, or is no caption.
@@ -99,7 +99,7 @@ def _runs(caption: str) -> list[list[str]]:
 
 
 def _shared(run: Sequence[str], captions: Sequence[str]) -> list[str]:
-    """The longest phrases of a stretch that stand in every caption, from left to right."""
+    """Return the longest phrases of a stretch that stand in every caption, from left to right."""
     phrases, start = [], 0
     while start < len(run):
         fitting = [

@@ -11,7 +11,7 @@ _BLUE, _RED, _LINE = "#4477aa", "#cc3344", "#222"
 
 
 def histogram(accepted: Sequence[float], rejected: Sequence[float], low: float | None, high: float | None) -> str:
-    """Two histograms over one axis, with the thresholds as lines.
+    """Return two histograms over one axis, with the thresholds as lines.
 
     Args:
         low: The least value that passes, or None.
@@ -39,7 +39,7 @@ def histogram(accepted: Sequence[float], rejected: Sequence[float], low: float |
 
 
 def curves(places: Sequence[float], lines: Mapping[str, Sequence[float | None]], now: float | None) -> str:
-    """Lines of values from 0 to 1 over one axis.
+    """Return lines of values from 0 to 1 over one axis.
 
     Args:
         places: Where the values are, in ascending order.
@@ -68,7 +68,7 @@ def curves(places: Sequence[float], lines: Mapping[str, Sequence[float | None]],
 
 
 def ranges(rows: Mapping[str, Sequence[float]], low: float | None, high: float | None) -> str:
-    """A row for each name over one axis: from the 5th to the 95th percentile, with the middle half and the median.
+    """Draw a row for each name over one axis: the 5th to the 95th percentile, with the middle half and the median.
 
     Args:
         rows: Name -> at least one value.
@@ -94,7 +94,7 @@ def ranges(rows: Mapping[str, Sequence[float]], low: float | None, high: float |
 
 
 def bars(counts: Mapping[str, int]) -> str:
-    """A horizontal bar for each name."""
+    """Return a horizontal bar for each name."""
     most = max(1, *counts.values()) if counts else 1
     parts = []
     for row, (name, count) in enumerate(counts.items()):
@@ -106,7 +106,7 @@ def bars(counts: Mapping[str, int]) -> str:
 
 
 def heat_map(grid: np.ndarray) -> str:
-    """A square of cells [G, G], darker where there is more."""
+    """Return a square of cells [G, G], darker where there is more."""
     side = 160 / grid.shape[0]
     most = max(1, int(grid.max()))
     parts = ['<rect width="160" height="160" fill="none" stroke="#ccc"/>']

@@ -114,16 +114,16 @@ class SynthesisSettings:
         return FORMS[self.form]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data under the keys of the YAML file, in which `images` is called `pictures`."""
+        """Return it as plain data under the keys of the YAML file, in which `images` is called `pictures`."""
         values = dataclasses.asdict(self)
         return {entry.metadata.get("key", entry.name): values[entry.name] for entry in dataclasses.fields(self)}
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything in it."""
+        """Return SHA-256 of everything in it."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode("utf-8")).hexdigest()
 
     def with_kinds(self, kinds: typing.Sequence[str]) -> "SynthesisSettings":
-        """The same, with these kinds only; a kind that the file leaves out gets the weight 1.
+        """Return the same, with these kinds only; a kind that the file leaves out gets the weight 1.
 
         Raises:
             SamConfigurationError: An unknown kind, or none.
@@ -142,7 +142,7 @@ class SynthesisSettings:
 
 
 def read_config(name_or_path: str | Path = DEFAULT_CONFIG) -> dict[str, Any]:
-    """A configuration with its bases merged in.
+    """Return a configuration with its bases merged in.
 
     Args:
         name_or_path: A packaged configuration's name, or a YAML file.
@@ -168,7 +168,7 @@ def read_config(name_or_path: str | Path = DEFAULT_CONFIG) -> dict[str, Any]:
 
 
 def packaged_configs() -> list[str]:
-    """Names of the configurations that come with the package."""
+    """Return names of the configurations that come with the package."""
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
@@ -196,7 +196,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings are merged, everything else is replaced; another backend does not inherit the options of the old one.
+    """Merge mappings, replace everything else; another backend does not inherit the options of the old one.
 
     `kinds` says how often each kind occurs, so it is replaced as a whole too.
     """
@@ -212,7 +212,7 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_backend(value: Any, place: str, problems: list[str]) -> Backend | None:
-    """`{backend: name, option: value, …}`, or the name alone."""
+    """Return `{backend: name, option: value, …}`, or the name alone."""
     if isinstance(value, str):
         value = {"backend": value}
     if not isinstance(value, Mapping) or not isinstance(value.get("backend"), str):
@@ -222,7 +222,7 @@ def _read_backend(value: Any, place: str, problems: list[str]) -> Backend | None
 
 
 def _contradictions(settings: SynthesisSettings) -> Iterator[str]:
-    """What no single value is to blame for."""
+    """Yield what no single value is to blame for."""
     used = [kind for kind, weight in settings.kinds.items() if weight > 0]
     if not used:
         yield f"kinds: found no weight above 0, wanted one for some of {', '.join(KINDS)}."

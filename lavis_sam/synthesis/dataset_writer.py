@@ -41,7 +41,7 @@ class SampleStore:
     """
 
     def __init__(self, folder: WorkFolder, settings: SynthesisSettings, kinds: list[str]) -> None:
-        """A run that has made nothing yet.
+        """Start a run that has made nothing yet.
 
         Args:
             kinds: The kind of each place of the data set.
@@ -51,15 +51,15 @@ class SampleStore:
         self._limits = settings.quality.get(DUPLICATE_SCORE, Limits())
 
     def first_tasks(self) -> list[PartTask]:
-        """The parts of the first round: every place once."""
+        """Return the parts of the first round: every place once."""
         return self._tasks(0, [(slot, 0, kind) for slot, kind in enumerate(self._kinds)])
 
     def missing(self, tasks: list[PartTask]) -> list[PartTask]:
-        """Those that are not finished yet."""
+        """Return those that are not finished yet."""
         return [task for task in tasks if not self._folder.has_part(task.key, _slots(task))]
 
     def finished_in(self, tasks: list[PartTask]) -> int:
-        """Samples in finished parts."""
+        """Return samples in finished parts."""
         parts = (self._folder.read_part(task.key) for task in tasks)
         return sum(outcome.sample is not None for part in parts for outcome in part)
 
@@ -98,7 +98,7 @@ class SampleStore:
         return self._tasks(round_, places)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """The outcome of every place, in order; accepted samples have their distance from all earlier ones."""
+        """Yield the outcome of every place, in order; accepted samples have their distance from all earlier ones."""
         index = DuplicateIndex()
         for task in self.first_tasks():
             for outcome in self._folder.read_part(task.key):
@@ -110,7 +110,7 @@ class SampleStore:
                 yield outcome
 
     def _repeats(self) -> Iterator[tuple[Outcome, int, int]]:
-        """(outcome, slot that it repeats, distance)."""
+        """Yield (outcome, slot that it repeats, distance)."""
         index = DuplicateIndex()
         for task in self.first_tasks():
             for outcome in self._folder.read_part(task.key):
@@ -130,7 +130,7 @@ class SampleStore:
         return [PartTask(round_, number, tuple(places[start : start + size])) for number, start in enumerate(starts)]
 
     def _keep_image(self, outcome: Outcome) -> str | None:
-        """The repeated sample side by side; kept before its places are filled again, and once only."""
+        """Return the repeated sample side by side; kept before its places are filled again, and once only."""
         file = self._folder.rejected_file(DUPLICATE_SCORE, outcome.slot, outcome.next_attempt - 1)
         path = self._folder.root / file
         if not path.is_file() and outcome.sample is not None:
@@ -226,7 +226,7 @@ def _annotations(root: Path) -> Iterator[dict[str, Any]]:
 
 
 def _write_annotations(root: Path) -> None:
-    """A JSON list, one record a line, without ever having all of them in memory."""
+    """Write a JSON list, one record a line, without ever having all of them in memory."""
     with atomic_path(root / ANNOTATIONS) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[")
         for index, record in enumerate(_annotations(root)):
@@ -235,7 +235,7 @@ def _write_annotations(root: Path) -> None:
 
 
 def _with_kept_image(root: Path, record: dict[str, Any], kept: Counter[str], most: int) -> dict[str, Any]:
-    """The record with its image at its final place; only the first few of each reason keep theirs."""
+    """Return the record with its image at its final place; only the first few of each reason keep theirs."""
     if record["picture"] is None:
         return record
     reason = Path(record["picture"]).parent.name
@@ -248,7 +248,7 @@ def _with_kept_image(root: Path, record: dict[str, Any], kept: Counter[str], mos
 
 
 def _remove_images(folder: WorkFolder, settings: SynthesisSettings, slot: int) -> None:
-    """Images of a near duplicate that nothing replaced."""
+    """Remove the images of a near duplicate that nothing replaced."""
     for index in range(settings.image_count):
         for suffix in ("jpg", "png"):
             (folder.root / folder.image_file(slot, index, suffix)).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ _FIRST_SIZE = 1024
 
 
 def image_hash(image: Rgb) -> str:
-    """The 64-bit perceptual hash (pHash) of an image [H, W, 3], 16 hexadecimal digits."""
+    """Return the 64-bit perceptual hash (pHash) of an image [H, W, 3], 16 hexadecimal digits."""
     return str(imagehash.phash(Image.fromarray(image), hash_size=_HASH_SIDE))
 
 
@@ -34,7 +34,7 @@ class DuplicateIndex:
         self._count = 0
 
     def nearest(self, hashes: tuple[str, ...]) -> tuple[int | None, int]:
-        """The accepted sample that shows most nearly the same.
+        """Return the accepted sample that shows most nearly the same.
 
         Returns:
             Its slot (None when there is no sample) and its distance: the differing bits of the new sample's image

@@ -33,7 +33,7 @@ class Forecast:
         return sum(count for backend, count in self.calls.values() if backend in SERVICES)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return it as plain data."""
         calls = {job: {"backend": backend, "calls": count} for job, (backend, count) in self.calls.items()}
         return {"samples": self.samples, "missing": list(self.missing), "calls": calls, "requests": self.requests}
 
@@ -58,7 +58,7 @@ def forecast(settings: SynthesisSettings, num: int) -> Forecast:
 
 
 def _nameless_icons(settings: SynthesisSettings, num: int) -> int:
-    """Icons that the captioner names, at most, where their source leaves it to that."""
+    """Return icons that the captioner names, at most, where their source leaves it to that."""
     icons = settings.sources.get("icons")
     if icons is None or icons.options.get("named_by") != "captioner":
         return 0

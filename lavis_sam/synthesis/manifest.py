@@ -20,7 +20,7 @@ FUNNEL = (*STAGES, "worker", "duplicates")
 
 
 def sample_record(draft: Draft, files: Iterable[str], backends: Mapping[str, str]) -> dict[str, Any]:
-    """An accepted sample's line in samples.jsonl.
+    """Return an accepted sample's line in samples.jsonl.
 
     Args:
         files: Its images' paths relative to the data set.
@@ -49,7 +49,7 @@ def sample_record(draft: Draft, files: Iterable[str], backends: Mapping[str, str
 
 
 def rejection_record(rejection: Rejection, image: str | None) -> dict[str, Any]:
-    """A rejected try's line in rejections.jsonl; `image` is the file that shows it, if one was kept."""
+    """Return a rejected try's line in rejections.jsonl; `image` is the file that shows it, if one was kept."""
     value = rejection.value
     return {
         "slot": rejection.attempt.slot,
@@ -64,7 +64,7 @@ def rejection_record(rejection: Rejection, image: str | None) -> dict[str, Any]:
 
 
 def annotation(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """The sample in the unified annotation format."""
+    """Return the sample in the unified annotation format."""
     record = {
         "id": sample["id"],
         "img_list": [image["file"] for image in sample["pictures"]],
@@ -77,7 +77,7 @@ def annotation(sample: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def file_name_of_reason(reason: str) -> str:
-    """A reason as part of a file name; it may be an exception's class of a stranger's backend."""
+    """Return a reason as part of a file name; it may be an exception's class of a stranger's backend."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", reason)[:60]
 
 
@@ -166,7 +166,7 @@ def _image_record(draft: Draft, index: int, file: str) -> dict[str, Any]:
 
 
 def run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """A mask [H, W] in COCO's compressed run-length form: {"size": [H, W], "counts": text}."""
+    """Return a mask [H, W] in COCO's compressed run-length form: {"size": [H, W], "counts": text}."""
     from pycocotools import mask as coco
 
     encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))

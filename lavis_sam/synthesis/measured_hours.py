@@ -47,14 +47,14 @@ class Hours:
         return sum(hours for hours in self.hours.values() if hours is not None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return it as plain data."""
         return {
             "measured_samples": self.samples, "device": self.device, "seconds_a_call": dict(self.seconds),
             "hours": dict(self.hours), "total_hours": self.total,
         }  # fmt: skip
 
     def lines(self) -> list[str]:
-        """What a person reads."""
+        """Return what a person reads."""
         where = "of this machine's processor" if self.device == "cpu" else f"of a GPU ({self.device})"
         lines = [f"Hours {where}, one worker, from {self.samples} samples measured here:"]
         for job, hours in self.hours.items():
@@ -122,7 +122,7 @@ class _Clock:
 
 
 def _without_services(settings: SynthesisSettings) -> SynthesisSettings:
-    """The settings with embedded parts for services, and with nothing refused."""
+    """Return the settings with embedded parts for services, and with nothing refused."""
     others = {
         job: Backend(name) for job, name in _EMBEDDED.items() if getattr(settings.stages, job).backend in SERVICES
     }
@@ -133,7 +133,7 @@ def _without_services(settings: SynthesisSettings) -> SynthesisSettings:
 
 
 def _kind(settings: SynthesisSettings) -> str:
-    """One that passes through all stages, where samples are of any such kind."""
+    """Return a sample that passes through all stages, where samples are of any such kind."""
     kinds = [kind for kind, weight in settings.kinds.items() if weight > 0]
     return next((kind for kind in kinds if KINDS[kind].layout == "scene"), kinds[0])
 

@@ -162,7 +162,7 @@ def _judgement(rejection: Mapping[str, Any]) -> str:
 
 
 def _scores(gathered: _Gathered, rejections: list[dict[str, Any]], manifest: Mapping[str, Any]) -> str:
-    """A histogram a score: accepted values, and those that were rejected for it."""
+    """Return a histogram a score: accepted values, and those that were rejected for it."""
     limits = {name: Limits(**entry) for name, entry in manifest["run"]["settings"]["quality"].items()}
     refused: dict[str, list[float]] = defaultdict(list)
     for rejection in rejections:
@@ -189,7 +189,7 @@ def _diversity(gathered: _Gathered) -> str:
 
 
 def _alike(root: Path, gathered: _Gathered) -> str:
-    """The accepted samples that are nearest to being near duplicates, side by side."""
+    """Return the accepted samples that are nearest to being near duplicates, side by side."""
     if not gathered.alike:
         return ""
     cards = []

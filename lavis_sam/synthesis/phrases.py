@@ -51,16 +51,16 @@ class Phrases:
         )
 
     def pick(self, rng: np.random.Generator, key: str, purpose: str, facts: Mapping[str, str]) -> str:
-        """One phrasing, with the facts filled in."""
+        """Return one phrasing, with the facts filled in."""
         return self.fill(pick(rng, self.entries[key][purpose]), facts)
 
     def all(self, key: str, purpose: str, facts: Mapping[str, str]) -> tuple[str, ...]:
-        """Every phrasing, with the facts filled in."""
+        """Return every phrasing, with the facts filled in."""
         return tuple(self.fill(phrasing, facts) for phrasing in self.entries[key][purpose])
 
     @staticmethod
     def fill(phrasing: str, facts: Mapping[str, str]) -> str:
-        """A phrasing with `$name` replaced.
+        """Return a phrasing with `$name` replaced.
 
         Raises:
             KeyError: A fact is missing.
@@ -69,7 +69,7 @@ class Phrases:
 
 
 def sentence(text: str) -> str:
-    """A text that begins with a capital letter and ends with a full stop."""
+    """Return a text that begins with a capital letter and ends with a full stop."""
     text = " ".join(text.split())
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 

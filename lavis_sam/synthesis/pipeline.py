@@ -75,7 +75,7 @@ class Pipeline:
 
 
 def evidence(draft: Draft, violation: Violation) -> Rgb | None:
-    """What was judged, to look at: the source image for a mask, otherwise the sample's images side by side."""
+    """Return what was judged, to look at: the source image for a mask, otherwise the sample's images side by side."""
     if violation.score.startswith("mask."):
         obj, view = used_views(draft)[min(violation.index, len(used_views(draft)) - 1)]
         return draft.plan.objects[obj].views[view].image
@@ -91,7 +91,7 @@ def evidence(draft: Draft, violation: Violation) -> Rgb | None:
 
 
 def visible_masks(draft: Draft, image: int) -> list[np.ndarray]:
-    """[S, S] visible pixels of each layer of an image, back to front."""
+    """Return [S, S] visible pixels of each layer of an image, back to front."""
     layers = draft.composites[image].layers
     masks = []
     for index, layer in enumerate(layers):

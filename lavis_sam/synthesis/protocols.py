@@ -69,7 +69,7 @@ class Source(Backend, Protocol):
     licence: str
 
     def draw(self, request: SampleRequest) -> SourceObject:
-        """An object with `request.views` different views.
+        """Draw an object with `request.views` different views.
 
         Raises:
             SamDataError: The group drawn cannot be read or has too few views; another draw may succeed.
@@ -77,7 +77,7 @@ class Source(Backend, Protocol):
         ...
 
     def skipped(self) -> Iterator[Skipped]:
-        """Groups that were set aside when the source was listed."""
+        """Return how many groups were set aside when the source was listed."""
         ...
 
 
@@ -85,7 +85,7 @@ class Changing(Protocol):
     """A source whose objects can be had with one attribute changed (before/after pairs)."""
 
     def changed(self, obj: SourceObject, rng: np.random.Generator) -> tuple[SourceObject, str]:
-        """The object in the same views with another value of one attribute, and that attribute's name."""
+        """Return the object in the same views with another value of one attribute, and that attribute's name."""
         ...
 
 
@@ -93,7 +93,7 @@ class Segmenter(Backend, Protocol):
     """Finds the main object of an image."""
 
     def segment(self, images: Sequence[Rgb]) -> list[SoftMask]:
-        """One soft mask [H, W] an image [H, W, 3]."""
+        """Return one soft mask [H, W] an image [H, W, 3]."""
         ...
 
 
@@ -117,7 +117,7 @@ class PromptedSegmenter(Protocol):
     """What a segmenter may have besides: it can be shown where the object is (Segment Anything)."""
 
     def segment_prompted(self, requests: Sequence[SegmentRequest]) -> list[SoftMask]:
-        """One soft mask [H, W] a request."""
+        """Return one soft mask [H, W] a request."""
         ...
 
 
@@ -144,7 +144,7 @@ class BackgroundWriter(Backend, Protocol):
     """Thinks of places."""
 
     def write(self, requests: Sequence[BackgroundRequest]) -> list[Background]:
-        """One place a request."""
+        """Return one place a request."""
         ...
 
 
@@ -169,7 +169,7 @@ class Inpainter(Backend, Protocol):
     """Paints the place around the objects."""
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> Sequence[Rgb | SamDataError]:
-        """One image [S, S, 3] a request. What it does inside the objects is undone afterwards."""
+        """Return one image [S, S, 3] a request. What it does inside the objects is undone afterwards."""
         ...
 
 
@@ -194,7 +194,7 @@ class Describer(Backend, Protocol):
     """
 
     def describe(self, requests: Sequence[DescribeRequest]) -> Sequence[str | SamDataError]:
-        """One noun phrase a request: "a young woman wearing a blue jumpsuit and sandals"."""
+        """Return one noun phrase a request: "a young woman wearing a blue jumpsuit and sandals"."""
         ...
 
 
@@ -216,7 +216,7 @@ class Refiner(Backend, Protocol):
     """Rewrites answers; returning them unchanged is always right."""
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[str]:
-        """One answer a request."""
+        """Return one answer a request."""
         ...
 
 
@@ -234,10 +234,10 @@ class Scorer(Backend, Protocol):
     """Measures finished images (CLIP similarities)."""
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Mapping[str, tuple[float, ...]]]:
-        """One mapping a request, from names in `quality.SCORES` to values."""
+        """Return one mapping a request, from names in `quality.SCORES` to values."""
         ...
 
 
 def backend_versions(backends: Mapping[str, Any]) -> dict[str, str]:
-    """What the manifest says of each backend: "u2netp 1"."""
+    """Return what the manifest says of each backend: "u2netp 1"."""
     return {job: f"{backend.name} {backend.version}" for job, backend in sorted(backends.items())}

@@ -63,7 +63,7 @@ class Limits:
     max: float | None = field(default=None)
 
     def violation(self, value: float) -> str | None:
-        """What a value should have been; None when it passes. NaN never passes a limit."""
+        """Return what a value should have been; None when it passes. NaN never passes a limit."""
         if self.min is not None and not value >= self.min:
             return f"at least {self.min:g}"
         if self.max is not None and not value <= self.max:
@@ -82,7 +82,7 @@ class Violation:
 
 
 def first_violation(scores: Mapping[str, Sequence[float]], limits: Mapping[str, Limits]) -> Violation | None:
-    """The first score outside its threshold, in the order of `SCORES`."""
+    """Return the first score outside its threshold, in the order of `SCORES`."""
     for name in SCORES:
         limit = limits.get(name)
         for index, value in enumerate(scores.get(name, ()) if limit else ()):
@@ -118,7 +118,7 @@ def mask_scores(alpha: Alpha, exact: Alpha | None = None, predicted_iou: float |
 
 
 def overlap(first: Mask, second: Mask) -> float:
-    """Intersection over union of two masks of one shape; 0 when both are empty."""
+    """Return intersection over union of two masks of one shape; 0 when both are empty."""
     union = np.logical_or(first, second).sum()
     return float(np.logical_and(first, second).sum() / union) if union else 0.0
 
@@ -175,7 +175,7 @@ def background_scores(image: Rgb, alpha: Alpha, fill: int) -> dict[str, float]:
 
 
 def extra_salient(found: Alpha, alpha: Alpha) -> float:
-    """Salient pixels away from the known objects, as a share of the image.
+    """Return salient pixels away from the known objects, as a share of the image.
 
     Args:
         found: [S, S] soft mask of whatever a segmenter finds in the finished image.
@@ -205,12 +205,12 @@ def text_scores(
 
 
 def mentions(text: str, phrase: str) -> bool:
-    """Whether `phrase` stands in `text` as whole words, whatever the case; "red" is not in "shredded"."""
+    """Return whether `phrase` stands in `text` as whole words, whatever the case; "red" is not in "shredded"."""
     return f" {_normal(phrase)} " in f" {_normal(text)} "
 
 
 def _leaks(output: str, prompt: str, allowed: Iterable[str] = (), most: int = 8) -> bool:
-    """Whether `most` words in a row of the prompt, or all of a shorter one, stand in the answer."""
+    """Return whether `most` words in a row of the prompt, or all of a shorter one, stand in the answer."""
     padded = f" {_normal(prompt)} "
     length = min(most, len(padded.split()))
     for phrase in allowed:
@@ -231,7 +231,7 @@ def _largest_piece(mask: Mask) -> int:
 
 
 def _fill_holes(mask: Mask) -> Mask:
-    """The mask with every background pixel that cannot reach the image's border."""
+    """Return the mask with every background pixel that cannot reach the image's border."""
     padded = np.pad(mask, 1).astype(np.uint8)
     flooded = padded.copy()
     cv2.floodFill(flooded, None, (0, 0), 2)
@@ -243,6 +243,6 @@ def _border(mask: Mask) -> npt.NDArray[np.bool_]:
 
 
 def _grown(alpha: Alpha) -> Mask:
-    """Objects with a margin, so that soft edges and contact shadows belong to neither side."""
+    """Return objects with a margin, so that soft edges and contact shadows belong to neither side."""
     kernel = np.ones((2 * _MARGIN_PIXELS + 1,) * 2, np.uint8)
     return cv2.dilate((alpha > 0.01).astype(np.uint8), kernel).astype(bool)

@@ -70,7 +70,7 @@ def write_questions(root: Path, *, num: int, seed: int = 0, validation: float = 
 
 
 def read_samples(root: Path, wanted: str = "") -> list[dict[str, Any]]:
-    """The samples of a finished data set of any form.
+    """Return the samples of a finished data set of any form.
 
     Raises:
         SamDataError: No such data set; `wanted` says which options make one.
@@ -81,7 +81,7 @@ def read_samples(root: Path, wanted: str = "") -> list[dict[str, Any]]:
 
 
 def read_single_images(root: Path) -> list[dict[str, Any]]:
-    """The samples of a finished data set of single images.
+    """Return the samples of a finished data set of single images.
 
     Raises:
         SamDataError: No such data set, or one of another form.
@@ -105,7 +105,7 @@ def write_records(path: Path, records: Iterator[dict[str, Any]]) -> int:
 
 
 def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The records of a sample; each question is about any of its objects."""
+    """Yield the records of a sample; each question is about any of its objects."""
     rng = generator(seed, "questions", sample["id"])
     asked: list[Texts] = []
     for _ in range(num * _TRIES):
@@ -131,7 +131,7 @@ def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str,
 def _about_the_image(
     sample: Mapping[str, Any], samples: list[dict[str, Any]], order: list[int], main: int, rng: np.random.Generator
 ) -> Texts | None:
-    """A question about the image or one of its objects, `main`; None where the one drawn cannot be asked."""
+    """Return a question about the image or one of its objects, `main`; None where the one drawn cannot be asked."""
     kind = KINDS[sample["objects"][main]["kind"]]
     question = pick(rng, [name for name in kind.questions if name not in READING])
     absent = None
@@ -145,7 +145,7 @@ def _about_the_image(
 def _as_if_of_several(
     sample: Mapping[str, Any], samples: list[dict[str, Any]], main: int, rng: np.random.Generator
 ) -> Texts | None:
-    """A question of another form, answered with an object; None where that form has none about it."""
+    """Return a question of another form, answered with an object; None where that form has none about it."""
     form, obj = pick(rng, _FORMS), sample["objects"][main]
     if form == "changes":
         return _as_if_changed(obj, rng)
@@ -155,7 +155,7 @@ def _as_if_of_several(
 
 
 def _as_if_changed(obj: Mapping[str, Any], rng: np.random.Generator) -> Texts | None:
-    """A question about a change, answered with an object that came or went."""
+    """Return a question about a change, answered with an object that came or went."""
     if not obj["label"] or KINDS[obj["kind"]].layout == "flat":
         return None
     label = obj["label"] + KINDS[obj["kind"]].suffix
@@ -169,7 +169,7 @@ def _as_if_changed(obj: Mapping[str, Any], rng: np.random.Generator) -> Texts | 
 def _as_if_a_story(
     sample: Mapping[str, Any], samples: list[dict[str, Any]], main: int, rng: np.random.Generator
 ) -> Texts | None:
-    """A story whose last panel is this image; the first caption names its character, and leads elsewhere."""
+    """Return a story whose last panel is this image; the first caption names its character, and leads elsewhere."""
     image, obj = sample["pictures"][0], sample["objects"][main]
     if not KINDS[obj["kind"]].has_poses or not image["background"]["place"]:
         return None
@@ -194,7 +194,7 @@ def as_if_shared(form: str, obj: Mapping[str, Any], rng: np.random.Generator) ->
 
 
 def _reading_order(image: Mapping[str, Any], layout: str) -> list[int]:
-    """The objects of an image; those of a grid line by line, as a reader would name them."""
+    """Return the objects of an image; those of a grid line by line, as a reader would name them."""
     placed = sorted((entry["object"], entry["box"]) for entry in image["objects"])
     if layout != "grid":
         return [index for index, _ in placed]
@@ -203,7 +203,7 @@ def _reading_order(image: Mapping[str, Any], layout: str) -> list[int]:
 
 
 def _absent(sample: Mapping[str, Any], other: Mapping[str, Any]) -> Shown | None:
-    """The main object of another sample, if it is of this kind and not in this image."""
+    """Return the main object of another sample, if it is of this kind and not in this image."""
     candidate = other["objects"][0]
     own = [sample["objects"][placed["object"]]["label"] for placed in sample["pictures"][0]["objects"]]
     if candidate["kind"] != sample["kind"] or candidate["label"] in own:
@@ -212,7 +212,7 @@ def _absent(sample: Mapping[str, Any], other: Mapping[str, Any]) -> Shown | None
 
 
 def _contents(sample: Mapping[str, Any], order: list[int], absent: Shown | None) -> Contents:
-    """What the one image of a sample shows, the objects in the given order."""
+    """Return what the one image of a sample shows, the objects in the given order."""
     image = sample["pictures"][0]
     placed = {entry["object"]: entry for entry in image["objects"]}
     objects = tuple(

@@ -53,7 +53,7 @@ class Attempt:
         return self.slot if self.number == 0 else None
 
     def rng(self, stage: str, item: int = 0) -> np.random.Generator:
-        """The generator of one stage and one item (an image, an object) of it."""
+        """Return the generator of one stage and one item (an image, an object) of it."""
         return generator(self.seed, self.slot, self.number, stage, item)
 
 

@@ -103,7 +103,7 @@ class PipelineBuilder:
                 )
 
     def pipeline(self) -> Pipeline:
-        """The stages in order."""
+        """Return the stages in order."""
         settings, backends = self._settings, self.backends
         form: Form = _resolve(FORM_CLASSES[settings.form], "form")(settings.form, settings.image_count)
         # Looking for more salient objects costs as much as segmenting; it is done when its score is judged.
@@ -125,13 +125,13 @@ class PipelineBuilder:
         return Pipeline(form, self.sources, stages, settings.quality)
 
     def versions(self) -> dict[str, str]:
-        """Job -> name and version."""
+        """Return job -> name and version."""
         return backend_versions(
             {**{f"source {kind}": source for kind, source in self.sources.items()}, **self.backends}
         )
 
     def source_records(self) -> dict[str, Any]:
-        """What the run's manifest says of the sources."""
+        """Return what the run's manifest says of the sources."""
         records = {}
         for kind, source in self.sources.items():
             reasons: Counter[str] = Counter()
@@ -146,7 +146,7 @@ class PipelineBuilder:
 
 
 def make(job: str, backend: Backend, context: Mapping[str, Any], place: str) -> Any:
-    """The backend that the configuration names; None for the job's "none".
+    """Return the backend that the configuration names; None for the job's "none".
 
     Args:
         context: Arguments that a factory gets if it takes them.
@@ -197,7 +197,7 @@ def _check_factory(factory: Callable[..., Any], path: str, method: str, place: s
 
 
 def _is_plain(annotation: Any) -> bool:
-    """Whether it is a type that a YAML file has values of; what else a factory may want it checks itself."""
+    """Return whether it is a type that a YAML file has values of; what else a factory may want it checks itself."""
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     return all(kind in (str, int, float, bool, type(None)) for kind in kinds)
 

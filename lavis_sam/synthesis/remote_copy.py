@@ -117,7 +117,7 @@ def _file_system(url: str) -> tuple[Any, str]:
 
 
 def _is_there(system: Any, target: str, mark: str, url: str) -> bool:
-    """Whether a copy of this very data set was begun.
+    """Return whether a copy of this very data set was begun.
 
     Raises:
         SamConfigurationError: Something else is there.
@@ -133,7 +133,7 @@ def _is_there(system: Any, target: str, mark: str, url: str) -> bool:
 
 
 def _names(root: Path) -> Iterator[str]:
-    """All files of the data set but the manifest, relative to it, in order."""
+    """Yield all files of the data set but the manifest, relative to it, in order."""
     for folder, below, files in walk_folder(root):
         below.sort()
         for file in sorted(files):

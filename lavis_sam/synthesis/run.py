@@ -63,7 +63,7 @@ def synthesize(
 
 
 def run_identity(settings: SynthesisSettings, builder: PipelineBuilder, num: int, seed: int) -> dict[str, Any]:
-    """What a run that continues has to have in common with the one before."""
+    """Return what a run that continues has to have in common with the one before."""
     return {
         "version": __version__,
         "num": num,
@@ -74,7 +74,7 @@ def run_identity(settings: SynthesisSettings, builder: PipelineBuilder, num: int
 
 
 def kinds_of_slots(settings: SynthesisSettings, num: int, seed: int) -> list[str]:
-    """The kind of each place: in proportion to the weights, in any stretch of the data set."""
+    """Return the kind of each place: in proportion to the weights, in any stretch of the data set."""
     kinds = [kind for kind, weight in settings.kinds.items() if weight > 0]
     total = sum(settings.kinds[kind] for kind in kinds)
     return [_at(even_share(slot, seed) * total, kinds, settings) for slot in range(num)]
@@ -89,7 +89,7 @@ def _at(point: float, kinds: Sequence[str], settings: SynthesisSettings) -> str:
 
 
 def _make(store: SampleStore, settings: SynthesisSettings, runner: Runner, job: PartJob, progress: RunProgress) -> None:
-    """All rounds: the first fills every place, the others replace near duplicates."""
+    """Do all rounds: the first fills every place, the others replace near duplicates."""
     tasks = store.first_tasks()
     for round_ in range(1, settings.run.rounds + 1):
         make_missing(store, tasks, runner, job, progress)

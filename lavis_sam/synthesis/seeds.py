@@ -13,7 +13,7 @@ _GOLDEN = 0.6180339887498949
 
 
 def generator(*key: int | str) -> np.random.Generator:
-    """A generator that is a function of `key` alone, the same on every machine.
+    """Return a generator that is a function of `key` alone, the same on every machine.
 
     Args:
         key: Seed, slot, try, stage, item; equal keys give equal generators, different ones unrelated generators.
@@ -28,7 +28,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def even_share(index: int, seed: int) -> float:
-    """A number in [0, 1) for a place in a sequence; any stretch of the sequence covers [0, 1) evenly.
+    """Return a number in [0, 1) for a place in a sequence; any stretch of the sequence covers [0, 1) evenly.
 
     Args:
         index: The place, from 0.

@@ -70,7 +70,7 @@ def write_shared_questions(
 def _questions(
     samples: Sequence[Sample], num_images: int, num: int, seed: int, excluded: set[str]
 ) -> Iterator[dict[str, Any]]:
-    """The records about these images, an image after the other."""
+    """Yield the records about these images, an image after the other."""
     things = [_things(sample) for sample in samples]
     showing: dict[str, list[int]] = defaultdict(list)
     for number, shown in enumerate(things):
@@ -98,7 +98,7 @@ def _name(shown: Mapping[str, Any]) -> str:
 
 
 def _things(sample: Sample) -> dict[str, int]:
-    """What an image shows that others can show too, by kind and name -> the place among its objects.
+    """Return what an image shows that others can show too, by kind and name -> the place among its objects.
 
     A thing that it shows twice is left out.
     """
@@ -118,7 +118,7 @@ def _together(
     num_images: int,
     rng: np.random.Generator,
 ) -> list[int] | None:
-    """This image and others that share `name` and nothing else with all of them, in any order; None: not found."""
+    """Find others that share `name` with this image, and nothing else with all; all of them, in any order, or None."""
     if len(showing) < num_images:
         return None
     for _ in range(_TRIES):

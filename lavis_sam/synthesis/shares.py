@@ -55,15 +55,15 @@ class Share:
         return cls(int(match[2]), int(match[1]))
 
     def __str__(self) -> str:
-        """The text that `parse` reads."""
+        """Return the text that `parse` reads."""
         return f"{self.index}/{self.count}"
 
     def folder(self, root: Path) -> Path:
-        """Where its writer works."""
+        """Return where its writer works."""
         return root / f"part-{self.index}-of-{self.count}"
 
     def of(self, tasks: list[PartTask]) -> list[PartTask]:
-        """Its parts: every `count`-th, so that all shares hold all kinds."""
+        """Return its parts: every `count`-th, so that all shares hold all kinds."""
         return tasks[self.index - 1 :: self.count]
 
 
@@ -142,7 +142,7 @@ def merge_shares(
 
 
 def _shares_to_move(root: Path) -> list[Share]:
-    """The shares that no earlier merge has moved; none when it has moved all.
+    """Return the shares that no earlier merge has moved; none when it has moved all.
 
     Raises:
         SamConfigurationError: These and the moved ones are not all shares of one number.

@@ -52,7 +52,7 @@ class Variety:
 
 
 def variety_charts(found: Mapping[str, Any]) -> str:
-    """Markup of what `Variety.as_dict` gave."""
+    """Return markup of what `Variety.as_dict` gave."""
     charts = [
         f"<figure><b>where {html.escape(kind)} are</b>{heat_map(np.array(grid))}"
         f"<figcaption>middles of the main objects; heights from {found['heights'][kind][0]:.2f} to "

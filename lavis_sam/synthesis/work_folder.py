@@ -52,7 +52,7 @@ class WorkFolder:
         return (self.root / MANIFEST).is_file()
 
     def manifest(self) -> dict[str, Any]:
-        """The finished data set's manifest.
+        """Return the finished data set's manifest.
 
         Raises:
             SamDataError: It is missing or damaged.
@@ -98,15 +98,15 @@ class WorkFolder:
             path.unlink(missing_ok=True)
 
     def image_file(self, slot: int, index: int, suffix: str) -> str:
-        """Path of a sample's image, relative to the data set."""
+        """Return path of a sample's image, relative to the data set."""
         return f"images/{slot // _FOLDERS:03d}/{slot:06d}_{index + 1}.{suffix}"
 
     def rejected_file(self, reason: str, slot: int, attempt: int) -> str:
-        """Path of a rejected try's image, relative to the data set while the run is going on."""
+        """Return path of a rejected try's image, relative to the data set while the run is going on."""
         return f"work/rejected/{reason}/{slot:06d}_{attempt:03d}.jpg"
 
     def part_path(self, key: str) -> Path:
-        """The file that holds a part's outcomes."""
+        """Return the file that holds a part's outcomes."""
         return self.work / "parts" / f"{key}.jsonl"
 
     def write_part(self, key: str, outcomes: list[Outcome]) -> None:
@@ -117,7 +117,7 @@ class WorkFolder:
         write_text(self.part_path(key), "".join(line + "\n" for line in lines))
 
     def has_part(self, key: str, slots: tuple[int, ...]) -> bool:
-        """Whether a part is finished and whole; a damaged one is removed, so that it is made again."""
+        """Return whether a part is finished and whole; a damaged one is removed, so that it is made again."""
         if not self.part_path(key).is_file():
             return False
         with suppress(SamDataError):
@@ -129,7 +129,7 @@ class WorkFolder:
         return False
 
     def read_part(self, key: str) -> list[Outcome]:
-        """A finished part's outcomes.
+        """Return a finished part's outcomes.
 
         Raises:
             SamDataError: The file is damaged.
@@ -142,7 +142,7 @@ class WorkFolder:
             raise SamDataError(f"{path}: damaged ({error}); remove it and run again with --resume.") from error
 
     def remove_work(self) -> None:
-        """The last step: the data set is complete."""
+        """Do the last step: the data set is complete."""
         shutil.rmtree(self.work)
 
 

@@ -112,7 +112,7 @@ class PartWorker:
     def _try(
         self, slots: list[int], places: dict[int, _Place], task: PartTask, emit: EventSink, kept: dict[str, int]
     ) -> None:
-        """One try for each place."""
+        """Make one try for each place."""
         attempts = [Attempt(self._seed, slot, places[slot].attempt, places[slot].kind) for slot in slots]
         fatal = [attempt for attempt in attempts if (attempt.slot, attempt.number) in task.crashed]
         attempts = [attempt for attempt in attempts if attempt not in fatal]
@@ -154,7 +154,7 @@ class PartWorker:
 
 
 def encode(image: Rgb, style: ImageSettings) -> bytes:
-    """An image as a file's content; equal images give equal bytes."""
+    """Return an image as a file's content; equal images give equal bytes."""
     buffer = io.BytesIO()
     encoded = Image.fromarray(np.ascontiguousarray(image))
     if style.format == "jpeg":
@@ -165,5 +165,5 @@ def encode(image: Rgb, style: ImageSettings) -> bytes:
 
 
 def thumbnail(image: Rgb) -> bytes:
-    """A small JPEG to look at."""
+    """Return a small JPEG to look at."""
     return encode(shrunk(image, _REJECTED_SIDE), ImageSettings(format="jpeg", quality=_REJECTED_QUALITY))

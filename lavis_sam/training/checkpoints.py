@@ -86,11 +86,11 @@ class RunCheckpoints:
         self.folder, self.keep = folder, keep
 
     def path(self, name: int | str) -> Path:
-        """File of an epoch, of "best", or of "<epoch>_step<n>"."""
+        """Return file of an epoch, of "best", or of "<epoch>_step<n>"."""
         return self.folder / f"checkpoint_{name}.pth"
 
     def newest_first(self) -> list[Path]:
-        """All files but the best, whole or not, the one that got farthest first."""
+        """Return all files but the best, whole or not, the one that got farthest first."""
         return run_layout.newest_first(self.folder)
 
     def save(
@@ -200,7 +200,7 @@ def load_run(
 
 
 def _shares(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The same state, its moments sharded as their parameters are."""
+    """Return the same state, its moments sharded as their parameters are."""
     names = [name for group in state["param_groups"] for name in group["params"]]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, parameter in zip(names, parameters, strict=True):

@@ -32,7 +32,7 @@ class Curves:
 
 
 def read_curves(path: Path) -> Curves:
-    """The curves of a run's folder, or of its `log.jsonl`.
+    """Return the curves of a run's folder, or of its `log.jsonl`.
 
     Raises:
         SamDataError: There is no such file, no training step in it, or what no run writes.

@@ -105,7 +105,7 @@ class _Total:
         return sum(self.weights[name] * mean for name, mean in means.items()) if means else math.nan
 
     def factor(self, name: str) -> float:
-        """What turns an objective's sum into its part of the loss."""
+        """Return what turns an objective's sum into its part of the loss."""
         return self.weights[name] / self.counts[name] if self.counts[name] else 0.0
 
 
@@ -219,7 +219,7 @@ class EpochTrainer:
             sums[name] = sums.get(name, 0) + value
 
     def _step(self, data: TrainingData, size: int, place: str) -> StepReport | None:
-        """One optimizer step over the next `size` batches; None when no process has a batch any more."""
+        """Do one optimizer step over the next `size` batches; None when no process has a batch any more."""
         started = time.perf_counter()
         window = _Window()
         for _ in range(size - 1):
@@ -355,7 +355,7 @@ class EpochTrainer:
         if self.progress.bad_samples > self.settings.max_bad_samples:
             raise SamDataError(
                 f"{place}: " + "; ".join(problems) + f". {self.progress.bad_samples} unusable training samples so far, "
-                f"run.max_bad_samples allows {self.settings.max_bad_samples}. Mend the files or raise it, and continue "
+                f"run.max_bad_samples allows {self.settings.max_bad_samples}. Correct the files or raise it, continue "
                 "with run.resume=auto."
             )
 

@@ -62,19 +62,19 @@ class GlobalBatchSampler(Sampler[list[int]]):
         self.epoch, self.first = epoch, first
 
     def __len__(self) -> int:
-        """Batches of a whole epoch; the same for all processes."""
+        """Return batches of a whole epoch; the same for all processes."""
         return self.batches_from(0)
 
     def batches_from(self, first: int) -> int:
-        """Batches of an epoch after its first `first` samples."""
+        """Return batches of an epoch after its first `first` samples."""
         return -(-(self.length - first) // self.global_batch)
 
     def counts(self, first: int) -> bool:
-        """Whether this process has a share of the global batch from sample `first`, or only an uncounted index."""
+        """Return whether this process has a share, and no uncounted index, of the global batch from sample `first`."""
         return first + self.rank < self.length
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The epoch's batches of this process, from sample `first`."""
+        """Yield the epoch's batches of this process, from sample `first`."""
         order = self.order(self.epoch)
         for first in range(self.first, self.length, self.global_batch):
             yield order[first : first + self.global_batch][self.rank :: self.world_size] or order[:1]
@@ -83,7 +83,7 @@ class GlobalBatchSampler(Sampler[list[int]]):
 def datasets_by_split(
     datasets: Mapping[str, Mapping[str, Dataset]], splits: Sequence[str]
 ) -> dict[str, dict[str, Dataset]]:
-    """{name: {split: data set}} -> {split: {name: data set}} for the wanted splits.
+    """Return {name: {split: data set}} -> {split: {name: data set}} for the wanted splits.
 
     Raises:
         SamConfigurationError: A wanted split that no data set has.
@@ -101,12 +101,12 @@ def datasets_by_split(
 
 
 def collater_of(dataset: Any) -> Callable[[list[Any]], Any]:
-    """What makes a batch of a data set's samples: its `collater` if it has one, else PyTorch's default."""
+    """Return what makes a batch of a data set's samples: its `collater` if it has one, else PyTorch's default."""
     return getattr(dataset, "collater", None) or torch.utils.data.default_collate
 
 
 def training_loader(datasets: Sequence[Any], sampler: GlobalBatchSampler, **options: Any) -> DataLoader:
-    """The loader over all training sets, joined; samples with unusable files are left out of their batch.
+    """Return the loader over all training sets, joined; samples with unusable files are left out of their batch.
 
     Args:
         datasets: Map-style data sets; the first one's `collater` is used.

@@ -34,7 +34,7 @@ class MetricLogger(Protocol):
         """Take the numbers of an event."""
 
     def close(self) -> None:
-        """The run is over."""
+        """End the run."""
 
 
 class MetricLog:
@@ -89,7 +89,7 @@ class MetricLog:
 
 
 def read_metric_log(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a `log.jsonl`; what a killed run left unfinished is passed over."""
+    """Yield the whole lines of a `log.jsonl`; what a killed run left unfinished is passed over."""
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             try:

@@ -25,7 +25,7 @@ def check_metric_loggers(settings: RunSettings) -> None:
 
 
 def build_metric_loggers(settings: RunSettings, folder: Path, config: Mapping[str, Any]) -> list[MetricLogger]:
-    """The loggers that the run switches on.
+    """Return the loggers that the run switches on.
 
     Raises:
         SamConfigurationError: The package of one is not installed.
@@ -55,7 +55,7 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder))
 
     def write(self, event: str, step: int, values: Mapping[str, float]) -> None:
-        """One scalar a value, named `event/value`."""
+        """Write one scalar a value, named `event/value`."""
         for name, value in values.items():
             self._writer.add_scalar(f"{event}/{name}", value, step)
 
@@ -75,7 +75,7 @@ class WeightsAndBiases:
         self._run = wandb.init(project="lavis_sam", name=folder.name, dir=str(folder), config=dict(config))
 
     def write(self, event: str, step: int, values: Mapping[str, float]) -> None:
-        """One point a value, named `event/value`."""
+        """Write one point a value, named `event/value`."""
         self._run.log({f"{event}/{name}": value for name, value in values.items()}, step=step)
 
     def close(self) -> None:

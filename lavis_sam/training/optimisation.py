@@ -15,7 +15,7 @@ from lavis_sam.errors import SamConfigurationError
 
 
 def build_optimizer(model: nn.Module, settings: RunSettings) -> AdamW:
-    """AdamW over the trainable parameters; vectors (biases, norms) have no weight decay.
+    """Return AdamW over the trainable parameters; vectors (biases, norms) have no weight decay.
 
     Raises:
         SamConfigurationError: The model has no trainable parameter.
@@ -66,7 +66,7 @@ def build_schedule(
 
 
 def wrap_ddp(model: nn.Module, device: torch.device) -> DistributedDataParallel:
-    """The model in DDP, for its trainable part: what is frozen is the same everywhere and is never sent around."""
+    """Put a model into DDP, for its trainable part: what is frozen is the same everywhere and is never sent around."""
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -80,7 +80,7 @@ def wrap_ddp(model: nn.Module, device: torch.device) -> DistributedDataParallel:
 
 
 def build_scaler(model: nn.Module, device: torch.device) -> torch.amp.GradScaler | None:
-    """The loss scaler, where gradients pass through fp16 layers; the other precisions have fp32's range."""
+    """Return the loss scaler, where gradients pass through fp16 layers; the other precisions have fp32's range."""
     if any(parameter.dtype == torch.float16 for parameter in model.parameters()):
         return torch.amp.GradScaler(device.type)
     return None

@@ -19,7 +19,7 @@ _FILES = (*_PROOFS, CONFIG_FILE, _EVALUATE_CONFIG_FILE, "tensorboard", "wandb")
 
 
 def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Path]:
-    """The folder of this run, the same for all processes: rank 0 chooses and makes it.
+    """Return the folder of this run, the same for all processes: rank 0 chooses and makes it.
 
     Args:
         settings: `output_dir`, `job_id`, and `resume`, which may choose the run to continue.
@@ -110,13 +110,13 @@ def remove_run(folder: Path) -> None:
 
 
 def config_path(folder: Path, *, evaluate: bool) -> Path:
-    """The file for a run's configuration; an evaluation in the folder of a training leaves that one's as it is."""
+    """Name the file for a run's configuration; an evaluation in a training's folder leaves that one's as it is."""
     is_beside = evaluate and any(folder.glob(_CHECKPOINTS))
     return folder / (_EVALUATE_CONFIG_FILE if is_beside else CONFIG_FILE)
 
 
 def unfinished_run(parent: Path) -> str | None:
-    """The folder under `run.output_dir` whose run got a checkpoint last and did not finish; None without one."""
+    """Return the folder under `run.output_dir` whose run got a checkpoint last and did not finish; None without one."""
     newest: tuple[float, str] | None = None
     for folder in sorted(path for path in parent.expanduser().glob("*") if path.is_dir()):
         checkpoints = RunCheckpoints(folder, keep=1).newest_first()
@@ -129,7 +129,7 @@ def unfinished_run(parent: Path) -> str | None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` came to its end: an evaluation there, or an end before it went on, does not count."""
+    """Return whether the run in `folder` came to its end; evaluations, and an end before it went on, do not count."""
     log, trained, finished = folder / LOG_FILE, -1, False
     for event in read_metric_log(log) if log.is_file() else ():
         if event["event"] == "train":

@@ -66,13 +66,13 @@ class TrainingData(Protocol):
         """Go to the beginning of an epoch, or to the loaded position within it."""
 
     def next_batch(self) -> Batch:
-        """The next batch, or a dummy batch when there is none."""
+        """Return the next batch, or a dummy batch when there is none."""
 
     def stop(self) -> None:
         """Let go of what reads ahead (worker processes, open files); the position stays."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The position after the batches handed out."""
+        """Return the position after the batches handed out."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take a position of `state_dict`; the next `start` goes there."""
@@ -82,13 +82,13 @@ class TrainingData(Protocol):
         """A hash of each training set's samples (see `data_fingerprint`); None for one that does not tell them."""
 
     def __len__(self) -> int:
-        """Batches of an epoch; for a stream an estimate."""
+        """Return batches of an epoch; for a stream an estimate."""
 
 
 def build_run_data(
     datasets: Mapping[str, Mapping[str, Any]], settings: RunSettings, *, pin_memory: bool
 ) -> dict[str, Any]:
-    """What this process takes batches from, for the splits that the run uses.
+    """Return what this process takes batches from, for the splits that the run uses.
 
     Args:
         datasets: Data set name -> split -> data set.
@@ -138,7 +138,7 @@ def build_training_data(
     batching: str = "shuffled",
     **options: Any,
 ) -> TrainingData:
-    """The training data of one process.
+    """Return the training data of one process.
 
     Args:
         datasets: Map-style data sets, which are mixed (see `MixedOrder`); or a single stream.

@@ -107,7 +107,7 @@ class AdapterConfig:
     inject: Mapping[str, Any] = field(default_factory=dict)
 
     def model_settings(self) -> dict[str, Any]:
-        """What has to stand in the `model` node of a config that loads the adapter."""
+        """Return what has to stand in the `model` node of a config that loads the adapter."""
         return {key: value for key, value in asdict(self).items() if key not in ("model_type", "base")}
 
 
@@ -156,7 +156,7 @@ def save_adapter(
 
 
 def is_adapter(folder: str | Path) -> bool:
-    """Whether a folder is an adapter's, by its weights file."""
+    """Return whether a folder is an adapter's, by its weights file."""
     return (Path(folder) / WEIGHTS_FILE).is_file()
 
 

@@ -1,7 +1,7 @@
 """What a file that `torch.load` reads is checked for first: its size once unpacked, its checksums, its pickle's length.
 
 torch looks at none of the three. It maps compressed entries as if they were numbers, never compares a checksum, and
-unpacks whatever it is told to.
+unpacks whatever it is given.
 """
 
 import io
@@ -74,7 +74,7 @@ def _check_content(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo)
 
 
 def legacy_source(path: Path) -> Path | io.BytesIO:
-    """What `torch.load` may read of a file from before torch 1.6, which is a few pickles and then the tensors.
+    """Return what `torch.load` may read of a file from before torch 1.6, which is a few pickles and then the tensors.
 
     Returns:
         The file; its first bytes alone, in memory, if it is damaged: there a wrong length cannot ask for more.

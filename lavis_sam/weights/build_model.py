@@ -67,7 +67,7 @@ RANDOM_LLM_STD = 0.1
 
 
 def build_vision(sizes: VisionSizes, *, gradient_checkpointing: bool = False) -> EvaVisionTransformer:
-    """The ViT, uninitialised in the sense of PyTorch's defaults."""
+    """Return the ViT, uninitialised in the sense of PyTorch's defaults."""
     return EvaVisionTransformer(
         image_size=sizes.image_size,
         patch_size=sizes.patch_size,
@@ -80,7 +80,7 @@ def build_vision(sizes: VisionSizes, *, gradient_checkpointing: bool = False) ->
 
 
 def build_q_former(sizes: QFormerSizes, *, vision_width: int) -> QFormer:
-    """The Q-Former."""
+    """Return the Q-Former."""
     return QFormer(
         QFormerBert(
             width=sizes.width,
@@ -97,7 +97,7 @@ def build_q_former(sizes: QFormerSizes, *, vision_width: int) -> QFormer:
 
 
 def build_visual_modules(sizes: ModelSizes, *, gradient_checkpointing: bool = False) -> dict[str, Any]:
-    """The modules before the language model, as keyword arguments of `Blip2VicunaSAM`, in float32."""
+    """Return the modules before the language model, as keyword arguments of `Blip2VicunaSAM`, in float32."""
     width = sizes.q_former.width
     return {
         "visual_encoder": build_vision(sizes.vision, gradient_checkpointing=gradient_checkpointing),
@@ -224,7 +224,7 @@ def read_sizes(cfg: Mapping[str, Any]) -> ModelSizes:
 def _parts(
     cfg: Mapping[str, Any], sizes: ModelSizes, precision: torch.dtype, folder: InstructBlipFolder | None
 ) -> dict[str, Any]:
-    """Modules and tokenizers; with a pretrained base, the visual modules are on the meta device until it is read."""
+    """Build modules and tokenizers; with a pretrained base, visual modules are on the meta device until it is read."""
     chosen = chosen_language_model(cfg)
     tokenizer = load_q_former_tokenizer(q_former_tokenizer_path(cfg, folder), vocabulary=sizes.q_former.vocabulary)
     llm_tokenizer = load_tokenizer(llm_tokenizer_path(cfg, folder), json_first=chosen is not None)
@@ -258,7 +258,7 @@ def _parts(
 def _meta_parts(
     cfg: Mapping[str, Any], sizes: ModelSizes, precision: torch.dtype, folder: InstructBlipFolder | None
 ) -> dict[str, Any]:
-    """The modules without storage."""
+    """Return the modules without storage."""
     chosen = chosen_language_model(cfg)
     with torch.device("meta"):
         visual = build_visual_modules(sizes, gradient_checkpointing=bool(cfg.get("gradient_checkpointing", False)))
@@ -292,7 +292,7 @@ def _load_base(model: SemanticAlignment, cfg: Mapping[str, Any], folder: Instruc
 
 
 def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:
-    """The type of the frozen ViT's and language model's matrices."""
+    """Return the type of the frozen ViT's and language model's matrices."""
     name = cfg.get("precision", "fp32")
     if name not in PRECISIONS:
         raise SamConfigurationError(f"model.precision is {name!r}; choose one of {', '.join(PRECISIONS)}")
@@ -300,7 +300,7 @@ def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:
 
 
 def read_packing(cfg: Mapping[str, Any]) -> bool:
-    """Whether samples share rows of the language model in training.
+    """Return whether samples share rows of the language model in training.
 
     Raises:
         SamConfigurationError: No truth value, or VPG-C is asked for beside it.

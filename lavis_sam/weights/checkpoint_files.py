@@ -99,12 +99,12 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _name(name: Any) -> str:
-    """A key of a dictionary that somebody else wrote, for a message."""
+    """Return a key of a dictionary that somebody else wrote, for a message."""
     return name if isinstance(name, str) else f"a key of the type {type(name).__name__}"
 
 
 def plain_names(names: Iterable[str], source: str) -> dict[str, str]:
-    """The parameters' own names, by those in a file: without what compiled and distributed models put among them.
+    """Map a file's names to the parameters' own: without what compiled and distributed models put among them.
 
     Args:
         names: The names in the file.
@@ -162,7 +162,7 @@ def load_file(path: str | os.PathLike[str]) -> Any:
 
 
 def _load_parts(index: Path) -> dict[str, Tensor]:
-    """The tensors of all parts that an index names."""
+    """Return the tensors of all parts that an index names."""
     listed = read_index(index)
     state: dict[str, Tensor] = {}
     for part in sorted(set(listed.values())):
@@ -191,7 +191,7 @@ def read_config(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def read_start(path: Path) -> bytes:
-    """The first bytes of a file that may be a checkpoint.
+    """Return the first bytes of a file that may be a checkpoint.
 
     Raises:
         SamCheckpointError: The file is missing, or is plainly something else (empty, a Git LFS pointer, a web page).
@@ -216,7 +216,7 @@ def read_start(path: Path) -> bytes:
 
 
 def explain_failure(error: Exception) -> str:
-    """What a reader's exception means to a user, with the remedy."""
+    """Return what a reader's exception means to a user, with the remedy."""
     message = str(error)
     if match := re.search(r"GLOBAL ([\w.]+)", message):
         return (
@@ -234,7 +234,7 @@ def explain_failure(error: Exception) -> str:
 
 
 def shorten(names: Iterable[str]) -> str:
-    """The first few of `names` in a line, and how many more there are."""
+    """Return the first few of `names` in a line, and how many more there are."""
     names = [name if len(name) <= _CHARACTERS_SHOWN else f"{name[:_CHARACTERS_SHOWN]}…" for name in names]
     shown = ", ".join(names[:_NAMES_SHOWN])
     return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"

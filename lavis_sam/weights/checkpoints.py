@@ -55,12 +55,12 @@ class LoadReport:
     ignored: tuple[str, ...]
 
     def under(self, prefix: str) -> "LoadReport":
-        """The same report with names as the module that holds the filled one as `prefix` sees them."""
+        """Return the same report with names as the module that holds the filled one as `prefix` sees them."""
         return replace(self, loaded=frozenset(f"{prefix}.{name}" for name in self.loaded))
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether `name` is one of `patterns`, lies below one (`llm_proj` covers `llm_proj.bias`) or fits its wildcards."""
+    """Return whether `name` is of `patterns`, below one (`llm_proj` covers `llm_proj.bias`) or fits its wildcards."""
     return any(name == p or name.startswith(p.rstrip(".") + ".") or fnmatchcase(name, p) for p in patterns)
 
 
@@ -126,7 +126,7 @@ def load_checked(
 
 
 def _misfits(wanted: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
-    """What of a source has another shape or kind of number than the model."""
+    """Return what of a source has another shape or kind of number than the model."""
     shapes = [_shapes(name, tensor, own[name]) for name, tensor in wanted.items() if tensor.shape != own[name].shape]
     kinds = [
         f"{name} is {tensor.dtype} in the file and {own[name].dtype} in the model"
@@ -146,7 +146,7 @@ def _shapes(name: str, found: Tensor, wanted: Tensor) -> str:
 
 
 def _vocabulary_problem(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
-    """The one mismatch that everybody meets: BERT's 30522 words with and without the added [DEC]."""
+    """Return the one mismatch that everybody meets: BERT's 30522 words with and without the added [DEC]."""
     name = _VOCABULARY_TABLE
     if name not in state or state[name].ndim != 2 or len(state[name]) == len(own[name]):
         return []
@@ -213,7 +213,7 @@ def translate_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `translate_released`: the names that the authors' code loads.
+    """Return the inverse of `translate_released`: the names that the authors' code loads.
 
     Raises:
         SamCheckpointError: A layer is there under both names, or is one that the authors' code does not have.
@@ -259,7 +259,7 @@ def pad_rows(model: nn.Module) -> dict[str, Tensor]:
 def trained_checkpoint(
     model: nn.Module | Mapping[str, Any], config: Mapping[str, Any], **further: Any
 ) -> dict[str, Any]:
-    """What a checkpoint file of ours holds: trained parameters, [PAD] rows, config, versions, and what a caller adds.
+    """Return what a checkpoint of ours holds: trained parameters, [PAD] rows, config, versions, what a caller adds.
 
     Args:
         model: The model; or what a sharded one gave (see `lavis_sam.training.sharding`).
@@ -280,7 +280,7 @@ def trained_checkpoint(
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of what results depend on."""
+    """Return the versions of what results depend on."""
     versions = {"lavis_sam": __version__, "python": platform.python_version()}
     for name in _VERSIONED:
         try:

@@ -33,7 +33,7 @@ Map = dict[str, int | str]
 
 
 def read_device_map(cfg: Mapping[str, Any]) -> Map | str | None:
-    """The `device_map` of a config's `model` node; None where the language model is on one device.
+    """Return the `device_map` of a config's `model` node; None where the language model is on one device.
 
     Raises:
         SamConfigurationError: An impossible one, several processes, packed matrices, or no accelerate.
@@ -80,7 +80,7 @@ def require_accelerate(setting: str) -> None:
 
 
 def _place(name: str, value: Any) -> int | str:
-    """A place of a mapping, as accelerate takes it."""
+    """Return a place of a mapping, as accelerate takes it."""
     number = value.removeprefix("cuda:") if isinstance(value, str) else value
     number = int(number) if isinstance(number, str) and number.isdecimal() else number
     if isinstance(number, int) and not isinstance(number, bool):
@@ -96,7 +96,7 @@ def _place(name: str, value: Any) -> int | str:
 
 
 def main_device() -> torch.device:
-    """Where everything but a language model that is spread is built: the first GPU, or the CPU where there is none."""
+    """Return where all but a language model that is spread is built: the first GPU, or the CPU where there is none."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
@@ -137,13 +137,13 @@ def _examples(modules: Mapping[str, nn.Module]) -> list[str]:
 
 
 def place_of(name: str, device_map: Mapping[str, int | str]) -> int | str | None:
-    """The place of a parameter by the longest name in a mapping that it is in; None where there is none."""
+    """Return the place of a parameter by the longest name in a mapping that it is in; None where there is none."""
     inside = [one for one in device_map if one in ("", name) or name.startswith(f"{one}.")]
     return device_map[max(inside, key=len)] if inside else None
 
 
 def flat_map(module: nn.Module, device_map: Mapping[str, int | str], name: str = "") -> Map:
-    """The same mapping with names of which none lies within another, as accelerate wants it."""
+    """Return the same mapping with names of which none lies within another, as accelerate wants it."""
     inside = [one for one in device_map if one != name and (not name or one.startswith(f"{name}."))]
     place = place_of(name, device_map) if name else None
     if not inside and place is not None:
@@ -156,7 +156,7 @@ def flat_map(module: nn.Module, device_map: Mapping[str, int | str], name: str =
 
 
 def waits(place: int | str, device: torch.device) -> bool:
-    """Whether weights at a place are brought to `device` for each of their products."""
+    """Return whether weights at a place are brought to `device` for each of their products."""
     return place == "disk" or (place == "cpu" and device.type != "cpu")
 
 
@@ -208,7 +208,7 @@ def place_language_model(model: Any, device_map: Map | str, device: torch.device
 
 
 def memory_here(model: Any, device: torch.device) -> dict[int | str, int]:
-    """Bytes that weights of the language model may take on each GPU, and in the machine's memory.
+    """Return bytes that weights of the language model may take on each GPU, and in the machine's memory.
 
     The first GPU gets the rest of the model, too.
     """
@@ -257,7 +257,7 @@ def automatic_map(llm_model: Any, budget: Mapping[int | str, int]) -> Map:
 
 
 def describe_map(device_map: Mapping[str, int | str]) -> str:
-    """How many modules are where, in words."""
+    """Return how many modules are where, in words."""
     places = list(dict.fromkeys(device_map.values()))
     counts = {place: sum(value == place for value in device_map.values()) for place in places}
     names = {place: f"cuda:{place}" if isinstance(place, int) else place for place in places}
@@ -265,7 +265,7 @@ def describe_map(device_map: Mapping[str, int | str]) -> str:
 
 
 def held_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Names and parameters of a model, each name of a shared one too; of those that wait, the weights themselves."""
+    """List a model's parameters by name, each name of a shared one too; of those that wait, the weights themselves."""
     for path, module in model.named_modules(remove_duplicate=False):
         hook: Any = getattr(module, "_hf_hook", None)
         hooks: Any = getattr(hook, "hooks", (hook,))

@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def is_embedded(path: Any) -> bool:
-    """Whether a path of a config leads into the package."""
+    """Return whether a path of a config leads into the package."""
     return str(path).startswith(PACKAGE_PREFIX)
 
 
@@ -39,7 +39,7 @@ def unfit_for_embedded_layers(cfg: Mapping[str, Any]) -> str:
 
 
 def with_base_of_layers(cfg: Mapping[str, Any], layers: str) -> Mapping[str, Any]:
-    """The config, with the tiny model's random base where its trained layers belong to that one.
+    """Return the config, with the tiny model's random base where its trained layers belong to that one.
 
     Args:
         cfg: The `model` node of a config.
@@ -57,7 +57,7 @@ def with_base_of_layers(cfg: Mapping[str, Any], layers: str) -> Mapping[str, Any
 
 
 def stand_on_random_base(layers: str | Path) -> bool:
-    """Whether trained layers belong to the tiny model's random base, as all did before it had a trained one.
+    """Return whether trained layers belong to the tiny model's random base, as all did before it had a trained one.
 
     A run's checkpoint says `model.pretrained`, or is older. An adapter knows a few numbers of its base: the layer norm
     of one that was never trained has its initial ones. The authors' format says nothing.

@@ -30,7 +30,7 @@ WITH_PAD_ROW = ("language model's embedding", "language model's head")
 
 
 def fingerprint(model: nn.Module) -> dict[str, str]:
-    """A few numbers of each frozen part of a model.
+    """Return a few numbers of each frozen part of a model.
 
     Args:
         model: A model with InstructBLIP's parameter names. Parts that it lacks, trains, or holds quantised or elsewhere
@@ -60,7 +60,7 @@ def _of_parameters(found: Mapping[str, torch.Tensor]) -> dict[str, str]:
 
 
 def fingerprint_weights(weights: Mapping[str, torch.Tensor], *, pieces: int) -> dict[str, str]:
-    """The same of weights that no model holds yet.
+    """Return the same of weights that no model holds yet.
 
     Args:
         weights: Tensors by InstructBLIP's parameter names; those of `PARTS` alone are looked at.
@@ -77,7 +77,7 @@ def _numbers(parameter: torch.Tensor) -> str:
 
 
 def compare_fingerprints(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """The parts that differ, of those that both have.
+    """Return the parts that differ, of those that both have.
 
     Args:
         wanted: A stored fingerprint.

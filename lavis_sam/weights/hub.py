@@ -14,7 +14,7 @@ from lavis_sam.weights.adapters import CONFIG_FILE, WEIGHTS_FILE, is_adapter
 
 
 def is_repository(source: str) -> bool:
-    """Whether a source may name a repository: "user/adapter", where nothing of that name is on the disk.
+    """Return whether a source may name a repository: "user/adapter", where nothing of that name is on the disk.
 
     Below a folder that is here, a path that leads nowhere is misspelt, and nobody else is asked about it.
     """

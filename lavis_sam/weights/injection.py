@@ -136,7 +136,7 @@ register_injection("lora")(add_lora)
 
 
 def wanted_injections(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The injections of a config's `model` node: those that it names, and what its `trainable` and `lora` stand for.
+    """List the injections of a config's `model` node: those that it names, and what `trainable` and `lora` stand for.
 
     Raises:
         SamConfigurationError: `lora` and `inject.lora` contradict each other.

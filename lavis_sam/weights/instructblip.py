@@ -65,12 +65,12 @@ LANGUAGE_PARTS = ("llm_proj", "llm_model")
 
 
 def to_transformers(name: str) -> str:
-    """transformers' name of a parameter of ours (of the biases of query and value, see `QKV_BIAS`)."""
+    """Return transformers' name of a parameter of ours (of the biases of query and value, see `QKV_BIAS`)."""
     return _rename(name, source=0)
 
 
 def from_transformers(name: str) -> str:
-    """The inverse of `to_transformers`; a name that transformers does not have stays as it is."""
+    """Return the inverse of `to_transformers`; a name that transformers does not have stays as it is."""
     return _rename(name, source=1)
 
 
@@ -164,7 +164,7 @@ class InstructBlipFolder:
         return find_bert_vocabulary(folder) if folder.is_dir() else None
 
     def sizes(self, llm_vocabulary: int) -> ModelSizes:
-        """Sizes of the model that the folder holds.
+        """Return sizes of the model that the folder holds.
 
         Args:
             llm_vocabulary: Pieces of the language model's tokenizer and [PAD]. The folder's own number may be larger:
@@ -194,7 +194,7 @@ class InstructBlipFolder:
             )
 
     def build_language(self, vocabulary: int, dtype: torch.dtype) -> PreTrainedModel:
-        """The language model on the meta device; `load_base` gives it its weights.
+        """Return the language model on the meta device; `load_base` gives it its weights.
 
         Args:
             vocabulary: Rows of its embedding and head.
@@ -240,7 +240,7 @@ def load_base(
 
 
 def in_our_names(entries: Mapping[str, TensorInFile]) -> dict[str, TensorInFile]:
-    """A folder's tensors (`InstructBlipFolder.entries`) by our names.
+    """Return a folder's tensors (`InstructBlipFolder.entries`) by our names.
 
     Their ViT has one bias for query, key and value, ours none for the key: a constant added to all scores of a query
     leaves its softmax as it is, so nothing is lost.
@@ -259,7 +259,7 @@ def in_our_names(entries: Mapping[str, TensorInFile]) -> dict[str, TensorInFile]
 def _with_pad_rows(
     entries: Mapping[str, TensorInFile | torch.Tensor], rows: int, folder: InstructBlipFolder
 ) -> dict[str, TensorInFile | torch.Tensor]:
-    """Embedding and head with exactly `rows` rows: what stands behind [PAD] is left out, an absent [PAD] is drawn."""
+    """Give embedding and head exactly `rows` rows: what stands behind [PAD] is left out, an absent [PAD] is drawn."""
     result: dict[str, TensorInFile | torch.Tensor] = dict(entries)
     width, std = folder.llm_config.hidden_size, folder.llm_config.initializer_range
     for name, pad_row in zip(PAD_TABLES, draw_pad_rows(width, std=std), strict=True):

@@ -99,7 +99,7 @@ def save_instructblip(
 
 
 def _entries(model: Any) -> dict[str, Entry]:
-    """What to write, by transformers' names."""
+    """Return what to write, by transformers' names."""
     held = dict(held_parameters(model))
     state = {name: held[name] if tensor.is_meta else tensor for name, tensor in model.state_dict().items()}
     entries: dict[str, Entry] = {}

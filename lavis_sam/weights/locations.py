@@ -1,6 +1,6 @@
 """Which files a model config needs from outside the package, and where each of them is said to be.
 
-The base comes in one of two layouts, told apart by what `model.pretrained` names: LAVIS's file, which needs EVA's file
+The base comes in one of two layouts, known by what `model.pretrained` names: LAVIS's file, which needs EVA's file
 and a Vicuna folder beside it, or transformers' InstructBLIP folder, which holds everything.
 """
 
@@ -43,7 +43,7 @@ class WeightSource:
     contents: tuple[str, ...] = ()
 
     def resolve(self) -> Path | None:
-        """The path that the config, or else the environment variable, names; None when neither does."""
+        """Return the path that the config, or else the environment variable, names; None when neither does."""
         found = os.fspath(self.path) if self.path is not None else ""
         found = found.strip() or os.environ.get(self.environment, "").strip()
         if not found:
@@ -52,7 +52,7 @@ class WeightSource:
         return Path(locate_folder(str(path))) if self.contents else path
 
     def problem(self) -> str | None:
-        """What is wrong with it, in words that end before the remedy; None when it can be read."""
+        """Return what is wrong with it, in words that end before the remedy; None when it can be read."""
         path = self.resolve()
         if path is None:
             return "not set"
@@ -70,7 +70,7 @@ class WeightSource:
         return f"{path.absolute()} has no {', no '.join(n.replace('|', ' or ') for n in absent)}" if absent else None
 
     def remedy(self) -> str:
-        """What to do about a problem: get it, and where to put it or how to say where it is."""
+        """Return what to do about a problem: get it, and where to put it or how to say where it is."""
         path = self.resolve()
         there = "put it there, or " if path is not None and not path.exists() and not _ADDRESS.match(str(path)) else ""
         return f"{there}set {self.config_key} in the config or {self.environment} in the environment to its path"
@@ -103,7 +103,7 @@ def require_files(sources: Iterable[WeightSource], *, hint: str = "") -> list[Pa
 
 
 def open_instructblip(cfg: Mapping[str, Any]) -> InstructBlipFolder | None:
-    """The one folder that `pretrained` names, if it names a folder.
+    """Return the one folder that `pretrained` names, if it names a folder.
 
     Raises:
         SamCheckpointError: it is no InstructBLIP folder of transformers'.
@@ -113,7 +113,7 @@ def open_instructblip(cfg: Mapping[str, Any]) -> InstructBlipFolder | None:
 
 
 def chosen_language_model(cfg: Mapping[str, Any]) -> str | None:
-    """The folder of a language model of the user's choice, whose config.json says its sizes.
+    """Return the folder of a language model of the user's choice, whose config.json says its sizes.
 
     Returns:
         None where the config describes the language model: the base's own, by `sizes.language`. The choice is the
@@ -128,7 +128,7 @@ def chosen_language_model(cfg: Mapping[str, Any]) -> str | None:
 
 
 def finetuned_path(cfg: Mapping[str, Any]) -> str:
-    """Path of the checkpoint or adapter with SAM's trained layers, empty when the config wants none.
+    """Return path of the checkpoint or adapter with SAM's trained layers, empty when the config wants none.
 
     Raises:
         SamCheckpointError: The config names a run without a checkpoint, or a folder of runs.
@@ -140,7 +140,7 @@ def finetuned_path(cfg: Mapping[str, Any]) -> str:
 
 
 def llm_tokenizer_path(cfg: Mapping[str, Any], folder: InstructBlipFolder | None) -> str:
-    """The language model's tokenizer: in the InstructBLIP folder, at `llm_tokenizer`, or in the `llm_model` folder."""
+    """Find the LLM's tokenizer: in the InstructBLIP folder, at `llm_tokenizer`, or in `llm_model`'s folder."""
     if (chosen := chosen_language_model(cfg)) is not None:
         return chosen
     if folder is not None and folder.llm_tokenizer:
@@ -149,19 +149,19 @@ def llm_tokenizer_path(cfg: Mapping[str, Any], folder: InstructBlipFolder | None
 
 
 def q_former_tokenizer_path(cfg: Mapping[str, Any], folder: InstructBlipFolder | None) -> str:
-    """The Q-Former's vocabulary: in the InstructBLIP folder, or what `bert_tokenizer` names."""
+    """Return the Q-Former's vocabulary: in the InstructBLIP folder, or what `bert_tokenizer` names."""
     if folder is not None and folder.q_former_tokenizer:
         return str(folder.q_former_tokenizer)
     return locate(str(cfg["bert_tokenizer"]))
 
 
 def environment_variable(name: str, cfg: Mapping[str, Any]) -> str:
-    """The variable that sets a path for this model type: LAVIS_SAM_VICUNA, or LAVIS_SAM_VICUNA_13B."""
+    """Return the variable that sets a path for this model type: LAVIS_SAM_VICUNA, or LAVIS_SAM_VICUNA_13B."""
     return f"LAVIS_SAM_{name}" + ("_13B" if cfg.get("model_type") == "vicuna13b" else "")
 
 
 def weight_sources(cfg: Mapping[str, Any]) -> list[WeightSource]:
-    """Every file and folder that a model config needs from outside the package."""
+    """Return every file and folder that a model config needs from outside the package."""
     sources, chosen = [], chosen_language_model(cfg)
     if chosen is not None:
         sources.append(_chosen(chosen))
@@ -183,7 +183,7 @@ def weight_sources(cfg: Mapping[str, Any]) -> list[WeightSource]:
 
 
 def base_hint(cfg: Mapping[str, Any]) -> str:
-    """A sentence on the easiest way to the base of this model type; empty where it needs none."""
+    """Return a sentence on the easiest way to the base of this model type; empty where it needs none."""
     if not cfg.get("pretrained"):
         return ""
     size = "13b" if cfg.get("model_type") == "vicuna13b" else "7b"

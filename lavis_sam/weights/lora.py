@@ -50,7 +50,7 @@ def add_lora(model: SemanticAlignment, *, targets: Sequence[str] = TARGETS, rank
 
 
 def _target_layers(model: nn.Module, targets: Any) -> list[str]:
-    """The names of the layers that `targets` are about."""
+    """Return the names of the layers that `targets` are about."""
     if isinstance(targets, str) or not isinstance(targets, Sequence) or not targets:
         raise SamConfigurationError(f"model.lora.targets is {targets!r}; wanted a list such as [q_proj, v_proj].")
     known: dict[str, list[str]] = {}
@@ -68,7 +68,7 @@ def _target_layers(model: nn.Module, targets: Any) -> list[str]:
 
 
 def lora_parameters(model: SemanticAlignment) -> tuple[str, ...]:
-    """The injected parameters of a model that are LoRA's."""
+    """Return the injected parameters of a model that are LoRA's."""
     return tuple(name for name in model.injected if ".lora_" in name)
 
 

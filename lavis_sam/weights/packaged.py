@@ -15,7 +15,7 @@ TINY_TOKENIZERS = PACKAGE / "assets" / "tiny" / "tokenizers"
 
 
 def locate(path: str) -> str:
-    """A path of a config as a path on disk: `package:` stands for the package's own folder, `~` for the home."""
+    """Return a path of a config as a path on disk: `package:` stands for the package's own folder, `~` for the home."""
     inside = path.removeprefix("package:")
     return str(Path(path).expanduser()) if inside == path else str(PACKAGE / inside)
 

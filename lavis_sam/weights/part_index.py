@@ -13,12 +13,12 @@ _REMEDY = "Fetch the folder again."
 
 
 def is_index(path: str | Path) -> bool:
-    """Whether a path names an index by how its name ends; nothing is opened."""
+    """Return whether a path names an index by how its name ends; nothing is opened."""
     return Path(path).name.endswith(_ENDING)
 
 
 def read_index(index: Path) -> dict[str, str]:
-    """The part that holds each tensor; parts are plain names, so none can lead out of the folder.
+    """Return the part that holds each tensor; parts are plain names, so none can lead out of the folder.
 
     Raises:
         SamCheckpointError: The index is missing or damaged, or names what is no weight file of its folder.

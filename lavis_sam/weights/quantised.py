@@ -28,7 +28,7 @@ _NOISE = {
 
 
 def read_llm_precision(cfg: Mapping[str, Any]) -> str:
-    """The `llm_precision` of a config's `model` node; empty where the language model is not packed.
+    """Return the `llm_precision` of a config's `model` node; empty where the language model is not packed.
 
     Raises:
         SamConfigurationError: An unknown one, or one of matrices that `trainable` would train.
@@ -49,14 +49,14 @@ def read_llm_precision(cfg: Mapping[str, Any]) -> str:
 
 
 def packed_layers(llm_model: Any) -> dict[str, nn.Linear]:
-    """The layers of a language model whose matrices are packed, by their names in it: all linear ones but the head."""
+    """Map names to the layers of a language model whose matrices are packed: all linear ones but the head."""
     head = llm_model.get_output_embeddings()
     modules = llm_model.named_modules()
     return {name: module for name, module in modules if isinstance(module, nn.Linear) and module is not head}
 
 
 def packed_bytes(layer: nn.Linear, precision: str) -> int:
-    """The bytes of a layer's matrix once it is packed, with its scales (but the few that are the same in any layer)."""
+    """Count the bytes of a layer's matrix once it is packed, with its scales (but the few that any layer has)."""
     numbers = layer.weight.numel()
     if precision == "int8":  # and a float32 scale for each row
         return numbers + 4 * layer.out_features
@@ -93,7 +93,7 @@ def pack_language_model(model: Any, precision: str, device: torch.device) -> Non
 
 
 def _packed(layer: nn.Linear, precision: str) -> nn.Module:
-    """The bitsandbytes layer with the weights of `layer`; moving it to a device packs them there."""
+    """Return the bitsandbytes layer with the weights of `layer`; moving it to a device packs them there."""
     for logger, words in _NOISE.items():
         _drop_messages(logger, words)
     try:

@@ -35,7 +35,7 @@ def read_saved(path: Path) -> dict[str, Any]:
 
 
 def is_llama(saved: dict[str, Any]) -> bool:
-    """Whether a `tokenizer.json` was made of a sentencepiece model of Llama's kind."""
+    """Return whether a `tokenizer.json` was made of a sentencepiece model of Llama's kind."""
     model = saved["model"]
     vocabulary = model.get("vocab")
     if model.get("type") != "BPE" or model.get("byte_fallback") is not True or not isinstance(vocabulary, dict):
@@ -44,7 +44,7 @@ def is_llama(saved: dict[str, Any]) -> bool:
 
 
 def llama_model(path: Path) -> bytes:
-    """The sentencepiece model that a `tokenizer.json` of a Llama was made of.
+    """Return the sentencepiece model that a `tokenizer.json` of a Llama was made of.
 
     Tokens that were added behind the vocabulary ([PAD], <image>) are left out, as `tokenizer.model` has none.
 
@@ -74,7 +74,7 @@ def llama_model(path: Path) -> bytes:
 
 
 def bert_vocabulary(path: Path) -> list[str]:
-    """The lines of the `vocab.txt` that a `tokenizer.json` of a BERT was made of.
+    """Return the lines of the `vocab.txt` that a `tokenizer.json` of a BERT was made of.
 
     Raises:
         SamCheckpointError: It is damaged or of another kind, or [DEC] stands elsewhere than behind the last one.
@@ -92,7 +92,7 @@ def bert_vocabulary(path: Path) -> list[str]:
 
 
 def _pieces(saved: dict[str, Any], path: Path) -> list[str]:
-    """The vocabulary in the order of its ids, which have no gap."""
+    """Return the vocabulary in the order of its ids, which have no gap."""
     vocabulary = saved["model"].get("vocab")
     if not isinstance(vocabulary, dict) or not 1 <= len(vocabulary) <= _MAX_PIECES:
         raise SamCheckpointError(f"{path}: has no vocabulary of 1 to {_MAX_PIECES} pieces. {_REMEDY}")
@@ -107,7 +107,7 @@ def _pieces(saved: dict[str, Any], path: Path) -> list[str]:
 
 
 def _merge_ranks(saved: dict[str, Any], path: Path) -> dict[str, int]:
-    """Piece -> how early two others are joined to it. Merges are pairs; in older files, pairs in one text."""
+    """Return piece -> how early two others are joined to it. Merges are pairs; in older files, pairs in one text."""
     ranks: dict[str, int] = {}
     merges = saved["model"].get("merges")
     for merge in merges if isinstance(merges, list) else [None]:
@@ -119,7 +119,7 @@ def _merge_ranks(saved: dict[str, Any], path: Path) -> dict[str, int]:
 
 
 def _adds_blank(saved: dict[str, Any]) -> bool:
-    """Whether a text is read as if a blank stood before it, which two kinds of settings say."""
+    """Return whether a text is read as if a blank stood before it, which two kinds of settings say."""
     waiting: list[Any] = [saved.get("normalizer"), saved.get("pre_tokenizer")]
     while waiting:
         part = waiting.pop()

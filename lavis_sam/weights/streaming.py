@@ -51,11 +51,11 @@ class TensorInFile:
     first_row: int = 0
 
     def rows(self, first: int, count: int) -> "TensorInFile":
-        """These rows of it alone."""
+        """Return these rows of it alone."""
         return replace(self, shape=(count, *self.shape[1:]), first_row=self.first_row + first)
 
     def read(self) -> Tensor:
-        """The tensor. It may be a view of the mapped file, which is let go together with it.
+        """Return the tensor. It may be a view of the mapped file, which is let go together with it.
 
         Raises:
             SamCheckpointError: The file has changed since its header was read.
@@ -86,14 +86,14 @@ class StreamedTensors(Mapping[str, Tensor]):
         return len(self.entries)
 
     def described(self) -> dict[str, Tensor]:
-        """Shapes and types of all tensors, as tensors on the meta device; nothing is read."""
+        """Return shapes and types of all tensors, as tensors on the meta device; nothing is read."""
         return {
             name: torch.empty(entry.shape, dtype=entry.dtype, device="meta") for name, entry in self.entries.items()
         }
 
 
 def open_file(path: Path) -> dict[str, TensorInFile]:
-    """What a safetensors file holds, from its header.
+    """Return what a safetensors file holds, from its header.
 
     Raises:
         SamCheckpointError: The file is missing, truncated or no safetensors file.
@@ -116,7 +116,7 @@ def open_file(path: Path) -> dict[str, TensorInFile]:
 
 
 def open_folder(folder: Path) -> dict[str, TensorInFile]:
-    """What a transformers folder holds: `model.safetensors`, or the parts that its index lists.
+    """Return what a transformers folder holds: `model.safetensors`, or the parts that its index lists.
 
     Raises:
         SamCheckpointError: There is neither, the index is damaged or names a file outside the folder, or a part is
@@ -149,7 +149,7 @@ def _in_plain_names(entries: Mapping[str, TensorInFile], folder: Path) -> dict[s
 
 
 def old_parts(folder: Path) -> list[Path]:
-    """The files of a transformers folder from before safetensors: `pytorch_model.bin`, or the parts of its index.
+    """List a transformers folder's files from before safetensors: `pytorch_model.bin`, or the parts of its index.
 
     Returns:
         The files; none when the folder is not of that kind.

@@ -64,14 +64,14 @@ def load_tokenizer(source: str | Path, *, json_first: bool = False) -> TextToken
 
 
 def find_llm_tokenizer(source: Path, *, json_first: bool = False) -> Path | None:
-    """The file that `load_tokenizer` reads; None where there is none."""
+    """Return the file that `load_tokenizer` reads; None where there is none."""
     names = (JSON_FILE, MODEL_FILE) if json_first else (MODEL_FILE, JSON_FILE)
     files = (source, *(source / name for name in names))
     return next((path for path in files if path.is_file()), None)
 
 
 def _load_fast(folder: Path) -> FastTextTokenizer:
-    """The tokenizer of a folder with `tokenizer.json`; nothing in the folder is run."""
+    """Return the tokenizer of a folder with `tokenizer.json`; nothing in the folder is run."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the libraries below raise whatever they like at a damaged file

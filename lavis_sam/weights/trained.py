@@ -65,7 +65,7 @@ def _warn_of_other_guidance(model: SemanticAlignment, content: dict[str, Any], s
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """What an adapter or a checkpoint of ours says about its model; the authors' file says nothing.
+    """Return what an adapter or a checkpoint of ours says about its model; the authors' file says nothing.
 
     Returns:
         `model_type` and `TRUSTED_KEYS` of a config's `model` node, as far as they are said.

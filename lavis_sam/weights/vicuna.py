@@ -27,7 +27,7 @@ class VicunaVersion:
 
     Attributes:
         name: "v0", "v1.1", "v1.3", "v1.5", "v1.1 or v1.3", or "unknown".
-        evidence: What it was told by.
+        evidence: What it was known by.
         is_wanted: Whether InstructBLIP may have been trained on it; None when it cannot be said.
     """
 

@@ -78,7 +78,7 @@ def _encoded(path: Path) -> str:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether VLMEvalKit, which only decodes and saves, sees in a file what a person does."""
+    """Return whether VLMEvalKit, which only decodes and saves, sees in a file what a person does."""
     from lavis_sam.datasets.images import open_image
 
     with open_image(io.BytesIO(data)) as image:

@@ -41,7 +41,7 @@ class ShardImages:
         self._files = _OpenFiles([str(file.path) for file in index.files])
 
     def contents(self, number: int) -> list[bytes]:
-        """A sample's N image files, unchanged.
+        """Return a sample's N image files, unchanged.
 
         Raises:
             DamagedSampleError: One is damaged.
@@ -172,7 +172,7 @@ class _OpenFiles:
         self._lock = threading.Lock()
 
     def read(self, number: int, image: StoredImage) -> bytes:
-        """The bytes of an image in file `number`; fewer, where the file ends."""
+        """Return the bytes of an image in file `number`; fewer, where the file ends."""
         with self._lock:
             try:
                 return read_place(self._descriptor(number), image)

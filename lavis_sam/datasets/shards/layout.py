@@ -53,13 +53,13 @@ def image_name(number: int, image: str) -> str:
 
 
 def record_checksum(record: Mapping[str, Any]) -> int:
-    """CRC-32 of a record's content, its own checksums left out, however its JSON is spaced."""
+    """Return CRC-32 of a record's content, its own checksums left out, however its JSON is spaced."""
     content = {key: value for key, value in record.items() if key != CHECKSUMS}
     return zlib.crc32(to_json(content, indent=None).encode("utf-8", "surrogatepass"))
 
 
 def shard_files(path: Path) -> list[ShardFile]:
-    """The shards that a path stands for: a tar file itself, a folder's manifest, or else all of a folder's tar files.
+    """List the shards that a path stands for: a tar file, those of a folder's manifest, or all of a folder's tar files.
 
     Raises:
         SamDataError: There is none, one is compressed, or the manifest is not one.
@@ -82,14 +82,14 @@ def shard_files(path: Path) -> list[ShardFile]:
 
 
 def compressed_shards(folder: Path) -> list[Path]:
-    """The compressed tar files of a folder, without those that lie there unpacked as well."""
+    """Return the compressed tar files of a folder, without those that lie there unpacked as well."""
     ends = [end for names in _UNPACKERS for end in names]
     files = [(file, end) for file in folder.glob("*.t*") for end in ends if file.name.endswith(end)]
     return [file for file, end in files if not file.with_name(f"{file.name.removesuffix(end)}.tar").exists()]
 
 
 def unpacker(name: str, start: bytes = b"") -> str | None:
-    """The program that unpacks a tar file of this name, or that begins like this; None for one that is not compressed.
+    """Find what unpacks a tar file of this name, or that begins like this; None for one that is not compressed.
 
     What begins like a tar file's header is none of them, whatever its name.
     """

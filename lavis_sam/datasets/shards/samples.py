@@ -72,17 +72,17 @@ class StoredSample:
 
 
 def is_record(name: str) -> bool:
-    """Whether a member holds a sample's record or text."""
+    """Return whether a member holds a sample's record or text."""
     return name.lower().endswith(_RECORD_ENDS) and _split(name)[1] in _RECORDS
 
 
 def is_image(name: str) -> bool:
-    """Whether a member holds an image."""
+    """Return whether a member holds an image."""
     return _image_number(_split(name)[1]) is not None
 
 
 def is_no_image(size: int, start: bytes) -> bool:
-    """Whether `size` bytes that begin like this are too many to be read, since they are no image."""
+    """Return whether `size` bytes that begin like this are too many to be read, since they are no image."""
     return size > LARGE_BYTES and not is_image_start(start[:START_BYTES])
 
 
@@ -284,7 +284,7 @@ def _checksum(record: dict[str, Any]) -> int | None:
 
 
 def _unsafe_path(image: str) -> tuple[str, str] | None:
-    """The image itself is in the shard; its path matters when the shards are unpacked."""
+    """Refuse a path that leads out: the image itself is in the shard; its path matters when the shards are unpacked."""
     if leaves_root(image) or "\0" in image:
         return "path leaves the root", "wanted a relative path without `..`"
     return None

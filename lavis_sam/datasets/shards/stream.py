@@ -109,7 +109,7 @@ class ShardStream(IterableDataset[Any]):
         self._position = self._start = (0, 0, 0)
 
     def __len__(self) -> int:
-        """Samples of an epoch, as far as is known."""
+        """Return samples of an epoch, as far as is known."""
         return self.samples
 
     def split(self, rank: int, world_size: int, workers: int) -> None:
@@ -149,7 +149,7 @@ class ShardStream(IterableDataset[Any]):
         return collate_multi_image(samples)
 
     def __iter__(self) -> Iterator[dict[str, Any] | Unusable]:
-        """The items of this process and worker, from the position on."""
+        """Return the items of this process and worker, from the position on."""
         self._position = self._start
         return iter(
             webdataset.DataPipeline(

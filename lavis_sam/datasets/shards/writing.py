@@ -55,7 +55,7 @@ def write_shards(
         out: The folder to write; new, empty, or an interrupted run's.
         shard_bytes: No shard is larger.
         overwrite: Replace finished shards, and those of an interrupted run with other samples or settings.
-        progress: Is told the number of samples written so far.
+        progress: Gets the number of samples written so far.
 
     Returns:
         The manifest.
@@ -115,7 +115,7 @@ def _member_bytes(size: int) -> int:
 
 
 def _state(path: Path, sample: MultiImageSample) -> tuple[int, int]:
-    """An image's size and date, by which a change is noticed."""
+    """Return an image's size and date, by which a change is noticed."""
     try:
         state = path.stat()
     except OSError as error:
@@ -148,7 +148,7 @@ def _prepare(folder: Path, plan: _Plan, *, overwrite: bool) -> list[dict[str, An
 
 
 def _finished(folder: Path, plan: _Plan) -> list[dict[str, Any]]:
-    """The shards of an interrupted run, as far as they are whole and belong to the same plan."""
+    """Return the shards of an interrupted run, as far as they are whole and belong to the same plan."""
     lines = []
     # A line that was being written when the run ended is no line.
     with suppress(ValueError, RecursionError):

@@ -22,7 +22,7 @@ STEPS_OF_ROOM = 32
 
 
 def most_positions(prompt: int, branches: int, steps: int) -> int:
-    """The most positions that a `SharedPromptCache` has room for in a sample after so many steps."""
+    """Return the most positions that a `SharedPromptCache` has room for in a sample after so many steps."""
     return prompt + branches * STEPS_OF_ROOM * max(1, -(-steps // STEPS_OF_ROOM))
 
 
@@ -138,7 +138,7 @@ class SharedPromptCache:
         return self._language.hidden(embedded, mask, positions, cache=self._cache, use_cache=True).states.flatten(0, 1)
 
     def _make_room(self) -> None:
-        """Where the next step finds no room, drop what no branch descends from; more room where that is little."""
+        """Drop what no branch descends from where the next step finds no room; take more room where that is little."""
         if self._visible.shape[2] + self._branches <= self._prompt + self._room:
             return
         prompt, written = self._visible.split([self._prompt, self._visible.shape[2] - self._prompt], dim=2)

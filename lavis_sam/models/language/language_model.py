@@ -78,7 +78,7 @@ class LanguageModel(Protocol):
         ...
 
     def logits(self, states: Tensor) -> Tensor:
-        """The logits [..., vocabulary] of hidden states [..., D_llm], float32."""
+        """Return the logits [..., vocabulary] of hidden states [..., D_llm], float32."""
         ...
 
 
@@ -159,7 +159,7 @@ class TransformersLanguageModel:
 
 
 def execution_device(module: nn.Module) -> torch.device:
-    """Where a module computes: where its weights are, or where accelerate brings them to for the time of it."""
+    """Return where a module computes: where its weights are, or where accelerate brings them to for the time of it."""
     place = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
     if place is None:
         return next(module.parameters()).device
@@ -167,7 +167,7 @@ def execution_device(module: nn.Module) -> torch.device:
 
 
 def without_trailing_padding(attention_mask: Tensor) -> Tensor:
-    """The mask of ones, where padding stands behind all real positions: causal attention never looks there.
+    """Return the mask of ones, where padding stands behind all real positions: causal attention never looks there.
 
     A mask of ones is none to transformers, so that kernels which take no mask (flash attention) can run. What the
     padding itself becomes changes; nobody reads it.
@@ -181,12 +181,12 @@ def without_trailing_padding(attention_mask: Tensor) -> Tensor:
 
 
 def as_language_model(model: Any) -> LanguageModel:
-    """A `LanguageModel` as it is, transformers' module within one."""
+    """Return a `LanguageModel` as it is, transformers' module within one."""
     return model if isinstance(model, LanguageModel) else TransformersLanguageModel(model)
 
 
 def build_language_model(sizes: LanguageSizes, *, initial_std: float = INITIAL_STD) -> LlamaForCausalLM:
-    """A Llama of these sizes with transformers' random initialisation; ids are Llama's own (bos 1, eos 2, pad 0)."""
+    """Build a Llama of these sizes with transformers' random initialisation and Llama's ids (bos 1, eos 2, pad 0)."""
     config = LlamaConfig(
         vocab_size=sizes.vocabulary,
         hidden_size=sizes.width,
@@ -205,7 +205,7 @@ def build_language_model(sizes: LanguageSizes, *, initial_std: float = INITIAL_S
 
 
 def empty_language_model(config: PretrainedConfig, dtype: torch.dtype) -> Any:
-    """The frozen model of a configuration on the meta device: weights are loaded without being initialised before.
+    """Build a configuration's frozen model on the meta device: weights are loaded without being initialised before.
 
     Args:
         config: transformers' configuration of a causal model.
@@ -261,7 +261,7 @@ def add_pad_row(llm_model: PreTrainedModel, vocabulary: int, *, seed: int = PAD_
 
 
 def draw_pad_rows(width: int, *, std: float, seed: int = PAD_ROW_SEED) -> tuple[Tensor, Tensor]:
-    """The rows of `[PAD]` in the LLM's embedding and head, float32 [D_llm] each, the same ones in every process."""
+    """Draw the rows of `[PAD]` in the LLM's embedding and head, float32 [D_llm] each, the same in every process."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(width, generator=generator) * std, torch.randn(width, generator=generator) * std
 

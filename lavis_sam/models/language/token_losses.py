@@ -17,7 +17,7 @@ BLOCK = 512
 
 
 def token_losses(language: LanguageModel, states: Tensor, target_ids: Tensor) -> Tensor:
-    """The loss of each target token, float32 [target tokens].
+    """Return the loss of each target token, float32 [target tokens].
 
     Where there are several blocks, the backward pass computes the logits of each one again: the head's product once
     more for each target token, a hundredth of what a 7B model does for a token.

@@ -58,19 +58,19 @@ class TextTokenizer(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Rows that the language model's embedding needs at least."""
+        """Return rows that the language model's embedding needs at least."""
 
     @abstractmethod
     def _split(self, text: str) -> list[int]:
-        """The ids of a text, without special ones."""
+        """Return the ids of a text, without special ones."""
 
     @abstractmethod
     def _join(self, ids: list[int]) -> str:
-        """The text of ids without special ones."""
+        """Return the text of ids without special ones."""
 
     @abstractmethod
     def _special(self) -> dict[int, str]:
-        """The special ids that stand in sequences, and how they read."""
+        """Return the special ids that stand in sequences, and how they read."""
 
     def encode(
         self, text: str, *, append_eos: bool = False, max_length: int | None = None, truncation_side: Side = "right"
@@ -180,11 +180,11 @@ class LlamaSentencePieceTokenizer(TextTokenizer):
         self.pad_token_id = processor.get_piece_size()
 
     def __len__(self) -> int:
-        """All pieces and `[PAD]`."""
+        """Return all pieces and `[PAD]`."""
         return self.pad_token_id + 1
 
     def serialized(self) -> bytes:
-        """The sentencepiece model as it stands in a `tokenizer.model` file."""
+        """Return the sentencepiece model as it stands in a `tokenizer.model` file."""
         return self._processor.serialized_model_proto()
 
     def _encode(self, text: str, append_eos: bool, max_length: int | None, truncation_side: Side) -> list[int]:
@@ -237,7 +237,7 @@ class FastTextTokenizer(TextTokenizer):
         self._separates = self._join([*one, *one]) != "xx"
 
     def __len__(self) -> int:
-        """All tokens, added ones included; an embedding may have more rows."""
+        """Return all tokens, added ones included; an embedding may have more rows."""
         return self._backend.get_vocab_size(with_added_tokens=True)
 
     def encode_target(self, text: str, *, append_eos: bool = True, max_length: int | None = None) -> list[int]:

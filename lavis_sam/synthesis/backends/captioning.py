@@ -110,7 +110,7 @@ class InstructBlipDescriber:
 
 
 def noun_phrase(caption: str) -> str | SamDataError:
-    """What a caption names, without its opening and all sentences but the first; an error where it has no words."""
+    """Return what a caption names, of its first sentence and without its opening; an error where it has no words."""
     text = " ".join(_SENTENCE_END.split(caption.strip(), maxsplit=1)[0].split())
     text = _OPENING.sub("", text, count=1) if _OPENING.match(text) else text
     text = text.strip(" ,;:\"'")
@@ -123,7 +123,7 @@ def noun_phrase(caption: str) -> str | SamDataError:
 
 
 def _files_of(model: str) -> str:
-    """What has to be there: the model's files, or for one of our model types its packaged configuration."""
+    """Return what has to be there: the model's files, or for one of our model types its packaged configuration."""
     from lavis_sam.weights.packaged import MODEL_CONFIGS
 
     return MODEL_CONFIGS.get(model, model)

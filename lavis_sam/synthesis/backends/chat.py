@@ -131,7 +131,7 @@ class ChatRefiner(ChatModel):
 
 
 def background_prompt(request: BackgroundRequest) -> str:
-    """The paper's few-shot form: subjects and their places, then a subject whose place is wanted.
+    """Return the paper's few-shot form: subjects and their places, then a subject whose place is wanted.
 
     The examples are drawn for each request, so that a model that takes the most likely words gives many places.
     """
@@ -150,7 +150,7 @@ def background_prompt(request: BackgroundRequest) -> str:
 
 
 def read_background(answer: str, avoid: Sequence[str] = ()) -> Background:
-    """A place from an answer.
+    """Return a place from an answer.
 
     Raises:
         SamDataError: It is none.
@@ -180,7 +180,7 @@ def refine_prompt(request: RefineRequest) -> str:
 
 
 def read_refined(answer: str, request: RefineRequest) -> str:
-    """A smoother answer that says all that the plain one says.
+    """Return a smoother answer that says all that the plain one says.
 
     Raises:
         SamDataError: It is none.
@@ -196,7 +196,7 @@ def read_refined(answer: str, request: RefineRequest) -> str:
 
 
 def as_turns(prompt: str) -> Messages:
-    """The same question as a conversation: the instruction with the first example, its answer, the next example, …
+    """Return the same question as a conversation: the instruction with the first example, its answer, the next, …
 
     The last line of an example is its answer, after the label with which the whole question ends.
     """
@@ -224,7 +224,7 @@ def _subject(obj: SourceObject) -> str:
 
 
 def _one_line(answer: str, label: str) -> str:
-    """The first line of an answer that says something, without our label, quotes and stars around it."""
+    """Return the first line of an answer that says something, without our label, quotes and stars around it."""
     lines = [line.strip(" \t\"'“”*`") for line in answer.splitlines()]
     first = next((line for line in lines if line), "")
     return first[len(label) :].strip(" \"'“”*") if first.lower().startswith(label.lower()) else first

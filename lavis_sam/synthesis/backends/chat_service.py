@@ -117,7 +117,7 @@ class ChatService:
         self._failures = 0
 
     def ask(self, prompts: Sequence[str | Messages]) -> list[str]:
-        """One text a prompt, which is a text or a conversation.
+        """Return one text a prompt, which is a text or a conversation.
 
         Raises:
             SamDataError: The service has no answer to one of them; answers to the others are kept.
@@ -172,7 +172,7 @@ class ChatService:
         return found
 
     def _attempt(self, prompt: str | Messages) -> tuple[str, dict[str, Any]]:
-        """One request, with its place in the account; one that was surely for nothing costs nothing."""
+        """Return one request, with its place in the account; one that was surely for nothing costs nothing."""
         self._rate.wait(self._sleep)
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         read = sum(text_tokens(message["content"]) for message in messages)

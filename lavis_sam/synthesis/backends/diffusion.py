@@ -109,7 +109,7 @@ class DiffusionInpainter:
         return pipeline
 
     def _pipeline_class(self) -> Any:
-        """The folder's own class where that is one that inpaints, otherwise its sibling that does."""
+        """Return the folder's own class where that is one that inpaints, otherwise its sibling that does."""
         import diffusers
 
         try:
@@ -150,7 +150,7 @@ class DiffusionInpainter:
 
 
 def _to_paint(request: InpaintRequest) -> Any:
-    """[S, S] white where the model shall paint."""
+    """Return [S, S] white where the model shall paint."""
     return np.where(request.composite.alpha < THRESHOLD, np.uint8(255), np.uint8(0))
 
 

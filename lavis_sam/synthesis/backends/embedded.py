@@ -43,7 +43,7 @@ class U2NetpSegmenter:
         return [SoftMask(segment(image, self._threads, self._fitting(image))) for image in images]
 
     def _fitting(self, image: Rgb) -> int:
-        """An image enlarged would tell the network nothing new."""
+        """Return an image enlarged would tell the network nothing new."""
         return max(LEAST_SIDE, min(self._side, max(image.shape[:2])))
 
 
@@ -68,7 +68,7 @@ class PanoramaInpainter:
 
 
 def _feet(same_scene: Sequence[Composite]) -> list[tuple[float, float]]:
-    """Where the objects of all images of a place stand, as `sample_view` wants it."""
+    """Return where the objects of all images of a place stand, as `sample_view` wants it."""
     feet = []
     for composite in same_scene:
         size = composite.canvas.shape[0]
@@ -81,7 +81,7 @@ def _feet(same_scene: Sequence[Composite]) -> list[tuple[float, float]]:
 
 
 def placed(layer: Layer, composite: Composite) -> PlacedLayer:
-    """A layer on a canvas of its own, as the compositor wants it."""
+    """Return a layer on a canvas of its own, as the compositor wants it."""
     rgba = np.zeros((*composite.canvas.shape[:2], 4), np.uint8)
     left, top, width, height = layer.box
     x0, y0 = max(0, left), max(0, top)

@@ -218,12 +218,12 @@ def _repeatable(device: "torch.device") -> Iterator[None]:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, also where a room below has said so in its own words."""
+    """Return whether memory ran out, also where a room below has said so in its own words."""
     return is_out_of_memory(error) or (error.__cause__ is not None and is_out_of_memory(error.__cause__))
 
 
 def find_model(model: str) -> Path | None:
-    """The folder or file of a model: itself, or what the hub's local cache has under its name; None if neither is."""
+    """Find a model's folder or file: itself, or what the hub's local cache has under its name; None if neither is."""
     path = Path(model).expanduser()
     if path.exists():
         return path
@@ -237,7 +237,7 @@ def find_model(model: str) -> Path | None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Twelve hexadecimal digits of all files' names and sizes and of both ends of their contents."""
+    """Return twelve hexadecimal digits of all files' names and sizes and of both ends of their contents."""
     digest = hashlib.sha256()
     paths = (
         [folder]

@@ -107,7 +107,7 @@ class SegmentAnything:
     def _choose(
         self, encoded: Any, request: SegmentRequest, fed: tuple[int, ...], padded: tuple[int, ...]
     ) -> tuple["torch.Tensor", float]:
-        """Logits [h, w] of the object, padding included, and the model's estimate of their quality."""
+        """Return logits [h, w] of the object, padding included, and the model's estimate of their quality."""
         height, width = request.image.shape[:2]
         scale = np.array([fed[1] / width, fed[0] / height])
         if request.box is not None or request.points:
@@ -125,7 +125,7 @@ class SegmentAnything:
         return best[1], best[2]
 
     def _prompted(self, encoded: Any, request: SegmentRequest, scale: np.ndarray) -> tuple["torch.Tensor", float]:
-        """A box means one object; points may mean a part or the whole, and the model says which mask it is surer of."""
+        """Choose a mask: a box means one object; points may mean a part or the whole, the model says what is surer."""
         points = np.array(request.points, float)[None] * scale if request.points else None
         box = None if request.box is None else (np.array(request.box, float).reshape(2, 2) * scale).reshape(4)
         masks, scores = self._decode(encoded, points=points, box=box)
@@ -135,7 +135,7 @@ class SegmentAnything:
     def _decode(
         self, encoded: Any, *, points: np.ndarray | None = None, box: np.ndarray | None = None
     ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Masks as logits [M, h, w] and the model's estimates [M].
+        """Return masks as logits [M, h, w] and the model's estimates [M].
 
         Args:
             points: [P, n, 2], n points of each of P objects, in pixels of what the model sees.
@@ -164,12 +164,12 @@ class SegmentAnything2(SegmentAnything):
 
 
 def _pads(inputs: Any) -> bool:
-    """Whether the image keeps its shape inside a padded square; the second model's are stretched."""
+    """Return whether the image keeps its shape inside a padded square; the second model's are stretched."""
     return "reshaped_input_sizes" in inputs
 
 
 def _grid(side: int) -> np.ndarray:
-    """[side², 2] points (x, y) in the middles of a grid's cells, as shares of the image."""
+    """Return [side², 2] points (x, y) in the middles of a grid's cells, as shares of the image."""
     middles = (np.arange(side) + 0.5) / side
     return np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
 

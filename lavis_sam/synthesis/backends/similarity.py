@@ -80,7 +80,7 @@ class ClipScorer:
 
 
 def _crop_pairs(request: ScoreRequest) -> Iterator[tuple[Rgb, Rgb]]:
-    """Each main object's crops in one scene and in the next that shows it."""
+    """Yield each main object's crops in one scene and in the next that shows it."""
     crops: dict[int, list[Rgb]] = {}
     for image, composite, plan in zip(request.images, request.composites, request.plans, strict=True):
         for layer in composite.layers if plan.layout == "scene" else ():
@@ -102,7 +102,7 @@ def _described_scenes(request: ScoreRequest) -> Iterator[tuple[Rgb, str]]:
 
 
 def _vectors(found: Any) -> list[Any]:
-    """One vector an item; transformers 5 wraps them, 4.57 does not."""
+    """Return one vector an item; transformers 5 wraps them, 4.57 does not."""
     return list(getattr(found, "pooler_output", found).float().cpu().numpy())
 
 

@@ -27,7 +27,7 @@ _NOISE = 1e-4
 
 
 def segment(rgb: Rgb, threads: int = 1, side: int = SIDE) -> npt.NDArray[np.float32]:
-    """Saliency in [0, 1] of every pixel.
+    """Return saliency in [0, 1] of every pixel.
 
     Args:
         rgb: [H, W, 3].
@@ -55,7 +55,7 @@ def segment(rgb: Rgb, threads: int = 1, side: int = SIDE) -> npt.NDArray[np.floa
 
 
 def _guided(soft: npt.NDArray[np.float32], rgb: Rgb, radius: int) -> npt.NDArray[np.float32]:
-    """The soft mask [H, W] as, around every pixel, the line through the image's brightness that fits it best."""
+    """Return the soft mask [H, W] as, around every pixel, the line through the image's brightness that fits it best."""
     bright = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
     window = (2 * radius + 1, 2 * radius + 1)
     mean, mean_soft = cv2.blur(bright, window), cv2.blur(soft, window)

@@ -136,7 +136,7 @@ def _texts(phrases: Phrases, rng: np.random.Generator, key: str, facts: Mapping[
 
 
 def sentence_or_question(text: str) -> str:
-    """A text with a capital letter."""
+    """Return a text with a capital letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -157,7 +157,7 @@ def _place(contents: Contents, phrases: Phrases, rng: np.random.Generator) -> Te
 
 
 def _attribute(contents: Contents, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    """A colour of the main object, asked without naming it."""
+    """Return a colour of the main object, asked without naming it."""
     main, *others = contents.objects
     colours = [name for name, value in main.attributes.items() if name.endswith("colour") and value in main.required]
     if not colours or not main.noun or main.noun in [other.noun for other in others]:
@@ -178,7 +178,7 @@ def _action(contents: Contents, phrases: Phrases, rng: np.random.Generator) -> T
 
 
 def _side(contents: Contents, phrases: Phrases, rng: np.random.Generator) -> Texts | None:
-    """What is on the left or right, where two objects clearly are."""
+    """Return what is on the left or right, where two objects clearly are."""
     placed = sorted((obj.span, index) for index, obj in enumerate(contents.objects) if obj.span is not None)
     if len(placed) != 2 or placed[0][0][1] > placed[1][0][0]:
         return None

@@ -102,7 +102,7 @@ class Changes(PhrasedForm):
 
 
 def label_of(obj: SourceObject) -> str:
-    """A few words for an object, without an article.
+    """Return a few words for an object, without an article.
 
     Raises:
         SamDataError: The source knows none.
@@ -188,7 +188,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 
 
 def _direction(draft: Draft, which: int) -> dict[str, str]:
-    """Where an object has moved to.
+    """Return where an object has moved to.
 
     Raises:
         SamDataError: Not far enough for an answer.

@@ -57,7 +57,7 @@ class SharedObject(PhrasedForm):
 
 
 def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: list[SourceObject]) -> SourceObject:
-    """Something to stand beside the main object, and like nothing that is there already.
+    """Return something to stand beside the main object, and like nothing that is there already.
 
     Args:
         sources: Kind -> source; companions come from all scene kinds.
@@ -84,7 +84,7 @@ def companion(sources: Mapping[str, Source], rng: np.random.Generator, present: 
 def other_icons(
     source: Source, rng: np.random.Generator, present: list[SourceObject], count: int
 ) -> list[SourceObject]:
-    """Icons besides those that are there; where a small set runs out, those of images further back may return."""
+    """Draw icons besides those that are there; where a small set runs out, those of images further back may return."""
     found: list[SourceObject] = []
     for _ in range(count):
         for avoided in (present, [present[0], *present[-count:]]):

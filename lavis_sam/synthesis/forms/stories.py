@@ -65,7 +65,7 @@ class Stories(PhrasedForm):
         return Texts(instruction, output, tuple(facts[key] for key in wanted), references)
 
     def _names(self, cast: list[SourceObject], rng: np.random.Generator) -> list[str]:
-        """A different name for each, fitting what is known of the person."""
+        """Return a different name for each, fitting what is known of the person."""
         names: list[str] = []
         for person in cast:
             known = self._phrases.entries["names"]
@@ -75,7 +75,7 @@ class Stories(PhrasedForm):
         return names
 
     def _caption(self, draft: Draft, index: int, rng: np.random.Generator) -> str:
-        """The text of one of the earlier panels; it names everybody who is new."""
+        """Return the text of one of the earlier panels; it names everybody who is new."""
         actors = draft.plan.images[index].actors
         facts = self._facts(draft, index)
         if len(actors) > 1:
@@ -85,7 +85,7 @@ class Stories(PhrasedForm):
         return self._phrases.pick(rng, "story", purpose, facts)
 
     def _facts(self, draft: Draft, index: int) -> dict[str, str]:
-        """Names, actions and place of a panel; with two people also who stands on which side."""
+        """Return names, actions and place of a panel; with two people also who stands on which side."""
         image, background = draft.plan.images[index], draft.backgrounds[index]
         actions = [action_of(draft, actor) for actor in image.actors]
         names = [actor.name for actor in image.actors]
@@ -100,5 +100,5 @@ class Stories(PhrasedForm):
 
 
 def action_of(draft: Draft, actor: Actor) -> str:
-    """What a character does in a view: "waving"."""
+    """Return what a character does in a view: "waving"."""
     return draft.plan.objects[actor.object].views[actor.view].attributes.get("pose", DEFAULT_ACTION)

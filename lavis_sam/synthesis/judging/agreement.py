@@ -62,7 +62,7 @@ def rated_samples(
 
 
 def kappa(first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
-    """Cohen's kappa of two raters of the same samples, with its 95 % interval by Cohen's standard error.
+    """Return cohen's kappa of two raters of the same samples, with its 95 % interval by Cohen's standard error.
 
     Returns:
         `samples`, `agreement` (share that they agree on), `kappa`, `low` and `high`. The latter three are None where
@@ -83,7 +83,7 @@ def kappa(first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
 
 
 def agreement_of_raters(ratings: Sequence[Ratings]) -> list[dict[str, Any]]:
-    """Kappa of each two raters, of each aspect, on the samples that both have rated."""
+    """Return kappa of each two raters, of each aspect, on the samples that both have rated."""
     found = []
     for one, other in combinations(ratings, 2):
         common = sorted(one.good.keys() & other.good.keys())
@@ -94,7 +94,7 @@ def agreement_of_raters(ratings: Sequence[Ratings]) -> list[dict[str, Any]]:
 
 
 def checks(rated: Sequence[Rated], limits: Mapping[str, Limits]) -> list[dict[str, Any]]:
-    """Precision and recall of each check over its thresholds, and at the configured one.
+    """Return precision and recall of each check over its thresholds, and at the configured one.
 
     Args:
         limits: Score -> the thresholds to judge.
@@ -112,19 +112,19 @@ def checks(rated: Sequence[Rated], limits: Mapping[str, Limits]) -> list[dict[st
 
 
 def aspect_of(score: str) -> str:
-    """What a score measures: the text, or the images."""
+    """Return what a score measures: the text, or the images."""
     return "text" if score.startswith("text.") else "images"
 
 
 def all_checks(rated: Sequence[Rated], limits: Mapping[str, Limits]) -> dict[str, Any]:
-    """Precision and recall of all checks together at the configured thresholds: a sample passes all, or is refused."""
+    """Return precision and recall of all checks together at the configured thresholds: a sample has to pass all."""
     judged = [one for one in rated if "sample" in one.good]
     refused = np.array([first_violation(one.scores, limits) is not None for one in judged], bool)
     return _with_interval(at(refused, np.array([not one.good["sample"] for one in judged], bool)))
 
 
 def at(refused: np.ndarray, bad: np.ndarray) -> dict[str, Any]:
-    """Precision and recall of refusing these samples, each None where it has no denominator.
+    """Return precision and recall of refusing these samples, each None where it has no denominator.
 
     Args:
         refused: [N] whether the check refuses a sample.

@@ -109,7 +109,7 @@ def _bits(first: str, second: str) -> int:
 
 
 def _contexts(hashes: Iterable[Hashes]) -> dict[str, Any]:
-    """How unlike the images of one sample are, by the two that are most alike."""
+    """Return how unlike the images of one sample are, by the two that are most alike."""
     nearest = [min(_bits(*pair) for pair in combinations(found, 2)) for found in hashes if len(found) > 1]
     if not nearest:
         return {"samples": 0, "median_bits": None, "distinct": None, "bits": {}}
@@ -122,7 +122,7 @@ def _contexts(hashes: Iterable[Hashes]) -> dict[str, Any]:
 
 
 def _near_duplicates(samples: Sequence[MultiImageSample], hashes: Mapping[int, Hashes]) -> dict[str, Any]:
-    """Samples whose images all nearly are an earlier sample's; samples of as many images are compared."""
+    """Return samples whose images all nearly are an earlier sample's; samples of as many images are compared."""
     indices: dict[int, DuplicateIndex] = {}
     found = []
     for number, values in hashes.items():

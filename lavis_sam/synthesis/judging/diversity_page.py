@@ -28,7 +28,7 @@ img { margin-right: 4px; max-width: 100%; }
 
 
 def diversity_page(measured: Sequence[Mapping[str, Any]], readers: Mapping[str, Reader]) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         measured: What `diversity` found of each data set.

@@ -80,7 +80,7 @@ def _entry(entry: Any, known: Collection[str], before: Mapping[str, Any], place:
 
 
 def united(ratings: Sequence[Ratings], aspect: str) -> tuple[dict[str, bool], int]:
-    """What most raters say of each sample.
+    """Return what most raters say of each sample.
 
     Returns:
         Sample id -> whether it is good; and the number of samples of which as many raters say one thing as the other.

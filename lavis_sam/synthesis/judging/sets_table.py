@@ -13,12 +13,12 @@ _UNKNOWN = "–"
 
 
 def published_records() -> list[dict[str, Any]]:
-    """The paper's numbers as data."""
+    """Return the paper's numbers as data."""
     return [{"name": name, "samples_in_thousands": count, "source": "paper"} for name, count in PUBLISHED.items()]
 
 
 def as_markdown(measured: Iterable[Mapping[str, Any]]) -> str:
-    """The table: measured sets first, each as `diversity` gives it, then the published ones."""
+    """Return the table: measured sets first, each as `diversity` gives it, then the published ones."""
     rows = [_row(found) for found in measured]
     rows += [[name, "paper", f"{count}K", *[_UNKNOWN] * 5] for name, count in PUBLISHED.items()]
     cells = [_HEADS, ["---"] * len(_HEADS), *([_cell(text) for text in row] for row in rows)]
@@ -26,7 +26,7 @@ def as_markdown(measured: Iterable[Mapping[str, Any]]) -> str:
 
 
 def automation(found: Mapping[str, Any]) -> str:
-    """Who made the samples, as far as the set says: the backends of a synthesis, in which no person takes part."""
+    """Say who made the samples, as far as the set says: the backends of a synthesis, in which no person takes part."""
     if found["synthesis"] is None:
         return "not recorded"
     stages = [backend for job, backend in found["synthesis"]["backends"].items() if not job.startswith("source ")]
@@ -53,5 +53,5 @@ def _row(found: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _cell(text: str) -> str:
-    """A text that ends no cell and no line."""
+    """Return a text that ends no cell and no line."""
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())

@@ -54,7 +54,7 @@ class Measured:
     limits: Mapping[str, Limits]
 
     def made_by(self, score: str) -> str:
-        """The backends that decide a score; "" where none does."""
+        """Return the backends that decide a score; "" where none does."""
         jobs = _JOBS[score.split(".")[0]]
         return ", ".join(self.backends[job] for job in jobs if job in self.backends)
 

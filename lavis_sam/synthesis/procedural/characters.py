@@ -160,7 +160,7 @@ class CharacterAttributes:
         return tuple(garment for garment in worn if garment is not None)
 
     def words(self) -> dict[str, str]:
-        """Everything that a description can say, by name: {"person": "young woman", "dress": "blue dress", …}."""
+        """Return all that a description can say, by name: {"person": "young woman", "dress": "blue dress", …}."""
         named = {"person": self.person, "hair": self.hair, "skin": self.skin, "shoes": self.shoes.words}
         if self.beard:
             named["beard"] = "beard"
@@ -235,7 +235,7 @@ def sample_character(rng: np.random.Generator, palette: str = "train") -> Charac
 
 
 def sample_garment(rng: np.random.Generator, kind: str, palette: str, unlike: Sequence[Garment] = ()) -> Garment:
-    """A garment of a kind in one of the palette's colours, other than those of `unlike` where there is a choice."""
+    """Draw a garment of a kind in one of the palette's colours, not those of `unlike` where there is a choice."""
     colours = choices(kind, colours_of(kind), palette)
     used = {garment.colour for garment in unlike}
     colour = pick(rng, [colour for colour in colours if colour not in used] or colours)
@@ -244,7 +244,7 @@ def sample_garment(rng: np.random.Generator, kind: str, palette: str, unlike: Se
 
 
 def colours_of(kind: str) -> tuple[str, ...]:
-    """The colours that a kind of garment comes in."""
+    """Return the colours that a kind of garment comes in."""
     if kind == "jeans":
         return tuple(_DENIM)
     if kind == "overalls":
@@ -265,7 +265,7 @@ def _suits(accessory: str, warm: bool, hair: str, top: str) -> bool:
 
 
 def sample_pose(rng: np.random.Generator, unlike: Sequence[str] = ()) -> tuple[str, float]:
-    """A pose other than those of `unlike` and a turn that suits it, in degrees."""
+    """Return a pose other than those of `unlike` and a turn that suits it, in degrees."""
     pose = pick(rng, [name for name in POSES if name not in unlike] or list(POSES))
     most = POSES[pose].turn
     least = 25.0 if pose == "walking" else 0.0
@@ -273,7 +273,7 @@ def sample_pose(rng: np.random.Generator, unlike: Sequence[str] = ()) -> tuple[s
 
 
 def describe_character(attributes: CharacterAttributes) -> tuple[str, ...]:
-    """The words that every text about the person must keep: who it is, and each piece of clothing."""
+    """Return the words that every text about the person must keep: who it is, and each piece of clothing."""
     return (attributes.person, *(garment.words for garment in attributes.clothes))
 
 
@@ -349,7 +349,7 @@ def _face(attributes: CharacterAttributes, skin: Colour) -> Face:
 
 
 def _contacts(skeleton: Skeleton, image: RenderedImage) -> list[Polygon]:
-    """Outlines of both soles, and of what the legs of a stool stand on."""
+    """Return outlines of both soles, and of what the legs of a stool stand on."""
     polygons = []
     around = np.linspace(0, 2 * np.pi, 13)[:-1]
     for side in (-1, 1):

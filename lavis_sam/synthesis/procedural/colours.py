@@ -33,13 +33,13 @@ _HELD_OUT_EVERY = 5
 
 
 def is_held_out(name: str, colour: str) -> bool:
-    """Whether a pairing ("dress", "teal") is kept for evaluation: both words occur in training, but never together."""
+    """Return whether a pairing ("dress", "teal") is for evaluation: both words occur in training, never together."""
     digest = hashlib.sha256(f"{name}/{colour}".encode()).digest()
     return digest[0] % _HELD_OUT_EVERY == 0
 
 
 def choices(name: str, colours: Sequence[str], split: str) -> list[str]:
-    """The colours that an object may have in a split; never empty.
+    """Return the colours that an object may have in a split; never empty.
 
     Args:
         name: "dress".

@@ -48,7 +48,7 @@ class PlacedLayer:
 
 
 def compose(layers: Sequence[PlacedLayer], view: SceneView, fitted_to: Sequence[PlacedLayer] | None = None) -> Rgb:
-    """Subjects in a place.
+    """Return subjects in a place.
 
     Args:
         layers: Back to front.
@@ -78,7 +78,7 @@ def compose(layers: Sequence[PlacedLayer], view: SceneView, fitted_to: Sequence[
 
 
 def harmonised(rgb: Rgb, layers: Sequence[PlacedLayer]) -> Rgb:
-    """The view a little brighter or darker, towards the subjects; the subjects themselves stay as they are."""
+    """Return the view a little brighter or darker, towards the subjects; the subjects themselves stay as they are."""
     solid = [layer.rgba[layer.rgba[..., 3] > 200][:, :3] for layer in layers]
     pixels = np.concatenate(solid) if solid else np.zeros((0, 3), np.uint8)
     if not len(pixels):
@@ -91,7 +91,7 @@ def harmonised(rgb: Rgb, layers: Sequence[PlacedLayer]) -> Rgb:
 
 
 def ground_shadow(layer: PlacedLayer, view: SceneView) -> Plane:
-    """How much light a subject takes from the ground, [S, S] in [0, 1); zero above the horizon."""
+    """Return how much light a subject takes from the ground, [S, S] in [0, 1); zero above the horizon."""
     alpha = layer.rgba[..., 3].astype(np.float32) / 255
     feet = find_feet(layer, view)
     if feet is None:
@@ -103,7 +103,7 @@ def ground_shadow(layer: PlacedLayer, view: SceneView) -> Plane:
 
 
 def find_feet(layer: PlacedLayer, view: SceneView) -> tuple[float, tuple[Polygon, ...]] | None:
-    """Row where a subject stands and its contact outlines: its own, or else estimated from its silhouette.
+    """Return the row where a subject stands and its contact outlines: its own, or else estimated from its silhouette.
 
     A column of the silhouette touches the ground when its lowest pixel is not further away, as ground, than the subject
     is wide. None when nothing of the subject is on the ground.
@@ -128,7 +128,7 @@ def find_feet(layer: PlacedLayer, view: SceneView) -> tuple[float, tuple[Polygon
 
 
 def _runs(columns: npt.NDArray[np.int64], rows: Plane, tolerance: float) -> list[tuple[float, float, float]]:
-    """Neighbouring columns whose lowest pixels are at a local low: (left, right, row)."""
+    """Return neighbouring columns whose lowest pixels are at a local low: (left, right, row)."""
     runs: list[tuple[float, float, float]] = []
     start = 0
     for index in range(1, len(columns) + 1):
@@ -147,7 +147,7 @@ def _runs(columns: npt.NDArray[np.int64], rows: Plane, tolerance: float) -> list
 
 
 def _ellipse(left: float, right: float, row: float, view: SceneView) -> Polygon:
-    """A patch of ground under a run of columns, seen from the camera."""
+    """Return a patch of ground under a run of columns, seen from the camera."""
     middle, half = (left + right) / 2, max((right - left) / 2, 2.0)
     flat = half * min(1.0, (row - view.horizon_row) / view.focal) * 0.6
     angles = np.linspace(0, 2 * np.pi, 17)[:-1]
@@ -175,7 +175,7 @@ def _contact_shadow(polygons: Sequence[Polygon], alpha: Plane, view: SceneView) 
 
 
 def _cast_shadow(alpha: Plane, feet: float, view: SceneView) -> Plane:
-    """The silhouette on the ground: each place there looks towards the light and finds the subject or not."""
+    """Return the silhouette on the ground: each place there looks towards the light and finds the subject or not."""
     size = alpha.shape[0]
     x_run, away = _slant(view.light)
     middle, horizon, focal = size / 2, view.horizon_row, view.focal
@@ -208,7 +208,7 @@ def _cast_shadow(alpha: Plane, feet: float, view: SceneView) -> Plane:
 
 
 def _blurred_at(plane: Plane, sigma: float, x: Array, y: Array) -> Plane:
-    """A plane, blurred by `sigma` pixels, at places (x, y), whose shape the result has."""
+    """Return a plane, blurred by `sigma` pixels, at places (x, y), whose shape the result has."""
     # What is blurred that much has no detail that fewer pixels would not show.
     step = max(1, min(8, int(sigma / 2)))
     small = cv2.resize(plane, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA) if step > 1 else plane
@@ -239,7 +239,7 @@ def _slant(light: Direction) -> tuple[float, float]:
 
 
 def _tint(view: SceneView) -> npt.NDArray[np.float32]:
-    """What a full shadow multiplies the ground with: a little sky outdoors, a little warmth indoors."""
+    """Return what a full shadow multiplies the ground with: a little sky outdoors, a little warmth indoors."""
     return floats([0.10, 0.09, 0.08]) if view.indoors else floats([0.07, 0.09, 0.13])
 
 
@@ -250,5 +250,5 @@ def _below(view: SceneView, size: int) -> Plane:
 
 
 def _fixed(points: Array) -> npt.NDArray[np.int32]:
-    """Pixel coordinates with four binary places, as OpenCV's `shift=4` wants them."""
+    """Return pixel coordinates with four binary places, as OpenCV's `shift=4` wants them."""
     return np.rint(np.asarray(points) * 16).astype(np.int32).reshape(-1, 1, 2)

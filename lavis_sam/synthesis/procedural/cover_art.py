@@ -46,7 +46,7 @@ def gradient(canvas: Canvas, top: Colour, bottom: Colour) -> None:
 
 
 def hills(canvas: Canvas) -> None:
-    """Ranges of hills under a low sun or moon."""
+    """Draw ranges of hills under a low sun or moon."""
     width, height = canvas.size
     gradient(canvas, canvas.ground, mixed(canvas.ground, canvas.accent, 0.75))
     draw = ImageDraw.Draw(canvas.image)
@@ -68,7 +68,7 @@ def hills(canvas: Canvas) -> None:
 
 
 def skyline(canvas: Canvas) -> None:
-    """A city with lit windows."""
+    """Draw a city with lit windows."""
     width, height = canvas.size
     gradient(canvas, mixed(canvas.ground, BLACK, 0.35), mixed(canvas.ground, canvas.accent, 0.6))
     draw = ImageDraw.Draw(canvas.image)
@@ -100,7 +100,7 @@ def _windows(canvas: Canvas, draw: ImageDraw.ImageDraw, left: float, top: float,
 
 
 def planet(canvas: Canvas) -> None:
-    """A planet with a ring among stars."""
+    """Draw a planet with a ring among stars."""
     width, height = canvas.size
     gradient(canvas, mixed(canvas.ground, BLACK, 0.75), mixed(canvas.ground, BLACK, 0.25))
     draw = ImageDraw.Draw(canvas.image)
@@ -124,7 +124,7 @@ def planet(canvas: Canvas) -> None:
 
 
 def _ring(canvas: Canvas, x: float, y: float, radius: float, tilt: float, start: float, end: float) -> None:
-    """Half of a planet's ring."""
+    """Draw half of a planet's ring."""
     layer = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
     for out, thick in ((1.75, 0.10), (1.52, 0.07)):
@@ -135,7 +135,7 @@ def _ring(canvas: Canvas, x: float, y: float, radius: float, tilt: float, start:
 
 
 def _ball(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) -> None:
-    """A lit ball with bands."""
+    """Draw a lit ball with bands."""
     size = int(2 * radius)
     across, down = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
     inside = across**2 + down**2
@@ -149,7 +149,7 @@ def _ball(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) -> 
 
 
 def rays(canvas: Canvas) -> None:
-    """Beams from one point."""
+    """Draw beams from one point."""
     width, height = canvas.size
     gradient(canvas, canvas.ground, mixed(canvas.ground, BLACK, 0.15))
     draw = ImageDraw.Draw(canvas.image)
@@ -163,7 +163,7 @@ def rays(canvas: Canvas) -> None:
 
 
 def tiles(canvas: Canvas) -> None:
-    """A pattern of circles and arcs."""
+    """Draw a pattern of circles and arcs."""
     width, height = canvas.size
     gradient(canvas, canvas.ground, canvas.ground)
     draw = ImageDraw.Draw(canvas.image)
@@ -198,7 +198,7 @@ def tiles(canvas: Canvas) -> None:
 
 
 def single(canvas: Canvas) -> None:
-    """One object on a plain ground."""
+    """Draw one object on a plain ground."""
     gradient(canvas, mixed(canvas.ground, WHITE, 0.10), mixed(canvas.ground, BLACK, 0.12))
     width, height = canvas.size
     _glow(canvas, width * 0.5, height * 0.60, width * 0.62, mixed(canvas.ground, WHITE, 0.55))
@@ -206,7 +206,7 @@ def single(canvas: Canvas) -> None:
 
 
 def scattered(canvas: Canvas) -> None:
-    """Many small objects, as on wallpaper."""
+    """Draw many small objects, as on wallpaper."""
     gradient(canvas, canvas.ground, canvas.ground)
     for row in range(6):
         for column in range(4):
@@ -215,7 +215,7 @@ def scattered(canvas: Canvas) -> None:
 
 
 def temple(canvas: Canvas) -> None:
-    """Columns under a gable."""
+    """Draw columns under a gable."""
     width, height = canvas.size
     gradient(canvas, mixed(canvas.accent, WHITE, 0.35), mixed(canvas.ground, WHITE, 0.15))
     draw = ImageDraw.Draw(canvas.image)
@@ -244,7 +244,7 @@ def temple(canvas: Canvas) -> None:
 
 
 def pulse(canvas: Canvas) -> None:
-    """A heartbeat line on squared paper."""
+    """Draw a heartbeat line on squared paper."""
     width, height = canvas.size
     gradient(canvas, mixed(canvas.ground, WHITE, 0.12), mixed(canvas.ground, BLACK, 0.2))
     draw = ImageDraw.Draw(canvas.image)
@@ -275,7 +275,7 @@ def pulse(canvas: Canvas) -> None:
 
 
 def bars(canvas: Canvas) -> None:
-    """A rising chart."""
+    """Draw a rising chart."""
     width, height = canvas.size
     gradient(canvas, canvas.ground, mixed(canvas.ground, BLACK, 0.25))
     draw = ImageDraw.Draw(canvas.image)
@@ -299,7 +299,7 @@ def bars(canvas: Canvas) -> None:
 
 
 def _subject(canvas: Canvas, x: float, y: float, share: float, turn: float = 0.0) -> None:
-    """The book's icon at a place given as shares of the canvas, `share` of its width wide, with a soft shadow."""
+    """Draw the book's icon at a place (shares of the canvas), `share` of its width wide, with a soft shadow."""
     if not canvas.subject:
         return
     width, height = canvas.size
@@ -317,7 +317,7 @@ def _subject(canvas: Canvas, x: float, y: float, share: float, turn: float = 0.0
 
 
 def _glow(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) -> None:
-    """Light around a place."""
+    """Draw light around a place."""
     width, height = canvas.size
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     share = np.exp(-(((across - x) ** 2 + (down - y) ** 2) / (radius**2) * 1.6)).astype(np.float32)[..., None] * 0.6
@@ -327,7 +327,7 @@ def _glow(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) -> 
 
 
 def printed(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-    """The cover as a photographed print: a fold beside the spine, a little paper grain, darker corners."""
+    """Return the cover as a photographed print: a fold beside the spine, a little paper grain, darker corners."""
     pixels = np.asarray(image, np.float32)
     height, width = pixels.shape[:2]
     across = np.arange(width, dtype=np.float32) / width

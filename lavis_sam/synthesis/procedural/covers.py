@@ -50,14 +50,14 @@ class Book:
     seed: int
 
     def words(self) -> dict[str, str]:
-        """Everything that a description can say, by name."""
+        """Return everything that a description can say, by name."""
         return {"title": self.title, "author": self.author, "genre": self.genre}
 
 
 def sample_book(
     rng: np.random.Generator, palette: str = "train", *, author: str | None = None, genre: str | None = None
 ) -> Book:
-    """A book.
+    """Return a book.
 
     Args:
         palette: "train", "held_out" or "all": which authors and titles occur.
@@ -105,7 +105,7 @@ def _titles(genre: str, palette: str) -> tuple[str, ...]:
 
 
 def draw_cover(book: Book, size: int) -> Rgb:
-    """The cover.
+    """Return the cover.
 
     Args:
         size: Its height in pixels; it is two thirds as wide.
@@ -162,7 +162,7 @@ def _letter(canvas: Canvas, book: Book) -> None:
 def _write(
     canvas: Canvas, text: str, font: str, colour: Colour, box: tuple[float, float, float, float], shadow: bool = False
 ) -> None:
-    """Text in the middle of a box (shares of the canvas), as large as fits on up to three lines."""
+    """Write a text in the middle of a box (shares of the canvas), as large as fits on up to three lines."""
     width, height = canvas.size
     left, top, right, bottom = box[0] * width, box[1] * height, box[2] * width, box[3] * height
     draw = ImageDraw.Draw(canvas.image)
@@ -188,7 +188,7 @@ def _write(
 
 
 def _lines(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """The text on as few lines as fit, at most three; empty when a word is too long."""
+    """Return the text on as few lines as fit, at most three; empty when a word is too long."""
     lines: list[str] = []
     for word in text.split():
         joined = f"{lines[-1]} {word}" if lines else word

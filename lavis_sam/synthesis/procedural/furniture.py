@@ -68,7 +68,7 @@ class FurnitureAttributes:
         return " ".join(word for word in (self.colour, material, self.kind) if word)
 
     def words(self) -> dict[str, str]:
-        """Everything that a description can say, by name."""
+        """Return everything that a description can say, by name."""
         named = {"name": self.name, "kind": self.kind, "colour": self.colour, "material": self.material}
         if self.parts:
             named["parts"] = self.parts
@@ -82,7 +82,7 @@ class FurnitureAttributes:
 
 
 def sample_furniture(rng: np.random.Generator, palette: str = "train", kind: str | None = None) -> FurnitureAttributes:
-    """A piece.
+    """Return a piece.
 
     Args:
         palette: "train", "held_out" or "all": which pairings of piece and colour occur; see `colours.is_held_out`.
@@ -115,7 +115,7 @@ def sample_furniture(rng: np.random.Generator, palette: str = "train", kind: str
 
 
 def describe_furniture(attributes: FurnitureAttributes) -> tuple[str, ...]:
-    """The words that every text about the piece must keep."""
+    """Return the words that every text about the piece must keep."""
     return (attributes.name, attributes.parts) if attributes.parts else (attributes.name,)
 
 

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parents[2] / "assets" / "synthesis" / "icons"
 
 
 def icon_names(split: str = "all") -> tuple[str, ...]:
-    """Names of the icons of a split ("train", "held_out" or "all"), in alphabetical order; about a fifth is held out.
+    """List a split's icons ("train", "held_out" or "all"), in alphabetical order; about a fifth is held out.
 
     Raises:
         SamConfigurationError: An unknown split.
@@ -30,7 +30,7 @@ def icon_names(split: str = "all") -> tuple[str, ...]:
 
 
 def icon_meaning(name: str) -> str:
-    """What the object stands for: "good luck".
+    """Return what the object stands for: "good luck".
 
     Raises:
         SamConfigurationError: An unknown icon.
@@ -46,7 +46,7 @@ def icon_phrase(rng: np.random.Generator, name: str) -> str:
 
 @functools.cache
 def load_icon(name: str) -> Rgba:
-    """The icon, [256, 256, 4]; the array cannot be written to.
+    """Return the icon, [256, 256, 4]; the array cannot be written to.
 
     Raises:
         SamConfigurationError: An unknown icon.

@@ -36,7 +36,7 @@ class Scene:
     brightness: float = 1.0
 
     def edge(self, azimuth: Array | float) -> Array:
-        """The edge in the directions `azimuth` [...]."""
+        """Return the edge in the directions `azimuth` [...]."""
         places, edges = zip(*self.edges, strict=True)
         return np.interp(np.asarray(azimuth), places, edges, period=360.0)
 

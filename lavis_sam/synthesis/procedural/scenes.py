@@ -59,7 +59,7 @@ class SceneView:
 
 
 def scene_names(split: str = "all") -> tuple[str, ...]:
-    """The scenes of a split: "train", "held_out" or "all".
+    """Return the scenes of a split: "train", "held_out" or "all".
 
     Raises:
         SamConfigurationError: An unknown split.
@@ -69,7 +69,7 @@ def scene_names(split: str = "all") -> tuple[str, ...]:
 
 
 def sample_view(rng: np.random.Generator, name: str, feet: Sequence[tuple[float, float]] = ()) -> tuple[float, float]:
-    """A direction and a field of view, both in degrees, that has free ground where objects stand.
+    """Return a direction and a field of view, both in degrees, that has free ground where objects stand.
 
     Args:
         feet: Where objects stand: to the right of the middle and below the horizon, in shares of the image's side.
@@ -85,7 +85,7 @@ def sample_view(rng: np.random.Generator, name: str, feet: Sequence[tuple[float,
 
 
 def has_room(rng: np.random.Generator, name: str, feet: Sequence[tuple[float, float]]) -> bool:
-    """Whether `sample_view` finds free ground; the arguments are its own.
+    """Return whether `sample_view` finds free ground; the arguments are its own.
 
     Raises:
         SamConfigurationError: An unknown scene.
@@ -96,7 +96,7 @@ def has_room(rng: np.random.Generator, name: str, feet: Sequence[tuple[float, fl
 def _best_view(
     rng: np.random.Generator, scene: Scene, feet: Sequence[tuple[float, float]]
 ) -> tuple[tuple[float, float], float]:
-    """A view (see `sample_view`), and by how many degrees the worst foot is beyond the edge of the ground."""
+    """Return a view (see `sample_view`), and by how many degrees the worst foot is beyond the edge of the ground."""
     lengths = np.array([end - start for start, end in scene.views])
     right, below = floats(feet).reshape(-1, 2).T
     best, least = (0.0, 0.0), np.inf
@@ -118,7 +118,7 @@ def _best_view(
 def render_background(
     name: str, yaw: float, pitch: float, fov: float, size: int = 512, *, horizon: float | None = None
 ) -> SceneView:
-    """A perspective view of a scene.
+    """Return a perspective view of a scene.
 
     Args:
         name: One of `scene_names`.
@@ -164,7 +164,7 @@ def _scene(name: str) -> Scene:
 
 @functools.cache
 def _load(name: str) -> tuple[Rgb, Direction, float]:
-    """Panorama [H, 2H, 3] with a margin of its other side left and right, light and its strength."""
+    """Return panorama [H, 2H, 3] with a margin of its other side left and right, light and its strength."""
     try:
         with Image.open(FOLDER / f"{name}.jpg") as file:
             panorama = np.asarray(file.convert("RGB"))
@@ -197,7 +197,7 @@ def _with_grain(
     strength: float,
     edge: Array,
 ) -> npt.NDArray:
-    """Detail that lies on the ground in perspective; where it would be finer than the pixels there is none."""
+    """Return detail that lies on the ground in perspective; where it would be finer than the pixels there is none."""
     below = np.maximum(low, 1.0)
     cos, sin = np.cos(np.deg2rad(yaw)), np.sin(np.deg2rad(yaw))
     # Metres that a pixel covers: the mean of across and away. All of a row cover the same.
@@ -223,7 +223,7 @@ def _with_grain(
 
 @functools.cache
 def _grain() -> npt.NDArray[np.float32]:
-    """A tile of noise that repeats without a seam; a wave is about 8 pixels long, the spread is 0.5."""
+    """Return a tile of noise that repeats without a seam; a wave is about 8 pixels long, the spread is 0.5."""
     noise = np.random.Generator(np.random.PCG64(11)).normal(size=(_TILE, _TILE)).astype(np.float32)
     wide = np.tile(noise, (3, 3))
     smooth = cv2.GaussianBlur(wide, (0, 0), 1.8)[_TILE : 2 * _TILE, _TILE : 2 * _TILE]
@@ -231,7 +231,7 @@ def _grain() -> npt.NDArray[np.float32]:
 
 
 def _turned(light: Direction, yaw: float) -> Direction:
-    """A direction of the panorama (x right, y up, z to the viewer at yaw 0) as seen at another yaw."""
+    """Return a direction of the panorama (x right, y up, z to the viewer at yaw 0) as seen at another yaw."""
     angle = np.deg2rad(yaw)
     x, y, z = light
     cos, sin = float(np.cos(angle)), float(np.sin(angle))

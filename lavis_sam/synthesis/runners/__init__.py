@@ -33,7 +33,7 @@ class PartTask:
         return f"{self.round}-{self.number:06d}"
 
     def after_crash(self, trying: tuple[int, int] | None) -> "PartTask":
-        """The same part for another go."""
+        """Return the same part for another go."""
         if trying is None:
             return replace(self, isolate=True)
         if trying in self.suspected:
@@ -96,7 +96,7 @@ class Runner(Protocol):
         """Return when every part is there.
 
         Raises:
-            SamError: Something that no other try would mend; finished parts stay.
+            SamError: Something that no other try would help; finished parts stay.
             OSError: The disk is full or gone.
         """
         ...

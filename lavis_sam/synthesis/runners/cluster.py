@@ -127,7 +127,7 @@ class _Announcements:
         self._batches[caller] = number
 
     def begun(self, caller: str, number: int) -> bool:
-        """Whether a model has begun with this batch."""
+        """Return whether a model has begun with this batch."""
         return self._batches.get(caller) == number
 
     def set(self, key: str, trying: tuple[int, int]) -> None:
@@ -247,7 +247,7 @@ class _Pool:
         return bool(self._busy or self._waiting)
 
     def _bury(self, task: PartTask | None, error: Exception) -> None:
-        """A worker has died: its part goes back into the queue."""
+        """Note that a worker has died: its part goes back into the queue."""
         if task is not None:
             return self._repeat(task, error)
         self._deaths_at_start += 1

@@ -149,7 +149,7 @@ class _Pool:
         return worker
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker has died: its part goes back to the front of the queue."""
+        """Put the part of a worker that died back to the front of the queue."""
         worker.process.join(_FAREWELL_SECONDS)
         worker.pipe.close()
         self._workers.remove(worker)
@@ -189,14 +189,14 @@ class _Failed:
 
     def as_error(self) -> Exception:
         if self.is_disk:
-            return OSError(f"{self.message}. Finished parts are kept: mend it and run again with --resume.")
+            return OSError(f"{self.message}. Finished parts are kept: correct it and run again with --resume.")
         if self.is_ours:
             return (SamDataError if self.kind == "SamDataError" else SamConfigurationError)(self.message)
         return RuntimeError(f"a worker failed with {self.kind}: {self.message}\n{self.trace}")
 
 
 def _work(pipe: Connection, job: Job) -> None:
-    """The life of a worker process."""
+    """Work on parts until there are no more: the life of a worker process."""
     # Ctrl-C goes to the whole group; the parent decides what to do about it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -213,7 +213,7 @@ def _work(pipe: Connection, job: Job) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot say so; its orphans must not write into the folder of the run that resumes."""
+    """End with the parent: killed, it cannot say so, and no orphan may write into the folder of a run that resumes."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

@@ -91,7 +91,7 @@ def answer(backend: Any, method: str, packed: bytes) -> bytes:
 
 
 def unpacked(packed: bytes, requests: Sequence[Any]) -> Any:
-    """The answers, here; or what the backend raised, by its name, with the requests as it left them."""
+    """Return the answers, here; or what the backend raised, by its name, with the requests as it left them."""
     found = pickle.loads(packed)
     if not isinstance(found, _Raised):
         return found
@@ -153,7 +153,7 @@ class Asker:
         self._caller, self._numbers = caller, itertools.count(number)
 
     def __call__(self, version: str, method: str, requests: Sequence[Any]) -> Any:
-        """The backend's answers.
+        """Return the backend's answers.
 
         Raises:
             ModelLostError: The actor died over these requests.
@@ -218,7 +218,7 @@ def start_models(job: SeparableJob, stored: Any, wanted: Sequence[StageActors], 
 
 
 def as_ours(error: Any) -> Exception:
-    """What an actor raised, as the local runner raises it."""
+    """Return what an actor raised, as the local runner raises it."""
     cause = error.cause
     if isinstance(cause, SamError):
         return cause

@@ -44,7 +44,7 @@ FURNITURE: dict[str, tuple[str, float]] = {
 
 
 def abo_spins(root: str, split: str = "train", language: str = "en") -> GroupedSource:
-    """Objects of the listings that have a spin and are furniture.
+    """Return objects of the listings that have a spin and are furniture.
 
     Args:
         root: Holds `listings/` and `spins/` (`spins/original/<path>`, or the folder that `spins_folder` finds).
@@ -111,7 +111,7 @@ def _spins(path: Path, images: str) -> dict[str, list[ViewFile]]:
 
 
 def _in_degrees(views: list[ViewFile]) -> list[ViewFile]:
-    """Azimuths from 0 to 71 (or 23) are steps of the turntable; larger ones are degrees already."""
+    """Return azimuths from 0 to 71 (or 23) are steps of the turntable; larger ones are degrees already."""
     steps = max((view.azimuth or 0.0 for view in views), default=0.0)
     total = 24 if steps < 24 and len(views) <= 24 else 72
     if steps >= 72:
@@ -134,7 +134,7 @@ def _listings(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _product_type(listing: dict[str, Any]) -> str:
-    """A text, or [{"value": text}]: both occur."""
+    """Return a text, or [{"value": text}]: both occur."""
     found = listing.get("product_type")
     if isinstance(found, list) and found and isinstance(found[0], dict):
         found = found[0].get("value")
@@ -156,7 +156,7 @@ def _group(spin: str, views: list[ViewFile], product: str, listing: dict[str, An
 
 
 def _text(values: Any, language: str) -> str:
-    """The first text in the wanted language of a list of {"language_tag", "value"}; "" when there is none."""
+    """Return the first text in the wanted language of a list of {"language_tag", "value"}; "" when there is none."""
     for entry in values if isinstance(values, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("value"), str):
             tag = entry.get("language_tag")

@@ -103,7 +103,7 @@ class BookSource:
 
 
 def shared_facts(authors: list[str], genres: list[str]) -> dict[str, str]:
-    """What all books of a sample have in common: {"author": …, "genre": …}, either may be missing."""
+    """Return what all books of a sample have in common: {"author": …, "genre": …}, either may be missing."""
     shared = {}
     if authors[0] and len(set(authors)) == 1:
         shared["author"] = authors[0]

@@ -45,7 +45,7 @@ _DEFAULT_HEIGHT = 1.72
 
 
 def in_shop(root: str, split: str = "train", partition: str = "Eval/list_eval_partition.txt") -> GroupedSource:
-    """The in-shop retrieval set.
+    """Return the in-shop retrieval set.
 
     Args:
         root: Holds `img/` and, usually, `Eval/`.
@@ -91,7 +91,7 @@ def multimodal(
     segmentations: str = "segm",
     captions: str = "captions.json",
 ) -> GroupedSource:
-    """The MultiModal set, whose manual masks save the segmentation (`use_source_masks: true`).
+    """Return the MultiModal set, whose manual masks save the segmentation (`use_source_masks: true`).
 
     Args:
         split: "train" or "held_out".
@@ -137,7 +137,7 @@ def multimodal(
 
 
 def _in_shop_names(folder: Path, partition: str) -> Iterator[str]:
-    """Names of the partition's first column; a count line and a header line come first, columns are padded."""
+    """Yield names of the partition's first column; a count line and a header line come first, columns are padded."""
     path = folder / partition
     if not path.is_file():
         root = existing_folder(folder / "img", "sources.characters.root")
@@ -157,7 +157,7 @@ def _in_shop_names(folder: Path, partition: str) -> Iterator[str]:
 
 
 def _facts(gender: str, category: str) -> dict[str, str]:
-    """What the names of folders and files say."""
+    """Return what the names of folders and files say."""
     wears = _SHELVES.get(category, category.replace("_", " ").lower())
     return {"person": "man" if gender == "MEN" else "woman", "wears": wears}
 

@@ -197,7 +197,7 @@ class ProceduralFurniture(_Embedded):
 
 
 def far_apart(count: int, rng: np.random.Generator) -> list[float]:
-    """Azimuths in random order, each in its own share of the front, so that neighbours differ."""
+    """Return azimuths in random order, each in its own share of the front, so that neighbours differ."""
     low, high = _AZIMUTHS
     width = (high - low) / count
     jitter = rng.uniform(0.2, 0.8, count)
@@ -207,7 +207,7 @@ def far_apart(count: int, rng: np.random.Generator) -> list[float]:
 def _unlike(
     sample: Callable[[], T], request: SampleRequest, words: Callable[[T], Sequence[str]], label: Callable[[T], str]
 ) -> T:
-    """Something whose description has nothing in common with those of the objects that are there.
+    """Return something whose description has nothing in common with those of the objects that are there.
 
     Raises:
         SamDataError: Nothing of that kind was drawn.
@@ -222,7 +222,7 @@ def _unlike(
 
 
 def _clothing(person: CharacterAttributes) -> tuple[str, ...]:
-    """What tells people apart: their main garments. Shoes and "young man" may be shared."""
+    """Return what tells people apart: their main garments. Shoes and "young man" may be shared."""
     return tuple(garment.words for garment in (person.whole, person.upper, person.lower) if garment is not None)
 
 
@@ -232,7 +232,7 @@ def _person_label(person: CharacterAttributes) -> str:
 
 
 def _nearly(first: str, second: str) -> bool:
-    """Colours that a reader would not tell apart across two images."""
+    """Return colours that a reader would not tell apart across two images."""
     return first == second or {first, second} in _ALIKE
 
 
@@ -306,7 +306,7 @@ class DrawnCovers(_Embedded):
         )
 
     def _books(self, rng: np.random.Generator, count: int, shared: tuple[str, ...]) -> list[Book]:
-        """Different titles, with the first book's author or genre where that is shared."""
+        """Return different titles, with the first book's author or genre where that is shared."""
         books = [sample_book(rng, self._split)]
         for _ in range(_DRAWS * count):
             if len(books) == count:

@@ -22,7 +22,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 
 
 def existing_folder(root: str | os.PathLike[str], key: str) -> Path:
-    """A configured folder.
+    """Return a configured folder.
 
     Raises:
         SamConfigurationError: It does not exist.
@@ -34,7 +34,7 @@ def existing_folder(root: str | os.PathLike[str], key: str) -> Path:
 
 
 def existing_file(path: Path, what: str) -> Path:
-    """A file that a source cannot do without.
+    """Return a file that a source cannot do without.
 
     Raises:
         SamConfigurationError: It does not exist.
@@ -45,7 +45,7 @@ def existing_file(path: Path, what: str) -> Path:
 
 
 def inside(root: Path, relative: str) -> Path:
-    """A path that a table of the source names.
+    """Return a path that a table of the source names.
 
     Raises:
         SamDataError: It leaves the root, by `..` or by a link.
@@ -60,7 +60,7 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def read_image(root: Path, relative: str) -> Rgb:
-    """A source image, upright, [H, W, 3].
+    """Return a source image, upright, [H, W, 3].
 
     CMYK, grey, palette and 16-bit images are converted; transparent ones are laid on white.
 
@@ -71,7 +71,7 @@ def read_image(root: Path, relative: str) -> Rgb:
 
 
 def read_cutout(root: Path, relative: str, smallest: int = 16) -> tuple[Rgb, Alpha]:
-    """An image with transparency: colours [H, W, 3] and alpha [H, W]; opaque where it has none.
+    """Return an image with transparency: colours [H, W, 3] and alpha [H, W]; opaque where it has none.
 
     Raises:
         SamDataError: As `read_image`.
@@ -111,7 +111,7 @@ def read_table(path: Path) -> Any:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text, gzipped where its name ends in .gz.
+    """Yield the lines of a UTF-8 text, gzipped where its name ends in .gz.
 
     Raises:
         SamConfigurationError: It cannot be read, or a line is absurdly long.

@@ -29,7 +29,7 @@ NAMED_BY = ("files", "captioner")
 def folder(
     root: str, kind: str, split: str = "train", manifest: str = "manifest.jsonl", licence: str = "unknown"
 ) -> GroupedSource:
-    """Images of characters or furniture, grouped by object.
+    """Return images of characters or furniture, grouped by object.
 
     Args:
         split: "train", "held_out" or "all", by a hash of the group's id.
@@ -140,7 +140,7 @@ class IconFolder:
 
 
 def icon_name(stem: str) -> str:
-    """The name that a file's stem means: a code point's Unicode name, or the words of the stem.
+    """Return the name that a file's stem means: a code point's Unicode name, or the words of the stem.
 
     "" for a code point without a name, and for a sequence of them: those have names in other tables only.
     """
@@ -207,7 +207,7 @@ def _group(record: Any, place: str) -> Group:
 
 
 def _parallel(record: dict[str, Any], key: str, kind: Any, count: int, place: str) -> list[Any]:
-    """A list that goes along with the images; absent means all None."""
+    """Return a list that goes along with the images; absent means all None."""
     values = record.get(key)
     if values is None:
         return [None] * count

@@ -109,7 +109,7 @@ class GroupedSource:
             )
 
     def __len__(self) -> int:
-        """Usable groups."""
+        """Return usable groups."""
         return len(self._groups)
 
     def skipped(self) -> Iterator[Skipped]:
@@ -154,18 +154,18 @@ class GroupedSource:
 
 
 def is_held_out(identity: str) -> bool:
-    """Whether a group belongs to the evaluation sets; the same on every machine."""
+    """Return whether a group belongs to the evaluation sets; the same on every machine."""
     digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 < _HELD_OUT
 
 
 def in_split(identity: str, split: str) -> bool:
-    """Whether a group belongs to a split: "train", "held_out" or "all"."""
+    """Return whether a group belongs to a split: "train", "held_out" or "all"."""
     return split == "all" or is_held_out(identity) == (split == "held_out")
 
 
 def choose_views(views: Sequence[ViewFile], count: int, rng: np.random.Generator) -> list[ViewFile]:
-    """Different views, far apart in azimuth where that is known; the same again only when there are too few."""
+    """Return different views, far apart in azimuth where that is known; the same again only when there are too few."""
     order = [views[int(index)] for index in rng.permutation(len(views))]
     chosen: list[ViewFile] = []
     for view in order:

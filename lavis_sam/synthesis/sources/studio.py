@@ -20,7 +20,7 @@ _SHADOW = 0.28
 def photograph(
     cutout: Cutout, rng: np.random.Generator, description: str, reference: str, attributes: dict[str, str]
 ) -> View:
-    """A view of a drawn object."""
+    """Return a view of a drawn object."""
     height, width = cutout.rgba.shape[:2]
     left, top, right, bottom = (round(max(height, width) * share) for share in rng.uniform(*_ROOM, 4))
     size = (top + height + bottom, left + width + right)
@@ -40,7 +40,7 @@ def photograph(
 
 
 def _backdrop(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """[3, H, W]: one tint, a little darker towards one side."""
+    """Return [3, H, W]: one tint, a little darker towards one side."""
     tint = rng.uniform(*_BRIGHTNESS) + rng.uniform(-_TINT, _TINT, 3)
     down, across = (np.linspace(-1, 1, length) for length in size)
     angle = rng.uniform(0, 2 * np.pi)
@@ -50,7 +50,7 @@ def _backdrop(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def _contact_shadow(size: tuple[int, int], contacts: tuple[tuple[tuple[float, float], ...], ...]) -> np.ndarray:
-    """[H, W] softly 1 where the object stands."""
+    """Return [H, W] softly 1 where the object stands."""
     shadow = np.zeros(size, np.float32)
     for outline in contacts:
         cv2.fillPoly(shadow, [np.round(outline).astype(np.int32)], 1.0)

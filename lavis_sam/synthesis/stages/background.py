@@ -23,7 +23,7 @@ class BackgroundStage:
         self._writer = writer
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Each draft with one background an image."""
+        """Return each draft with one background an image."""
         results: list[Draft | Failure] = list(drafts)
         for index in range(max((len(draft.plan.images) for draft in drafts), default=0)):
             asked = [place for place, draft in enumerate(results) if isinstance(draft, Draft) and _needs(draft, index)]
@@ -57,7 +57,7 @@ def _request(draft: Draft, index: int) -> BackgroundRequest:
 
 
 def same_scene(draft: Draft, index: int) -> tuple[Composite, ...]:
-    """The composites of an image and of those paired with it, which are in one place."""
+    """Return the composites of an image and of those paired with it, which are in one place."""
     images = zip(draft.plan.images, draft.composites, strict=True)
     return tuple(composite for other, (image, composite) in enumerate(images) if index in (other, image.paired_with))
 

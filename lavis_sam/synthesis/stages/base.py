@@ -28,7 +28,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
-        """The record of an exception."""
+        """Return the record of an exception."""
         return cls(type(error).__name__, str(error) or "no message")
 
 
@@ -38,14 +38,14 @@ class Stage(Protocol):
     name: str
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Each draft one step further, or why it got no further; same order, same length."""
+        """Take each draft one step further, or say why it got no further; same order, same length."""
         ...
 
 
 def answer_all(
     call: Callable[[Sequence[Request]], Sequence[Answer | SamDataError]], requests: Sequence[Request]
 ) -> list[Answer | Failure]:
-    """A backend's answers; where the batch as a whole raises, each request is tried alone.
+    """Return a backend's answers; where the batch as a whole raises, each request is tried alone.
 
     Args:
         requests: Any number of requests; none gives no call.
@@ -82,12 +82,12 @@ def ask_each(
 
 
 def one_by_one(call: Callable[[Draft], Draft], drafts: Sequence[Draft]) -> list[Draft | Failure]:
-    """The same for a step that is no backend: every draft by itself."""
+    """Return the same for a step that is no backend: every draft by itself."""
     return answer_all(lambda batch: [call(draft) for draft in batch], drafts)
 
 
 def with_scores(draft: Draft, scores: Mapping[str, Sequence[float]]) -> Draft:
-    """The draft with measurements added to what it has."""
+    """Return the draft with measurements added to what it has."""
     merged = dict(draft.scores)
     for name, values in scores.items():
         merged[name] = merged.get(name, ()) + tuple(float(value) for value in values)

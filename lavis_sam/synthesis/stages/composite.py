@@ -61,7 +61,7 @@ class CompositeStage:
         self.size, self.fill, self.least_height = size, fill, least_height
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Each draft with its composites and their scores."""
+        """Return each draft with its composites and their scores."""
         return one_by_one(self._compose, drafts)
 
     def _compose(self, draft: Draft) -> Draft:
@@ -93,7 +93,7 @@ def scene(
     paired: Composite | None = None,
     least_height: float = LEAST_HEIGHT,
 ) -> Composite:
-    """Objects standing in a place.
+    """Return objects standing in a place.
 
     Args:
         image: Who appears; the first actor is what the camera is set up for.
@@ -130,7 +130,7 @@ def scene(
 def grid(
     image: ImagePlan, cutouts: Sequence[Segment], rng: np.random.Generator, size: int, paired: Composite | None = None
 ) -> Composite:
-    """Icons on white, in a jittered grid; each has its own size and angle.
+    """Return icons on white, in a jittered grid; each has its own size and angle.
 
     Args:
         cutouts: The segment of each.
@@ -166,7 +166,7 @@ def grid(
 
 
 def flat(actor: Actor, cutout: Segment, size: int) -> Composite:
-    """One image as it is, its longer side S pixels long."""
+    """Return one image as it is, its longer side S pixels long."""
     height, width = cutout.rgba.shape[:2]
     scale = size / max(height, width)
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
@@ -177,7 +177,7 @@ def flat(actor: Actor, cutout: Segment, size: int) -> Composite:
 def place(
     actor: Actor, cutout: Segment, box: tuple[int, int, int, int], width: int, height: int | None = None
 ) -> Layer:
-    """An object at its size and place on a canvas of `width` x `height` (square by default) pixels.
+    """Return an object at its size and place on a canvas of `width` x `height` (square by default) pixels.
 
     Args:
         box: (left, top, width, height) in pixels; may reach over the edge.
@@ -211,13 +211,13 @@ def flatten(
 
 
 def over(colour: Rgb, alpha: Alpha, background: Rgb) -> Rgb:
-    """Objects pasted over an image, all [S, S, …]."""
+    """Return objects pasted over an image, all [S, S, …]."""
     share = alpha[..., None]
     return _bytes(colour * share + background * (1 - share))
 
 
 def turn(cutout: Rgba, degrees: float) -> Rgba:
-    """The object turned about its middle, cropped to what is visible."""
+    """Return the object turned about its middle, cropped to what is visible."""
     turned = np.asarray(Image.fromarray(cutout).rotate(degrees, Image.Resampling.BICUBIC, expand=True))
     seen = cv2.boundingRect((turned[..., 3] > 1).astype(np.uint8))
     left, top, width, height = seen
@@ -239,11 +239,11 @@ class _Spot:
     kept: Layer | None = None
 
     def layer(self, size: int) -> Layer:
-        """The object at its place."""
+        """Return the object at its place."""
         return replace(self.kept, actor=self.actor) if self.kept else place(self.actor, self.cutout, self.box, size)
 
     def mask(self, size: int) -> Mask:
-        """[size / _ROUGH, size / _ROUGH] roughly where it is."""
+        """Return [size / _ROUGH, size / _ROUGH] roughly where it is."""
         left, top, width, height = (round(length / _ROUGH) for length in self.box)
         small = cv2.resize(self.cutout.rgba[..., 3], (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)
         mask = np.zeros((size // _ROUGH, size // _ROUGH), np.bool_)
@@ -253,7 +253,7 @@ class _Spot:
 
 
 def _most_hidden(spots: Sequence[_Spot], size: int) -> float:
-    """The largest share of an object that others hide; spots are sorted back to front."""
+    """Return the largest share of an object that others hide; spots are sorted back to front."""
     covered = np.zeros((size // _ROUGH, size // _ROUGH), np.bool_)
     most = 0.0
     for spot in reversed(spots):
@@ -281,14 +281,14 @@ class _Camera:
         return cls(float(rng.uniform(*_HORIZON)), float(np.clip(main_height * share, *_CAMERA_BOUNDS)))
 
     def feet(self, share: float, metres: float) -> float:
-        """Where the feet of an object are that is `metres` high and takes `share` of the canvas."""
+        """Return where the feet of an object are that is `metres` high and takes `share` of the canvas."""
         return self.horizon + share * self.height / metres
 
 
 def _stand(
     cutout: Rgba, metres: float, least: float, camera: _Camera, rng: np.random.Generator, size: int
 ) -> tuple[int, int, int, int]:
-    """A box on the ground; its size is one that the camera sees there."""
+    """Return a box on the ground; its size is one that the camera sees there."""
     aspect = cutout.shape[1] / cutout.shape[0]
     # Wide objects (a sofa) are limited by their width, which also lowers the least height.
     high = min(_MOST_HEIGHT, _WIDTH / aspect)
@@ -311,7 +311,7 @@ def _stand(
 
 
 def _moved_enough(spots: Sequence[_Spot], paired: Composite | None, size: int) -> bool:
-    """Whether everything that was in the paired image and has a new place is well away from its old one."""
+    """Return whether everything that was in the paired image and has a new place is well away from its old one."""
     if paired is None:
         return True
     before = {layer.actor.object: layer.box for layer in paired.layers}
@@ -329,7 +329,7 @@ def _is_same(before: Actor, after: Actor) -> bool:
 
 
 def _kept_layer(actor: Actor, paired: Composite | None) -> Layer | None:
-    """The paired image's layer whose place the actor has."""
+    """Return the paired image's layer whose place the actor has."""
     if paired is None or actor.place_of is None:
         return None
     return next((layer for layer in paired.layers if layer.actor.object == actor.place_of), None)
@@ -341,7 +341,7 @@ def _height(obj: SourceObject, view: int) -> float:
 
 
 def _replacing(kept: Layer, cutout: Rgba, metres: float, camera: _Camera, size: int) -> tuple[int, int, int, int]:
-    """The box of what stands where the old object stood: the size that the camera sees there, inside the frame."""
+    """Box what stands where the old object stood: the size that the camera sees there, inside the frame."""
     left, top, width, height = kept.box
     feet = top + height
     own_height = max(2, round((feet - camera.horizon * size) * metres / camera.height))
@@ -358,7 +358,7 @@ def _cell(layer: Layer, size: int) -> int:
 
 
 def _common(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a box that is on the canvas: slices of the canvas, and of the box."""
+    """Return the part of a box that is on the canvas: slices of the canvas, and of the box."""
     left, top, width, height = box
     x0, x1 = max(0, left), min(shape[1], left + width)
     y0, y1 = max(0, top), min(shape[0], top + height)
@@ -367,7 +367,7 @@ def _common(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[tup
 
 
 def _resized(rgba: Rgba, width: int, height: int) -> Rgba:
-    """[height, width, 4]. Colours count by their alpha, and filters without negative lobes keep edges free of halos."""
+    """Return [height, width, 4]; colours count by their alpha, filters without negative lobes keep off halos."""
     shrinks = width * height < rgba.shape[0] * rgba.shape[1]
     alpha = rgba[..., 3:].astype(np.float32) / 255
     weighted = np.dstack([rgba[..., :3] * alpha, alpha])

@@ -33,7 +33,7 @@ class InpaintStage:
         self._inpainter, self._fill, self._segmenter, self._scorer = inpainter, fill, segmenter, scorer
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Each draft with its finished images and their scores."""
+        """Return each draft with its finished images and their scores."""
         jobs = [
             (place, index)
             for place, draft in enumerate(drafts)
@@ -104,7 +104,7 @@ def _with_images(draft: Draft, place: int, painted: dict[tuple[int, int], Rgb | 
 
 
 def shrunk(image: Rgb, side: int) -> Rgb:
-    """An image with its longer side at most `side` pixels long."""
+    """Return an image with its longer side at most `side` pixels long."""
     scale = side / max(image.shape[:2])
     if scale >= 1:
         return image

@@ -40,7 +40,7 @@ class SegmentStage:
         self._use_source_masks = use_source_masks
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """All views of all drafts in one batch."""
+        """Return all views of all drafts in one batch."""
         jobs = [(index, key) for index, draft in enumerate(drafts) for key in used_views(draft)]
         views = {job: _view(drafts[job[0]], job[1]) for job in jobs}
         unknown = [job for job in jobs if not self._is_known(drafts[job[0]], job[1])]
@@ -79,13 +79,13 @@ class ExactSegmenter:
 
 
 def used_views(draft: Draft) -> list[tuple[int, int]]:
-    """(object, view) of every appearance, each once, in order of appearance."""
+    """Return (object, view) of every appearance, each once, in order of appearance."""
     actors = (actor for image in draft.plan.images for actor in image.actors)
     return list(dict.fromkeys((actor.object, actor.view) for actor in actors))
 
 
 def cut_out(image: Rgb, alpha: Alpha, contacts: tuple[Polygon, ...] = (), *, exact: bool) -> Segment:
-    """The object alone, cropped to its box.
+    """Return the object alone, cropped to its box.
 
     Args:
         image: [H, W, 3] source image.
@@ -138,7 +138,7 @@ def _with_segment(draft: Draft, key: tuple[int, int], view: View, found: SoftMas
 
 
 def _largest_piece(mask: np.ndarray) -> np.ndarray:
-    """The largest connected piece, with a margin for the soft edge around it."""
+    """Return the largest connected piece, with a margin for the soft edge around it."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if len(stats) < 2:
         return mask.astype(np.float32)
@@ -147,7 +147,7 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray:
 
 
 def _clean_edges(colour: Rgb, alpha: Alpha, unsure: int) -> Rgb:
-    """Colours of mixed pixels, and of those up to `unsure` pixels from one, replaced by the nearest pure one."""
+    """Return colours of mixed pixels, and of those up to `unsure` pixels from one, replaced by the nearest pure one."""
     kernel = np.ones((2 * unsure + 1,) * 2, np.uint8)
     pure = cv2.erode((alpha >= _PURE).astype(np.uint8), kernel)
     if not pure.any() or pure.all():

@@ -39,7 +39,7 @@ class DescribeStage:
         self._describer = describer
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Each draft with one description an object."""
+        """Return each draft with one description an object."""
         sees = bool(getattr(self._describer, "sees_images", False))
         objects = [(place, index) for place, draft in enumerate(drafts) for index in range(len(draft.plan.objects))]
         jobs = [(key, request) for key in objects for request in _requests(drafts[key[0]], key[1], sees)]
@@ -65,7 +65,7 @@ class WriteStage:
         self._form, self._refiner = form, refiner
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Each draft with its texts and their scores."""
+        """Return each draft with its texts and their scores."""
         texts: dict[int, Texts] = {}
 
         def written(draft: Draft) -> Draft:
@@ -89,7 +89,7 @@ class KeepRefiner:
     version = "1"
 
     def refine(self, requests: Sequence[RefineRequest]) -> list[str]:
-        """The answers."""
+        """Return the answers."""
         return [request.output for request in requests]
 
 
@@ -106,7 +106,7 @@ def _judged(draft: Draft, required: Sequence[str], answer: str | Failure) -> Dra
 
 
 def _requests(draft: Draft, index: int, sees: bool) -> list[DescribeRequest]:
-    """One for an object; one a view where words are to be found; none where its name is all there is to say."""
+    """Return one question for an object; one a view where words are to be found; none where its name says all."""
     obj = draft.plan.objects[index]
     if sees and _named(obj):
         return []
@@ -177,7 +177,7 @@ def _on_white(view: View) -> View:
 
 
 def _named(obj: SourceObject) -> str:
-    """What an icon or a book is called; "" of an object that stands in a place, which has looks to describe."""
+    """Return what an icon or a book is called; "" of an object that stands in a place, which has looks to describe."""
     kind = KINDS[obj.kind]
     if kind.layout == "scene":
         return ""
@@ -185,5 +185,5 @@ def _named(obj: SourceObject) -> str:
 
 
 def _is_wordless(obj: SourceObject) -> bool:
-    """Whether the source has no words that a true description of what is seen has to hold."""
+    """Return whether the source has no words that a true description of what is seen has to hold."""
     return not obj.caption and (not obj.required_words or obj.filed_under)

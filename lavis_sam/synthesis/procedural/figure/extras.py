@@ -23,12 +23,12 @@ from lavis_sam.synthesis.procedural.render.surfaces import (
 
 
 def _on_head(head: Head, place: tuple[float, float, float]) -> Array:
-    """A place in half head heights from the middle of the head."""
+    """Return a place in half head heights from the middle of the head."""
     return turn_y(floats(place) * head.half, head.turn) + head.centre
 
 
 def _dome(head: Head, colour: Colour, low: float, room: float, rise: float = 0.0) -> Surface:
-    """A cover of the head above a height."""
+    """Return a cover of the head above a height."""
 
     def thick(angle: Array, y: Array, directions: Array) -> Array:
         return np.asarray(room + rise * np.clip(y, 0, 1) ** 3, np.float32)
@@ -42,7 +42,7 @@ def _dome(head: Head, colour: Colour, low: float, room: float, rise: float = 0.0
 
 
 def cap(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
-    """A cap with a peak."""
+    """Return a cap with a peak."""
     half = head.half
 
     def peak(u: Array, v: Array, points: Array) -> Array:
@@ -65,7 +65,7 @@ def cap(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
 
 
 def beanie(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
-    """A knitted hat with a turned-up edge and a bobble."""
+    """Return a knitted hat with a turned-up edge and a bobble."""
     base, dark = linear(colour), linear(mixed(colour, (0, 0, 0), 0.25))
 
     def knit(u: Array, v: Array, points: Array) -> Array:
@@ -89,7 +89,7 @@ def beanie(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
 
 
 def sun_hat(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
-    """A straw hat with a wide brim and a ribbon."""
+    """Return a straw hat with a wide brim and a ribbon."""
     half, straw = head.half, (222, 192, 132)
     middle = _on_head(head, (0, 0.50, -0.02))
     brim = Loft(
@@ -113,7 +113,7 @@ def sun_hat(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
 
 
 def glasses(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
-    """Round frames."""
+    """Return round frames."""
     paint, pieces = plain(colour), []
     around = np.linspace(0, 2 * np.pi, 21)
     inner = []
@@ -192,7 +192,7 @@ def backpack(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
 
 
 def stool(skeleton: Skeleton) -> list[Surface]:
-    """What a sitting figure sits on."""
+    """Return what a sitting figure sits on."""
     size = skeleton.build.scale
     hip = skeleton.at("pelvis")
     top = float(hip[1]) - 0.088 * size * max(0.85, skeleton.build.limb)

@@ -33,7 +33,7 @@ class Fabric:
     gloss: float = 0.0
 
     def paint(self, around: float, along: float, *, bands: float = 0.0, ends: str = "") -> Paint:
-        """Its colour on a surface.
+        """Return its colour on a surface.
 
         Args:
             around: Metres that u covers.
@@ -45,7 +45,7 @@ class Fabric:
         dark = linear(mixed(self.colour, (0, 0, 0), 0.22))
 
         def paint(u: Array, v: Array, points: Array) -> Array:
-            """The colour at each point."""
+            """Return the colour at each point."""
             x, y = (u - 0.5) * around, v * along
             share = _pattern(self.pattern, x, y)[:, None]
             colour = base * (1 - share) + other * share
@@ -87,10 +87,10 @@ def folds(depth: float = 0.0022, scale: tuple[float, float, float] = (0.13, 0.20
 
 
 def drapes(depth: float = 0.006, count: int = 13) -> Callable[[Array, Array, Array], Array]:
-    """Folds of a hanging skirt: they run down and become deeper towards the hem (v = 0)."""
+    """Return folds of a hanging skirt: they run down and become deeper towards the hem (v = 0)."""
 
     def change(u: Array, v: Array, points: Array) -> Array:
-        """The points, moved outwards."""
+        """Return the points, moved outwards."""
         wave = np.cos(2 * np.pi * count * np.asarray(u)) + 0.5 * np.sin(2 * np.pi * (count - 4) * np.asarray(u) + 1)
         deep = depth * wave * np.clip(1 - np.asarray(v), 0, 1) ** 1.3
         changed = points.copy()

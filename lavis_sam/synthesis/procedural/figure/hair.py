@@ -24,7 +24,7 @@ Room = Callable[[Array, Array, Array], Array]
 
 
 def hair_surfaces(style: str, colour: Colour, head: Head, *, under_hat: bool = False) -> list[Surface]:
-    """Everything of a style.
+    """Return everything of a style.
 
     Args:
         style: A key of `STYLES`.
@@ -33,7 +33,7 @@ def hair_surfaces(style: str, colour: Colour, head: Head, *, under_hat: bool = F
 
 
 def strands(colour: Colour, head: Head, *, fine: float = 46.0) -> Paint:
-    """Hair: streaks that run down from the crown."""
+    """Return hair: streaks that run down from the crown."""
     value = linear(colour)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
@@ -95,7 +95,7 @@ def _curly(head: Head, paint: Paint, under_hat: bool) -> list[Surface]:
 
 
 def _hanging(head: Head, paint: Paint, length: float, wave: float) -> Surface:
-    """A curtain that hangs from the sides and the back of the head, open in front."""
+    """Return a curtain that hangs from the sides and the back of the head, open in front."""
     return Surface(
         _Curtain(head, length, wave),
         paint,
@@ -153,7 +153,7 @@ def _wavy(head: Head, paint: Paint, under_hat: bool) -> list[Surface]:
 def _tail(
     head: Head, paint: Paint, start: tuple[float, float, float], path: list[tuple[float, float, float]]
 ) -> Surface:
-    """A bundle of hair along a path; places in half head heights from the middle of the head."""
+    """Return a bundle of hair along a path; places in half head heights from the middle of the head."""
     points = floats([start, *path]) * head.half
     placed = turn_y(points, head.turn) + head.centre
     radii = np.interp(np.linspace(0, 1, len(placed)), [0, 0.25, 0.6, 1], [0.16, 0.27, 0.24, 0.07]) * head.half

@@ -53,7 +53,7 @@ class Head:
         self.half = half
 
     def form(self, directions: Array, room: Array | float = 0.0, *, nose: bool = True) -> Array:
-        """Points of the head in the directions [..., 3] of a unit sphere.
+        """Return points of the head in the directions [..., 3] of a unit sphere.
 
         Args:
             room: Share of the head's size that is added, a number or [...].
@@ -80,7 +80,7 @@ class Head:
         return turn_y(placed * self.radii, self.turn) + self.centre
 
     def local(self, points: Array) -> tuple[Array, Array]:
-        """Angle around the head and height on it, of points near its surface."""
+        """Return angle around the head and height on it, of points near its surface."""
         own = turn_y(points - self.centre, -self.turn) / self.radii
         return np.arctan2(own[..., 0], own[..., 2]), own[..., 1]
 
@@ -111,7 +111,7 @@ class Shell:
 
 
 def head_surfaces(head: Head, skin: Paint) -> list[Surface]:
-    """Head with its face, ears and neck."""
+    """Return head with its face, ears and neck."""
     skeleton, half = head.skeleton, head.half
     ears = []
     for side in (-1, 1):
@@ -128,7 +128,7 @@ def head_surfaces(head: Head, skin: Paint) -> list[Surface]:
 
 
 def face_paint(face: Face) -> Paint:
-    """Skin with eyes, brows, mouth and cheeks; u and v are those of the head's sphere."""
+    """Return skin with eyes, brows, mouth and cheeks; u and v are those of the head's sphere."""
     skin = linear(face.skin)
     blush = linear(mixed(face.skin, (226, 96, 84), 0.45))
     lip = linear(mixed(mixed(face.skin, (150, 60, 60), 0.45), (200, 50, 70), 0.6 * face.lips))
@@ -137,7 +137,7 @@ def face_paint(face: Face) -> Paint:
     large = 1.38 if face.childlike else 1.16
 
     def paint(u: Array, v: Array, points: Array) -> Array:
-        """The colour at each point."""
+        """Return the colour at each point."""
         directions = sphere(u, v)
         angle, y = np.arctan2(directions[..., 0], directions[..., 2]), directions[..., 1]
         colour = np.broadcast_to(skin, (*u.shape, 3)).copy()
@@ -193,7 +193,7 @@ def _mouth(cover, angle: Array, y: Array, face: Face, lip: Array, dark: Array) -
 
 
 def _beard(angle: Array, y: Array) -> Array:
-    """Where a beard covers the face, 0 to 1."""
+    """Return where a beard covers the face, 0 to 1."""
     side = np.abs(angle)
     upper_edge = np.interp(side, [0, 0.22, 0.40, 0.75, 1.15, 1.45, 1.6], [-0.40, -0.41, -0.46, -0.42, -0.18, 0.10, 0.1])
     there = 1 - soft_step(y, upper_edge.astype(np.float32), 0.06)

@@ -24,7 +24,7 @@ _STATION, _ROUNDING, _INNER = 0.1, 0.13, 0.2
 
 
 def arm_path(skeleton: Skeleton, side: Side, until: float = 2.0, room: float = 0.0) -> tuple[Array, Array]:
-    """Centres [K, 3] and radii [K] of an arm.
+    """Return centres [K, 3] and radii [K] of an arm.
 
     Args:
         side: -1 or 1.
@@ -35,7 +35,7 @@ def arm_path(skeleton: Skeleton, side: Side, until: float = 2.0, room: float = 0
 
 
 def leg_path(skeleton: Skeleton, side: Side, until: float = 2.0, room: float = 0.0) -> tuple[Array, Array]:
-    """Centres [K, 3] and radii [K] of a leg; 1 is the knee, 2 the ankle."""
+    """Return centres [K, 3] and radii [K] of a leg; 1 is the knee, 2 the ankle."""
     return _path(skeleton, side, ("hip", "knee", "ankle"), _LEG, until, room)
 
 
@@ -65,13 +65,13 @@ def _path(
 
 
 def bare_arm(skeleton: Skeleton, side: Side, skin: Paint) -> Surface:
-    """An arm down to the wrist."""
+    """Return an arm down to the wrist."""
     centres, radii = arm_path(skeleton, side)
     return Surface(limb(centres, radii), skin, SKIN_GLOSS)
 
 
 def bare_leg(skeleton: Skeleton, side: Side, skin: Paint) -> Surface:
-    """A leg down to the ankle."""
+    """Return a leg down to the ankle."""
     centres, radii = leg_path(skeleton, side)
     return Surface(limb(centres, radii), skin, SKIN_GLOSS)
 
@@ -84,7 +84,7 @@ def sock(skeleton: Skeleton, side: Side, paint: Paint) -> Surface:
 
 
 def hand(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
-    """Palm, four fingers and a thumb; the pose's grip bends the fingers (0 straight, 1 half a fist)."""
+    """Return palm, four fingers and a thumb; the pose's grip bends the fingers (0 straight, 1 half a fist)."""
     size = 0.92 * skeleton.build.scale * (0.6 + 0.4 * skeleton.build.limb)
     wrist = skeleton.at("wrist", side)
     ahead = unit(wrist - skeleton.at("elbow", side))
@@ -118,7 +118,7 @@ def hand(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
 
 
 def _hand_axes(ahead: Array, side: Side, skeleton: Skeleton) -> tuple[Array, Array]:
-    """What the palm faces, and the way from the little finger to the thumb."""
+    """Return what the palm faces, and the way from the little finger to the thumb."""
     if ahead[1] > 0.4:  # A raised hand shows its palm.
         palm = floats([0, 0, 1])
     elif ahead[1] < -0.6:  # A hanging hand faces the thigh, with the thumb in front.
@@ -133,7 +133,7 @@ def _hand_axes(ahead: Array, side: Side, skeleton: Skeleton) -> tuple[Array, Arr
 
 
 def _finger(start: Array, ahead: Array, towards: Array, length: float, bend: float) -> list[Array]:
-    """Joints of a finger that bends towards the palm."""
+    """Return joints of a finger that bends towards the palm."""
     points, angle = [start], 0.0
     for share in (0.42, 0.32, 0.26):
         angle += bend * 0.85
@@ -142,7 +142,7 @@ def _finger(start: Array, ahead: Array, towards: Array, length: float, bend: flo
 
 
 def foot_axes(skeleton: Skeleton, side: Side) -> tuple[Array, Array, Array]:
-    """Where a foot points, what is up for it, and its ankle.
+    """Return where a foot points, what is up for it, and its ankle.
 
     A foot that is flat on the ground points ahead and a little outward; a lifted heel tips it.
     """
@@ -159,7 +159,7 @@ def foot_axes(skeleton: Skeleton, side: Side) -> tuple[Array, Array, Array]:
 
 
 def bare_foot(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
-    """Foot with a hint of toes."""
+    """Return foot with a hint of toes."""
     ahead, up, ankle = foot_axes(skeleton, side)
     size = skeleton.build.scale * (0.75 + 0.25 * skeleton.build.limb)
     down = ankle - up * 0.045 * size

@@ -31,7 +31,7 @@ _WAIST = 0.37
 def trouser_legs(
     skeleton: Skeleton, fabric: Fabric, until: float, room: float, straight: float, *, cuff: float = 0.0
 ) -> list[Surface]:
-    """Both legs; `straight` is the least radius below the knee."""
+    """Return both legs; `straight` is the least radius below the knee."""
     pieces = []
     for side in (-1, 1):
         centres, radii = leg_path(skeleton, side, until)
@@ -61,12 +61,12 @@ def _belt(trunk: Trunk, colour: Colour, room: float = 0.014, place: float = _WAI
 
 
 def trousers(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Long legs with a little room."""
+    """Return trousers with long legs and a little room."""
     return [*_seat(skeleton, trunk, fabric, 0.008), *trouser_legs(skeleton, fabric, _ANKLE, 0.012, 0.062)]
 
 
 def jeans(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Denim, close at the leg, turned up at the ankle."""
+    """Return trousers of denim, close at the leg, turned up at the ankle."""
     denim = replace(fabric, denim=True)
     legs = trouser_legs(skeleton, denim, _ANKLE, 0.009, 0.054)
     light = Fabric(mixed(fabric.colour, (235, 238, 245), 0.45), denim=True)
@@ -79,7 +79,7 @@ def jeans(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def shorts(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Wide, ending above the knee."""
+    """Return wide legs that end above the knee."""
     return [*_seat(skeleton, trunk, fabric, 0.010), *trouser_legs(skeleton, fabric, _THIGH, 0.024, 0.0, cuff=0.02)]
 
 
@@ -89,7 +89,7 @@ def skirt(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def _hanging(skeleton: Skeleton, trunk: Trunk, fabric: Fabric, until: float, flare: float) -> Surface:
-    """The skirt of a dress: from the waist to a place on the legs, wide enough for both."""
+    """Return the skirt of a dress: from the waist to a place on the legs, wide enough for both."""
     shape = _lap(skeleton, trunk, until) if skeleton.pose.seat else _cone(skeleton, trunk, until, flare)
     length = abs(trunk.height_of(_WAIST) - float(skeleton.at("knee", 1)[1])) + 0.1
     return Surface(shape, fabric.paint(1.1, length), fabric.gloss)
@@ -118,7 +118,7 @@ def _cone(skeleton: Skeleton, trunk: Trunk, until: float, flare: float) -> Shape
 
 
 def _lap(skeleton: Skeleton, trunk: Trunk, until: float) -> Shape:
-    """The skirt of somebody who sits: over the thighs and a little down from the knees."""
+    """Return the skirt of somebody who sits: over the thighs and a little down from the knees."""
     knees = (skeleton.at("knee", -1) + skeleton.at("knee", 1)) / 2
     hips = skeleton.at("pelvis")
     waist, (wide, deep) = trunk.section(_WAIST)
@@ -141,7 +141,7 @@ def _lap(skeleton: Skeleton, trunk: Trunk, until: float) -> Shape:
 
 
 def dress(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Fitted above the waist, wide below, short sleeves."""
+    """Return a dress, fitted above the waist, wide below, with short sleeves."""
     top = body_of(trunk, fabric, _WAIST - 0.05, 1.065, 0.012, trim=neckline(trunk, 0.055, 0.085), flat_waist=0.0)
     return [
         top,
@@ -164,7 +164,7 @@ def sundress(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def jumpsuit(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Trousers and top in one, with a collar and a belt."""
+    """Return trousers and top in one, with a collar and a belt."""
     body = body_of(trunk, fabric, -0.05, 1.07, 0.013, trim=neckline(trunk, 0.09, 0.045, pointed=True), flat_waist=0.25)
     cloth = replace(fabric, colour=mixed(fabric.colour, (255, 255, 255), 0.08), pattern="plain")
     return [
@@ -178,7 +178,7 @@ def jumpsuit(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def overalls(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Trousers with a bib and straps over a white t-shirt."""
+    """Return trousers with a bib and straps over a white t-shirt."""
     denim = replace(fabric, denim=True)
     half, strap = skeleton.build.chest[0] * 0.62, skeleton.build.chest[0] * 0.52
     top = trunk.height_of(0.80)

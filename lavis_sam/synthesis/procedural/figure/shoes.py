@@ -14,7 +14,7 @@ _SOLE = (232, 230, 224)
 
 
 def _line(skeleton: Skeleton, side: Side, drop: float) -> tuple[list[Array], Array, float]:
-    """Heel to toe, `drop` metres below the ankle (for an average adult); what is up; the size."""
+    """Return heel to toe, `drop` metres below the ankle (for an average adult); what is up; the size."""
     ahead, up, ankle = foot_axes(skeleton, side)
     size = skeleton.build.scale * (0.75 + 0.25 * skeleton.build.limb)
     base = ankle - up * np.float32(drop * size)
@@ -49,7 +49,7 @@ def sneakers(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> lis
 
 
 def shoes(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[Surface]:
-    """Leather, with dark soles."""
+    """Return shoes of leather, with dark soles."""
     return [
         sock(skeleton, side, plain((70, 72, 80))),
         _upper(skeleton, side, plain(colour), 0.30),
@@ -74,7 +74,7 @@ def boots(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[S
 
 
 def sandals(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[Surface]:
-    """A sole and straps on bare feet."""
+    """Return a sole and straps on bare feet."""
     line, up, size = _line(skeleton, side, 0.052)
     radii = floats([(0.036, 0.042), (0.039, 0.048), (0.043, 0.034), (0.0485, 0.027), (0.046, 0.020)]) * size
     straps = Loft(line, radii, front=up, squareness=2.2)

@@ -50,7 +50,7 @@ FIGURES = {"slim": 0.92, "average": 1.0, "sturdy": 1.13}
 
 
 def build_of(kind: str, figure: str, tallness: float) -> Build:
-    """Measures of somebody.
+    """Return measures of somebody.
 
     Args:
         kind: A key of `BUILDS`.
@@ -85,7 +85,7 @@ class Bend:
     spread: float = 0.0
 
     def direction(self, side: Side) -> Array:
-        """Unit vector."""
+        """Return the unit vector."""
         swing, spread = np.deg2rad(self.swing), np.deg2rad(self.spread)
         return floats([side * np.sin(spread), -np.cos(spread) * np.cos(swing), np.cos(spread) * np.sin(swing)])
 
@@ -120,7 +120,7 @@ class Pose:
     lean: float = 0.0
 
     def side(self, side: Side) -> Limbs:
-        """The bones of a side."""
+        """Return the bones of a side."""
         return self.left if side > 0 else self.right
 
 
@@ -172,7 +172,7 @@ class Skeleton:
     joints: dict[str, Array]
 
     def at(self, name: str, side: Side | None = None) -> Array:
-        """A joint."""
+        """Return a joint."""
         return self.joints[name if side is None else f"{name}{side}"]
 
 
@@ -199,7 +199,7 @@ def skeleton_of(build: Build, pose: Pose) -> Skeleton:
     lean = np.deg2rad(pose.lean)
 
     def upward(rise: float, x: float = 0.0, z: float = 0.0) -> Array:
-        """A place above the hip joints, on the leaning trunk."""
+        """Return a place above the hip joints, on the leaning trunk."""
         y, depth = rise * np.cos(lean) - z * np.sin(lean), rise * np.sin(lean) + z * np.cos(lean)
         return floats([x, pelvis + y, depth])
 

@@ -43,16 +43,16 @@ class Trunk:
         return float(self._low[1] + self._rise[1] * place)
 
     def place_of(self, heights: Array) -> Array:
-        """The inverse of `height_of`."""
+        """Return the inverse of `height_of`."""
         return (heights - self._low[1]) / self._rise[1]
 
     def section(self, place: float) -> tuple[Array, tuple[float, float]]:
-        """Centre and half sizes of a cross section."""
+        """Return centre and half sizes of a cross section."""
         (centre,), ((wide, deep),) = self.sections(floats([place]))
         return centre, (float(wide), float(deep))
 
     def sections(self, places: Array) -> tuple[Array, Array]:
-        """Centres [K, 3] and half sizes [K, 2] of cross sections."""
+        """Return centres [K, 3] and half sizes [K, 2] of cross sections."""
         at, *columns = self._sections.T
         wide, deep, ahead = floats([np.interp(places, at, column) for column in columns])
         centres = self._low + self._rise * places[:, None]
@@ -62,7 +62,7 @@ class Trunk:
     def shape(
         self, low: float, high: float, room: float = 0.0, *, flare: float = 0.0, flat_waist: float = 0.0
     ) -> Shape:
-        """A skin around part of the trunk.
+        """Return a skin around part of the trunk.
 
         Args:
             room: Metres around the skin.

@@ -19,7 +19,7 @@ SHORT, LONG = 0.62, 1.95
 
 
 def sleeve(skeleton: Skeleton, side: int, fabric: Fabric, until: float, room: float, *, cuff: float = 0.0) -> Surface:
-    """One sleeve, open at its end."""
+    """Return one sleeve, open at its end."""
     centres, radii = arm_path(skeleton, side, until, room)
     if until < 1:  # Short sleeves stand off.
         radii = radii + np.linspace(0, 0.008, len(radii), dtype=np.float32)
@@ -30,7 +30,7 @@ def sleeve(skeleton: Skeleton, side: int, fabric: Fabric, until: float, room: fl
 
 
 def sleeves(skeleton: Skeleton, fabric: Fabric, until: float, room: float, *, cuff: float = 0.0) -> list[Surface]:
-    """Both sleeves."""
+    """Return both sleeves."""
     return [sleeve(skeleton, side, fabric, until, room, cuff=cuff) for side in (-1, 1)]
 
 
@@ -46,7 +46,7 @@ def body_of(
     flat_waist: float = 0.5,
     hem: float = 0.0,
 ) -> Surface:
-    """The part of a garment that covers the trunk; see `Trunk.shape`."""
+    """Return the part of a garment that covers the trunk; see `Trunk.shape`."""
     shape = trunk.shape(low, high, room, flare=flare, flat_waist=flat_waist)
     length = trunk.height_of(high) - trunk.height_of(low)
     around = 5.2 * trunk.skeleton.build.chest[0]
@@ -74,13 +74,13 @@ def neckline(trunk: Trunk, deep: float, wide: float, pointed: bool = False) -> T
 
 
 def t_shirt(skeleton: Skeleton, trunk: Trunk, fabric: Fabric, low: float = -0.03) -> list[Surface]:
-    """Short sleeves, round neck."""
+    """Return a shirt with short sleeves and a round neck."""
     body = body_of(trunk, fabric, low, 1.065, 0.013, trim=neckline(trunk, 0.030, 0.075), flare=0.008)
     return [body, *sleeves(skeleton, fabric, SHORT, 0.015)]
 
 
 def tank_top(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Straps instead of sleeves."""
+    """Return straps instead of sleeves."""
     edge, strap = trunk.height_of(0.83), skeleton.build.shoulders * 0.50
     cut = neckline(trunk, 0.085, strap * 0.98)
     limit = strap + 0.020 * skeleton.build.scale
@@ -105,7 +105,7 @@ def shirt(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def polo(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """A collar with two wings and short sleeves."""
+    """Return a collar with two wings and short sleeves."""
     body = body_of(trunk, fabric, -0.03, 1.07, 0.013, trim=neckline(trunk, 0.045, 0.036, pointed=True), flare=0.006)
     cloth = replace(fabric, colour=mixed(fabric.colour, (255, 255, 255), 0.10), pattern="plain")
     placket = _placket(trunk, fabric, 0.76, 0.98)
@@ -113,14 +113,14 @@ def polo(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def sweater(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Thick, with ribbed hem, cuffs and neck."""
+    """Return a thick sweater, with ribbed hem, cuffs and neck."""
     body = body_of(trunk, fabric, -0.02, 1.065, 0.022, flat_waist=0.75, hem=0.045)
     ring = Fabric(mixed(fabric.colour, (0, 0, 0), 0.15))
     return [body, *sleeves(skeleton, fabric, LONG, 0.022, cuff=0.04), body_of(trunk, ring, 1.02, 1.10, 0.034)]
 
 
 def hoodie(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """A sweater with a hood, strings and a pouch."""
+    """Return a sweater with a hood, strings and a pouch."""
     body = body_of(trunk, fabric, -0.05, 1.065, 0.025, flat_waist=0.8, hem=0.045)
     pouch_cloth = replace(fabric, colour=mixed(fabric.colour, (0, 0, 0), 0.10))
     half, low, high = skeleton.build.waist[0] * 0.86, trunk.height_of(0.12), trunk.height_of(0.40)
@@ -185,7 +185,7 @@ def open_front(trunk: Trunk, low: float, high: float) -> Trim:
 
 
 def collar_wings(trunk: Trunk, fabric: Fabric, room: float) -> list[Surface]:
-    """A folded collar: a band around the neck and two wings in front."""
+    """Return a folded collar: a band around the neck and two wings in front."""
     size = trunk.skeleton.build.scale
     centre, (wide, deep) = trunk.section(1.045)
     wings = []
@@ -233,7 +233,7 @@ def lapels(trunk: Trunk, fabric: Fabric, room: float) -> list[Surface]:
 
 
 def _placket(trunk: Trunk, fabric: Fabric, low: float, high: float) -> list[Surface]:
-    """A strip down the front with buttons."""
+    """Return a strip down the front with buttons."""
     strip_cloth = replace(fabric, pattern="plain", colour=mixed(fabric.colour, (0, 0, 0), 0.10))
     flat = 0.5
     shape = trunk.shape(low, high, 0.0165, flat_waist=flat)

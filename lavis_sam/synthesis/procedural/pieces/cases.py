@@ -16,7 +16,7 @@ _SPINES: tuple[Colour, ...] = (
 def _carcass(
     look: Look, half: float, height: float, deep: float, low: float = 0.0, thick: float = 0.022
 ) -> list[Surface]:
-    """Sides, top, bottom and back."""
+    """Return sides, top, bottom and back."""
     back = plain(mixed(look.main, (0, 0, 0), 0.35))
     return [
         *look.board((-half, low, -deep), (-half + thick, height, deep), along=1),
@@ -32,7 +32,7 @@ _SEEN_OF_A_BOOK = (0, 1, 3, 5)
 
 
 def _books(look: Look, left: float, right: float, low: float, room: float, deep: float) -> list[Surface]:
-    """A row of books, some of them missing."""
+    """Return a row of books, some of them missing."""
     rng = np.random.Generator(np.random.PCG64(look.seed + int(low * 1000)))
     surfaces, x = [], left + 0.01
     end = right - float(rng.uniform(0.02, 0.25))

@@ -89,7 +89,7 @@ class Piece:
 
 
 def board(low: Place, high: Place, paint: Paint, gloss: float = 0.0, radius: float = 0.006) -> list[Surface]:
-    """A box between two corners."""
+    """Return a box between two corners."""
     near, far = floats(low), floats(high)
     return [Surface(face, paint, gloss) for face in box_faces((near + far) / 2, (far - near) / 2, radius=radius)]
 
@@ -104,7 +104,7 @@ def cushion(
     bulge: float = 0.02,
     tilt: float = 0.0,
 ) -> list[Surface]:
-    """A soft box between two corners; `tilt` degrees lean its top backwards."""
+    """Return a soft box between two corners; `tilt` degrees lean its top backwards."""
     near, far = floats(low), floats(high)
     angle = np.deg2rad(tilt)
     frame = floats([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
@@ -113,17 +113,17 @@ def cushion(
 
 
 def bar(points: Sequence[Place], radii: Sequence[float], paint: Paint, gloss: float = 0.0) -> Surface:
-    """A round bar."""
+    """Return a round bar."""
     return Surface(limb(points, radii), paint, gloss)
 
 
 def ball(centre: Place, radius: float, paint: Paint, gloss: float = 0.0) -> Surface:
-    """A ball."""
+    """Return a ball."""
     return Surface(Ellipsoid(centre, (radius,) * 3), paint, gloss)
 
 
 def column(x: float, z: float, stations: Sequence[tuple[float, float]], paint: Paint, gloss: float = 0.0) -> Surface:
-    """A turned, upright body: (height, radius) from bottom to top, closed at both ends."""
+    """Return a turned, upright body: (height, radius) from bottom to top, closed at both ends."""
     heights, radii = zip(*stations, strict=True)
     line = [(x, height, z) for height in (heights[0], *heights, heights[-1])]
     return Surface(Loft(line, [0.002, *radii, 0.002], level=True, smooth=False), paint, gloss)
@@ -139,7 +139,7 @@ def four_legs(
     splay: float = 0.0,
     thin: float = 0.7,
 ) -> tuple[list[Surface], list[Foot]]:
-    """Legs under the corners, `splay` metres further out at the ground."""
+    """Return legs under the corners, `splay` metres further out at the ground."""
     surfaces, feet = [], []
     for x in (-1, 1):
         for z in (-1, 1):
@@ -163,6 +163,6 @@ def square_legs(look: Look, half_x: float, half_z: float, top: float, thick: flo
 
 
 def scaled(values: Place, look: Look) -> Place:
-    """Width, height and depth with the piece's own factors."""
+    """Return width, height and depth with the piece's own factors."""
     width, height, depth = (value * factor for value, factor in zip(values, look.size, strict=True))
     return width, height, depth

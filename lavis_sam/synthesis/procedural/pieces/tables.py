@@ -104,7 +104,7 @@ def _desk(look: Look) -> Built:
 
 
 def _glow(look: Look) -> Paint:
-    """A lampshade, brighter in its middle where the bulb is."""
+    """Return a lampshade, brighter in its middle where the bulb is."""
     base, light = linear(look.main), linear(mixed(look.main, (255, 244, 214), 0.72))
 
     def paint(u: Array, v: Array, points: Array) -> Array:

@@ -10,12 +10,12 @@ Array = npt.NDArray[Any]
 
 
 def floats(values: npt.ArrayLike) -> Array:
-    """Numbers, points or lists of either as float32."""
+    """Return numbers, points or lists of either as float32."""
     return np.asarray(values, np.float32)
 
 
 def points_at(x: Array, y: Array, z: Array) -> Array:
-    """Points [..., 3] from coordinates that broadcast against each other."""
+    """Return points [..., 3] from coordinates that broadcast against each other."""
     points = np.empty((*np.broadcast(x, y, z).shape, 3), np.float32)
     points[..., 0], points[..., 1], points[..., 2] = x, y, z
     return points

@@ -33,7 +33,7 @@ class Camera:
     turn: float = 0.0
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
-        """Points [..., 3] -> columns, rows, depth in metres."""
+        """Project points [..., 3] to columns, rows, depth in metres."""
         right, up, ahead = turn_y(np.eye(3, dtype=np.float32), -self.turn)
         depth = np.maximum(np.float32(self.distance) - points @ ahead, np.float32(0.05))
         scale = np.float32(self.focal) / depth
@@ -69,7 +69,7 @@ class LightCamera:
         return cls(np.stack([right, np.cross(light, right), light]).astype(np.float32), scale)
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
-        """Points [..., 3] -> columns, rows, depth in metres (larger is further from the light)."""
+        """Project points [..., 3] to columns, rows, depth in metres (larger is further from the light)."""
         right, up, towards = self.axes
         column = points @ (right * np.float32(self.scale)) + np.float32(self.origin[0])
         row = np.float32(self.origin[1]) - points @ (up * np.float32(self.scale))

@@ -55,7 +55,7 @@ class RenderedImage:
     camera: Camera
 
     def outline(self, points: Array) -> Polygon:
-        """Points [n, 3] in metres as (x, y) pixels."""
+        """Return points [n, 3] in metres as (x, y) pixels."""
         column, row, _ = self.camera.project(np.asarray(points, np.float32))
         return tuple((float(x), float(y)) for x, y in zip(column, row, strict=True))
 
@@ -100,7 +100,7 @@ def render(
 
 
 def _developed(light: Array) -> Array:
-    """Linear light as sRGB in [0, 1], like `srgb`, but bright parts bend towards white instead of being cut off."""
+    """Turn linear light into sRGB in [0, 1], like `srgb`, but bright parts bend towards white and are not cut off."""
     steps = np.minimum(light * np.float32(_LIGHT_STEPS / _BRIGHTEST), _LIGHT_STEPS - 1).astype(np.uint16)
     return _development()[steps]
 
@@ -113,7 +113,7 @@ def _development() -> Array:
 
 
 def _reduce(frame: Frame, colour: Array) -> Rgba:
-    """The working image at its final size, colours [3, n] not multiplied by alpha."""
+    """Return the working image at its final size, colours [3, n] not multiplied by alpha."""
     layers = np.zeros((4, frame.height * frame.width), np.float32)
     for layer, values in zip(layers, (*colour, 1), strict=True):
         layer[frame.pixels] = values

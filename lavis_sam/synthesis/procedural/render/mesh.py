@@ -73,19 +73,19 @@ def mesh_of(surfaces: Sequence[Surface], column: Array, row: Array) -> Mesh:
 
 
 def cells_for(pixels: float) -> int:
-    """Cells along an axis that is so long."""
+    """Return cells along an axis that is so long."""
     return max(_LEAST_CELLS, int(np.ceil(pixels / _CELL)))
 
 
 def _pixels(column: Array, row: Array, axis: int) -> list[float]:
-    """How long each surface would be along an axis if it were everywhere as stretched as where it is most."""
+    """Return how long each surface would be along an axis if it were everywhere as stretched as where it is most."""
     steps = np.hypot(np.diff(column, axis=axis), np.diff(row, axis=axis))
     return [float(longest) * (COARSE - 1) + _OVER for longest in steps.max(axis=(1, 2))]
 
 
 @functools.lru_cache(maxsize=512)
 def nodes(cells: int) -> Array:
-    """[cells + 2] places: the middles of equal shares of [0, 1], and both ends."""
+    """Return [cells + 2] places: the middles of equal shares of [0, 1], and both ends."""
     middles = (np.arange(cells, dtype=np.float32) + np.float32(0.5)) / np.float32(cells)
     return np.concatenate([[0], middles, [1]]).astype(np.float32)
 
@@ -102,13 +102,13 @@ def _grid(across: int, along: int) -> tuple[Indices, Array]:
 
 
 def table(shape: Shape, across: int, along: int) -> Array:
-    """[across + 2, along + 2, 3] points at the nodes."""
+    """Return [across + 2, along + 2, 3] points at the nodes."""
     found = shape.point(nodes(across)[:, None], nodes(along)[None, :])
     return np.ascontiguousarray(np.broadcast_to(found, (across + 2, along + 2, 3)), np.float32)
 
 
 def continued(entries: Array) -> Array:
-    """A table whose outermost entries are those that the values at the ends continue to, as `looked_up` wants it."""
+    """Return a table whose outermost entries continue the values at the ends, as `looked_up` wants it."""
     entries = entries.copy()
     for line in (entries, entries.swapaxes(0, 1)):
         line[0], line[-1] = 2 * line[0] - line[1], 2 * line[-1] - line[-2]
@@ -116,7 +116,7 @@ def continued(entries: Array) -> Array:
 
 
 def looked_up(entries: Array, u: Array, v: Array) -> Array:
-    """[n, C]: values of a `continued` table [across + 2, along + 2, C] at places [n]."""
+    """Return [n, C]: values of a `continued` table [across + 2, along + 2, C] at places [n]."""
     count = len(u)
     rows = -(-count // _LONGEST)
     width = -(-count // rows)

@@ -12,7 +12,7 @@ _PRIMES = (np.uint32(0x9E3779B1), np.uint32(0x85EBCA77), np.uint32(0xC2B2AE3D))
 
 
 def lattice(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32], z: npt.NDArray[np.int32], seed: int) -> Array:
-    """A random number in [0, 1) for every point of the integer lattice."""
+    """Return a random number in [0, 1) for every point of the integer lattice."""
     mixed = x.astype(np.uint32) * _PRIMES[0] ^ y.astype(np.uint32) * _PRIMES[1] ^ z.astype(np.uint32) * _PRIMES[2]
     mixed ^= np.uint32((seed * 0x27D4EB2F) & 0xFFFFFFFF)
     mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
@@ -21,7 +21,7 @@ def lattice(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32], z: npt.NDArray[n
 
 
 def smooth_noise(points: Array, scale: float | tuple[float, float, float], seed: int = 0) -> Array:
-    """Value noise in [-1, 1].
+    """Return value noise in [-1, 1].
 
     Args:
         points: [..., 3] in metres.
@@ -68,7 +68,7 @@ def ripples(points: Array, scale: float | tuple[float, float, float], seed: int 
 
 @functools.lru_cache(maxsize=256)
 def _waves(seed: int) -> tuple[Array, Array]:
-    """Directions [3, 3] of three waves, as long as they have waves in 2 pi, and their phases [3]; never written to."""
+    """Draw directions [3, 3] of three waves, as long as they have waves in 2 pi, and phases [3]; never written to."""
     rng = np.random.Generator(np.random.PCG64(seed))
     ways = rng.normal(size=(3, 3)).astype(np.float32)
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)

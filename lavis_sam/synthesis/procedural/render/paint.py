@@ -16,31 +16,31 @@ Paint = Callable[[Array, Array, Array], Array]
 
 
 def linear(colour: Colour) -> Array:
-    """sRGB (0-255) as linear light [3]."""
+    """Return sRGB (0-255) as linear light [3]."""
     share = np.asarray(colour, np.float32) / 255
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def srgb(light: Array) -> Array:
-    """Linear light as sRGB in [0, 1], cut off at white."""
+    """Return linear light as sRGB in [0, 1], cut off at white."""
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
 def mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """A colour between two others; 0 is the first."""
+    """Return a colour between two others; 0 is the first."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 def plain(colour: Colour) -> Paint:
-    """One colour."""
+    """Return one colour."""
     value = linear(colour)
     return lambda u, v, points: np.broadcast_to(value, points.shape)
 
 
 def cloth(colour: Colour, *, seed: int = 0, depth: float = 0.10) -> Paint:
-    """One colour with the slight unevenness of fabric."""
+    """Return one colour with the slight unevenness of fabric."""
     value = linear(colour)
 
     def paint(u: Array, v: Array, points: Array) -> Array:
@@ -57,7 +57,7 @@ def soft_step(values: Array, edge: Array | float, width: float) -> Array:
 
 
 def wood(colour: Colour, *, along: int = 0, seed: int = 0) -> Paint:
-    """Wood with its grain along an axis (0 x, 1 y, 2 z)."""
+    """Return wood with its grain along an axis (0 x, 1 y, 2 z)."""
     value = linear(colour)
     stretch = [0.16, 0.16, 0.16]
     stretch[along] = 2.2
@@ -73,7 +73,7 @@ def wood(colour: Colour, *, along: int = 0, seed: int = 0) -> Paint:
 
 
 def woven(colour: Colour, *, seed: int = 0) -> Paint:
-    """Upholstery: a fine weave and soft blotches."""
+    """Return upholstery: a fine weave and soft blotches."""
     value = linear(colour)
 
     def paint(u: Array, v: Array, points: Array) -> Array:

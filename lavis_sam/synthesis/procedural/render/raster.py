@@ -39,7 +39,7 @@ class View(Protocol):
     """A camera or a light."""
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
-        """Points [..., 3] -> columns, rows, depth in positive metres."""
+        """Project points [..., 3] to columns, rows and depth in positive metres."""
         ...
 
 
@@ -85,13 +85,13 @@ def rasterise(mesh: Mesh, view: View, width: int, height: int) -> Frame:
 
 
 def depth_map(mesh: Mesh, view: View, width: int, height: int) -> Array:
-    """[height, width] depth of what is in front among the surfaces that throw shadows; infinite where nothing is."""
+    """Return [height, width] depth of what is in front among surfaces that throw shadows; infinite where nothing is."""
     keys = _Samples(mesh, view, width, height, only_shadows=True).nearest()
     return np.where(keys == _NOTHING, np.float32(np.inf), _depth(keys)).reshape(height, width)
 
 
 def bounds(points: Array, view: View) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of points [..., 3] in a view."""
+    """Return (left, top, right, bottom) of points [..., 3] in a view."""
     column, row, _ = view.project(points)
     return float(column.min()), float(row.min()), float(column.max()), float(row.max())
 
@@ -119,13 +119,13 @@ class _Samples:
         self._seen = np.flatnonzero(seen)
 
     def _facing(self) -> Array:
-        """[K] twice the pixels that cells cover; below 0 for those that show their inner side."""
+        """Return [K] twice the pixels that cells cover; below 0 for those that show their inner side."""
         x, y = ([values[nodes] for nodes in self._mesh.corners] for values in (self._column, self._row))
         outward = np.array([surface.outward for surface in self._mesh.surfaces], np.float32)[self._mesh.owner]
         return ((x[2] - x[1]) * (y[3] - y[0]) - (x[3] - x[0]) * (y[2] - y[1])) * outward
 
     def nearest(self) -> Keys:
-        """[width * height] the nearest sample at each pixel."""
+        """Return [width * height] the nearest sample at each pixel."""
         keys = np.full(self._size, _NOTHING)
         trimmed = np.array([surface.trim is not None for surface in self._mesh.surfaces])[self._mesh.owner[self._seen]]
         for pixels, found in self._of(self._seen[~trimmed]):
@@ -139,7 +139,7 @@ class _Samples:
         return keys
 
     def _there(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Those of the samples of trimmed surfaces that are left."""
+        """Return those of the samples of trimmed surfaces that are left."""
         owner = self._mesh.owner[self.cells(keys)].astype(np.int16)
         order = np.argsort(owner, kind="stable")
         owner, (u, v) = owner[order], self.places(keys[order])
@@ -153,7 +153,7 @@ class _Samples:
         return np.flatnonzero(left)
 
     def _of(self, cells: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Keys]]:
-        """Pixels and samples of cells, some thousands at a time."""
+        """Yield pixels and samples of cells, some thousands at a time."""
         corners = self._mesh.corners.take(cells, axis=1)
         column, row = self._column[corners], self._row[corners]
         across, along = (_count(column, row, sides) for sides in (((1, 0), (3, 2)), ((2, 0), (3, 1))))
@@ -178,7 +178,7 @@ class _Samples:
                 yield pixels.reshape(-1), found.reshape(-1)
 
     def cells(self, keys: Keys) -> npt.NDArray[np.intp]:
-        """The cells that samples belong to."""
+        """Return the cells that samples belong to."""
         return (keys.astype(np.uint32) >> np.uint32(2 * _BITS)).astype(np.intp)
 
     def places(self, keys: Keys) -> tuple[Array, Array]:
@@ -190,27 +190,27 @@ class _Samples:
 
 
 def _step(counts: npt.NDArray[np.uint8], numbers: npt.NDArray[np.uint16]) -> Array:
-    """How far along its cell a sample is, given the cell's count and the sample's number in the last bits."""
+    """Return how far along its cell a sample is, given the cell's count and the sample's number in the last bits."""
     at = counts * np.uint16(_MOST_SAMPLES) + (numbers & np.uint16(_MOST_SAMPLES - 1))
     return _STEPS.reshape(-1)[at.astype(np.intp)]
 
 
 def _count(column: Array, row: Array, sides: Sequence[tuple[int, int]]) -> npt.NDArray[np.uint8]:
-    """Samples along two opposite sides of cells; places of the corners are [4, k], sides are pairs of corners."""
+    """Count samples along two opposite sides of cells; places of corners are [4, k], sides are pairs of corners."""
     lengths = [np.hypot(column[a] - column[b], row[a] - row[b]) for a, b in sides]
     samples = np.maximum(*lengths) * np.float32((1 - 2 * _RIM) / _SPACING) + np.float32(1.7)
     return _ROUNDED[np.minimum(samples, _MOST_SAMPLES).astype(np.uint8)]
 
 
 def _nearer(keys: Keys, pixels: npt.NDArray[np.int64], found: Keys) -> tuple[npt.NDArray[np.int64], Keys]:
-    """Those of the found samples that lie before what is at their pixels."""
+    """Return those of the found samples that lie before what is at their pixels."""
     ahead = np.flatnonzero(found < keys[pixels])
     return pixels[ahead], found[ahead]
 
 
 @functools.lru_cache(maxsize=_MOST_SAMPLES**2)
 def _within_cell(across: int, along: int) -> tuple[Array, Keys]:
-    """[P, 4] share of the corners in each sample of a cell, and [P, 1] the samples' own bits; never written to."""
+    """Return [P, 4] share of the corners in each sample of a cell, [P, 1] the samples' own bits; never written to."""
     s, t = _STEPS[across, :across, None], _STEPS[along, None, :along]
     shares = [(1 - s) * (1 - t), s * (1 - t), (1 - s) * t, s * t]
     local = np.arange(across)[:, None] * _MOST_SAMPLES + np.arange(along)
@@ -218,7 +218,7 @@ def _within_cell(across: int, along: int) -> tuple[Array, Keys]:
 
 
 def _steps() -> Array:
-    """[count, step]: where the samples of a cell lie along an axis that has so many of them."""
+    """Return [count, step]: where the samples of a cell lie along an axis that has so many of them."""
     steps = np.full((_MOST_SAMPLES + 1, _MOST_SAMPLES), 0.5, np.float32)
     for count in range(2, _MOST_SAMPLES + 1):
         rim = min(_RIM, 0.5 / count)

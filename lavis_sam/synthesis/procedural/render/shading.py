@@ -48,7 +48,7 @@ class Lighting:
 
 
 def shade(frame: Frame, mesh: Mesh, camera: Camera, light: Lighting) -> Array:
-    """Linear colours [3, n] of a frame's pixels."""
+    """Return linear colours [3, n] of a frame's pixels."""
     places, normals, colour = _found(frame, mesh)
     gloss = np.repeat([np.float32(surface.gloss) for surface in mesh.surfaces], np.diff(frame.starts))
     view = _unit(camera.place[:, None] - places)
@@ -69,7 +69,7 @@ def shade(frame: Frame, mesh: Mesh, camera: Camera, light: Lighting) -> Array:
 
 
 def _found(frame: Frame, mesh: Mesh) -> tuple[Array, Array, Array]:
-    """Points, normals of any length, and the surfaces' own colours, all [3, n]."""
+    """Return points, normals of any length, and the surfaces' own colours, all [3, n]."""
     places, normals, colour = np.empty((3, 3, len(frame.pixels)), np.float32)
     own = [slice(*ends) for ends in itertools.pairwise(frame.starts)]
     seen = [index for index, pixels in enumerate(own) if pixels.start < pixels.stop]
@@ -86,22 +86,22 @@ def _found(frame: Frame, mesh: Mesh) -> tuple[Array, Array, Array]:
 
 
 def _dot(first: Array, second: Array) -> Array:
-    """Scalar products [n] of vectors [3, n]."""
+    """Return scalar products [n] of vectors [3, n]."""
     return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
 
 
 def _unit(vectors: Array) -> Array:
-    """Vectors [3, n] with length 1."""
+    """Return vectors [3, n] with length 1."""
     return vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), np.float32(1e-9))
 
 
 def _cells(pixels: slice) -> int:
-    """Enough cells for the pixels that a surface has along an axis, as a square of them would have."""
+    """Return enough cells for the pixels that a surface has along an axis, as a square of them would have."""
     return min(_MOST_CELLS, cells_for(1.6 * (pixels.stop - pixels.start) ** 0.5))
 
 
 def _nets(shapes: Sequence[Shape], cells: Sequence[int]) -> list[Array]:
-    """[cells + 2, cells + 2, 6]: point and normal of each shape at its nodes, ready to be `looked_up`.
+    """Return [cells + 2, cells + 2, 6]: point and normal of each shape at its nodes, ready to be `looked_up`.
 
     Normals are as long as the surface is stretched there, so that what is between a wide part and a narrow edge faces
     almost as the wide part does.
@@ -119,7 +119,7 @@ def _nets(shapes: Sequence[Shape], cells: Sequence[int]) -> list[Array]:
 
 
 def _corners(shape: Shape, cells: int) -> Array:
-    """[3, 4, nodes]: the corners of a small patch around each node."""
+    """Return [3, 4, nodes]: the corners of a small patch around each node."""
     # Poles have no normal; a hair's breadth beside them there is one.
     u, v = nodes(cells), np.clip(nodes(cells), 2 * _STEP, 1 - 2 * _STEP)
     steps = np.array([-_STEP, _STEP])[:, None]
@@ -128,7 +128,7 @@ def _corners(shape: Shape, cells: int) -> Array:
 
 
 def _bumped(bump: Bump, points: Array, normals: Array) -> Array:
-    """Normals [n, 3] of a surface that a bump has raised, in other lengths."""
+    """Return normals [n, 3] of a surface that a bump has raised, in other lengths."""
     here = bump(points)
     ways = np.eye(3, dtype=np.float32) * _BUMP_STEP
     slope = np.stack([(bump(points + way) - here) / _BUMP_STEP for way in ways], axis=-1)

@@ -44,7 +44,7 @@ class Shape(Protocol):
     def outward(self) -> int: ...  # noqa: D102
 
     def point(self, u: Array, v: Array) -> Array:
-        """[..., 3] in metres."""
+        """Return points [..., 3] in metres."""
         ...
 
 
@@ -80,7 +80,7 @@ class Surface:
 
 
 def unit(vector: Sequence[float] | Array) -> Array:
-    """The vector [..., 3] with length 1."""
+    """Return the vector [..., 3] with length 1."""
     array = np.asarray(vector, np.float32)
     # NumPy's own norm takes ten times as long on so short an axis.
     length = np.sqrt(np.einsum("...i,...i", array, array))
@@ -88,7 +88,7 @@ def unit(vector: Sequence[float] | Array) -> Array:
 
 
 def turn_y(points: Array | Sequence[float], degrees: float) -> Array:
-    """Points [..., 3] turned about the vertical axis; a positive angle turns the front (z) towards the right (x)."""
+    """Turn points [..., 3] about the vertical axis; a positive angle turns the front (z) towards the right (x)."""
     angle = np.deg2rad(degrees)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     array = np.asarray(points, np.float32)
@@ -116,12 +116,12 @@ class Ellipsoid:
         return self.place(sphere(u, v))
 
     def place(self, directions: Array) -> Array:
-        """Points in the directions [..., 3] of the unit sphere."""
+        """Return points in the directions [..., 3] of the unit sphere."""
         return directions @ (floats(self.radii)[:, None] * self.frame) + floats(self.centre)
 
 
 def sphere(u: Array, v: Array) -> Array:
-    """The unit sphere: u goes around, 0 and 1 at the back, 0.5 in front; v from the top to the bottom."""
+    """Return the unit sphere: u goes around, 0 and 1 at the back, 0.5 in front; v from the top to the bottom."""
     around, down = 2 * np.pi * np.asarray(u, np.float32), np.pi * np.asarray(v, np.float32)
     ring = np.sin(down)
     return points_at(-ring * np.sin(around), np.cos(down), -ring * np.cos(around))
@@ -193,7 +193,7 @@ class Loft:
 
 
 def limb(centres: npt.ArrayLike, radii: npt.ArrayLike, **options: object) -> Loft:
-    """A round bar with round ends."""
+    """Return a round bar with round ends."""
     return Loft(centres, radii, round_ends=(True, True), **options)  # type: ignore[arg-type]
 
 
@@ -248,7 +248,7 @@ class RoundedBox:
 def box_faces(
     centre: npt.ArrayLike, half: npt.ArrayLike, *, radius: float = 0.006, bulge: float = 0.0, frame: Array | None = None
 ) -> list[RoundedBox]:
-    """All six faces of a box; see `RoundedBox`."""
+    """Return all six faces of a box; see `RoundedBox`."""
     return [RoundedBox(face, centre, half, radius=radius, bulge=bulge, frame=frame) for face in range(6)]
 
 
@@ -296,14 +296,14 @@ class Changed:
 
 
 def catmull_rom(values: Array) -> Array:
-    """A smooth curve through `values` [K, D]: [12 (K - 1) + 1, D], every twelfth of which is one of them."""
+    """Return a smooth curve through `values` [K, D]: [12 (K - 1) + 1, D], every twelfth of which is one of them."""
     padded = np.concatenate([2 * values[:1] - values[1:2], values, 2 * values[-1:] - values[-2:-1]])
     return _curve_shares(len(values)) @ padded
 
 
 @functools.lru_cache(maxsize=64)
 def _curve_shares(count: int) -> Array:
-    """[12 (K - 1) + 1, K + 2]: share of each of the padded values in each point of a curve; never written to."""
+    """Return [12 (K - 1) + 1, K + 2]: share of each of the padded values in each point of a curve; never written to."""
     at = np.linspace(0, count - 1, 12 * (count - 1) + 1)
     index = np.minimum(at.astype(int), count - 2)
     t = at - index
@@ -314,7 +314,7 @@ def _curve_shares(count: int) -> Array:
 
 
 def _with_caps(stations: Array, ends: tuple[bool, bool]) -> Array:
-    """Half balls at the ends of stations [K, 5]: further ones whose radius follows a quarter circle."""
+    """Return half balls at the ends of stations [K, 5]: further ones whose radius follows a quarter circle."""
     parts = [stations]
     if ends[0]:
         parts.insert(0, _cap(stations[0], stations[1])[::-1])
@@ -324,13 +324,13 @@ def _with_caps(stations: Array, ends: tuple[bool, bool]) -> Array:
 
 
 def _cap(last: Array, before: Array) -> Array:
-    """[6, 5]: the stations that close the end at `last`."""
+    """Return [6, 5]: the stations that close the end at `last`."""
     way = unit(last[:3] - before[:3]) * last[3:].mean()
     return np.concatenate([last[:3] + _CAP_OUT * way, last[3:] * _CAP_RADIUS], axis=1)
 
 
 def _frames(line: Array, front: Array, level: bool) -> tuple[Array, Array]:
-    """Side and front axis of every section."""
+    """Return the side and front axis of every section."""
     if level:
         ahead = unit(front)
         return np.broadcast_to(cross(_UP, ahead), line.shape), np.broadcast_to(ahead, line.shape)
@@ -345,5 +345,5 @@ def _frames(line: Array, front: Array, level: bool) -> tuple[Array, Array]:
 
 
 def _length(vectors: Array) -> Array:
-    """Lengths [n] of vectors [n, D]; NumPy's own norm takes ten times as long on so short an axis."""
+    """Return lengths [n] of vectors [n, D]; NumPy's own norm takes ten times as long on so short an axis."""
     return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
