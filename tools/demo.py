@@ -30,7 +30,6 @@ HELD_OUT = {
     "groups": ("groups", 3, "Five images, one object in all"),
     "stories": ("stories", 3, "Three panels of a story, and what happens in the last"),
 }
-LAYERS = "package:assets/tiny/sam_others"
 LABELS = {"wanted": "True answer", "base": "Base alone", "sam": "With SAM"}
 STYLE = """
 figure { margin: 0 0 2rem; overflow-x: auto; }
@@ -158,7 +157,7 @@ def main() -> None:
     losses = train(draw("training_pairs", "pairs", TRAINING_PAIRS))
     models = {
         "base": SamPredictor.from_pretrained("tiny", device="cpu", settings={"finetuned": ""}),
-        "sam": SamPredictor.from_pretrained("tiny", checkpoint=LAYERS, device="cpu"),
+        "sam": SamPredictor.from_pretrained("tiny", device="cpu"),
     }
     answers = {name: ask(draw(name, config, num), models) for name, (config, num, _) in HELD_OUT.items()}
     first = answers["pairs"][0]

@@ -24,8 +24,6 @@ from lavis_sam.synthesis.runners.local import SerialRunner
 REPOSITORY = Path(__file__).resolve().parent.parent
 GROUPS = REPOSITORY / "projects" / "sam" / "tiny" / "data" / "groups.yaml"
 SHOWN = 3
-# Guided by the other images alone, at a layer with cross-attention.
-LAYERS = "package:assets/tiny/sam_others"
 # So many colours that nobody misses one, in a third of the bytes.
 COLOURS = 256
 
@@ -43,7 +41,7 @@ def main() -> None:
         synthesize(settings, group, num=1, seed=arguments.seed, runner=SerialRunner())
         (sample,) = read_lines(group / SAMPLES)
         images = [group / image["file"] for image in sample["pictures"][:SHOWN]]
-        predictor = SamPredictor.from_pretrained("tiny", checkpoint=LAYERS, device="cpu")
+        predictor = SamPredictor.from_pretrained("tiny", device="cpu")
         explained = predictor.explain(images, sample["instruction"])
     file = io.BytesIO()
     drawn = explained.draw().quantize(COLOURS, kmeans=2, dither=Image.Dither.NONE)

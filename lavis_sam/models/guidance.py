@@ -63,7 +63,7 @@ class Guidance:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object] | None) -> "Guidance":
-        """Read the `guidance` node of a model config.
+        """Read the `guidance` node of a model config; null stands for a default.
 
         Raises:
             SamConfigurationError: an unknown key (the nearest known one is named) or value.
@@ -72,7 +72,8 @@ class Guidance:
         for key in values or {}:
             if key not in known:
                 raise SamConfigurationError(unknown_name("key", key, known, "model.guidance"))
-        return cls(**dict(values or {}))  # type: ignore[arg-type]  # __post_init__ checks every value
+        said = {str(key): value for key, value in (values or {}).items() if value is not None}
+        return cls(**said)  # type: ignore[arg-type]  # __post_init__ checks every value
 
     def at_depth(self, layers: int) -> "ResolvedGuidance":
         """Fill in and check the interaction layers for a Q-Former of K = `layers` layers.

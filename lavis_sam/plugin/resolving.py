@@ -20,6 +20,7 @@ from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.objectives import read_objectives
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.plugin.registry import registered_class
+from lavis_sam.weights.embedded import fill_guidance
 from lavis_sam.weights.packaged import MODEL_CONFIGS
 
 OUR_ARCH = "blip2_vicuna_sam"
@@ -68,6 +69,8 @@ class ResolvedConfig:
             check_files=check_files,
             datasets=None if data is None else own_datasets(Path(data), whole=whole),
         )
+        if _is_ours(self.config):
+            fill_guidance(self.config.model)
 
     @property
     def run_cfg(self) -> DictConfig:

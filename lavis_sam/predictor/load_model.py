@@ -29,6 +29,7 @@ from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.weights.adapters import is_adapter
 from lavis_sam.weights.build_model import build_model
+from lavis_sam.weights.embedded import fill_guidance
 from lavis_sam.weights.hub import download_adapter, is_repository
 from lavis_sam.weights.instructblip import CONFIG_FILE, InstructBlipFolder
 from lavis_sam.weights.locations import llm_tokenizer_path
@@ -52,7 +53,7 @@ def load_model(
         source: See the module.
         base: InstructBLIP, where it is not where config and environment say: transformers' folder or LAVIS's file.
         checkpoint: Trained layers over `source`: a checkpoint file, a run's folder or an adapter's;
-            "package:assets/tiny/sam_others" are layers that ship with the tiny model.
+            "package:assets/tiny/sam" are layers of the released code's reading, which ship with the tiny model.
         device: Where to put it; by default the first GPU, or else the CPU.
         precision: fp32, bf16 or fp16 for the frozen vision encoder and language model; by default the model type's.
         settings: Further keys of the config's `model` node, such as {"guidance": {"context": "others"}}.
@@ -111,6 +112,7 @@ def model_config(
         if base is not None and Path(locate_folder(str(base))).is_dir():
             config = _with_sizes(config, InstructBlipFolder.read(locate_folder(str(base))))
         OmegaConf.to_container(config, resolve=True)
+        fill_guidance(config)
     except OmegaConfBaseException as error:
         raise SamConfigurationError(f"the settings of {source} do not make a model config: {error}") from error
     return config

@@ -18,7 +18,6 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.models.guidance import Guidance
 from lavis_sam.models.language.language_model import (
     build_language_model,
     empty_language_model,
@@ -37,7 +36,7 @@ from lavis_sam.models.w_former import sam_modules
 from lavis_sam.weights import pretrained
 from lavis_sam.weights.checkpoints import require_complete
 from lavis_sam.weights.device_map import check_names, place_language_model, read_device_map
-from lavis_sam.weights.embedded import unfit_for_embedded_layers, with_base_of_layers
+from lavis_sam.weights.embedded import embedded_layers, guidance_of, with_base_of_layers
 from lavis_sam.weights.injection import inject, wanted_injections
 from lavis_sam.weights.instructblip import InstructBlipFolder, load_base
 from lavis_sam.weights.language_models import language_sizes, load_llm, read_language_config
@@ -136,7 +135,7 @@ def build_model(
     is_meta = device.type == "meta"
     trained = finetuned_path(cfg)
     cfg = with_base_of_layers(cfg, trained)
-    guidance = Guidance.from_mapping(cfg.get("guidance"))
+    guidance = guidance_of(cfg)
     guidance.at_depth(ModelSizes.from_mapping(cfg.get("sizes")).q_former.layers)
     precision, llm_precision, packing = read_precision(cfg), read_llm_precision(cfg), read_packing(cfg)
     device_map = None if is_meta else read_device_map(cfg)
@@ -179,7 +178,7 @@ def _say_what_is_without_layers(cfg: Mapping[str, Any]) -> None:
     if cfg.get("finetuned") and cfg.get("load_finetuned", True):
         _LOG.warning(
             "model.%s is not the embedded model's: SAM's layers that were trained for it are left out "
-            "(model.load_finetuned=false says so)", unfit_for_embedded_layers(cfg),
+            "(model.load_finetuned=false says so)", embedded_layers(cfg)[1],
         )  # fmt: skip
 
 

@@ -1,23 +1,25 @@
 """The embedded model's own weights: its base and SAM's trained layers, which the package holds.
 
-They are the default of the tiny model, not a choice: a config that differs from what the layers were trained for begins
-without them, and building it says so.
+Layers ship in two readings of the paper, and `finetuned: package:assets/tiny`, the tiny model's default, stands for
+those whose guidance the config has. It is a default, not a choice: a config that differs from what layers were trained
+for begins without them, and building it says so.
 """
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from lavis_sam.files import PACKAGE_PREFIX
+from lavis_sam.files import PACKAGE_PREFIX, read_json, storage_path
 from lavis_sam.models.guidance import Guidance
+from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.run_layout import checkpoint_of
-from lavis_sam.weights.adapters import read_adapter_config
-from lavis_sam.weights.checkpoint_files import load_file
 from lavis_sam.weights.packaged import MODEL_CONFIGS
 
+_READINGS = ("package:assets/tiny/sam_others", "package:assets/tiny/sam")
 _LOG = logging.getLogger(__name__)
 
 
@@ -26,16 +28,56 @@ def is_embedded(path: Any) -> bool:
     return str(path).startswith(PACKAGE_PREFIX)
 
 
-def unfit_for_embedded_layers(cfg: Mapping[str, Any]) -> str:
-    """Return the first key in which a config differs from what the embedded layers belong to; empty for none."""
+def embedded_layers(cfg: Mapping[str, Any]) -> tuple[str, str]:
+    """Choose the embedded layers for a config whose `finetuned` leads into the package.
+
+    Returns:
+        Where they are, and ""; or "" and the first key in which the config differs from what they belong to.
+    """
     if not is_embedded(cfg.get("pretrained")):
-        return "pretrained"
+        return "", "pretrained"
     packaged = OmegaConf.load(MODEL_CONFIGS["tiny"]).model
     for key in ("llm_model", "trainable", "inject", "lora", "sizes"):
         if (cfg.get(key) or None) != (packaged.get(key) or None):
-            return key
-    own = Guidance.from_mapping(cfg.get("guidance"))
-    return "" if own == Guidance.from_mapping(packaged.guidance) else "guidance"
+            return "", key
+    wanted, depth = str(cfg["finetuned"]), packaged.sizes.q_former.layers
+    own = Guidance.from_mapping(cfg.get("guidance")).at_depth(depth) if _says_guidance(cfg) else None
+    for place in _READINGS if wanted == packaged.finetuned else (wanted,):
+        if own is None or _trained_for(place).at_depth(depth) == own:
+            return place, ""
+    return "", "guidance"
+
+
+def guidance_of(cfg: Mapping[str, Any]) -> Guidance:
+    """The guidance of a `model` node: as it says; where it says nothing, what the embedded layers that it gets are for.
+
+    Raises:
+        SamConfigurationError: An unknown key or value.
+    """
+    if not _says_guidance(cfg) and cfg.get("load_finetuned", True) and is_embedded(cfg.get("finetuned")):
+        place, _ = embedded_layers(cfg)
+        if place:
+            return _trained_for(place)
+    return Guidance.from_mapping(cfg.get("guidance"))
+
+
+def fill_guidance(cfg: DictConfig) -> None:
+    """Write `guidance_of` into the `model` node where that says null, so that a run's files say how its model works."""
+    depth = ModelSizes.from_mapping(cfg.get("sizes")).q_former.layers
+    for key, value in asdict(guidance_of(cfg).at_depth(depth)).items():
+        if key in cfg.guidance and cfg.guidance[key] is None:
+            cfg.guidance[key] = value
+
+
+def _says_guidance(cfg: Mapping[str, Any]) -> bool:
+    said = cfg.get("guidance") or {}
+    return not isinstance(said, Mapping) or any(value is not None for value in said.values())
+
+
+def _trained_for(place: str) -> Guidance:
+    """Read what packaged layers were trained for; without PyTorch, which a look at a configuration does not need."""
+    content = read_json(storage_path(place) / "config.json", remedy="Name an adapter of the package.", wanted=dict)
+    return Guidance.from_mapping(content.get("guidance"))
 
 
 def with_base_of_layers(cfg: Mapping[str, Any], layers: str) -> Mapping[str, Any]:
@@ -65,6 +107,9 @@ def stand_on_random_base(layers: str | Path) -> bool:
     Raises:
         SamCheckpointError: They cannot be read.
     """
+    from lavis_sam.weights.adapters import read_adapter_config
+    from lavis_sam.weights.checkpoint_files import load_file
+
     path = checkpoint_of(layers)
     if path.is_dir():
         adapter = read_adapter_config(path)

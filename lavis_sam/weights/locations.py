@@ -14,7 +14,7 @@ from typing import Any
 from lavis_sam.errors import SamCheckpointError
 from lavis_sam.run_layout import checkpoint_of
 from lavis_sam.weights.adapters import CONFIG_FILE, WEIGHTS_FILE
-from lavis_sam.weights.embedded import is_embedded, unfit_for_embedded_layers
+from lavis_sam.weights.embedded import embedded_layers, is_embedded
 from lavis_sam.weights.instructblip import InstructBlipFolder
 from lavis_sam.weights.packaged import locate, locate_folder
 from lavis_sam.weights.tokenizers import find_bert_vocabulary
@@ -134,8 +134,8 @@ def finetuned_path(cfg: Mapping[str, Any]) -> str:
         SamCheckpointError: The config names a run without a checkpoint, or a folder of runs.
     """
     wanted = cfg.get("finetuned") if cfg.get("load_finetuned", True) else None
-    if wanted and is_embedded(wanted) and unfit_for_embedded_layers(cfg):
-        return ""
+    if wanted and is_embedded(wanted):
+        wanted, _ = embedded_layers(cfg)
     return str(checkpoint_of(locate(str(wanted)))) if wanted else ""
 
 

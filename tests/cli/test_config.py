@@ -15,7 +15,7 @@ def test_config_prints_every_value_with_its_origin():
     assert found["model.max_txt_len"].endswith("# option")
     assert found["run.warmup_steps"].endswith(f"# file {TINY}")
     assert found["run.beta1"].endswith("# default")
-    assert found["model.guidance.context"].endswith("# packaged models/blip2_vicuna_sam_tiny.yaml")
+    assert found["model.max_output_txt_len"].endswith("# packaged models/blip2_vicuna_sam_tiny.yaml")
     assert not any(line.endswith("# computed") for line in lines)
 
 

@@ -1,5 +1,7 @@
 """A switched model is the one that those settings build, with the same weights."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -28,7 +30,7 @@ def tokens(model, guidance=None):
     ids=str,
 )
 def test_a_switch_gives_what_a_model_built_that_way_gives(model, values):
-    built = load_model("tiny", device="cpu", settings={"guidance": values})
+    built = load_model("tiny", device="cpu", settings={"guidance": {**asdict(model.guidance), **values}})
     built.load_state_dict({name: model.state_dict()[name] for name in built.state_dict()})
     before = tokens(model)
     switched = tokens(model, switch(model, values))

@@ -38,7 +38,7 @@ def resolve(tmp_path):
 def test_defaults_file_and_options_in_this_order(resolve):
     config = resolve(FILE, "run.init_lr=2e-3", "model.max_txt_len=7")
     assert (config.run_cfg.init_lr, config.run_cfg.weight_decay) == (2e-3, 0.05)
-    assert (config.model_cfg.max_txt_len, config.model_cfg.guidance.context) == (7, "all")
+    assert (config.model_cfg.max_txt_len, config.model_cfg.guidance.context) == (7, "others")
     assert config.datasets_cfg.mmlink.vis_processor.eval.name == "blip_image_eval"
     assert isinstance(config, Config)
     assert registry.get("configuration") is config
