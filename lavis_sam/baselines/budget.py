@@ -1,7 +1,9 @@
 """What a run may cost at most: counted before a request is sent, not after the bill has come."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lavis_sam.errors import SamConfigurationError
 
@@ -32,6 +34,15 @@ class Cost:
 
     def __sub__(self, other: "Cost") -> "Cost":
         return self + Cost(-other.requests, -other.input_tokens, -other.output_tokens)
+
+
+class Exceeded(NamedTuple):
+    """A limit, the setting that holds it, what is needed, and the most that is allowed."""
+
+    name: str
+    key: str
+    needed: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,16 @@ class Limits:
             return None
         return (cost.input_tokens * self.input_price + cost.output_tokens * self.output_price) / _MILLION
 
+    def exceeded(self, cost: Cost) -> Iterator[Exceeded]:
+        """Yield every limit that this would go over."""
+        for name, key, needed, most in (
+            ("requests", "max_requests", cost.requests, self.requests),
+            ("tokens", "max_total_tokens", cost.input_tokens + cost.output_tokens, self.tokens),
+            ("money", "max_spending", self.price(cost), self.spending),
+        ):
+            if needed is not None and most is not None and needed > most:
+                yield Exceeded(name, key, needed, most)
+
 
 class Budget:
     """Keeps account of a run, for any number of threads."""
@@ -92,19 +113,11 @@ class Budget:
         Raises:
             SamConfigurationError: The message names need and limit.
         """
-        together = self._used + cost
-        tokens = together.input_tokens + together.output_tokens
-        price = self.limits.price(together)
-        for name, option, needed, limit in (
-            ("requests", "--max-requests", together.requests, self.limits.requests),
-            ("tokens", "--max-total-tokens", tokens, self.limits.tokens),
-            ("money", "--max-spending", price, self.limits.spending),
-        ):
-            if needed is not None and limit is not None and needed > limit:
-                raise SamConfigurationError(
-                    f"{what} would take this run to at most {needed:,} of {name}; the limit is {limit:,}. Nothing of "
-                    f"it was sent. Allow more with {option}, or ask less."
-                )
+        for limit in self.limits.exceeded(self._used + cost):
+            raise SamConfigurationError(
+                f"{what} would take this run to at most {limit.needed:,} of {limit.name}; the limit is {limit.most:,}. "
+                f"Nothing of it was sent. Allow more with --{limit.key.replace('_', '-')}, or ask less."
+            )
 
     def reserve(self, cost: Cost, what: str) -> None:
         """Count a request before it is sent.

@@ -11,7 +11,7 @@ from typing import Any
 from lavis_sam.baselines.budget import Budget, Cost, Limits, image_tokens, text_tokens
 from lavis_sam.baselines.cache import AnswerCache, key_of
 from lavis_sam.baselines.jpeg import ImageBounds, jpeg_within
-from lavis_sam.baselines.reply import read_answer, unanswered, without_thoughts
+from lavis_sam.baselines.reply import paid_answer, unanswered, without_thoughts
 from lavis_sam.baselines.retry import RequestRate, RetryPolicy, retry
 from lavis_sam.baselines.transport import EmptyReplyError, FailedError, RefusedError, Transport, UnansweredError
 from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -265,30 +265,16 @@ class EndpointModel(ImageTextModel):
     def _paid_answer(
         self, sample: EvaluationSample, place: str, given_up: threading.Event
     ) -> tuple[str, dict[str, Any]]:
-        """Ask until there is an answer, within the budget.
-
-        An attempt that surely was for nothing costs nothing; one that may be on the bill stays on ours.
-        """
+        """Ask until there is an answer, within the budget."""
         body = self._config.request(self._parts(sample))
         most = self._config.cost(sample.instruction, len(sample.images))
         sleep = self._sleep or given_up.wait
 
         def attempt() -> tuple[str, dict[str, Any]]:
-            """Return one request, with its place in the budget."""
             self._rate.wait(sleep)
             if given_up.is_set():
                 raise _GivenUpError
-            self.budget.reserve(most, place)
-            actual = most
-            try:
-                text, facts = read_answer(self._transport.send(body))
-                actual = _counted(facts, most)
-                return text, facts
-            except (FailedError, RefusedError) as error:
-                actual = most if error.is_billed else Cost()
-                raise
-            finally:
-                self.budget.settle(most, actual)
+            return paid_answer(self._transport, body, self.budget, most, place)
 
         return retry(attempt, self._policy, sleep)
 
@@ -299,9 +285,3 @@ class EndpointModel(ImageTextModel):
             for data in images
         ]
         return [*parts, {"type": "text", "text": sample.instruction}]
-
-
-def _counted(facts: Mapping[str, Any], most: Cost) -> Cost:
-    """Return what the service counted; the most it could be where it does not say."""
-    usage = facts["usage"]
-    return Cost(1, usage.get("prompt_tokens", most.input_tokens), usage.get("completion_tokens", most.output_tokens))

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from lavis_sam.baselines.transport import EmptyReplyError, FailedError
+from lavis_sam.baselines.budget import Cost
+from lavis_sam.baselines.transport import EmptyReplyError, FailedError, RefusedError, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,46 @@ def read_answer(reply: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         "thought_letters": len(whole) - len(text),
     }
     return text, facts
+
+
+class Account(Protocol):
+    """What keeps count of the requests and tokens that are paid for."""
+
+    def reserve(self, cost: Cost, what: str) -> None:
+        """Count a request before it is sent; an error where it would go over a limit."""
+
+    def settle(self, reserved: Cost, actual: Cost) -> None:
+        """Replace what was reserved by what the service counted."""
+
+
+def paid_answer(
+    transport: Transport, body: dict[str, Any], account: Account, most: Cost, place: str
+) -> tuple[str, dict[str, Any]]:
+    """Send one request, with its place in the account.
+
+    What surely was for nothing costs nothing; what may be on the service's bill stays on ours.
+
+    Args:
+        most: What it may cost, which also counts where the service does not say.
+        place: What an error of the account calls the request.
+
+    Returns:
+        The answer and its facts; see `read_answer`.
+    """
+    account.reserve(most, place)
+    actual = most
+    try:
+        text, facts = read_answer(transport.send(body))
+        usage = facts["usage"]
+        actual = Cost(
+            1, usage.get("prompt_tokens", most.input_tokens), usage.get("completion_tokens", most.output_tokens)
+        )
+        return text, facts
+    except (FailedError, RefusedError) as error:
+        actual = most if error.is_billed else Cost()
+        raise
+    finally:
+        account.settle(most, actual)
 
 
 def unanswered(text: str, facts: Mapping[str, Any]) -> str | None:

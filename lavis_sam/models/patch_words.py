@@ -22,24 +22,34 @@ if TYPE_CHECKING:
     from lavis_sam.models.semantic_alignment import SemanticAlignment
     from lavis_sam.models.visual_path import PatchFeatures, VisualPath
 
-# Of hundreds of words few are true anywhere: with this bias the loss starts near its floor, and not at 0.7 a word.
-INITIAL_BIAS = -5.0
 
+class WordHead(nn.Module):
+    """A linear head that says which words are true, and the labels that it learns from.
 
-class PatchWords(nn.Module):
-    """A linear head over patch features, and what it has to say of each image."""
+    Attributes:
+        initial_bias: Of hundreds of words few are true: with this bias the loss starts near its floor, and not at 0.7 a
+            word.
+    """
+
+    initial_bias: float
 
     def __init__(self, width: int, labels: PatchLabels) -> None:
         """Start with all words unlikely.
 
         Args:
-            width: D_v.
+            width: of what the head reads, D_v or D_q.
             labels: the words, and where they are true.
         """
         super().__init__()
         self.head = nn.Linear(width, len(labels.words))
-        nn.init.constant_(self.head.bias, INITIAL_BIAS)
+        nn.init.constant_(self.head.bias, self.initial_bias)
         self.labels = labels
+
+
+class PatchWords(WordHead):
+    """A linear head over patch features, and what it has to say of each image."""
+
+    initial_bias = -5.0
 
     def forward(self, features: Tensor, sample_ids: Sequence[Any]) -> Tensor:
         """Return the binary cross-entropy of each image, [B]: summed over the words, averaged over the patches.

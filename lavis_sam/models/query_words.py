@@ -12,37 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from lavis_sam.datasets.patch_words import PatchLabels
 from lavis_sam.models.objectives import LossTerm, register_objective
-from lavis_sam.models.patch_words import term_of_words
+from lavis_sam.models.patch_words import WordHead, term_of_words
 
 if TYPE_CHECKING:
     from lavis_sam.models.language.sequence import LanguageLoss
     from lavis_sam.models.semantic_alignment import SemanticAlignment
     from lavis_sam.models.visual_path import GuidedVisualPath
 
-# Of hundreds of words few are true of an image: with this bias the loss starts near its floor.
-INITIAL_BIAS = -6.0
 # log(1 - exp(x)) has no finite value at x = 0.
 _LEAST = 1e-6
 
 
-class QueryWords(nn.Module):
+class QueryWords(WordHead):
     """A linear head over the Q-Former's outputs, and what they have to say of each image together."""
 
-    def __init__(self, width: int, labels: PatchLabels) -> None:
-        """Start with all words unlikely.
-
-        Args:
-            width: D_q.
-            labels: the words, and of which samples they are true.
-        """
-        super().__init__()
-        self.head = nn.Linear(width, len(labels.words))
-        nn.init.constant_(self.head.bias, INITIAL_BIAS)
-        self.labels = labels
+    initial_bias = -6.0
 
     def forward(self, extracted: Tensor, sample_ids: Sequence[Any]) -> Tensor:
         """Return the binary cross-entropy of each image, summed over the words: [B].

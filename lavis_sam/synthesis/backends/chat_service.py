@@ -15,7 +15,7 @@ from typing import Any
 
 from lavis_sam.baselines.budget import Cost, Limits, text_tokens
 from lavis_sam.baselines.cache import AnswerCache, key_of
-from lavis_sam.baselines.reply import read_answer, unanswered
+from lavis_sam.baselines.reply import paid_answer, unanswered
 from lavis_sam.baselines.retry import RequestRate, RetryPolicy, retry
 from lavis_sam.baselines.transport import FailedError, RefusedError, Transport, UnansweredError
 from lavis_sam.errors import SamConfigurationError, SamDataError
@@ -59,18 +59,12 @@ class Account:
         """
         with waited_lock(self._folder):
             together = self.used + cost
-            needs = (
-                ("max_requests", together.requests, self._limits.requests),
-                ("max_total_tokens", together.input_tokens + together.output_tokens, self._limits.tokens),
-                ("max_spending", self._limits.price(together), self._limits.spending),
-            )
-            for option, needed, limit in needs:
-                if needed is not None and limit is not None and needed > limit:
-                    raise SamConfigurationError(
-                        f"{place}: the next request would take the answers of {self._folder.parent} to {needed:,} at "
-                        f"most; {option} is {limit:,}. It was not sent. Allow more in a file of your own and begin a "
-                        "new folder: it finds all answers so far and pays for none of them again."
-                    )
+            for limit in self._limits.exceeded(together):
+                raise SamConfigurationError(
+                    f"{place}: the next request would take the answers of {self._folder.parent} to {limit.needed:,} at "
+                    f"most; {limit.key} is {limit.most:,}. It was not sent. Allow more in a file of your own and begin "
+                    "a new folder: it finds all answers so far and pays for none of them again."
+                )
             write_json(self._folder / "spent.json", asdict(together))
 
     def settle(self, reserved: Cost, actual: Cost) -> None:
@@ -177,21 +171,8 @@ class ChatService:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         read = sum(text_tokens(message["content"]) for message in messages)
         most = Cost(1, read, self._request["max_tokens"])
-        self.account.reserve(most, self._place)
-        actual = most
         body = {**self._request, "messages": messages}
-        try:
-            text, facts = read_answer(self._transport.send(body))
-            usage = facts["usage"]
-            actual = Cost(
-                1, usage.get("prompt_tokens", most.input_tokens), usage.get("completion_tokens", most.output_tokens)
-            )
-            return text, facts
-        except (FailedError, RefusedError) as error:
-            actual = most if error.is_billed else Cost()
-            raise
-        finally:
-            self.account.settle(most, actual)
+        return paid_answer(self._transport, body, self.account, most, self._place)
 
 
 @contextmanager
