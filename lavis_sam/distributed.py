@@ -75,7 +75,6 @@ def process_group(launch: Launch, device: torch.device, timeout: timedelta = DEF
 
     Args:
         launch: This process's place; with a world of one there is nothing to join.
-        device: Where the model lives.
         timeout: How long a rank waits for the others.
     """
     if launch.world_size == 1 or is_distributed():

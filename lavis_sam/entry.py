@@ -65,7 +65,6 @@ def run_program(
         arguments: Of `build_parser`.
         program: The module that the user started, for messages.
         forced: {dotted key: value} that the program sets, above file and options.
-        work: What is done with the run.
 
     Returns:
         The exit code: 0, or 2 after an error of ours, which goes to standard error without a traceback.

@@ -40,9 +40,6 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     a crash. Writers that add or demand a suffix (`numpy.save`, `PIL.Image.save`) need an open file or a format.
     Missing parent folders are made; a symbolic link keeps pointing at its (replaced) target.
 
-    Args:
-        path: The file to make or replace.
-
     Yields:
         The temporary path; the block must leave a file there.
 
@@ -94,8 +91,6 @@ def write_json(path: str | os.PathLike[str], obj: Any, *, indent: int | None = 2
     Paths become strings, data classes dictionaries, arrays and tensors (scalars too) plain lists and numbers.
 
     Args:
-        path: The file to make or replace.
-        obj: What to write.
         indent: Spaces a level; None writes one line.
 
     Raises:
@@ -108,7 +103,6 @@ def to_json(obj: Any, *, indent: int | None = 2, place: str = "the JSON output")
     """Return strict JSON text of `obj`; see `write_json`.
 
     Args:
-        obj: What to write.
         indent: Spaces a level; None gives one line.
         place: What an error names as the destination.
 
@@ -140,7 +134,6 @@ def write_safetensors(
     """Write `tensors` to `path` atomically in the safetensors format.
 
     Args:
-        path: The file to make or replace.
         tensors: Name -> tensor of any shape; views and non-contiguous tensors are copied, which the format needs.
         metadata: Text -> text, kept in the file's header.
     """
@@ -237,9 +230,7 @@ def read_json(
     """Read a JSON document, or say in one error which file it is, what is wrong with it and what to do.
 
     Args:
-        path: The file.
         remedy: A sentence on what to do.
-        error: The error's class.
         wanted: `dict` or `list`, where the document has to be one.
         most_bytes: The largest file that makes sense, `MAX_JSON_BYTES` unless it is given.
 

@@ -37,7 +37,6 @@ def locked(folder: str | os.PathLike[str], remedy: str) -> Iterator[None]:
     """Have a folder to oneself for the length of the block; one that is not there is made, and removed if left empty.
 
     Args:
-        folder: The folder.
         remedy: A sentence on what else to do than to wait.
 
     Raises:

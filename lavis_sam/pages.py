@@ -51,7 +51,6 @@ def inline_image(content: bytes, kind: str, text: str = "") -> str:
     """Return an image inside the page.
 
     Args:
-        content: the file.
         kind: "jpeg" or "png".
         text: what it shows, for those who do not see it.
     """

@@ -31,12 +31,7 @@ def message_lines(text: str) -> str:
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text; printable on a terminal and on standard error, as it is into a file or a pipe.
-
-    Args:
-        err: Print on standard error.
-        nl: End the line.
-    """
+    """Print a text; printable on a terminal and on standard error, as it is into a file or a pipe."""
     stream: TextIO = sys.stderr if err else sys.stdout
     if err or stream.isatty():
         text = printable(text)

@@ -160,8 +160,6 @@ def keep_used_splits(datasets: DictConfig, settings: RunSettings, may_lack: Iter
     """Drop the splits that the run does not use, and return the test splits that it has.
 
     Args:
-        datasets: The resolved section.
-        settings: Of the run.
         may_lack: Test splits that a run that trains can do without: those that nobody asked for by an option.
 
     Raises:

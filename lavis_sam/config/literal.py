@@ -19,7 +19,6 @@ def literal(value: Any, place: str, *, error: type[SamError] = SamCheckpointErro
     Args:
         value: Text, numbers, booleans, None, and dictionaries (with text as keys) and lists of these.
         place: The file and key, for messages.
-        error: The error's class.
 
     Returns:
         The same with `\${` for `${`, which is what OmegaConf resolves to `${`.

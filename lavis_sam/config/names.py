@@ -10,8 +10,6 @@ def unknown_name(kind: str, name: Any, known: Iterable[str], place: str) -> str:
 
     Args:
         kind: What the name should have named.
-        name: The name found.
-        known: The valid names.
         place: The configuration key or option that holds it.
     """
     valid = sorted(known)

@@ -65,7 +65,6 @@ def resolve(
     """Return the resolved configuration and its layers; see `plugin.run_config.SamConfig`.
 
     Args:
-        path: The YAML file.
         options: {dotted key: value} above the file.
         registered: The models and data sets that can be named.
         check_files: Whether every file that the run will read has to be there.

@@ -20,7 +20,6 @@ def read_yaml(path: Path, place: str) -> DictConfig | ListConfig:
     """Return what a file holds.
 
     Args:
-        path: The file.
         place: The option or key that names it, for messages.
 
     Raises:

@@ -44,14 +44,7 @@ def collate_multi_image(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
             f"images of different sizes in one batch: {found}. Give all data sets of a split one "
             "vis_processor.*.image_size."
         )
-    counts = torch.tensor([sample["image"].shape[1] for sample in samples])
-    largest = int(counts.max())
-    batch: dict[str, Any] = {
-        # PyTorch's own way of stacking: in a worker, straight into memory that it shares with the main process.
-        "image": default_collate([_padded(sample["image"], largest) for sample in samples]),
-        "image_mask": torch.arange(largest)[None, :] < counts[:, None],
-    }
-    return _with_lists(batch, samples)
+    return _with_lists(_padded("image", [sample["image"] for sample in samples], axis=1), samples)
 
 
 def _features(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -63,11 +56,20 @@ def _features(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
             f"features of different shapes in one batch: {sorted(map(str, shapes))}. Give all data sets of a split the "
             "same run.feature_cache."
         )
-    counts = torch.tensor([len(found) for found in features])
+    return _padded("image_features", features, axis=0)
+
+
+def _padded(key: str, tensors: Sequence[torch.Tensor], axis: int) -> dict[str, Any]:
+    """Stack tensors with one entry an image along `axis`, padded there with zeros, and say which images are real."""
+    counts = torch.tensor([tensor.shape[axis] for tensor in tensors])
     largest = int(counts.max())
-    padded = [torch.cat([found, found.new_zeros(largest - len(found), *found.shape[1:])]) for found in features]
-    mask = torch.arange(largest)[None, :] < counts[:, None]
-    return {"image_features": default_collate(padded), "image_mask": mask}
+    padded = []
+    for tensor in tensors:
+        lacking = list(tensor.shape)
+        lacking[axis] = largest - lacking[axis]
+        padded.append(torch.cat([tensor, tensor.new_zeros(lacking)], dim=axis) if lacking[axis] else tensor)
+    # PyTorch's own way of stacking: in a worker, straight into memory that it shares with the main process.
+    return {key: default_collate(padded), "image_mask": torch.arange(largest)[None, :] < counts[:, None]}
 
 
 def _with_lists(batch: dict[str, Any], samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -79,12 +81,3 @@ def _with_lists(batch: dict[str, Any], samples: Sequence[dict[str, Any]]) -> dic
         if having:
             batch[key] = [sample[key] for sample in samples]
     return batch
-
-
-def _padded(image: torch.Tensor, largest: int) -> torch.Tensor:
-    """Pad [3, N_i, H, W] to [3, N, H, W]."""
-    missing = largest - image.shape[1]
-    if missing == 0:
-        return image
-    channels, _, height, width = image.shape
-    return torch.cat([image, image.new_zeros(channels, missing, height, width)], dim=1)

@@ -117,7 +117,6 @@ def in_threads(look: Callable[[_Item], _Answer], items: Sequence[_Item], name: s
 
     Args:
         look: Reads or decodes, so that threads are of use.
-        items: What to look at.
         name: What the progress bar calls the items.
     """
     if len(items) < _WORTH_THREADS:

@@ -62,7 +62,6 @@ class MultiImageDataset(Dataset[dict[str, Any]]):
 
         Args:
             samples: What `read_annotations`, `read_dataset` or `index_shards` found.
-            images: Where their images are.
             transform: PIL image -> tensor [3, H, W].
             text_processor: Text -> text, for instructions and answers.
             seed: Seed of the random augmentation.
@@ -136,7 +135,6 @@ def make_item(
     """Return `image` [3, N, H, W], `text_input`, `text_output`, `sample_id` and `references` of a sample.
 
     Args:
-        sample: The sample.
         images: Its N images, RGB.
         transform: PIL image -> tensor [3, H, W].
         text_processor: Text -> text.

@@ -1,15 +1,12 @@
 """A contact sheet of a data set: one HTML page with small images, prompts and answers, that needs nothing else."""
 
-import base64
 import html
 import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from lavis_sam.errors import SamDataError
-from lavis_sam.pages import POLICY
+from lavis_sam.pages import document, inline_image
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.multi_image import MultiImageDataset
@@ -21,31 +18,19 @@ _QUALITY = 80
 # What a caption that went wrong would do to the page.
 _MOST_CHARACTERS = 2000
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-{policy}
-<title>{title}</title>
-<style>
+_STYLE = f"""
 :root {{ color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }}
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1200px; padding: 1.5rem; }}
-h1 {{ font-size: 1.3rem; margin: 0; }}
-header p {{ margin: .2rem 0 1.5rem; opacity: .7; }}
+body {{ color: CanvasText; max-width: 1200px; }}
 article {{ border-top: 1px solid var(--line); padding: 1rem 0; }}
 .images {{ display: flex; flex-wrap: wrap; gap: .6rem; }}
 figure {{ margin: 0; }}
 img {{ display: block; border-radius: 4px; }}
 figcaption, .id {{ font-size: .8rem; opacity: .6; overflow-wrap: anywhere; }}
-figcaption {{ max-width: {side}px; }}
+figcaption {{ max-width: {THUMBNAIL_SIDE}px; }}
 dl {{ display: grid; grid-template-columns: max-content minmax(0, 75ch); gap: .2rem 1rem; margin: .6rem 0 0; }}
 dt {{ font-weight: 600; opacity: .6; }}
 dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
 .broken {{ border: 1px solid #c33; border-radius: 4px; color: #c33; padding: .5rem .8rem; overflow-wrap: anywhere; }}
-</style>
-<header><h1>{title}</h1><p>{subtitle}</p></header>
-{samples}
-</html>
 """
 
 
@@ -64,19 +49,9 @@ def contact_sheet(dataset: "MultiImageDataset | StoredSamples", indices: Sequenc
 
     Texts are escaped and images are inside it, so it can be sent to somebody and loads nothing from anywhere. An
     image that cannot be read is shown as the message that says so.
-
-    Args:
-        dataset: What to show.
-        indices: Which samples.
-        title: The page's title.
     """
-    return _PAGE.format(
-        policy=POLICY,
-        title=html.escape(title),
-        subtitle=f"{len(indices)} of {len(dataset)} samples",
-        side=THUMBNAIL_SIDE,
-        samples="\n".join(_article(dataset, index) for index in indices),
-    )
+    articles = "\n".join(_article(dataset, index) for index in indices)
+    return document(title, _STYLE, f"<p>{len(indices)} of {len(dataset)} samples</p>\n{articles}\n")
 
 
 def _article(dataset: "MultiImageDataset | StoredSamples", index: int) -> str:
@@ -104,21 +79,11 @@ def _figures(dataset: "MultiImageDataset | StoredSamples", index: int) -> Iterat
         yield f'<div class="broken">{html.escape(str(error))}</div>'
         return
     for number, (name, image) in enumerate(zip(sample.images, images, strict=True), start=1):
-        size = f"{image.width} × {image.height}"
-        small = image.copy()
+        small, buffer = image.copy(), io.BytesIO()
         small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        caption = f"{number}: {html.escape(name)} ({size})"
-        alternative = html.escape(name, quote=True)
-        yield (
-            f'<figure><img src="{_data_address(small)}" width="{small.width}" height="{small.height}" '
-            f'alt="{alternative}"><figcaption>{caption}</figcaption></figure>'
-        )
-
-
-def _data_address(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        small.save(buffer, "JPEG", quality=_QUALITY)
+        caption = f"{number}: {html.escape(name)} ({image.width} × {image.height})"
+        yield f"<figure>{inline_image(buffer.getvalue(), 'jpeg', name)}<figcaption>{caption}</figcaption></figure>"
 
 
 def _shortened(text: str) -> str:

@@ -19,7 +19,6 @@ def split_samples(
     """Deal samples out to splits; samples with an image in common, whatever its name, stay together.
 
     Args:
-        samples: All of them.
         root: The folder that the image paths are relative to.
         fractions: "val" and "test" -> their share of the samples, from 0 to below 1; the rest is for training.
         seed: Equal seeds give equal splits.

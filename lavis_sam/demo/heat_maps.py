@@ -18,7 +18,6 @@ def heat_maps(explanation: Explanation, images: Sequence[Image.Image], names: Se
     """Draw the measures of `lavis-sam explain` over the images.
 
     Args:
-        explanation: The measures.
         images: The sample's N images, RGB.
         names: What the page calls them.
     """

@@ -108,8 +108,6 @@ def likelihoods(predictor: "SamPredictor", question: ImagePrompt, targets: Seque
     """Return how likely each target is after the question, exactly; guidance is on, nothing is cut.
 
     Args:
-        predictor: Its model is asked.
-        question: Images and prompt.
         targets: At least one; none of them empty.
 
     Raises:

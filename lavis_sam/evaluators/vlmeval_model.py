@@ -19,7 +19,6 @@ class VlmevalModel(BaseModel):
     """SAM for VLMEvalKit.
 
     Args:
-        predictor: Its model is asked.
         choose: How multiple choice is answered: "text" lets the model write; "likelihood" takes the choice that is the
             likeliest answer, the first in the order of `predict_class`, and writes its letter.
         decoding: Settings of `SamPredictor.caption`.

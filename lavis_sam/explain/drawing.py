@@ -87,7 +87,6 @@ def draw_overview(explanation: Explanation, images: Sequence[Image.Image]) -> Im
     """Return all measures of a sample in one image.
 
     Args:
-        explanation: The measures.
         images: The sample's N images, RGB.
 
     Raises:

@@ -46,7 +46,6 @@ class FixedCrops:
         """Yield transformed images [3, H, W] of a sample.
 
         Args:
-            index: The sample.
             wanted: (position, crop), by position.
 
         Raises:

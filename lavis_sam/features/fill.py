@@ -68,7 +68,6 @@ def check_room(folder: Path, count: int, store: FeatureStore, limit_gb: float | 
     """Refuse to begin what does not fit on the disk, or into the limit.
 
     Args:
-        folder: Of the cache.
         count: Entries that are to be added.
         limit_gb: The most that all entries may take.
 
@@ -99,7 +98,6 @@ def fill(work: Sequence[Work], store: FeatureStore, encoder: Callable[..., Any],
 
     Args:
         work: The same on all processes.
-        store: Where to write.
         encoder: Images [n, 3, H, W] -> features [n, P, D_v].
         options: Of the loader: `num_workers`.
 

@@ -110,7 +110,6 @@ def connect_features(
     """Let a run's data sets draw fixed crops, or give features, as its settings say; nothing is computed or written.
 
     Args:
-        settings: The `run` section.
         datasets: Data set name -> split -> data set.
         model: The model, with its weights.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return length of the longest common subsequence of two sequences of words."""
+    """Return the length of the longest common subsequence of two sequences of words."""
     rows = _rows(first, _positions(second), len(second))
     return rows[-1].bit_count() if rows else 0
 

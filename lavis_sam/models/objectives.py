@@ -42,9 +42,7 @@ class Objective(Protocol):
         """Return the loss of a batch; its weight comes from the config.
 
         Args:
-            model: the model.
             visual: the `VisualPath` of B samples, with its graph; `PatchFeatures` where all objectives are of features.
-            samples: the batch.
             outputs: the `LanguageLoss` on the targets, with its logits; None where no objective reads it.
         """
         ...
@@ -84,7 +82,7 @@ def register_objective(
 def language(
     model: SemanticAlignment, visual: VisualPath, samples: Mapping[str, Any], outputs: LanguageLoss
 ) -> LossTerm:
-    """Return cross-entropy of the target tokens."""
+    """Return the cross-entropy of the target tokens."""
     return LossTerm(outputs.token_losses.sum(), outputs.target_tokens.sum())
 
 

@@ -96,9 +96,7 @@ def term_of_words(name: str, model: SemanticAlignment, values: Tensor | None, sa
 
     Args:
         name: the objective, and the injection that brings its head.
-        model: the model.
         values: what the head reads of each image, [B, ·, D]; None where the visual path did not keep it.
-        samples: the batch.
 
     Raises:
         SamConfigurationError: the model has no head for it.

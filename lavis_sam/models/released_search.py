@@ -74,12 +74,9 @@ def generate(
 
     Args:
         llm_model: the LLM, a `LanguageModel` or a module of transformers'.
-        tokenizer: its tokenizer.
         visual_tokens: [B, V, D_llm].
         visual_mask: bool [B, V], False at padded images.
         prompts: B prompts; not truncated.
-        decoding: how to decode.
-        output_scores: whether to return scores.
 
     Raises:
         SamConfigurationError: batch sizes differ.
@@ -116,7 +113,6 @@ def stream(
 
     Args:
         llm_model: the LLM, a `LanguageModel` or a module of transformers'.
-        tokenizer: its tokenizer.
         visual_tokens: [1, V, D_llm].
         visual_mask: bool [1, V], False at padded images.
         prompt: the prompt; not truncated.
@@ -310,8 +306,6 @@ def _candidates(
     Args:
         continuation: the running texts, num_beams rows for each of B samples.
         totals: summed log-probabilities of these rows [B, num_beams].
-        decoding: how to decode.
-        eos_token_id: the end token.
 
     Returns:
         For each sample, (summed log-probability, beam, token) triples.

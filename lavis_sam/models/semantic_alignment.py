@@ -217,8 +217,6 @@ class SemanticAlignment(nn.Module):
         """Return the language model as it reads B samples: `llm_model` itself unless something conditions it.
 
         Args:
-            visual: their visual tokens.
-            instructions: their instructions.
             prompt_ends: int64 [B], the position of each prompt's last token; None where that is the last position.
         """
         if self.vpg_c is None:

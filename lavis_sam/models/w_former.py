@@ -84,7 +84,6 @@ class WFormer(nn.Module):
     """The W stream.
 
     Args:
-        guidance: the switches.
         vision_width: D_v; not used.
         width: D_q.
     """
@@ -111,7 +110,6 @@ class WFormer(nn.Module):
             embedded: embedded queries and instruction [B, S, D_q].
             key_mask: bool [B, S] or None, see `QFormerBert.run_layers`.
             initial: h_i = q_i^l, the Q stream at the input of layer l, [ΣN, S, D_q].
-            context: the merged context.
             index: which image belongs to which sample.
 
         Returns:

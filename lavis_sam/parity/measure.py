@@ -181,8 +181,6 @@ def loss_and_gradients(
     """Run a training step.
 
     Args:
-        model: the model.
-        samples: the batch.
         stored: gradients by the authors' parameter names.
 
     Returns:

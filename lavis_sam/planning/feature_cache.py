@@ -40,7 +40,6 @@ def plan_cache(model_cfg: Mapping[str, Any], run: RunSettings, load: Load, sampl
 
     Args:
         model_cfg: The `model` node, as plain containers.
-        run: The `run` section.
         load: What a step is planned for.
         samples: Training samples; None if that is not known.
     """

@@ -33,7 +33,7 @@ class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
 
     @classmethod
     def default_config_path(cls, model_type: str | None = None) -> str:
-        """Return path of the packaged config of a model type, `vicuna7b` unless another is asked for.
+        """Return the path of the packaged config of a model type, `vicuna7b` unless another is asked for.
 
         Raises:
             SamConfigurationError: there is no such model type; the message lists them.

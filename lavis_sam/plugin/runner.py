@@ -235,7 +235,6 @@ class RunnerSam(RunnerParts):
         """Caption one split.
 
         Args:
-            split_name: The split.
             cur_epoch: See `evaluate`; a number (validation) keeps that epoch's predictions apart.
             skip_reload: See `evaluate`.
 

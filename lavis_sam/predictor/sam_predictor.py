@@ -153,7 +153,6 @@ class SamPredictor:
 
         Args:
             images: One image, or a list of images.
-            prompt: The question.
             decoding: As for `caption`, with `num_beams=1` for default: of competing beams no word is certain.
 
         Returns:

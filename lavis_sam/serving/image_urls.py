@@ -34,7 +34,6 @@ def read_image(url: str, place: str, side: int | None, limits: Limits, hosts: Co
     """Return an image as the vision encoder sees it, so that a waiting request holds little.
 
     Args:
-        url: Its URL.
         place: What an error calls it.
         side: Pixels of a side that the vision encoder sees; None for the image as it is.
         limits: Of bytes and pixels.

@@ -98,11 +98,11 @@ class WorkFolder:
             path.unlink(missing_ok=True)
 
     def image_file(self, slot: int, index: int, suffix: str) -> str:
-        """Return path of a sample's image, relative to the data set."""
+        """Return the path of a sample's image, relative to the data set."""
         return f"images/{slot // _FOLDERS:03d}/{slot:06d}_{index + 1}.{suffix}"
 
     def rejected_file(self, reason: str, slot: int, attempt: int) -> str:
-        """Return path of a rejected try's image, relative to the data set while the run is going on."""
+        """Return the path of a rejected try's image, relative to the data set while the run is going on."""
         return f"work/rejected/{reason}/{slot:06d}_{attempt:03d}.jpg"
 
     def part_path(self, key: str) -> Path:

@@ -86,7 +86,7 @@ class RunCheckpoints:
         self.folder, self.keep = folder, keep
 
     def path(self, name: int | str) -> Path:
-        """Return file of an epoch, of "best", or of "<epoch>_step<n>"."""
+        """Return the file of an epoch, of "best", or of "<epoch>_step<n>"."""
         return self.folder / f"checkpoint_{name}.pth"
 
     def newest_first(self) -> list[Path]:

@@ -145,7 +145,6 @@ class EpochTrainer:
             optimizer: Over its trainable parameters.
             scheduler: With LAVIS's `step(cur_epoch, cur_step)`.
             scaler: Of an fp16 model.
-            settings: The `run` section.
             device: Where the batches go.
             metric_log: Where every step is written.
             progress: Of the run; kept up to date.

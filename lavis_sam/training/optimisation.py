@@ -49,7 +49,6 @@ def build_schedule(
     Args:
         schedule_class: The registered class.
         optimizer: Whose rate it sets.
-        settings: The `run` section.
         steps_per_epoch: Optimizer steps of an epoch.
         warmup_steps: Of a run that was continued with other steps (see `resume`); by default `settings.warmup_steps`.
     """

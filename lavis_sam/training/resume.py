@@ -126,7 +126,6 @@ def first_that_loads(checkpoints: RunCheckpoints, load_one: Callable[[str], None
     """Load the newest checkpoint of a folder that is whole and fits, passing over those that are not.
 
     Args:
-        checkpoints: The folder's.
         load_one: Loads a file or raises a SamCheckpointError.
 
     Returns:

@@ -92,7 +92,6 @@ def build_run_data(
 
     Args:
         datasets: Data set name -> split -> data set.
-        settings: The `run` section.
         pin_memory: Whether batches go to a GPU.
 
     Returns:
@@ -144,8 +143,6 @@ def build_training_data(
         datasets: Map-style data sets, which are mixed (see `MixedOrder`); or a single stream.
         batch_size: Samples in a batch of one process.
         seed: Seed of the shuffle.
-        rank: This process.
-        world_size: The number of processes.
         batching: "shuffled" or "bucketed"; see `training_order`.
         options: Of `torch.utils.data.DataLoader`.
 

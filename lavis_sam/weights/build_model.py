@@ -332,8 +332,6 @@ def check_language(llm_model: PreTrainedModel, tokenizer: TextTokenizer, sizes: 
     """Refuse a language model that is not the one the config describes, or not its tokenizer's.
 
     Args:
-        llm_model: The language model.
-        tokenizer: Its tokenizer.
         sizes: What the config says; None where the folder itself says it.
 
     Raises:

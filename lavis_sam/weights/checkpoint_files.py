@@ -181,7 +181,6 @@ def read_config(path: Path, remedy: str) -> dict[str, Any]:
     """Read a configuration file in JSON that stands beside weights.
 
     Args:
-        path: The file.
         remedy: What an error tells the user to do.
 
     Raises:

@@ -81,7 +81,6 @@ def load_checked(
     those of a streamed source, which are read once, each before it is.
 
     Args:
-        model: The model.
         state: The weights, by the model's names.
         provides: Patterns (see `matches`) of the names that this source must fill, as far as the model has them.
         optional: Patterns of further names that it may fill.
@@ -180,7 +179,6 @@ def require_complete(model: nn.Module, reports: Iterable[LoadReport], *, initial
     """Check that the sources together filled the whole model.
 
     Args:
-        model: The model.
         reports: What each source filled.
         initialised: Patterns of names that rightly keep their initial values (SAM's layers before training).
 
@@ -241,12 +239,12 @@ def _rename(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, 
 
 
 def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """Copies, on the CPU, of the parameters that are trained (17 MB at real sizes)."""
+    """Copy the parameters that are trained to the CPU (17 MB at real sizes)."""
     return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def pad_rows(model: nn.Module) -> dict[str, Tensor]:
-    """Copies, on the CPU, of the [PAD] rows [D_llm] of the LLM's embedding and head; none where it has no such row.
+    """Copy the [PAD] rows [D_llm] of the LLM's embedding and head to the CPU; none where it has no such row.
 
     No released file holds them: they are added to the vocabulary last, and their logit is part of every softmax.
     """
@@ -294,7 +292,6 @@ def save_checkpoint(path: str | Path, obj: Any) -> None:
     """Save a checkpoint atomically, and only if it can be loaded again without running code.
 
     Args:
-        path: The file to make or replace.
         obj: Tensors, numbers, text and plain containers of these.
 
     Raises:

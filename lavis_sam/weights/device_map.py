@@ -105,7 +105,6 @@ def check_names(model: Any, device_map: Map, device: torch.device) -> None:
 
     Args:
         model: A `SemanticAlignment`; on the meta device, so that this is known before weights are read.
-        device_map: The mapping.
         device: Where the rest of the model will be.
 
     Raises:

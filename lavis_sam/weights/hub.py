@@ -10,6 +10,7 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.memory import first_line
 from lavis_sam.weights.adapters import CONFIG_FILE, WEIGHTS_FILE, is_adapter
 
 
@@ -41,7 +42,8 @@ def download_adapter(repository: str) -> Path:
         reason = (
             "the Hugging Face hub has no such repository, or it is private and this machine is not logged in"
             if isinstance(error, RepositoryNotFoundError)
-            else f"the Hugging Face hub cannot be asked for it, and it is not in the local cache ({_first_line(error)})"
+            else "the Hugging Face hub cannot be asked for it, and it is not in the local cache "
+            f"({first_line(error.__cause__ or error)})"
         )
         raise SamConfigurationError(
             f"{repository!r}: there is no such file or folder here, and {reason}. Check the spelling; without a "
@@ -53,7 +55,3 @@ def download_adapter(repository: str) -> Path:
             "one that `lavis-sam export --hub-folder` made; any other model has to be on this machine."
         )
     return folder
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)[:200]

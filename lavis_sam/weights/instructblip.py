@@ -211,7 +211,6 @@ def load_base(
 
     Args:
         model: A model of the folder's sizes; what is on the meta device is given its tensors.
-        folder: The folder.
         with_language: Load the language model, and the projection to it.
         check_only: Say what does not fit, and fill nothing.
 

@@ -128,7 +128,7 @@ def chosen_language_model(cfg: Mapping[str, Any]) -> str | None:
 
 
 def finetuned_path(cfg: Mapping[str, Any]) -> str:
-    """Return path of the checkpoint or adapter with SAM's trained layers, empty when the config wants none.
+    """Return the path of the checkpoint or adapter with SAM's trained layers, empty when the config wants none.
 
     Raises:
         SamCheckpointError: The config names a run without a checkpoint, or a folder of runs.

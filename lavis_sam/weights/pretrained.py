@@ -29,7 +29,6 @@ def load_eva_vit(visual_encoder: nn.Module, path: str | Path, *, check_only: boo
 
     Args:
         visual_encoder: The ViT, with EVA's parameter names (`pos_embed` [1, P, D_v], `blocks.…`, …).
-        path: The file.
         check_only: Say what does not fit, and fill nothing.
 
     Returns:

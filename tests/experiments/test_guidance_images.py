@@ -1,6 +1,7 @@
 """Guidance images of a sweep's cases, drawn by the layers that a row trained."""
 
 import json
+import shutil
 
 import pytest
 from omegaconf import OmegaConf
@@ -19,16 +20,22 @@ from lavis_sam.weights.checkpoints import save_checkpoint, trained_checkpoint
 from lavis_sam.weights.packaged import MODEL_CONFIGS
 
 
-@pytest.fixture
-def sweep(tmp_path):
-    write_sweep(tmp_path)
+@pytest.fixture(scope="module")
+def whole_sweep(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    write_sweep(folder)
     model = trained_tiny_model()
     node = OmegaConf.to_container(OmegaConf.load(MODEL_CONFIGS["tiny"]).model)
     for seed in (0, 1):
-        run = tmp_path / "sam" / f"seed-{seed}"
+        run = folder / "sam" / f"seed-{seed}"
         save_checkpoint(run / "checkpoint_best.pth", trained_checkpoint(model, {"model": node}))
         OmegaConf.save({"model": node}, run / "config.yaml")
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def sweep(whole_sweep, tmp_path):
+    return shutil.copytree(whole_sweep, tmp_path / "sweep")
 
 
 def sample(name):

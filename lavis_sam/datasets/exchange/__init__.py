@@ -40,7 +40,6 @@ def import_dataset(name: str, annotations: Path, images: Path, *, check: Check =
 
     Args:
         name: A key of `IMPORTS`.
-        annotations: The annotation file.
         images: The folder that its image paths are relative to.
         check: How closely to look at the images; see `ImageCheck`.
 

@@ -20,7 +20,6 @@ def demon_records(
     """Yield records of the unified format.
 
     Args:
-        path: The document.
         problems: What cannot be used is appended here.
         instruct: From a sample's id and its number of images, the instruction to put in the place of DEMON's.
 

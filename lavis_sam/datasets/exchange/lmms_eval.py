@@ -20,7 +20,6 @@ def write_lmms_eval(samples: Sequence[MultiImageSample], images: Path, out: Path
     """Write a task.
 
     Args:
-        samples: What it asks.
         images: The root of their paths.
         out: The folder for `--include_path`; it is made.
         name: The task's.

@@ -29,7 +29,6 @@ def write_vlmevalkit(samples: Sequence[MultiImageSample], images: Path, out: Pat
     """Write a data set.
 
     Args:
-        samples: What it asks.
         images: The root of their paths.
         out: The folder that the environment variable LMUData will name; it is made.
         name: The data set's.

@@ -45,7 +45,6 @@ def entries(release: Release, annotators: str = "all") -> Iterator[Entry]:
     """Yield the pairs of a release.
 
     Args:
-        release: Its files.
         annotators: "all" makes every annotator's text a reference, "one" the first annotator's alone.
 
     Raises:

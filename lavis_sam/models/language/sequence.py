@@ -86,7 +86,6 @@ def training_inputs(
 
     Args:
         llm_model: the LLM, a `LanguageModel` or a module of transformers'; only its embedding is used.
-        tokenizer: the LLM's tokenizer.
         visual_tokens: [B, V, D_llm].
         visual_mask: bool [B, V], False at padded images.
         text_input: B instructions; cut on the left to `max_txt_len` ids.
@@ -185,7 +184,6 @@ def check_length(llm_model: Any, visual_counts: Sequence[int], text_counts: Sequ
     """Refuse samples that are longer than the LLM's positions, beyond which it writes nonsense.
 
     Args:
-        llm_model: the LLM.
         visual_counts: visual tokens of each sample.
         text_counts: text tokens of each sample.
 

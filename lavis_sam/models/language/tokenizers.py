@@ -78,8 +78,6 @@ class TextTokenizer(ABC):
         """Turn a text into at least one id.
 
         Args:
-            text: any text.
-            append_eos: end with the end token.
             max_length: the most ids to return, `start_ids` included.
             truncation_side: the side to cut; `start_ids` stay.
         """
@@ -89,8 +87,6 @@ class TextTokenizer(ABC):
         """Turn a text that follows another one into ids without `start_ids`.
 
         Args:
-            text: any text.
-            append_eos: end with the end token.
             max_length: one more than the most ids where there is a start token; longer targets lose their end.
         """
         return self._encode(text, append_eos, max_length, "right")[len(self.start_ids) :]

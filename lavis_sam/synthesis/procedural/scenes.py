@@ -164,7 +164,7 @@ def _scene(name: str) -> Scene:
 
 @functools.cache
 def _load(name: str) -> tuple[Rgb, Direction, float]:
-    """Return panorama [H, 2H, 3] with a margin of its other side left and right, light and its strength."""
+    """Return the panorama [H, 2H, 3] with a margin of its other side left and right, light and its strength."""
     try:
         with Image.open(FOLDER / f"{name}.jpg") as file:
             panorama = np.asarray(file.convert("RGB"))

@@ -80,7 +80,7 @@ class Head:
         return turn_y(placed * self.radii, self.turn) + self.centre
 
     def local(self, points: Array) -> tuple[Array, Array]:
-        """Return angle around the head and height on it, of points near its surface."""
+        """Return the angle around the head and height on it, of points near its surface."""
         own = turn_y(points - self.centre, -self.turn) / self.radii
         return np.arctan2(own[..., 0], own[..., 2]), own[..., 1]
 

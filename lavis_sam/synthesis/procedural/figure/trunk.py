@@ -47,7 +47,7 @@ class Trunk:
         return (heights - self._low[1]) / self._rise[1]
 
     def section(self, place: float) -> tuple[Array, tuple[float, float]]:
-        """Return centre and half sizes of a cross section."""
+        """Return the centre and half sizes of a cross section."""
         (centre,), ((wide, deep),) = self.sections(floats([place]))
         return centre, (float(wide), float(deep))
 
