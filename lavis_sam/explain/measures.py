@@ -147,7 +147,7 @@ def _whole(count: int, model: SemanticAlignment) -> ImageIndex:
 
 
 def _gradient(norm: Tensor, features: Tensor) -> Tensor:
-    """Return the length of the gradient of a number with respect to each patch, [N, P]; 0 where nothing depends on it."""
+    """Return the length of a number's gradient with respect to each patch, [N, P]; 0 where nothing depends on it."""
     (gradient,) = torch.autograd.grad(norm, features, retain_graph=True, allow_unused=True)
     return torch.zeros(features.shape[:2], device=features.device) if gradient is None else gradient.norm(dim=-1)
 
