@@ -1,7 +1,9 @@
 """Drawing to PNG files with matplotlib, which only those need who draw."""
 
 import io
+import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from lavis_sam.errors import SamConfigurationError
@@ -25,6 +27,25 @@ def figure(width: float, height: float) -> Any:
             f"a plot needs matplotlib, which cannot be imported ({error}); install it with `pip install matplotlib`."
         ) from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_surface(axes: Any, values: Mapping[tuple[int, int], float], *, digits: int = 2) -> None:
+    """Figure 5 of the paper: values over the interaction layers, l down and k across; a pair without value stays white.
+
+    Args:
+        axes: matplotlib's.
+        values: (l, k) -> the value.
+        digits: Behind the point, of what stands in a cell.
+    """
+    ls, ks = (sorted({place[axis] for place in values}) for axis in (0, 1))
+    image = axes.imshow([[values.get((row, column), math.nan) for column in ks] for row in ls], cmap="viridis")
+    for (row, column), value in values.items():
+        # The upper half of the colours is bright.
+        colour = "black" if image.norm(value) > 0.5 else "white"
+        place = {"x": ks.index(column), "y": ls.index(row)}
+        axes.text(**place, s=f"{value:.{digits}f}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set(xticks=range(len(ks)), xticklabels=ks, yticks=range(len(ls)), yticklabels=ls)
+    axes.set(xlabel="k", ylabel="l")
 
 
 def save_png(drawn: Any, path: str | os.PathLike[str]) -> None:

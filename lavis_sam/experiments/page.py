@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from lavis_sam.evaluation.model import EvaluationSample
@@ -15,7 +14,7 @@ from lavis_sam.experiments.jobs import FINISHED
 from lavis_sam.files import write_json, write_text
 from lavis_sam.metrics.protocols import METRICS
 from lavis_sam.pages import document, inline_image
-from lavis_sam.plotting import figure
+from lavis_sam.plotting import draw_surface, figure
 
 if TYPE_CHECKING:  # PyTorch comes with it
     from lavis_sam.experiments.guidance_images import GuidanceImages
@@ -146,15 +145,8 @@ def _surface(name: str, found: Mapping[str, Any]) -> str:
     metrics = [metric for metric in METRICS if all(metric in scores[row] for row in places)]
     drawn = figure(3.2 * len(metrics), 3)
     for axes, metric in zip(drawn.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        grid = np.full((len(ls), len(ks)), np.nan)
-        for row, (l, k) in places.items():  # noqa: E741 - the paper's letter
-            grid[ls.index(l), ks.index(k)] = scores[row][metric]["mean"]
-        axes.imshow(grid, cmap="viridis")
-        for (y, x), value in np.ndenumerate(grid):
-            if not np.isnan(value):
-                axes.text(x, y, f"{value:.2f}", ha="center", va="center", color="white", fontsize=8)
-        axes.set(xticks=range(len(ks)), xticklabels=ks, yticks=range(len(ls)), yticklabels=ls)
-        axes.set(xlabel="k", ylabel="l", title=METRICS[metric].title)
+        draw_surface(axes, {place: scores[row][metric]["mean"] for row, place in places.items()})
+        axes.set(title=METRICS[metric].title)
     return _drawn(drawn, "scores over the interaction layers l and k")
 
 
