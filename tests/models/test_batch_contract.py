@@ -33,9 +33,10 @@ def test_a_sample_is_the_same_alone_and_in_a_ragged_batch(context, normalise, pa
             assert losses["target_tokens"][b] == loss["target_tokens"][0]
 
 
-@pytest.mark.parametrize("beams", [1, 5])
-def test_generated_text_is_the_same_alone_and_in_a_ragged_batch(beams):
+@pytest.mark.parametrize(("beams", "packing"), [(1, False), (1, True), (5, False), (5, True)])
+def test_generated_text_is_the_same_alone_and_in_a_ragged_batch(beams, packing):
     model, batch = small_model(), random_batch(COUNTS)
+    model.packing = packing
     together = model.generate(batch, num_beams=beams, max_length=12)
     alone = [model.generate(sample_of(batch, b), num_beams=beams, max_length=12)[0] for b in range(len(COUNTS))]
     assert together == alone
@@ -78,9 +79,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_batch_is_named(name):
-    change, message = BAD[name]
-    with pytest.raises(SamDataError, match=message):
-        small_model()({**random_batch([2, 2]), **change})
+    (change, message), model = BAD[name], small_model()
+    for model.packing in (False, True):
+        with pytest.raises(SamDataError, match=message):
+            model({**random_batch([2, 2]), **change})
 
 
 def test_prompts_are_one_for_all_or_one_each():
@@ -97,9 +99,10 @@ def test_to_device_moves_tensors_and_keeps_the_rest():
     assert moved["sample_id"] == ["a"]
 
 
-@pytest.mark.parametrize("counts", [COUNTS, [2, 2]])
-def test_features_in_the_place_of_images_give_the_same_batch(counts):
+@pytest.mark.parametrize(("counts", "packing"), [(COUNTS, False), (COUNTS, True), ([2, 2], False)])
+def test_features_in_the_place_of_images_give_the_same_batch(counts, packing):
     model, batch = small_model(), random_batch(counts)
+    model.packing = packing
     with torch.no_grad():
         wanted = model.encode(batch, batch["text_input"])
         features = torch.zeros(*batch["image_mask"].shape, *wanted.features.shape[1:])

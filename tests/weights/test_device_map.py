@@ -57,10 +57,10 @@ def plain(*, checkpointing=False):
     return tiny(gradient_checkpointing=checkpointing)
 
 
-def step(model):
+def step(model, batch=BATCH):
     """The loss of a batch, and the gradients of what is trained."""
     model.train().zero_grad()
-    loss = model(BATCH)["loss"]
+    loss = model(batch)["loss"]
     loss.backward()
     return loss.detach(), {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
 
@@ -82,6 +82,25 @@ def test_weights_that_wait_change_no_number(places, checkpointing):
     assert all(parameter.is_meta for parameter in model.llm_model.parameters())
     texts = [one.eval().generate(BATCH, max_length=6, num_beams=2) for one in (model, wanted)]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("places", "checkpointing"), [(MAPS[0], False), (MAPS[2], True)])
+@pytest.mark.usefixtures("bring_to_cpu")
+def test_samples_share_rows_of_weights_that_wait(places, checkpointing):
+    wanted, batch, rows = copy.deepcopy(plain(checkpointing=checkpointing)), random_batch([5, 1, 1, 2], size=112), []
+    model = copy.deepcopy(wanted)
+    place_language_model(model, places, CPU)
+    padded = step(wanted, batch)
+    for one in (model, wanted):
+        one.packing = True
+        one.llm_model.model.rotary_emb.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
+    found, packed = step(model, batch), step(wanted, batch)
+    assert rows[0] < 4
+    assert torch.equal(found[0], packed[0])
+    assert all(torch.equal(found[1][name], packed[1][name]) for name in packed[1])
+    torch.testing.assert_close(found[0], padded[0])
+    gradients, others = (torch.cat([gradient.flatten() for gradient in one[1].values()]) for one in (found, padded))
+    assert (gradients - others).norm() < 1e-5 * others.norm()
 
 
 @pytest.mark.usefixtures("bring_to_cpu")

@@ -211,6 +211,23 @@ def test_a_predictor_answers_with_a_packed_language_model(precision):
     assert answers[0] == answers[1] != ""
 
 
+@BOTH
+def test_samples_that_share_rows_have_the_losses_and_gradients_of_the_padded_batch(precision):
+    """Both kinds of packing at once: matrices of few bits, and `model.packing`'s rows."""
+    model, batch = tiny(llm_precision=precision, packing=True), random_batch([5, 1, 1, 2], size=112)
+    found, rows = [], []
+    model.llm_model.model.layers[0].register_forward_pre_hook(
+        lambda module, args, kwargs: rows.append(len(args[0] if args else kwargs["hidden_states"])), with_kwargs=True
+    )
+    for model.packing in (False, True):
+        output = model(batch)
+        gradients = torch.autograd.grad(output["loss"], [p for p in model.parameters() if p.requires_grad])
+        found.append((output["per_sample_loss"].detach(), torch.cat([gradient.flatten() for gradient in gradients])))
+    assert rows[0] == 4 > rows[-1]
+    for padded, packed in zip(*found, strict=True):
+        assert difference(packed, padded) < 1e-5
+
+
 def test_packed_layers_say_nothing_at_every_product(caplog):
     with caplog.at_level(logging.WARNING):
         per_sample_loss(tiny(llm_precision="int8"))
