@@ -42,7 +42,10 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 
 def print_error(program: str, error: object) -> None:
     """Print what ends a program, on standard error."""
-    echo(f"{program}: error: {message_lines(str(error))}", err=True)
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.filename}: {error.strerror}. Check the path, its permissions and the room on the disk."
+    echo(f"{program}: error: {message_lines(text)}", err=True)
 
 
 def printable_console(**options: Any) -> "Console":

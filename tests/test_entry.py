@@ -23,7 +23,7 @@ TINY = str(REPOSITORY / "projects" / "sam" / "tiny" / "train.yaml")
         (["--cfg-path", TINY, "--options", "run.max_epoch"], "--options: found"),
         (
             ["--cfg-path", TINY, "--options", "datasets.mmlink.build_info.annotations.test.storage=none.json"],
-            "none.json: no such file or folder",
+            "none.json: no such file or folder; put the data there, set this key, or give --data DIR.",
         ),
     ],
 )

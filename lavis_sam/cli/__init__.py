@@ -115,9 +115,13 @@ def options(
 ) -> None:
     """SAM, semantic alignment for multimodal large language models, as a LAVIS plugin.
 
+    Each command has its examples: `lavis-sam COMMAND --help`.
+
     \b
-    Example:
-      lavis-sam parity tests/parity/fixtures
+    Examples:
+      lavis-sam doctor
+      lavis-sam caption one.jpg two.jpg --prompt "What do both images show?"
+      lavis-sam train projects/sam/train.yaml --data my_data --options run.job_id=mine
     """
 
 
@@ -128,7 +132,7 @@ def main() -> None:
     try:
         code = app(prog_name="lavis-sam", standalone_mode=False)
     except _USAGE_PROBLEM as error:
-        error.message = printable(error.message)
+        error.message = printable(_with_value(error))
         error.show()
         sys.exit(error.exit_code)
     except typer.Abort:
@@ -140,6 +144,13 @@ def main() -> None:
         print_error("lavis-sam", error)
         sys.exit(USAGE_ERROR)
     _leave(code if isinstance(code, int) else 0)
+
+
+def _with_value(error: Any) -> str:
+    """A usage problem's message, with the value that it is about where typer leaves it out."""
+    problems = getattr(error.__cause__, "errors", None)  # pydantic's ValidationError
+    found = problems()[0].get("input") if callable(problems) else None
+    return error.message if found is None or str(found) in error.message else f"{found!r}: {error.message}"
 
 
 def _is_the_process() -> bool:

@@ -36,7 +36,9 @@ Protocol = Annotated[str, typer.Option(help="sam: the paper's way of scoring; co
 
 BatchSize = Annotated[int, typer.Option(min=1, help="Questions at a time, of a local model.")]
 NumBeams = Annotated[int, typer.Option(help="Beams of a local model's search.")]
-RepetitionPenalty = Annotated[float, typer.Option(help="On what a local model wrote already.")]
+RepetitionPenalty = Annotated[
+    float, typer.Option(help="Penalty on tokens that a local model wrote already; 1 is none.")
+]
 
 KeyVariable = Annotated[
     str | None,
@@ -44,7 +46,9 @@ KeyVariable = Annotated[
         "--api-key-env", metavar="NAME", help=f"Environment variable of the key, else {DEFAULT_KEY_VARIABLE}."
     ),
 ]
-Rate = Annotated[float | None, typer.Option("--requests-per-minute", help="Rate limit.")]
+Rate = Annotated[
+    float | None, typer.Option("--requests-per-minute", help="The most requests sent in a minute; by default no limit.")
+]
 Concurrency = Annotated[int, typer.Option(min=1, help="Requests at a time.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that a request may be silent.")]
 Attempts = Annotated[int, typer.Option(help="The most tries of one question.")]
@@ -55,15 +59,23 @@ SkipRefused = Annotated[
         help="Count what the service refuses (filter, length) as an empty answer, and say so.",
     ),
 ]
-MaxRequests = Annotated[int, typer.Option(help="More are refused before the first is sent.")]
-MaxTokens = Annotated[int | None, typer.Option("--max-total-tokens", help="Likewise, tokens of input and output.")]
-MaxSpending = Annotated[float | None, typer.Option(help="Likewise, money, in the prices' currency.")]
-InputPrice = Annotated[float | None, typer.Option(help="Of a million input tokens.")]
-OutputPrice = Annotated[float | None, typer.Option(help="Of a million output tokens.")]
+MaxRequests = Annotated[
+    int, typer.Option(help="The most requests; a run that needs more is refused before the first is sent.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-total-tokens", help="Likewise, tokens of input and output; by default no limit.")
+]
+MaxSpending = Annotated[
+    float | None, typer.Option(help="Likewise, money, in the prices' currency; by default no limit.")
+]
+InputPrice = Annotated[float | None, typer.Option(help="Price of a million input tokens.")]
+OutputPrice = Annotated[float | None, typer.Option(help="Price of a million output tokens.")]
 MaxImages = Annotated[int, typer.Option(help="The most images in one question.")]
 ImageSide = Annotated[int, typer.Option(help="Longer side of a sent image, in pixels, at most.")]
 ImageBytes = Annotated[int, typer.Option(help="Bytes of a sent image (JPEG), at most.")]
-ImageTokens = Annotated[int | None, typer.Option(help="Tokens of an image, for the estimate.")]
+ImageTokens = Annotated[
+    int | None, typer.Option(help="Tokens that an image counts in the estimate; by default reckoned from --image-side.")
+]
 Request = Annotated[
     list[str] | None, typer.Option(metavar="KEY=JSON", help="A key of the request; null takes it out. Repeatable.")
 ]

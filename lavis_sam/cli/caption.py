@@ -81,7 +81,7 @@ def caption(
     Examples:
       lavis-sam caption *.jpg -p "Tell a story." --model vicuna7b --checkpoint my_adapter --num-beams 1 --stream
       lavis-sam caption one.jpg two.jpg -p "What has changed?" --json > answer.json
-      lavis-sam caption data/own/* --each -p "What do these images have in common?" > answers.jsonl
+      lavis-sam caption data/own/*/ --each -p "What do these images have in common?" > answers.jsonl
     """
     from lavis_sam.cli.caption_inputs import each_sample, one_sample
     from lavis_sam.models.decoding import Decoding

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 _REPORT_WIDTH = 140
 _CHECK_FAILED = 1
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, check, import and export data sets.")
+_HELP = """Make, check, import and export data sets.
+
+\b
+Example:
+  lavis-sam data validate data/own
+"""
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_HELP)
 for _command in (split, join, shards, stats, preview, diversity):
     app.command()(_command)
 

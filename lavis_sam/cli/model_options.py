@@ -43,7 +43,9 @@ Precision = Annotated[
 DeviceMap = Annotated[
     str | None,
     typer.Option(
-        "--device-map", metavar="auto", help="auto: the language model over all GPUs and the machine's memory."
+        "--device-map",
+        metavar="auto",
+        help="auto: the language model over all GPUs and the machine's memory; by default one device.",
     ),
 ]
 MaxNewTokens = Annotated[
@@ -120,8 +122,8 @@ def load_predictor(
         )
     if not predictor.is_trained:
         echo(
-            "note: SAM's layers are untrained, so this model answers as its base alone does (InstructBLIP, or for tiny "
-            "a random one); --checkpoint loads trained ones",
+            "note: SAM's layers are untrained, so this model answers as its base alone does (InstructBLIP, or tiny's "
+            "own); --checkpoint loads trained ones",
             err=True,
         )
     return predictor

@@ -24,10 +24,12 @@ _Samples = Annotated[
 ]
 _Log = Annotated[
     Path | None,
-    typer.Option(metavar="RUN", help="Take them from a run of this batch on such GPUs: its folder or log.jsonl."),
+    typer.Option(
+        metavar="RUN", help="Take those seconds from a run of this batch on such GPUs: its folder or log.jsonl."
+    ),
 ]
 _Measure = Annotated[
-    bool, typer.Option("--measure", help="Measure them here, with random weights and without loading data.")
+    bool, typer.Option("--measure", help="Measure those seconds here, with random weights and without loading data.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print the plan as JSON, nothing else; bytes and FLOPs.")]
 

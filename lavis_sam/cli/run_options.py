@@ -20,7 +20,10 @@ Option = Annotated[
     list[str] | None,
     typer.Option("--options", metavar="KEY=VALUE", help="Settings that replace the file's, as for lavis.train."),
 ]
-Words = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Further such settings.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings that replace the file's, as after --options."),
+]
 ConfigAndWords = Annotated[
     list[str] | None,
     typer.Argument(metavar="CONFIG [KEY=VALUE]", help="YAML file or folder of a run; further settings."),

@@ -20,7 +20,8 @@ SOME_FAILED = 1
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file of the sweep.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Its folder [output/sweeps/NAME of the file].")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the sweep; by default output/sweeps/ and the name of FILE."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The run that the rows change, in place of the file's own.")

@@ -36,11 +36,11 @@ _Config = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="mmlink, mmlink_paper, groups, stories, changes, captions, or a YAML file.",
+        help="mmlink, mmlink_paper, groups, stories, changes, captions, pretraining, unjudged, or a YAML file.",
     ),
 ]
 _Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one. Default: one a core.")
+    int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one; by default one a core.")
 ]
 _PartOf = Annotated[
     str | None,
@@ -50,10 +50,11 @@ _Runner = Annotated[
     RunnerName, typer.Option("--runner", help="local: processes of this machine; ray: workers of a Ray cluster.")
 ]
 _Address = Annotated[
-    str | None, typer.Option("--address", help="ray: the cluster, auto or HOST:PORT. Default: this machine alone.")
+    str | None, typer.Option("--address", help="ray: the cluster, auto or HOST:PORT; by default this machine alone.")
 ]
 _Gpus = Annotated[
-    float | None, typer.Option("--gpus-per-worker", min=0.0, help="ray: of each worker, such as 0.5. Default: 0.")
+    float | None,
+    typer.Option("--gpus-per-worker", min=0.0, help="ray: share of a GPU of each worker, such as 0.5; by default 0."),
 ]
 _Actors = Annotated[
     str | None,
@@ -79,7 +80,7 @@ def synthesize(
     seed: Annotated[int, typer.Option("--seed", min=0, help="What the samples are depends on it alone.")] = 0,
     config: _Config = "mmlink",
     kinds: Annotated[
-        str | None, typer.Option("--kinds", help=f"Some of {','.join(KINDS)}; default: as configured.")
+        str | None, typer.Option("--kinds", help=f"Some of {','.join(KINDS)}; by default those of --config.")
     ] = None,
     workers: _Workers = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")] = False,
@@ -206,7 +207,10 @@ def synthesize_report(
         list[str], typer.Argument(metavar="[NAME=]DIR…", help="What `lavis-sam synthesize` made; several are compared.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Default: DIR/report.html; several DIRs need it.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="The page to write; by default DIR/report.html; several DIRs need it."
+        ),
     ] = None,
 ) -> None:
     """Write an HTML page about a synthesised data set: funnel, examples, rejections by reason, scores, diversity.

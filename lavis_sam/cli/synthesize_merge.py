@@ -17,7 +17,8 @@ def synthesize_merge(
     config: Annotated[str, typer.Option("--config", metavar="NAME|FILE", help="As given to every share.")] = "mmlink",
     kinds: Annotated[str | None, typer.Option("--kinds", help="As given to every share.")] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Processes that replace near duplicates between shares.")
+        int | None,
+        typer.Option("--workers", min=0, help="Processes that replace near duplicates; by default one a core."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifest as JSON, nothing else, on stdout.")

@@ -15,7 +15,9 @@ def synthesize_rate(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Which samples; raters that are compared get one page.")
     ] = 0,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: DIR/rate.html.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The page to write; by default DIR/rate.html.")
+    ] = None,
 ) -> None:
     """Write a page on which a person rates random samples of a synthesised data set, with one key each.
 
@@ -43,7 +45,9 @@ def synthesize_agreement(
             "--config", metavar="NAME|FILE", help="Judge the thresholds of this configuration, not those of DIR."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Default: DIR.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where both files go; by default DIR.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON, nothing else.")] = False,
 ) -> None:
     """Say how far raters agree, and how well each automatic check finds the samples that they call bad.

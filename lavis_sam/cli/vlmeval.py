@@ -31,7 +31,7 @@ def vlmeval(
     device: Device = None,
     precision: Precision = None,
     choose: Annotated[
-        str, typer.Option(help="Multiple choice by the text the model writes, or by the likelihood of each choice.")
+        str, typer.Option(help="Multiple choice. text: by what the model writes; likelihood: by that of each choice.")
     ] = "text",
     num_beams: Annotated[int | None, typer.Option(help="Beams; 1 is greedy.", show_default="5")] = None,
     max_new_tokens: MaxNewTokens = None,

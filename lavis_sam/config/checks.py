@@ -139,7 +139,7 @@ def _missing_data(place: str, section: DictConfig) -> Iterator[str]:
         for path in map(storage_path, storages):
             if not os.access(path, os.R_OK):
                 reason = "cannot be read" if path.exists() else "no such file or folder"
-                yield f"{place}.{key}.storage: {path}: {reason}."
+                yield f"{place}.{key}.storage: {path}: {reason}; put the data there, set this key, or give --data DIR."
 
 
 def unknown_option(key: str, known: DictConfig) -> str | None:

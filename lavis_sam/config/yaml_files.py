@@ -30,14 +30,25 @@ def read_yaml(path: Path, place: str) -> DictConfig | ListConfig:
         config = OmegaConf.load(path)
         misread = list(_misread_numbers(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)))
     except OSError as error:
-        raise SamConfigurationError(f"{place}: {path} cannot be read ({error.strerror or error}).") from error
+        raise SamConfigurationError(
+            f"{place}: {path} cannot be read ({error.strerror or error}). Check the path."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise SamConfigurationError(f"{place}: {path} is no YAML ({error}).") from error
+        raise SamConfigurationError(f"{place}: {path} is no YAML ({yaml_problem(error)}).") from error
     except RecursionError as error:
         raise SamConfigurationError(f"{place}: {path} is nested too deeply.") from error
     if misread:
         raise SamConfigurationError("\n".join(f"{place}: {path}, {problem}" for problem in misread))
     return config
+
+
+def yaml_problem(error: Exception) -> str:
+    """What a YAML reader found wrong, on one line, with the place in the file where it knows it."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    text = " ".join((problem or str(error)).split())
+    if mark is None:
+        return text
+    return f"{text} in line {mark.line + 1}, column {mark.column + 1}; correct it there or in the line before"
 
 
 def _misread_numbers(root: Any) -> Iterator[str]:

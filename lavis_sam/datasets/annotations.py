@@ -155,7 +155,7 @@ def parse_record(
         return None, [AnnotationProblem("wrong type", place, found)]
     identity = record.get("id")
     if isinstance(identity, bool) or not isinstance(identity, int | str) or identity == "":
-        message = f"id: found {shown(identity)}, wanted an integer or a text"
+        message = f"id: found {_found(record, 'id')}, wanted an integer or a text"
         return None, [AnnotationProblem("wrong id", place, message)]
     place_and_id = f"{place} (id {identity!r})"
     problems = [*_text_problems(record, place_and_id), *_image_problems(record, place_and_id, image_problem)]
@@ -166,10 +166,16 @@ def parse_record(
     return MultiImageSample(identity, images, record["instruction"], record["output"], references, place), problems
 
 
+def _found(record: dict[str, Any], key: str) -> str:
+    """A key's value for a message; where it is missing, the keys that are there: other formats have other names."""
+    names = "" if key in record else f" (its keys are {shown(', '.join(map(str, record)))})"
+    return f"{shown(record.get(key))}{names}"
+
+
 def _text_problems(record: dict[str, Any], place: str) -> Iterator[AnnotationProblem]:
     for key in ("instruction", "output"):
         if not isinstance(record.get(key), str):
-            yield AnnotationProblem("wrong type", place, f"{key}: found {shown(record.get(key))}, wanted a text")
+            yield AnnotationProblem("wrong type", place, f"{key}: found {_found(record, key)}, wanted a text")
     if isinstance(record.get("output"), str) and not record["output"].strip():
         yield AnnotationProblem("empty output", place, f"output: found {record['output']!r}, wanted a text")
     references = record.get("references")
@@ -191,7 +197,8 @@ def _text_problems(record: dict[str, Any], place: str) -> Iterator[AnnotationPro
 def _image_problems(record: dict[str, Any], place: str, image_problem: ImageProblem) -> Iterator[AnnotationProblem]:
     images = record.get("img_list")
     if not isinstance(images, list) or not all(isinstance(image, str) and image for image in images):
-        yield AnnotationProblem("wrong type", place, f"img_list: found {shown(images)}, wanted a list of paths")
+        found = f"img_list: found {_found(record, 'img_list')}, wanted a list of paths"
+        yield AnnotationProblem("wrong type", place, found)
         return
     if not images:
         yield AnnotationProblem("no images", place, "img_list: found 0 images, wanted at least one")

@@ -61,10 +61,8 @@ def collect_folder(root: Path, instruction: str) -> AnnotationReport:
         }
         records.append((place, record))
     if not records:
-        raise SamDataError(
-            f"{root}: found no folder with images and {ANSWER_FILE} in it, wanted one for each sample.\n"
-            f"{report.summary()}"
-        )
+        message = f"{root}: found no folder with images and {ANSWER_FILE} in it, wanted one for each sample."
+        raise SamDataError("\n".join(filter(None, [message, report.summary()])))
     scan_records(records, root, report, check="full")
     return report
 

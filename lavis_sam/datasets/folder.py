@@ -79,7 +79,7 @@ def annotation_file(folder: Path) -> Path:
             return folder / name
     raise SamDataError(
         f"{folder}: found none of {', '.join(UNIFIED_FILES)}; wanted a data set in the unified format. `lavis-sam data "
-        "convert` makes one from a data set's own release."
+        "convert` makes one from a data set's own release, `lavis-sam data collect` of folders of images."
     )
 
 

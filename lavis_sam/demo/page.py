@@ -37,8 +37,8 @@ _SCOPE = """
 - An answer may be wrong, and nothing on this page says how likely that is. It describes people and places as its
   training data did, with their biases; do not use it to decide about anybody.
 - It sees each image at the small size of its vision encoder, and squeezed to a square: small print is lost.
-- The embedded model (`tiny`) shows how everything works and is no InstructBLIP: what it writes before training has no
-  meaning. `--model` and `--checkpoint` load others.
+- The embedded model (`tiny`) knows drawn people, furniture, icons and book covers, and errs often. What it says of a
+  photograph means nothing. `--model` and `--checkpoint` load others.
 - Heat maps say how far the guidance moves when a patch moves. They do not say why the model wrote a word.
 - Images and questions stay in the memory of this server while they are answered, and are not written to a disk.
 """

@@ -27,7 +27,7 @@ def check_data(required: Collection[str] = ()) -> Iterator[Finding]:
     known = {path.parent.name for path in configs}
     for name in required:
         if name not in known:
-            raise SamConfigurationError(unknown_name("data set", name, known, "--data"))
+            raise SamConfigurationError(unknown_name("data set", name, known, "--dataset"))
     for path in configs:
         name, kind = path.parent.name, path.stem.removeprefix("defaults").lstrip("_")
         storages = list(_storages(OmegaConf.load(path).datasets[name]))

@@ -24,6 +24,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from lavis_sam.config.names import unknown_name
 from lavis_sam.config.settings import Problems, plain, read_settings, setting
+from lavis_sam.config.yaml_files import yaml_problem
 from lavis_sam.errors import SamConfigurationError
 
 # A row's name is a folder's.
@@ -95,10 +96,10 @@ def read_sweep(path: Path, config: Path | None = None) -> Sweep:
     try:
         values = OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
-        raise SamConfigurationError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        raise SamConfigurationError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from error
     except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
         # A key that is there twice, such as a row, comes out here.
-        raise SamConfigurationError(f"{path}: is no YAML ({error}).") from error
+        raise SamConfigurationError(f"{path}: is no YAML ({yaml_problem(error)}).") from error
     written = read_settings(_Written, values, str(path), readers={Seeds: _read_seeds, Pairs: _read_pairs})
     problems = Problems(_problems(written, path, config))
     problems.raise_all()

@@ -174,11 +174,11 @@ def _problems(record: Any) -> list[str]:
     problems = []
     identity = record.get("sample_id")
     if isinstance(identity, bool) or not isinstance(identity, int | str) or identity == "":
-        problems.append(f"sample_id: found {_shown(identity)}, wanted an integer or a text")
+        problems.append(f"sample_id: found {_found(record, 'sample_id')}, wanted an integer or a text")
     name = "" if problems else f" (sample {identity!r})"
     for key in ("pred_response", "gt_response"):
         if not isinstance(record.get(key), str):
-            problems.append(f"{key}{name}: found {_shown(record.get(key))}, wanted a text")
+            problems.append(f"{key}{name}: found {_found(record, key)}, wanted a text")
     references = record.get("references")
     if references is not None and not (
         isinstance(references, list) and references and all(isinstance(text, str) for text in references)
@@ -190,6 +190,12 @@ def _problems(record: Any) -> list[str]:
     if any(isinstance(text, str) and not _is_unicode(text) for text in texts):
         problems.append(f"{name.strip() or 'sample_id'}: a text holds half a character (a lone surrogate)")
     return problems
+
+
+def _found(record: dict[str, Any], key: str) -> str:
+    """A key's value for a message; where it is missing, the keys that are there: other formats have other names."""
+    names = "" if key in record else f" (its keys are {_shown(', '.join(map(str, record)))})"
+    return f"{_shown(record.get(key))}{names}"
 
 
 def _is_unicode(text: str) -> bool:

@@ -84,6 +84,6 @@ class Decoding:
     def _require(self, name: str, holds: bool, wanted: str) -> None:
         if not holds:
             raise SamConfigurationError(
-                f"{name} of generate is {getattr(self, name)!r}; wanted: {wanted}. Change it in the call, or under "
-                "`run` in the config."
+                f"{name} of generate is {getattr(self, name)!r}; wanted: {wanted}. Change it in the call, "
+                "in the command's option, or under `run.decoding` in the config."
             )

@@ -194,7 +194,8 @@ def _missing_weights(resolved: DictConfig) -> list[str]:
 
     try:
         return [
-            f"{source.config_key}: {source.description}: {problem}; or set {source.environment}."
+            f"{source.config_key}: {source.description}: {problem}; put it there, or set this key or "
+            f"{source.environment} to its path."
             for source in weight_sources(OmegaConf.to_container(resolved.model, resolve=True))
             if (problem := source.problem())
         ]

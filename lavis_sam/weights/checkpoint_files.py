@@ -201,7 +201,10 @@ def read_start(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         is_folder = isinstance(error, IsADirectoryError)
         reason = "is a folder, a file is wanted" if is_folder else (getattr(error, "strerror", "") or str(error))
-        raise SamCheckpointError(f"{path}: {reason}. Give the path of a .pth, .pt or .safetensors file.") from error
+        raise SamCheckpointError(
+            f"{path}: {reason}. Give the path of a .pth, .pt or .safetensors file; for trained layers, a run's or an "
+            "adapter's folder is taken too."
+        ) from error
     text = start.lstrip().lower()
     if not start:
         found = "the file is empty"

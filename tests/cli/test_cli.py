@@ -65,6 +65,16 @@ def test_an_error_is_one_line_and_exit_code_2(run, tmp_path, monkeypatch):
     assert err.count("\n") == 1
 
 
+def test_an_error_of_the_system_names_the_file_and_the_remedy(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("LAVIS_SAM_DEBUG", raising=False)
+    code, _, err = run("serve", "--api-key-file", tmp_path / "none.txt")
+    assert code == 2
+    assert err == (
+        f"lavis-sam: error: {tmp_path}/none.txt: No such file or directory. "
+        "Check the path, its permissions and the room on the disk.\n"
+    )
+
+
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_debugging_shows_the_traceback(monkeypatch, tmp_path, way):
     # Set before deleted, so that the option's effect on the environment is undone after the test.
@@ -75,6 +85,12 @@ def test_debugging_shows_the_traceback(monkeypatch, tmp_path, way):
     monkeypatch.setattr(sys, "argv", ["lavis-sam", *option, "parity", str(tmp_path / "none")])
     with pytest.raises(SamDataError):
         main()
+
+
+def test_wrong_usage_names_the_value(run):
+    code, _, err = run("score", "pred.json", "--resamples", "many")
+    assert code == 2
+    assert "'--resamples': 'many': " in err
 
 
 def test_wrong_usage_says_so(run):

@@ -1,11 +1,14 @@
 """Help in whole sentences, `-h`, completion, and option names of before that go on working."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+import typer.main
 
+from lavis_sam.cli import app
 from lavis_sam.cli.help_format import OLD_OPTIONS, first_sentence
 
 
@@ -26,6 +29,20 @@ def test_lists_of_commands_hold_whole_sentences(run, words):
 def test_h_is_help(run, words):
     code, out, _ = run(*words, "-h")
     assert (code, out) == (0, run(*words, "--help")[1])
+
+
+COMMANDS = typer.main.get_command(app).commands
+COMMANDS |= {f"data {name}": command for name, command in COMMANDS["data"].commands.items()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_an_example_and_a_sentence_for_each_option(name):
+    assert re.search(rf"Examples?:\n  lavis-sam {name}\b", COMMANDS[name].help)
+    for parameter in COMMANDS[name].params:
+        if not getattr(parameter, "hidden", False):
+            text = parameter.help or ""
+            assert text.endswith("."), f"{parameter.name}: {text!r}"
+            assert "Default:" not in text, f"{parameter.name}: write `by default`, in {text!r}"
 
 
 @pytest.mark.parametrize(

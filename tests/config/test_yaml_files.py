@@ -23,6 +23,18 @@ def test_read_yaml_keeps_what_is_not_ambiguous(tmp_path):
     assert read_yaml(path, "--cfg-path") == values
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("a:\n  b: 1\n c: 2\n", "line 3, column 2"), ("a:\n\tb: 1\n", "line 2, column 1"), ("a: 1\na: 2\n", "2")],
+)
+def test_read_yaml_names_the_line_that_is_wrong_on_one_line(tmp_path, text, place):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(SamConfigurationError, match=place) as caught:
+        read_yaml(path, "--cfg-path")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["a: {", "a: &x [*x]", "[" * 5000, "a: \x07"])
 def test_read_yaml_of_what_is_no_yaml(tmp_path, text):
     path = tmp_path / "run.yaml"

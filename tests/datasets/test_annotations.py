@@ -43,7 +43,7 @@ def test_further_keys_are_ignored(tmp_path):
         ({"img_list": []}, "no images", ["'bad'", "0 images"]),
         ({"img_list": "one.png"}, "wrong type", ["'one.png'", "list of paths"]),
         ({"img_list": [1]}, "wrong type", ["[1]"]),
-        ({"img_list": ...}, "wrong type", ["None"]),
+        ({"img_list": ...}, "wrong type", ["None", "its keys are 'id, instruction, output"]),
         ({"img_list": ["absent.png"]}, "missing image", ["'absent.png'", "No such file"]),
         ({"img_list": ["."]}, "path leaves the root", ["'.'"]),
         ({"img_list": ["folder"]}, "missing image", ["not a file"]),
