@@ -62,6 +62,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         # The rename itself lives in the folder; some file systems cannot flush one, and then it is up to them.
         with suppress(OSError):
             _flush_to_disk(destination.parent)
+    except OSError as error:
+        if str(error.filename) == str(temporary):
+            error.filename = str(path)  # the name that the user knows
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -53,7 +53,7 @@ def locked(folder: str | os.PathLike[str], remedy: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise SamConfigurationError(
-            f"{folder}: the folder cannot be made or opened ({error.strerror or error}); {remedy}"
+            f"{folder}: the folder cannot be made or opened ({error.strerror or error}). Check the path, {remedy}"
         ) from error
     try:
         yield

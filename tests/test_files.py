@@ -98,8 +98,9 @@ def test_the_file_appears_only_when_it_is_complete(tmp_path):
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "data.txt"):
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "data.txt"):
         pass
+    assert caught.value.filename == str(tmp_path / "data.txt"), "not the temporary name"
     assert names(tmp_path) == []
 
 

@@ -126,5 +126,6 @@ def test_a_lock_on_a_folder_that_was_removed_meanwhile_is_taken_again(tmp_path, 
 
 def test_a_lock_on_something_else_than_a_folder_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(SamConfigurationError, match=r"file: the folder cannot be made or opened \(.*exists\); or name"):
+    said = r"file: the folder cannot be made or opened \(.*exists\)\. Check the path, or name"
+    with pytest.raises(SamConfigurationError, match=said):
         locks.locked(tmp_path / "file", "or name another.").__enter__()
