@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lavis_sam.errors import SamError
+
 
 class Verdict(StrEnum):
     """How bad it is: only a failure makes the environment unfit."""
@@ -40,6 +42,8 @@ def run_check(area: str, name: str, check: Check) -> Iterator[Finding]:
     """Yield the findings of a check; what goes wrong inside it becomes one, so that the others still run."""
     try:
         yield from check()
+    except SamError as error:  # which says itself what is wrong
+        yield Finding(area, name, Verdict.FAILURE, str(error), "Correct what the message names, and look again.")
     except Exception as error:
         message = (str(error).splitlines() or [""])[0]
         yield Finding(
