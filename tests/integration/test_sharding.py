@@ -36,9 +36,11 @@ with distributed.process_group(distributed.Launch.from_environment(), torch.devi
     with contextlib.suppress(RunDiedError):
         start(folder / "from-two-to-one", "language", dies_at=5, checkpoint_steps=1, sharding="fsdp2")
     if distributed.is_main_process():
-        shutil.copytree(folder / "from-two-to-one", folder / "from-two-to-two")
+        for name in ("from-two-to-two", "from-sharded-to-ddp"):
+            shutil.copytree(folder / "from-two-to-one", folder / name)
     distributed.barrier()
     start(folder / "from-two-to-two", "language", sharding="fsdp2")
+    start(folder / "from-sharded-to-ddp", "language")
 """
 
 pytestmark = pytest.mark.integration
@@ -127,6 +129,13 @@ def test_two_processes_continue_sharded_bit_by_bit(runs):
         line["loss"] for line in log(runs / "language-fsdp2", "train").values()
     ]
     torch.testing.assert_close(found["model"], wanted["model"], rtol=0, atol=0)
+
+
+def test_two_processes_continue_a_sharded_run_with_ddp(runs):
+    found = runs / "from-sharded-to-ddp"
+    assert [line["step"] for line in log(found, "resumed").values()] == [4]
+    assert "sharding" not in checkpoint(found)["config"]["run"]
+    check_equal(found, runs / "language-ddp", rtol=1e-6, atol=5e-5)
 
 
 @pytest.mark.parametrize("way", ["from-one-to-two", "from-two-to-one"])
