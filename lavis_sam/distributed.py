@@ -190,7 +190,7 @@ def barrier() -> None:
 
 
 def sum_over_ranks(values: Sequence[float]) -> list[float]:
-    """Return element-wise sum over all processes, in double precision."""
+    """Return the element-wise sum over all processes, in double precision."""
     if not is_distributed():
         return [float(value) for value in values]
     total = torch.tensor(values, dtype=torch.float64)

@@ -182,7 +182,7 @@ class Transport:
             raise FailedError(self.clean(reason), is_billed=True) from None
 
     def _sorted(self, error: urllib.error.HTTPError) -> Exception:
-        """Return an answer with an error status, as one of the classes."""
+        """Sort an answer with an error status into one of the classes."""
         with error:
             try:
                 said = error.read(_PIECE_BYTES).decode("utf-8", "replace")

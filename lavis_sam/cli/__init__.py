@@ -1,7 +1,7 @@
 """The `lavis-sam` command.
 
-Each command group has a file of its own. They import what they need when they run, so that `lavis-sam --help` answers
-at once. Exit codes: 0 all is well, 1 a check failed, 2 the command or its input was wrong.
+Each command or group has a file of its own, however short. They import what they need when they run, so that
+`lavis-sam --help` answers at once. Exit codes: 0 all is well, 1 a check failed, 2 the command or its input was wrong.
 """
 
 import atexit

@@ -1,4 +1,7 @@
-"""How the command line shows itself, and which old names of options it goes on understanding."""
+"""How the command line shows itself, and which old names of options it goes on understanding.
+
+Apart from the commands, so that all old names stand in one table.
+"""
 
 from collections.abc import Callable
 from typing import Any

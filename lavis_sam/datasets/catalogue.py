@@ -106,18 +106,14 @@ def add_entry(entry: DatasetEntry) -> None:
     CATALOGUE[entry.name] = entry
 
 
-def entry_named(name: str, place: str = "format") -> DatasetEntry:
-    """Return the entry of a name.
-
-    Args:
-        name: Its name in configurations.
-        place: What an error calls the key or argument that holds the name.
+def entry_named(name: str) -> DatasetEntry:
+    """Return the entry of a name in configurations.
 
     Raises:
         SamConfigurationError: No such data set; the message lists them.
     """
     if name not in CATALOGUE:
-        raise SamConfigurationError(unknown_name("format", name, CATALOGUE, place))
+        raise SamConfigurationError(unknown_name("format", name, CATALOGUE, "format"))
     return CATALOGUE[name]
 
 

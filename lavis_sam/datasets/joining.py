@@ -1,4 +1,7 @@
-"""Several data sets as one: annotation files whose images lie in different folders."""
+"""Several data sets as one: annotation files whose images lie in different folders.
+
+Apart from `lavis-sam data join`, which only reads options: Python callers have it too.
+"""
 
 import os
 from collections.abc import Sequence

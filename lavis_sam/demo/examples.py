@@ -1,4 +1,7 @@
-"""Images and questions that come with the package: held-out samples of the synthesis (tools/make_demo_examples.py)."""
+"""Images and questions that come with the package: held-out samples of the synthesis (tools/make_demo_examples.py).
+
+Apart from the page, which needs gradio: these are checked without it.
+"""
 
 import base64
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where the language model's parts would go, for `model.device_map`."""
+"""Where the language model's parts would go, for `model.device_map`; like the room's other files, one kind of check."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,7 @@
-"""The entry point of lmms-eval: `--model lavis_sam` finds the model without any setting."""
+"""The entry point of lmms-eval: `--model lavis_sam` finds the model without any setting.
+
+Alone, as lmms-eval imports it whenever it starts, whatever model is asked.
+"""
 
 from typing import Any
 

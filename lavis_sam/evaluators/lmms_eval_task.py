@@ -1,4 +1,7 @@
-"""What the tasks of `lavis-sam data export lmms-eval` name: images, question and scores of a document."""
+"""What the tasks of `lavis-sam data export lmms-eval` name: images, question and scores of a document.
+
+lmms-eval imports it by this name, which exported tasks hold.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -2,6 +2,7 @@
 
 Counted so that what fits here fits there: on top of the shares, what is gathered for a whole step, the layer at work
 and the next one (as it came and as it is laid out), and the gradients of these, whole and once more as they are sent.
+Apart from `forecast`, which is about one process and knows nothing of training.
 """
 
 import dataclasses

@@ -1,4 +1,7 @@
-"""The registered model `blip2_vicuna_sam`: `SemanticAlignment` with the face that LAVIS expects of a model."""
+"""The registered model `blip2_vicuna_sam`: `SemanticAlignment` with the face that LAVIS expects of a model.
+
+Importing it registers it, which needs LAVIS; so nothing else is here.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `/metrics` says, for Prometheus."""
+"""What `/metrics` says, for Prometheus; apart from `app`, which so knows nothing of prometheus_client."""
 
 from collections.abc import Callable
 

@@ -130,7 +130,7 @@ class SampleStore:
         return [PartTask(round_, number, tuple(places[start : start + size])) for number, start in enumerate(starts)]
 
     def _keep_image(self, outcome: Outcome) -> str | None:
-        """Return the repeated sample side by side; kept before its places are filled again, and once only."""
+        """Keep the repeated sample side by side, once, before its places are filled again; return its file."""
         file = self._folder.rejected_file(DUPLICATE_SCORE, outcome.slot, outcome.next_attempt - 1)
         path = self._folder.root / file
         if not path.is_file() and outcome.sample is not None:

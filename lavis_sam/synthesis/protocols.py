@@ -77,7 +77,7 @@ class Source(Backend, Protocol):
         ...
 
     def skipped(self) -> Iterator[Skipped]:
-        """Return how many groups were set aside when the source was listed."""
+        """Yield the groups that were set aside when the source was listed."""
         ...
 
 

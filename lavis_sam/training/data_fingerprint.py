@@ -1,4 +1,7 @@
-"""What training samples a run has, as a hash: ids, texts and image names; of a stream its shards."""
+"""What training samples a run has, as a hash: ids, texts and image names; of a stream its shards.
+
+Apart from `training_data`: what is hashed is kept in checkpoints, so it must not change when loading does.
+"""
 
 import hashlib
 import json

@@ -1,6 +1,7 @@
 """Adapters from the Hugging Face hub, by the name of their repository: "user/adapter".
 
 Only the two files of an adapter are fetched. They are a stranger's, and are read and checked as any other adapter's.
+Apart from `load_model`, as nothing else here asks a network by a stranger's name.
 """
 
 from pathlib import Path

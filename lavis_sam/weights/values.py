@@ -1,4 +1,7 @@
-"""Whether weights are numbers that a model can hold: a single NaN makes every answer empty, without an error."""
+"""Whether weights are numbers that a model can hold: a single NaN makes every answer empty, without an error.
+
+Apart from `checkpoints`, which is about names and shapes: here the numbers of one tensor are looked at.
+"""
 
 import torch
 from torch import Tensor
@@ -42,9 +45,6 @@ def require_usable(name: str, tensor: Tensor, dtype: torch.dtype, source: str) -
     """Refuse a tensor with `unusable_values`.
 
     Args:
-        name: See `unusable_values`.
-        tensor: See `unusable_values`.
-        dtype: See `unusable_values`.
         source: How the message calls the file.
 
     Raises:

@@ -85,7 +85,7 @@ def _images(record: Mapping[str, Any]) -> list[Any]:
 
 
 def _turns(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Yield (question, answer) pairs; what a system message says stands before the first question."""
+    """Return (question, answer) pairs; what a system message says stands before the first question."""
     key = "conversations" if record.get("conversations") is not None else "conversation"
     turns: list[tuple[str, str]] = []
     question: str | None = None

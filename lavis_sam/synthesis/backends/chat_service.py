@@ -166,7 +166,7 @@ class ChatService:
         return found
 
     def _attempt(self, prompt: str | Messages) -> tuple[str, dict[str, Any]]:
-        """Return one request, with its place in the account; one that was surely for nothing costs nothing."""
+        """Send one request, with its place in the account; one that was surely for nothing costs nothing."""
         self._rate.wait(self._sleep)
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         read = sum(text_tokens(message["content"]) for message in messages)

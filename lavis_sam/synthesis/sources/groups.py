@@ -64,6 +64,10 @@ class Group:
     filed_under: bool = False
 
 
+# Images that a group must have.
+_FEWEST_VIEWS = 2
+
+
 class GroupedSource:
     """Draws objects from a list of groups; images are read when they are drawn."""
 
@@ -79,7 +83,6 @@ class GroupedSource:
         licence: str,
         height: float,
         split: str = "train",
-        fewest_views: int = 2,
         skipped: Sequence[Skipped] = (),
     ) -> None:
         """Sort the groups, set aside those with too few images, and keep those of the split.
@@ -90,7 +93,6 @@ class GroupedSource:
             groups: In any order.
             height: Metres of an object of which nothing is known.
             split: "train", "held_out" or "all".
-            fewest_views: Images that a group must have.
 
         Raises:
             SamConfigurationError: No group can be used.
@@ -98,14 +100,14 @@ class GroupedSource:
         self.name, self.licence = name, licence
         self._kind, self._root, self._height = kind, root, height
         everything = sorted(groups, key=lambda group: group.id)
-        lonely = [group for group in everything if len(group.views) < fewest_views]
+        lonely = [group for group in everything if len(group.views) < _FEWEST_VIEWS]
         self._skipped = [*skipped, *(Skipped(group.id, "too few images") for group in lonely)]
-        usable = [group for group in everything if len(group.views) >= fewest_views]
+        usable = [group for group in everything if len(group.views) >= _FEWEST_VIEWS]
         self._groups = [group for group in usable if in_split(group.id, split)]
         if not self._groups:
             raise SamConfigurationError(
                 f"sources.{kind}: {name} has {len(everything)} groups under {root}, {len(usable)} with at least "
-                f"{fewest_views} images and none of them in the split {split!r}; wanted at least one."
+                f"{_FEWEST_VIEWS} images and none of them in the split {split!r}; wanted at least one."
             )
 
     def __len__(self) -> int:

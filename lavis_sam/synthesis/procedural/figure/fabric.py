@@ -86,12 +86,12 @@ def folds(depth: float = 0.0022, scale: tuple[float, float, float] = (0.13, 0.20
     return lambda points: np.float32(depth) * ripples(points, scale, seed)
 
 
-def drapes(depth: float = 0.006, count: int = 13) -> Callable[[Array, Array, Array], Array]:
+def drapes(depth: float) -> Callable[[Array, Array, Array], Array]:
     """Return folds of a hanging skirt: they run down and become deeper towards the hem (v = 0)."""
 
     def change(u: Array, v: Array, points: Array) -> Array:
         """Return the points, moved outwards."""
-        wave = np.cos(2 * np.pi * count * np.asarray(u)) + 0.5 * np.sin(2 * np.pi * (count - 4) * np.asarray(u) + 1)
+        wave = np.cos(2 * np.pi * 13 * np.asarray(u)) + 0.5 * np.sin(2 * np.pi * 9 * np.asarray(u) + 1)
         deep = depth * wave * np.clip(1 - np.asarray(v), 0, 1) ** 1.3
         changed = points.copy()
         middle = points[..., [0, 2]].reshape(-1, 2).mean(axis=0)

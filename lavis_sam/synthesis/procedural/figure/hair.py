@@ -32,9 +32,9 @@ def hair_surfaces(style: str, colour: Colour, head: Head, *, under_hat: bool = F
     return STYLES[style](head, strands(colour, head), under_hat)
 
 
-def strands(colour: Colour, head: Head, *, fine: float = 46.0) -> Paint:
+def strands(colour: Colour, head: Head) -> Paint:
     """Return hair: streaks that run down from the crown."""
-    value = linear(colour)
+    value, fine = linear(colour), 46.0
 
     def paint(u: Array, v: Array, points: Array) -> Array:
         angle, y = head.local(points)

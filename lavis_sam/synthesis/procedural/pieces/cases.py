@@ -13,17 +13,16 @@ _SPINES: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def _carcass(
-    look: Look, half: float, height: float, deep: float, low: float = 0.0, thick: float = 0.022
-) -> list[Surface]:
+def _carcass(look: Look, half: float, height: float, deep: float) -> list[Surface]:
     """Return sides, top, bottom and back."""
+    thick = 0.022
     back = plain(mixed(look.main, (0, 0, 0), 0.35))
     return [
-        *look.board((-half, low, -deep), (-half + thick, height, deep), along=1),
-        *look.board((half - thick, low, -deep), (half, height, deep), along=1),
+        *look.board((-half, 0.0, -deep), (-half + thick, height, deep), along=1),
+        *look.board((half - thick, 0.0, -deep), (half, height, deep), along=1),
         *look.board((-half, height - thick, -deep), (half, height, deep)),
-        *look.board((-half, low, -deep), (half, low + thick + 0.02, deep)),
-        *board((-half + 0.01, low + 0.01, -deep), (half - 0.01, height - 0.01, -deep + 0.012), back),
+        *look.board((-half, 0.0, -deep), (half, thick + 0.02, deep)),
+        *board((-half + 0.01, 0.01, -deep), (half - 0.01, height - 0.01, -deep + 0.012), back),
     ]
 
 
@@ -94,19 +93,16 @@ def _wardrobe(look: Look) -> Built:
     return surfaces, [(-half, half, -deep, deep)]
 
 
-def _drawers(
-    look: Look, left: float, right: float, low: float, high: float, front: float, rows: int, columns: int = 1
-) -> list[Surface]:
-    surfaces, tall, wide = [], (high - low) / rows, (right - left) / columns
+def _drawers(look: Look, left: float, right: float, low: float, high: float, front: float, rows: int) -> list[Surface]:
+    surfaces, tall, wide = [], (high - low) / rows, right - left
     for row in range(rows):
-        for column in range(columns):
-            x, y = left + column * wide, low + row * tall
-            surfaces += look.board(
-                (x + 0.006, y + 0.006, front), (x + wide - 0.006, y + tall - 0.006, front + 0.020), radius=0.007
-            )
-            for side in (-1, 1) if wide > 0.55 else (0,):
-                knob = (x + wide * (0.5 + 0.24 * side), y + tall / 2, front + 0.035)
-                surfaces.append(ball(knob, 0.018, look.frame(), 0.4))
+        y = low + row * tall
+        surfaces += look.board(
+            (left + 0.006, y + 0.006, front), (left + wide - 0.006, y + tall - 0.006, front + 0.020), radius=0.007
+        )
+        for side in (-1, 1) if wide > 0.55 else (0,):
+            knob = (left + wide * (0.5 + 0.24 * side), y + tall / 2, front + 0.035)
+            surfaces.append(ball(knob, 0.018, look.frame(), 0.4))
     return surfaces
 
 

@@ -39,17 +39,6 @@ def plain(colour: Colour) -> Paint:
     return lambda u, v, points: np.broadcast_to(value, points.shape)
 
 
-def cloth(colour: Colour, *, seed: int = 0, depth: float = 0.10) -> Paint:
-    """Return one colour with the slight unevenness of fabric."""
-    value = linear(colour)
-
-    def paint(u: Array, v: Array, points: Array) -> Array:
-        shade = 1 + depth * ripples(points, (0.22, 0.34, 0.22), seed)
-        return value * shade[:, None]
-
-    return paint
-
-
 def soft_step(values: Array, edge: Array | float, width: float) -> Array:
     """0 below the edge, 1 above it, with a ramp of `width`."""
     share = np.clip((values - edge) / width + 0.5, 0, 1)
