@@ -1,6 +1,5 @@
 """`lavis-sam data`: data sets into the unified format and out of it, and whether they are whole."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,7 +11,7 @@ from lavis_sam.cli.data_join import join
 from lavis_sam.cli.data_shards import shards
 from lavis_sam.cli.data_split import split
 from lavis_sam.datasets.catalogue import CATALOGUE
-from lavis_sam.terminal import echo, printable_console
+from lavis_sam.terminal import echo
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.image_check import Check
@@ -311,15 +310,8 @@ def _show(report: "AnnotationReport", *, as_json: bool, files: dict[str, int], v
 
 
 def _print_problems(report: "AnnotationReport") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from lavis_sam.cli.score_tables import print_table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("problem")
-    table.add_column("count", justify="right")
-    table.add_column("records", justify="right")
-    table.add_column("first examples", overflow="fold")
-    for row in report.rows():
-        table.add_row(Text(row.kind), str(row.count), str(row.records), Text("\n".join(row.examples)))
-    printable_console(width=None if sys.stdout.isatty() else _REPORT_WIDTH).print(table)
+    rows = [(row.kind, str(row.count), str(row.records), "\n".join(row.examples)) for row in report.rows()]
+    words = ("problem", "first examples")
+    print_table((words[0], "count", "records", words[1]), rows, left=words, width=_REPORT_WIDTH)

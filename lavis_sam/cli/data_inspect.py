@@ -1,17 +1,17 @@
 """`lavis-sam data stats` and `lavis-sam data preview`: what is in a data set."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lavis_sam.terminal import echo, printable_console
+from lavis_sam.terminal import echo
 
 if TYPE_CHECKING:
     from lavis_sam.datasets.statistics import DatasetStatistics
 
 _BAR = 40
+_WIDTH = 100  # where standard output is no terminal
 _Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Holds annotations.json (or .jsonl), or shards; or such a file.")
 ]
@@ -82,40 +82,22 @@ def preview(
 
 
 def _print(figures: "DatasetStatistics") -> None:
-    from rich import box
-    from rich.table import Table
+    from lavis_sam.cli.score_tables import print_table
 
-    console = printable_console(width=None if sys.stdout.isatty() else 100)
-    console.print(
-        f"{figures.samples} samples, {figures.images} images ({figures.distinct_images} different ones)",
-        highlight=False,
-    )
+    echo(f"{figures.samples} samples, {figures.images} images ({figures.distinct_images} different ones)")
     most = max(figures.images_per_sample.values())
-    counts = Table(box=box.SIMPLE_HEAD)
-    for name in ("images", "samples"):
-        counts.add_column(name, justify="right")
-    counts.add_column("")
-    for number, count in figures.images_per_sample.items():
-        counts.add_row(str(number), str(count), "█" * max(1, round(_BAR * count / most)))
-    console.print(counts)
-
-    spreads = Table(box=box.SIMPLE_HEAD)
-    spreads.add_column("of a sample")
-    for name in ("smallest", "median", "mean", "largest"):
-        spreads.add_column(name, justify="right")
+    bars = [
+        (str(number), str(count), "█" * max(1, round(_BAR * count / most)))
+        for number, count in figures.images_per_sample.items()
+    ]
+    print_table(("images", "samples", ""), bars, left=("",), width=_WIDTH)
     named = {
         "words of the instruction": figures.instruction_words,
         "words of the answer": figures.output_words,
         "references": figures.references,
     }
-    for name, spread in named.items():
-        spreads.add_row(name, str(spread.smallest), f"{spread.median:g}", f"{spread.mean:.1f}", str(spread.largest))
-    console.print(spreads)
-
-    padding = Table(box=box.SIMPLE_HEAD)
-    padding.add_column(f"padding, batches of {figures.batch_size}")
-    for name in ("images", "text"):
-        padding.add_column(name, justify="right")
-    for name, part in {**figures.padding, "saved by bucketing": figures.saved}.items():
-        padding.add_row(name, f"{part.images:.1%}", f"{part.characters:.1%}")
-    console.print(padding)
+    spreads = [(name, str(s.smallest), f"{s.median:g}", f"{s.mean:.1f}", str(s.largest)) for name, s in named.items()]
+    print_table(("of a sample", "smallest", "median", "mean", "largest"), spreads, width=_WIDTH)
+    parts = {**figures.padding, "saved by bucketing": figures.saved}
+    padding = [(name, f"{part.images:.1%}", f"{part.characters:.1%}") for name, part in parts.items()]
+    print_table((f"padding, batches of {figures.batch_size}", "images", "text"), padding, width=_WIDTH)

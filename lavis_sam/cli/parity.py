@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lavis_sam.terminal import echo, printable_console
+from lavis_sam.terminal import echo
 
 if TYPE_CHECKING:
     from lavis_sam.parity.report import Report
 
 # Wide enough for the longest parameter name when the table goes into a file.
 _REPORT_WIDTH = 140
+_STYLES = {"pass": "green", "FAIL": "bold red"}
 
 
 def parity(
@@ -49,24 +50,20 @@ def parity(
 
 
 def _print(report: "Report") -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    console = printable_console(width=None if sys.stdout.isatty() else _REPORT_WIDTH)
+    from lavis_sam.cli.score_tables import print_table
+
+    heads = ("array", "max difference", "tolerance", "verdict")
     for case in report.cases:
-        table = Table(title=f"case {case.name}", title_justify="left", box=box.SIMPLE_HEAD)
-        table.add_column("array", overflow="fold")
-        table.add_column("max difference", justify="right")
-        table.add_column("tolerance", justify="right")
-        table.add_column("verdict", overflow="fold")
-        for row in case.comparisons:
-            style = {"pass": "green", "FAIL": "bold red"}.get(row.verdict, "dim")
-            table.add_row(
-                Text(row.array),
+        rows = [
+            (
+                row.array,
                 "-" if row.difference is None else f"{row.difference:.2e}",
                 "equal" if row.tolerance is None else f"{row.tolerance:.2e}",
-                Text(f"{row.verdict}: {row.note}" if row.note else row.verdict, style=style),
+                Text(f"{row.verdict}: {row.note}" if row.note else row.verdict, style=_STYLES.get(row.verdict, "dim")),
             )
-        console.print(table)
-    console.print(report.summary())
+            for row in case.comparisons
+        ]
+        print_table(heads, rows, f"case {case.name}", left=("array", "verdict"), width=_REPORT_WIDTH)
+    echo(report.summary())

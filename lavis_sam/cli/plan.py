@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lavis_sam.cli.run_options import CfgPath, ConfigAndWords, Data, Option, read_config
+from lavis_sam.cli.score_tables import print_table
 from lavis_sam.terminal import echo, printable_console
 
 if TYPE_CHECKING:
@@ -239,26 +240,16 @@ def _count_samples(config: "ResolvedConfig") -> int:
 
 
 def _print(made: "Plan") -> None:
-    from rich import box
-    from rich.table import Table
-
-    console, load, memory = printable_console(width=_WIDTH), made.load, made.memory
-    table = Table(title="parameters", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("part", "number", "GiB"):
-        table.add_column(column, justify="left" if column == "part" else "right")
-    for part, number in made.parameters.items():
-        table.add_row(part, str(number), f"{memory['weights'][part] / _GIB:.3f}")
-    table.add_row("all", str(made.total_parameters), f"{sum(memory['weights'].values()) / _GIB:.3f}")
-    table.add_row("of them trained", str(made.trainable_parameters), "")
-    console.print(table)
-    table = Table(title="memory of each GPU", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("what")
-    table.add_column("GiB", justify="right")
-    for name in ("gradients", "optimizer", "gathered", "activations", "training", "kv_cache", "generation"):
-        if name in memory:  # of sharded runs alone, something is gathered
-            table.add_row(name.replace("_", " "), f"{memory[name] / _GIB:.3f}")
-    console.print(table)
-    console.print(
+    load, memory = made.load, made.memory
+    parts = [(part, str(n), f"{memory['weights'][part] / _GIB:.3f}") for part, n in made.parameters.items()]
+    total = ("all", str(made.total_parameters), f"{sum(memory['weights'].values()) / _GIB:.3f}")
+    rows = [*parts, total, ("of them trained", str(made.trainable_parameters), "")]
+    print_table(("part", "number", "GiB"), rows, "parameters", width=_WIDTH)
+    uses = ("gradients", "optimizer", "gathered", "activations", "training", "kv_cache", "generation")
+    # Of sharded runs alone, something is gathered.
+    found = [(name.replace("_", " "), f"{memory[name] / _GIB:.3f}") for name in uses if name in memory]
+    print_table(("what", "GiB"), found, "memory of each GPU", width=_WIDTH)
+    printable_console(width=_WIDTH).print(
         f"{made.flops['step'] / 1e12:.3f} TFLOP a step: {load.gpus} GPU(s) x {load.accumulation} batch(es) x "
         f"{load.batch} sample(s) of {load.images} images, {load.text_tokens} + {load.target_tokens} tokens, "
         f"{made.precision}"
@@ -266,36 +257,32 @@ def _print(made: "Plan") -> None:
 
 
 def _print_cards(cards: dict[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
-
     from lavis_sam.planning.cards import CARD_GB
 
-    table = Table(title="fits on a card of, with a tenth to spare", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("model", "use", "GiB", *(f"{size} GB" for size in CARD_GB)):
-        table.add_column(column, justify="left" if column in ("model", "use") else "right")
-    for model_type, uses in cards.items():
-        for use, fit in uses.items():
-            marks = ["yes" if size in fit["fits_on_gb"] else "no" for size in CARD_GB]
-            table.add_row(model_type, use, f"{fit['bytes'] / _GIB:.3f}", *marks)
-    printable_console(width=_WIDTH).print(table)
+    rows = [
+        (model, use, f"{fit['bytes'] / _GIB:.3f}", *("yes" if size in fit["fits_on_gb"] else "no" for size in CARD_GB))
+        for model, uses in cards.items()
+        for use, fit in uses.items()
+    ]
+    heads = ("model", "use", "GiB", *(f"{size} GB" for size in CARD_GB))
+    print_table(heads, rows, "fits on a card of, with a tenth to spare", left=heads[:2], width=_WIDTH)
 
 
 def _print_spread(spread: dict[str, Any], *, can_wait: bool) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title="with model.device_map", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("model", "use", "card", "cards", "or one, and GB in memory"):
-        table.add_column(column, justify="left" if column in ("model", "use") else "right")
-    for model_type, uses in spread.items():
-        for use, sizes in uses.items():
-            for one in sizes:
-                waiting = "no" if one.waiting is None else f"{one.waiting / 1e9:.1f}"
-                table.add_row(model_type, use, f"{one.card_gb} GB", str(one.cards or "no"), waiting)
-    printable_console(width=_WIDTH).print(table)
+    rows = [
+        (model, use, f"{one.card_gb} GB", str(one.cards or "no"), _gigabytes(one.waiting))
+        for model, uses in spread.items()
+        for use, sizes in uses.items()
+        for one in sizes
+    ]
+    heads = ("model", "use", "card", "cards", "or one, and GB in memory")
+    print_table(heads, rows, "with model.device_map", left=heads[:2], width=_WIDTH)
     if not can_wait:
         echo("In training, weights can wait in the machine's memory with model.gradient_checkpointing=true alone.")
+
+
+def _gigabytes(waiting: int | None) -> str:
+    return "no" if waiting is None else f"{waiting / 1e9:.1f}"
 
 
 def _print_length(length: "RunLength | None", epochs: int, source: str | None, missing: str | None) -> None:

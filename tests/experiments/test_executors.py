@@ -101,6 +101,7 @@ def test_a_signal_lets_runs_end_at_their_next_step_and_begins_no_other(make, tmp
     assert [line.split()[0] for line in began(tmp_path)] == ["a"]
 
 
+@pytest.mark.integration  # 6 s: submitit starts three processes
 def test_an_array_of_slurm_does_the_same_jobs(make, tmp_path):
     (tmp_path / "go").touch()
     shown = []

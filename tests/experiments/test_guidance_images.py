@@ -52,12 +52,17 @@ def test_each_case_is_explained_by_the_layers_of_the_row(sweep):
     assert image.tobytes() == own.explain(list(sample("it").images), "What is it?").draw().tobytes()
 
 
-def test_the_page_shows_them_under_their_cases(sweep):
+def test_the_page_shows_them_under_the_cases_whose_images_are_there(sweep):
     cases = findings(sweep)["cases"]
-    page = write_report(sweep, lambda case: sample(case["sample"]), guidance=["sam"]).read_text(encoding="utf-8")
-    assert page.count("<summary>Guidance: SAM</summary>") == len(cases) > 0
-    assert "<summary>" not in write_report(sweep, lambda case: sample(case["sample"])).read_text(encoding="utf-8")
-    assert "<summary>" not in write_report(sweep, guidance=["sam"]).read_text(encoding="utf-8"), "images are gone"
+    known = {case["sample"] for case in cases[:1]}
+    assert len(cases) > len(known)
+
+    def look_up(case):
+        return sample(case["sample"]) if case["sample"] in known else None
+
+    page = write_report(sweep, look_up, guidance=["sam"]).read_text(encoding="utf-8")
+    assert page.count("<summary>Guidance: SAM</summary>") == len(known)
+    assert "<summary>" not in write_report(sweep, look_up).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
