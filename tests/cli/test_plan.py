@@ -29,10 +29,9 @@ def test_plan():
 
 
 def test_plan_says_steps_and_hours():
-    recipe = ("plan", "--cfg-path", str(REPOSITORY / "projects" / "sam" / "train.yaml"), "--gpus", "4")
-    text = call(*recipe, "--samples", "69000", "--step-seconds", "1.5")
-    assert "3450 steps: 1 epoch(s) of 69000 samples, 20 samples a step" in text
-    assert "1.44 hours, at 1.500 s a step (given)" in text
+    text = call("plan", "--cfg-path", TINY, "--gpus", "4", "--samples", "69000", "--step-seconds", "1.5")
+    assert "46000 steps: 16 epoch(s) of 69000 samples, 24 samples a step" in text
+    assert "19.17 hours, at 1.500 s a step (given)" in text
 
 
 def test_plan_counts_the_samples_of_the_data_set_and_reads_a_log(tmp_path):
@@ -57,14 +56,23 @@ def test_plan_takes_one_time_of_a_step(run, words):
     assert (code, "found several of --step-seconds, --log and --measure" in error) == (2, True)
 
 
+CACHE = ("--options", "run.feature_cache=x", "run.feature_crops=2", "run.feature_cache_precision=fp16")
+
+
+def test_plan_of_the_recipe_has_its_steps_hours_and_feature_cache():
+    recipe = ("plan", "--cfg-path", str(REPOSITORY / "projects" / "sam" / "train.yaml"), "--gpus", "4", "--json")
+    made = json.loads(call(*recipe, "--samples", "69000", "--step-seconds", "1.5", *CACHE))
+    assert made["run"] == made["run"] | {"steps": 3450, "samples_per_step": 20, "hours": 3450 * 1.5 / 3600}
+    assert made["feature_cache"]["entry_bytes"] == 257 * 1408 * 2
+    assert made["feature_cache"]["bytes"] == 257 * 1408 * 2 * 69000 * 2 * 2
+
+
 def test_plan_says_what_a_feature_cache_takes():
-    recipe = ("plan", "--cfg-path", str(REPOSITORY / "projects" / "sam" / "train.yaml"), "--samples", "69000")
-    cache = ("--options", "run.feature_cache=x", "run.feature_crops=2", "run.feature_cache_precision=fp16")
-    made = json.loads(call(*recipe, "--json", *cache))["feature_cache"]
-    assert made["entry_bytes"] == 257 * 1408 * 2
-    assert made["bytes"] == made["entry_bytes"] * 69000 * 2 * 2
-    text = call(*recipe, *cache)
-    assert "at most 199.74 GB of disk for training, 0.724 MB an image and crop (fp16)" in text
+    recipe = ("plan", "--cfg-path", TINY, "--samples", "69000")
+    cache = json.loads(call(*recipe, "--json", *CACHE))["feature_cache"]
+    text = call(*recipe, *CACHE)
+    assert f"at most {cache['bytes'] / 1e9:.2f} GB of disk for training" in text
+    assert f"{cache['entry_bytes'] / 1e6:.3f} MB an image and crop (fp16)" in text
     assert "Feature cache" not in call(*recipe)
 
 
