@@ -206,9 +206,15 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/visual_path.py --out $(RESULTS)/visual_path_cpu.json
 	$(BIN)/python benchmarks/train_step.py --out $(RESULTS)/train_step_cpu.json
 	$(BIN)/python benchmarks/generation.py --out $(RESULTS)/generation_cpu.json
+	$(BIN)/python benchmarks/feature_cache.py --out $(RESULTS)/feature_cache_cpu.json
+	$(BIN)/python benchmarks/packing.py --out $(RESULTS)/packing_cpu.json
+	$(BIN)/python benchmarks/token_losses.py --out $(RESULTS)/token_losses_real.json
+	$(BIN)/python benchmarks/flops.py --out $(RESULTS)/flops_real.json
 	$(BIN)/python benchmarks/data_loading.py --out $(RESULTS)/data_loading_cpu.json
+	$(BIN)/python benchmarks/image_transform.py --out $(RESULTS)/image_transform_cpu.json
 	$(BIN)/python benchmarks/metrics.py --out $(RESULTS)/metrics_cpu.json
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthesis.py --num 48 --out $(RESULTS)/synthesis_cpu.json
+	$(BIN)/python benchmarks/synthesis_models.py --out $(RESULTS)/synthesis_models_cpu.json
 
 # Any Python with torch, transformers, safetensors, omegaconf and sentencepiece will do: nothing is installed for it.
 benchmarks-gpu:
