@@ -208,6 +208,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/generation.py --out $(RESULTS)/generation_cpu.json
 	$(BIN)/python benchmarks/feature_cache.py --out $(RESULTS)/feature_cache_cpu.json
 	$(BIN)/python benchmarks/packing.py --out $(RESULTS)/packing_cpu.json
+	$(BIN)/python benchmarks/compile.py --out $(RESULTS)/compile_cpu.json
 	$(BIN)/python benchmarks/token_losses.py --out $(RESULTS)/token_losses_real.json
 	$(BIN)/python benchmarks/flops.py --out $(RESULTS)/flops_real.json
 	$(BIN)/python benchmarks/data_loading.py --out $(RESULTS)/data_loading_cpu.json
