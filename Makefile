@@ -4,7 +4,7 @@
 #   make demo                trains SAM's layers, asks the embedded model with and without them, makes a page
 #   make test                the default tests
 #   make mmlink-mini         500 samples of MmLINK, made here, and a page about them
-#   make story               the experiment of docs/story.md: its data, 33 runs, its page (an hour on two cores)
+#   make story               the experiment of docs/story.md: its data, 100 runs, their pages (two hours on two cores)
 #   make benchmarks          the benchmarks on this machine's CPU (an hour; nothing else should run)
 #   make benchmarks-gpu      steps and evaluation on this machine's GPU, 9 minutes; PYTHON needs torch and transformers
 #   make mutation ROOM=lavis_sam.metrics.rouge   changes the code of a module or room bit by bit: do the tests notice?

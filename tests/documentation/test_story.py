@@ -18,18 +18,36 @@ def tool():
 
 
 @pytest.fixture(scope="module")
+def page():
+    return (REPOSITORY / "docs" / "story.md").read_text(encoding="utf-8")
+
+
+def results(name):
+    return json.loads((REPOSITORY / "docs" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
 def found():
-    return json.loads((REPOSITORY / "docs" / "story.json").read_text(encoding="utf-8"))
+    return results("story")
 
 
-def test_the_table_is_that_of_the_results(tool, found):
-    assert tool.table(found) in (REPOSITORY / "docs" / "story.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["story", "story_fives"])
+def test_the_tables_are_those_of_the_results(tool, page, name):
+    assert tool.table(results(name)) in page
 
 
-def test_all_rows_have_all_seeds(found):
+def test_the_surface_is_that_of_the_results(tool, page):
+    surface = tool.surface(results("story_figure5"))
+    assert surface.count("±") == 10
+    assert surface in page
+
+
+@pytest.mark.parametrize(("name", "seeds"), [("story", 5), ("story_figure5", 3), ("story_fives", 3)])
+def test_all_rows_have_all_seeds(name, seeds):
+    found = results(name)
     for rows in found["sets"].values():
         assert set(rows) == set(found["rows"])
-        assert all(set(entry["seeds"]) == {"0", "1", "2"} for entry in rows.values())
+        assert all(set(entry["seeds"]) == {str(seed) for seed in range(seeds)} for entry in rows.values())
 
 
 @pytest.mark.parametrize("row", ["sam_others", "sam_self", "base"])
@@ -42,3 +60,7 @@ def test_a_row_that_is_not_finished_has_an_empty_cell(tool):
     entry = {"count": 2, "mean": 0.5, "low": None, "high": None, "seeds": {"0": 0.5}}
     found = {"rows": {"a": "1 A", "b": "2 B"}, "sets": {"pairs, icons seen": {"a": entry}}}
     assert tool.table(found).splitlines()[2:] == ["| 1 A | 50.0 |", "| 2 B |  |"]
+
+
+def test_rows_of_one_place_have_no_surface(tool, found):
+    assert tool.surface(found) == ""

@@ -15,10 +15,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path("tools").resolve()))
 import make_story
 make_story.IMAGES, make_story.VALIDATION = 80, 0.5
-del make_story.QUESTIONS[5], make_story.SETS["images/shared_5_val.json"]  # so few images have no fives
+# So few images have no fives.
+del make_story.QUESTIONS[5], make_story.SETS["images/shared_5_val.json"], make_story.TRAINING["training_fives.json"]
 make_story.HELD_OUT = dict.fromkeys(make_story.HELD_OUT, 2)
-make_story.SWEEP = Path("sweep.yaml")
-make_story.main()
+make_story.SWEEPS = {"story": Path("sweep.yaml")}
+make_story.main([])
 """
 ROWS = """
 config: projects/sam/tiny/story.yaml

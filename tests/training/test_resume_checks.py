@@ -9,6 +9,7 @@ from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import PACKAGE_ROOT
 from lavis_sam.training.resume_checks import RunDescription, check_changes, compare_runs
+from lavis_sam.weights.embedded import fill_guidance
 
 
 def config(*options):
@@ -17,6 +18,7 @@ def config(*options):
     layers = [PACKAGE_ROOT / "configs" / "models" / "blip2_vicuna_sam_tiny.yaml"]
     layers.append(PACKAGE_ROOT / "configs" / "datasets" / "mmlink" / "defaults_photographs.yaml")
     merged = OmegaConf.merge(run, *map(OmegaConf.load, layers), OmegaConf.from_dotlist(list(options)))
+    fill_guidance(merged.model)
     return OmegaConf.to_container(merged, resolve=True)
 
 
@@ -120,12 +122,12 @@ def test_resume_checks_of_odd_configurations_end_in_an_answer(odd):
 
 
 def test_resume_checks_name_every_reason_and_the_remedy(caplog):
-    now = described("run.init_lr=1", "model.guidance.context=others")
+    now = described("run.init_lr=1", *(f"model.guidance.{key}" for key in ("context=self", "layer_l=3", "layer_k=3")))
     with pytest.raises(SamConfigurationError) as caught:
         check_changes(described(), now, "x.pth", allowed=False)
     message = str(caught.value)
     assert message.startswith("x.pth: ")
-    assert 'model.guidance.context: then "all", now "others" (another model or another loss)' in message
+    assert 'model.guidance.context: then "others", now "self" (another model or another loss)' in message
     assert "run.init_lr: then 2e-05, now 1 (how a step changes the weights)" in message
     assert "run.resume_with_changes=true" in message
     check_changes(described(), now, "x.pth", allowed=True)

@@ -135,7 +135,7 @@ def test_another_vocabulary_is_refused(source, files):
         ({"precision": "fp8"}, r"model\.precision is 'fp8'; choose one of fp32, bf16, fp16"),
         ({"sizes": {"vision": {"with": 3}}}, r"model\.sizes\.vision: unknown key 'with'\. Did you mean 'width'\?"),
         ({"sizes": {"vison": {}}}, r"model\.sizes: unknown key 'vison'\. Did you mean 'vision'\?"),
-        ({"sizes": {"q_former": {"layers": 0}}}, r"model\.sizes\.q_former\.layers is 0; it must be a positive number"),
+        ({"sizes": {"q_former": {"layers": 0}}}, r"model\.sizes\.q_former\.layers: found 0, wanted more than 0"),
         ({"packing": "yes"}, r"model\.packing is 'yes'; wanted true or false"),
         ({"packing": True, "trainable": "vpg_c"}, r"model\.packing is true beside VPG-C .*Set model\.packing=false"),
         ({"packing": True, "inject": {"vpg_c": {"layer": 2}}}, r"model\.packing is true beside VPG-C"),

@@ -23,12 +23,15 @@ from lavis_sam.predictor.exporting import export_model
 from lavis_sam.predictor.load_model import load_model
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.checkpoints import save_checkpoint, trainable_state_dict, trained_checkpoint
+from lavis_sam.weights.embedded import fill_guidance
 from lavis_sam.weights.fingerprints import fingerprint
 from lavis_sam.weights.lora import merge_lora
 from lavis_sam.weights.packaged import MODEL_CONFIGS
 from lavis_sam.weights.quantised import pack_language_model, packed_bytes, packed_layers
 
-TINY = OmegaConf.to_container(OmegaConf.load(MODEL_CONFIGS["tiny"]).model, resolve=True)
+PACKAGED = OmegaConf.load(MODEL_CONFIGS["tiny"]).model
+fill_guidance(PACKAGED)
+TINY = OmegaConf.to_container(PACKAGED, resolve=True)
 LORA = {"targets": ["v_proj", "query"], "rank": 2, "alpha": 8}
 CASES = Path(__file__).parents[1] / "parity" / "fixtures"
 BATCH = random_batch([2, 3], size=112)
