@@ -15,9 +15,10 @@ from lavis_sam.weights.embedded import fill_guidance
 def config(*options):
     """The tiny model on the photographs, resolved enough."""
     run = OmegaConf.create({"run": dataclasses.asdict(RunSettings())})
+    own = OmegaConf.create({"model": {"load_finetuned": False}})
     layers = [PACKAGE_ROOT / "configs" / "models" / "blip2_vicuna_sam_tiny.yaml"]
     layers.append(PACKAGE_ROOT / "configs" / "datasets" / "mmlink" / "defaults_photographs.yaml")
-    merged = OmegaConf.merge(run, *map(OmegaConf.load, layers), OmegaConf.from_dotlist(list(options)))
+    merged = OmegaConf.merge(run, *map(OmegaConf.load, layers), own, OmegaConf.from_dotlist(list(options)))
     fill_guidance(merged.model)
     return OmegaConf.to_container(merged, resolve=True)
 
@@ -122,12 +123,12 @@ def test_resume_checks_of_odd_configurations_end_in_an_answer(odd):
 
 
 def test_resume_checks_name_every_reason_and_the_remedy(caplog):
-    now = described("run.init_lr=1", *(f"model.guidance.{key}" for key in ("context=self", "layer_l=3", "layer_k=3")))
+    now = described("run.init_lr=1", "model.guidance.context=others")
     with pytest.raises(SamConfigurationError) as caught:
         check_changes(described(), now, "x.pth", allowed=False)
     message = str(caught.value)
     assert message.startswith("x.pth: ")
-    assert 'model.guidance.context: then "others", now "self" (another model or another loss)' in message
+    assert 'model.guidance.context: then "all", now "others" (another model or another loss)' in message
     assert "run.init_lr: then 2e-05, now 1 (how a step changes the weights)" in message
     assert "run.resume_with_changes=true" in message
     check_changes(described(), now, "x.pth", allowed=True)
