@@ -44,7 +44,7 @@ class Launch:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Launch":
-        """Read torchrun's RANK, WORLD_SIZE and LOCAL_RANK, else those of a SLURM step; without any, this is alone.
+        """Read torchrun's RANK, WORLD_SIZE and LOCAL_RANK, else a SLURM step's; without any, the process is alone.
 
         A SLURM step is one started by srun: inside an allocation's own shell (SLURM_STEP_ID unset) a program is alone.
 
@@ -76,6 +76,10 @@ def process_group(launch: Launch, device: torch.device, timeout: timedelta = DEF
     Args:
         launch: This process's place; with a world of one there is nothing to join.
         timeout: How long a rank waits for the others.
+
+    Raises:
+        SamConfigurationError: There is no MASTER_ADDR or MASTER_PORT.
+        LostProcessError: An exchange in the block failed; the message names the process at fault.
     """
     if launch.world_size == 1 or is_distributed():
         yield
@@ -217,7 +221,7 @@ def gather_on_all(value: Any) -> list[Any]:
 
 
 def from_main(value: Any) -> Any:
-    """Rank 0's value, on every process."""
+    """Return rank 0's value, on every process; it must be picklable."""
     if not is_distributed():
         return value
     box = [value]
@@ -226,12 +230,15 @@ def from_main(value: Any) -> Any:
 
 
 def whole_tensor(tensor: Any) -> torch.Tensor:
-    """Gather a tensor that is sharded over the processes (run.sharding), for which all have to ask; or itself."""
+    """Return a tensor whole; of one that is sharded (run.sharding), all processes have to ask together."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def share_of(value: Any, like: Any) -> Any:
-    """Take this process's share of a tensor that all have whole, as another of its shape is sharded; else itself."""
+    """Return this process's share of a tensor that all have whole, sharded as `like`, which has its shape.
+
+    The value itself comes back where `like` is not sharded or has another shape.
+    """
     if not hasattr(like, "full_tensor") or getattr(value, "shape", None) != like.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
@@ -245,7 +252,7 @@ def locked_by_main(folder: Path, remedy: str) -> Iterator[None]:
     """Have a folder to this run for the length of the block: rank 0 holds the lock (see `locked`).
 
     Raises:
-        SamConfigurationError: Another process works in the folder; on every rank.
+        SamConfigurationError: Another process works in the folder, or it cannot be made; on every rank.
     """
     with ExitStack() as held:
         problem: SamConfigurationError | None = None

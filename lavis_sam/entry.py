@@ -84,7 +84,7 @@ def run_program(
 
 
 def build_runner(config: SamConfig, settings: RunSettings) -> RunnerSam:
-    """Task, data sets, model and runner, by their registered names.
+    """Build task, data sets, model and runner, by their registered names.
 
     Data come before the model: a wrong annotation shows within seconds, not after the weights are loaded.
     """

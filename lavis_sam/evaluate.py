@@ -12,7 +12,7 @@ PROGRAM = "lavis.evaluate"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Caption the test splits of the configuration and save the predictions; returns the exit code."""
+    """Caption the test splits of the configuration and save the predictions; return the exit code."""
     parser = build_parser(PROGRAM, "Caption the test splits and save the predictions.")
     parser.add_argument("--checkpoint", help="trained layers: a file, a run's or adapter's folder (model.finetuned)")
     parser.add_argument("--ckpt", dest="checkpoint", help=argparse.SUPPRESS)  # its name before

@@ -203,7 +203,7 @@ def load_bytes(path: str | os.PathLike[str], *, most_bytes: int | None = None) -
     """Read a whole file that somebody else wrote.
 
     Raises:
-        UnusableFileError: It cannot be read, or has more than `most_bytes`.
+        UnusableFileError: It cannot be read, or has more than `most_bytes` (by default `MAX_JSON_BYTES`).
     """
     try:
         size, most = os.stat(path).st_size, most_bytes or MAX_JSON_BYTES
@@ -262,7 +262,7 @@ def leaves_root(path: str) -> bool:
 
 
 def walk_folder(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """`os.walk`, except that a folder which cannot be listed is an error and not an empty one.
+    """Walk a folder as `os.walk` does, except that one which cannot be listed is an error and not an empty one.
 
     Raises:
         SamDataError: It names the folder.

@@ -111,7 +111,7 @@ def _worker_problem(error: BaseException, *, is_loading: bool) -> str | None:
     if is_loading and ("open files" in text or "ancdata" in text):
         return f"the data workers' batches cannot be received ({text[:80]}): raise `ulimit -n`"
     is_broken = is_loading and isinstance(error, OSError | EOFError)
-    # Its signal handler's error says the signal; where that is caught by PyTorch itself, the next one has it as cause.
+    # The error of PyTorch's signal handler names the signal; where PyTorch catches it, the next error has it as cause.
     described = _last_words() if is_broken else error.__cause__
     death = _DEATH.search(str(described)) or _DEATH.search(text)
     if death is None:

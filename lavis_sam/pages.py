@@ -23,9 +23,9 @@ def document(title: str, style: str, body: str, script: str = "") -> str:
     """Return a whole page.
 
     Args:
-        title: plain text; the heading too.
+        title: Plain text; the heading too.
         style: CSS beside `STYLE`.
-        body: markup, in which what others wrote is escaped.
+        body: Markup, in which what others wrote is escaped.
         script: JavaScript of ours, the same for all data; the page's policy lets this text run and no other.
     """
     shown, policy, code = html.escape(title), POLICY, ""
@@ -52,7 +52,7 @@ def inline_image(content: bytes, kind: str, text: str = "") -> str:
 
     Args:
         kind: "jpeg" or "png".
-        text: what it shows, for those who do not see it.
+        text: What it shows, for those who do not see it.
     """
     encoded = base64.b64encode(content).decode("ascii")
     return f'<img alt="{html.escape(text)}" src="data:image/{kind};base64,{encoded}">'

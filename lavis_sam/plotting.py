@@ -30,7 +30,7 @@ def figure(width: float, height: float) -> Any:
 
 
 def draw_surface(axes: Any, values: Mapping[tuple[int, int], float], *, digits: int = 2) -> None:
-    """Figure 5 of the paper: values over the interaction layers, l down and k across; a pair without value stays white.
+    """Draw Figure 5 of the paper: values over the layers, l down and k across; a pair without value stays white.
 
     Args:
         axes: matplotlib's.

@@ -2,7 +2,7 @@
 
 OUTPUT_DIR/            `run.output_dir`, a folder of runs
   JOB_ID/              one run
-    config.yaml        its resolved configuration
+    config.yaml        its resolved configuration (config_evaluate.yaml of an evaluation beside its checkpoints)
     log.jsonl          what it did
     checkpoint_<epoch>.pth, checkpoint_<epoch>_step<n>.pth, checkpoint_best.pth
     result/<split>[_epoch<n>]/<data set>/    answers and scores

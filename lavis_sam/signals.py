@@ -49,12 +49,15 @@ class StopRequest:
 
 
 def ignore_signals_in_worker(worker: int = 0) -> None:
-    """For a data loading process: a terminal and SLURM signal it too, and it must live until the run has stopped.
+    """Let a data loading process live until the run has stopped, although a terminal and SLURM signal it too.
 
     SIGTERM from the parent ends it all the same. Python sends that one when it exits and then waits for the process:
     if it ignored that, an iterator that nobody has closed would keep the interpreter waiting for ever.
 
     A batch that it cannot hand over ends it, too: its queue would drop the batch, and the run wait for ever.
+
+    Args:
+        worker: Its number, which PyTorch gives and nothing here needs.
     """
     multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end_with_lost_batch)  # type: ignore[attr-defined]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -69,8 +72,8 @@ def ignore_signals_in_worker(worker: int = 0) -> None:
 def _end_with_lost_batch(error: Exception, batch: object) -> None:
     traceback.print_exception(error)
     if "shared memory" in str(error):
-        # As where shared memory is only found full when it is written to. To this thread: a signal that the system may
-        # give to another one comes after the exit, now and then.
+        # The same end as where the system finds shared memory full when it is written to. To this thread: the system
+        # may give a signal to another one, and then it sometimes comes after the exit.
         signal.raise_signal(signal.SIGBUS)
     os._exit(1)
 

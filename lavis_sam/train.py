@@ -9,7 +9,7 @@ PROGRAM = "lavis.train"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the run that the configuration describes, then caption its test splits; returns the exit code."""
+    """Train the run that the configuration describes, then caption its test splits; return the exit code."""
     parser = build_parser(PROGRAM, "Train a model, then caption the test splits.")
     return run_program(parser.parse_args(argv), PROGRAM)
 

@@ -17,7 +17,8 @@ from lavis_sam.files import expand_storage, is_remote, storage_path
 
 _LOG = logging.getLogger(__name__)
 _OPTIONAL_SPLITS = ("val", "test")
-# Keys below a data set that a user may add to its packaged configuration: what processors and formats take is theirs.
+# Keys that a user may add to the packaged configuration of a model or a data set: what objectives, injected modules,
+# processors and formats take is theirs.
 _ADDABLE = re.compile(
     r"model\.objectives\.[^.]+"
     r"|datasets\.[^.]+\.(sample_ratio|data_type"
@@ -28,7 +29,7 @@ _ADDABLE = re.compile(
     r"|model\.lora\.(targets|rank|alpha)"
     r"|model\.device_map\..*"  # names of the language model's modules
 )
-# What is known of the values of those, although no packaged configuration has them.
+# Key below a data set -> type of its value, for those of these keys that always have one type.
 ADDED = {
     "sample_ratio": float | None,
     **dict.fromkeys(("build_info.form", "build_info.prompt_set", "build_info.check"), str),
@@ -79,7 +80,7 @@ def _unknown(written: DictConfig, known: Any, above: str, place: str) -> Iterato
 def wrong_types(resolved: DictConfig, defaults: DictConfig, above: str = "") -> Iterator[str]:
     """Yield the values of `model` and `datasets` that are of another kind than the packaged ones.
 
-    Null is right where a text or a mapping is wanted (none), and a list of texts where a `storage` is.
+    Null may stand where a text or a mapping is wanted, and means none; a `storage` may be a list of texts.
     """
     for key in defaults:
         if key not in resolved or OmegaConf.is_interpolation(defaults, key):

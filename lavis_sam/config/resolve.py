@@ -96,7 +96,7 @@ def origin(layers: Sequence[Layer], key: str) -> str:
 
 
 def parse_options(options: Sequence[str] | None) -> dict[str, OptionText]:
-    """`["run.init_lr=1e-4", …]`, or LAVIS's older `["run.init_lr", "1e-4", …]`, to {dotted key: its text}.
+    """Parse `["run.init_lr=1e-4", …]`, or LAVIS's older `["run.init_lr", "1e-4", …]`, to {dotted key: its text}.
 
     What a text means depends on the setting; see `read_options`.
 

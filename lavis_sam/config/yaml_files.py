@@ -43,7 +43,7 @@ def read_yaml(path: Path, place: str) -> DictConfig | ListConfig:
 
 
 def yaml_problem(error: Exception) -> str:
-    """What a YAML reader found wrong, on one line, with the place in the file where it knows it."""
+    """Return what a YAML reader found wrong, on one line, with the place in the file where it knows it."""
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     text = " ".join((problem or str(error)).split())
     if mark is None:

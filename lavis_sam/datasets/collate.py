@@ -1,4 +1,4 @@
-"""Samples with their own numbers of images -> one padded batch (DESIGN: the batch contract)."""
+"""Samples with their own numbers of images -> one padded batch, as `lavis_sam.models.batch` reads it."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -28,7 +28,7 @@ class Unusable:
 
     @property
     def problem(self) -> str:
-        """Why."""
+        """Why it cannot be used."""
         return str(self.error)
 
     @property

@@ -16,7 +16,7 @@ from lavis_sam.datasets.stored import FolderImages, ImageStore
 
 __all__ = ["FolderImages", "ImageStore", "MultiImageDataset", "augmentation_seed", "make_item", "unprocessed"]
 
-# Random augmentation draws from a generator seeded by these four numbers, mixed by large odd factors.
+# Large odd factors that mix seed, epoch, index and repeat into the seed of an item's random augmentation.
 _SEED_FACTOR, _EPOCH_FACTOR, _INDEX_FACTOR = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 _REPEAT_FACTOR = 0x27D4EB2F165667C5
 
@@ -37,8 +37,8 @@ def unprocessed(value: Any) -> Any:
 class MultiImageDataset(Dataset[dict[str, Any]]):
     """Samples and their images as items, with the interface of LAVIS's `BaseDataset`.
 
-    An item depends on (seed, epoch, index) alone: never on the number of workers or on what was drawn before, so a run
-    can be repeated and continued exactly.
+    An item depends on (seed, epoch, index, repeat) alone: never on the number of workers or on what was drawn before,
+    so a run can be repeated and continued exactly.
 
     Attributes:
         annotation: The samples (LAVIS's name).

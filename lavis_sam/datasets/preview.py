@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Long enough to recognise what is on an image; a page of 50 pairs has about 1 MB.
 THUMBNAIL_SIDE = 220
 _QUALITY = 80
-# What a caption that went wrong would do to the page.
+# A text that went wrong must not fill the page.
 _MOST_CHARACTERS = 2000
 
 _STYLE = f"""

@@ -119,7 +119,7 @@ def dataset_statistics(dataset: "StoredSamples", *, batch_size: int = 20, seed: 
 
 
 def _padding(dataset: "StoredSamples", batch_size: int, seed: int, batching: str) -> Padding:
-    """Of an epoch in a random order; a run's own order is as good as this one, and takes PyTorch to draw."""
+    """Return the padding of an epoch in a random order: a run's own would say the same, and take PyTorch to draw."""
     sizes = sample_sizes(dataset)
     order = random.Random(seed).sample(range(len(sizes)), len(sizes))
     if batching == "bucketed":

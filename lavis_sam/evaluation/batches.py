@@ -95,7 +95,7 @@ class EvaluationLoader:
         )
 
     def __len__(self) -> int:
-        """Return batches of this process."""
+        """Return the number of this process's batches."""
         return len(self.shares()[self._rank])
 
     def __iter__(self) -> Iterator[Any]:
@@ -110,7 +110,7 @@ class EvaluationLoader:
             yield batch.content
 
     def shares(self, done: Collection[int] = ()) -> list[list[list[int]]]:
-        """For each process, its batches of indices.
+        """Return for each process its batches of indices.
 
         Args:
             done: Indices that need no answer any more.

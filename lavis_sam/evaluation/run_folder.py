@@ -43,7 +43,7 @@ class Provenance:
     """How predictions were made; None where nobody knows.
 
     Attributes:
-        weights: Fingerprint of its weights.
+        weights: Fingerprint of the model's weights.
         decoding: Arguments of `generate`.
         is_trained: Whether SAM's layers were trained; without that its answers are its base's.
     """

@@ -28,7 +28,7 @@ _FURTHER_KEYS = ("lora",)
 class SamModel:
     """SAM, or any module with its `encode`, `loss` and `generate_from`, as an `EvaluationModel`.
 
-    Samples are the data set's own items (see the batch contract), so that worker processes prepare the images.
+    Samples are the data set's own items (see `collate_multi_image`), so that worker processes prepare the images.
     """
 
     read = None

@@ -94,7 +94,7 @@ def check_room(folder: Path, count: int, store: FeatureStore, limit_gb: float | 
 
 
 def fill(work: Sequence[Work], store: FeatureStore, encoder: Callable[..., Any], **options: Any) -> int:
-    """Compute this process's share of the work; returns how many entries it wrote.
+    """Compute this process's share of the work; return how many entries it wrote.
 
     Args:
         work: The same on all processes.

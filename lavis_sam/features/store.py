@@ -35,7 +35,7 @@ class CacheIdentity:
     """What every entry of a cache has in common.
 
     Attributes:
-        weights: Of the vision encoder and the norm behind it; see `vision_fingerprint`.
+        weights: Fingerprint of the vision encoder and the norm behind it; see `vision_fingerprint`.
         precision: How features are stored.
         patches: P.
         width: D_v.

@@ -22,6 +22,7 @@ class Texts:
     """What is compared: words joined by spaces, as a protocol prepares them.
 
     Attributes:
+        protocol: Its name.
         candidates: n texts; "" where nothing of a prediction is left.
         references: n non-empty sequences of texts.
     """

@@ -193,7 +193,7 @@ def _problems(record: Any) -> list[str]:
 
 
 def _found(record: dict[str, Any], key: str) -> str:
-    """A key's value for a message; where it is missing, the keys that are there: other formats have other names."""
+    """Return a key's value for a message, or the keys that are there in its place: other formats have other names."""
     names = "" if key in record else f" (its keys are {_shown(', '.join(map(str, record)))})"
     return f"{_shown(record.get(key))}{names}"
 

@@ -102,6 +102,7 @@ class Scores:
         protocol: Its name.
         tokenizer: How words were found, "python" or "stanford".
         ids: n sample ids.
+        texts: What was compared.
         statistics: Metric -> [n, F]; see `Metric`.
     """
 

@@ -96,7 +96,7 @@ def _all_tokens(text: str) -> list[str]:
 
 
 def _longest(shape: str, position: int) -> tuple[str, int] | None:
-    """Name and end of the token that starts here: of the longest match, what must follow included; else the earlier."""
+    """Return name and end of the token that starts here, by the longest match (with what must follow), then by rule."""
     found, longest = None, position
     for rule in _rules_for(shape[position]):
         match = rule.pattern.match(shape, position, position + _LONGEST_TOKEN)

@@ -27,7 +27,7 @@ class Rule:
 
 
 def _one_of(words: str) -> str:
-    """Pattern of any of the words (patterns themselves), separated by white space, in any case."""
+    """Return the pattern of any of the words (patterns themselves), separated by white space, in any case."""
     return f"(?i:{'|'.join(words.split())})"
 
 

@@ -47,7 +47,7 @@ class Difference:
 def intervals(
     scores: Scores, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> dict[str, Interval]:
-    """Bootstrap intervals of the corpus scores.
+    """Return bootstrap intervals of the corpus scores.
 
     Args:
         resamples: How many times n samples are drawn with replacement.

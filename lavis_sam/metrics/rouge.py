@@ -82,7 +82,7 @@ def _ours(protocol: str, candidate: str, references: Sequence[str]) -> float:
 
 
 def _of_library(texts: Texts) -> tuple[float, list[float]]:
-    """Corpus and samples as the libraries have them; texts that are too long for their tables as we have them."""
+    """Return corpus and samples as the libraries score them; texts that are too long for their tables, as ours does."""
     score = _of_rouge() if texts.protocol == "sam" else _of_pycocoevalcap()
     scores, too_long = [], 0
     with _deep_recursion():

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 CONFIGS = Path("projects/sam/eval")
 BASE = "base.yaml"  # what the configurations of that folder share, and own data have
-# The folder of all data, which the configurations fall back from to `data`.
+# Environment variable that names the folder of all data; without it the configurations take `data`.
 DATA_VARIABLE = "LAVIS_SAM_DATA"
 SPLIT = "test"
 OWN_DATA = Benchmark("own data", "other")

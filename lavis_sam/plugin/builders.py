@@ -62,7 +62,7 @@ class MultiImageBuilder(BaseDatasetBuilder):
         return cls.DATASET_CONFIG_DICT[type]
 
     def _download_data(self) -> None:
-        """Nothing to do: images and annotations are brought by the user."""
+        """Do nothing: images and annotations are brought by the user."""
 
     @staticmethod
     def _build_proc_from_cfg(cfg: Any) -> BaseProcessor:

@@ -59,7 +59,7 @@ def tidy() -> None:
 def find_pruneable_heads_and_indices(
     heads: Iterable[int], n_heads: int, head_size: int, already_pruned_heads: Iterable[int]
 ) -> tuple[set[int], torch.Tensor]:
-    """transformers 4's helper of this name: the columns of a projection that stay when attention heads are pruned.
+    """Return the columns of a projection that stay when attention heads are pruned, as transformers 4 does.
 
     Args:
         heads: Heads to prune, numbered as in the unpruned layer.
@@ -79,14 +79,14 @@ def find_pruneable_heads_and_indices(
 
 
 def get_device_map(n_layers: int, devices: Sequence[int]) -> dict[int, list[int]]:
-    """transformers 4's helper of this name: consecutive layers spread evenly, device -> its layers."""
+    """Spread consecutive layers evenly, as transformers 4 does; return device -> its layers."""
     size = math.ceil(n_layers / len(devices))
     blocks = [list(range(first, min(first + size, n_layers))) for first in range(0, n_layers, size)]
     return dict(zip(devices, blocks, strict=False))
 
 
 def assert_device_map(device_map: Mapping[int, Sequence[int]], num_blocks: int) -> None:
-    """transformers 4's helper of this name: check that every layer stands in the map exactly once.
+    """Check that every layer stands in the map exactly once, as transformers 4 does.
 
     Raises:
         ValueError: Layers are missing, doubled or do not exist.

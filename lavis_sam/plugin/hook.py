@@ -42,7 +42,7 @@ class LavisFinder:
     def find_spec(
         fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        """Return the import system's question: who can load `fullname`? None leaves it to the other finders."""
+        """Answer the import system's question who can load `fullname`; None leaves it to the other finders."""
         find = _HANDLERS.get(fullname)
         return find(fullname, path, target) if find is not None else None
 

@@ -29,8 +29,8 @@ class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
         """Build the model that the `model` node of a config describes, with its weights; see `build_model`.
 
         Raises:
-            SamConfigurationError: an impossible setting.
-            SamCheckpointError: files are missing (all of them are listed), damaged or of another architecture.
+            SamConfigurationError: An impossible setting.
+            SamCheckpointError: Files are missing (all of them are listed), damaged or of another architecture.
         """
         return build_model(cfg, model_class=cls, device=main_device() if read_device_map(cfg) else "cpu")
 
@@ -39,7 +39,7 @@ class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
         """Return the path of the packaged config of a model type, `vicuna7b` unless another is asked for.
 
         Raises:
-            SamConfigurationError: there is no such model type; the message lists them.
+            SamConfigurationError: There is no such model type; the message lists them.
         """
         chosen = model_type or DEFAULT_MODEL_TYPE
         if chosen not in cls.PRETRAINED_MODEL_CONFIG_DICT:
@@ -56,6 +56,6 @@ class Blip2VicunaSAM(AnswersQuestions, SemanticAlignment, BaseModel):
         """Load SAM's layers from our own or the authors' checkpoint, checked key by key.
 
         Raises:
-            SamCheckpointError: the file is missing, damaged or does not fit this model.
+            SamCheckpointError: The file is missing, damaged or does not fit this model.
         """
         load_trained(self, url_or_filename)

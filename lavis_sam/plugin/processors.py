@@ -1,4 +1,4 @@
-"""The training processor of images: LAVIS's own, whose flip can be switched off and whose crops can be made faster."""
+"""LAVIS's processors: for training images its own, with the flip switchable and faster crops; and texts as they are."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -47,23 +47,23 @@ class AnswersQuestions:
 
         Args:
             samples: `image`, optionally `image_mask`; `text_input`, B questions; optionally `ocr_tokens` or `choices`.
-            num_beams: beams of the search.
+            num_beams: Beams of the search.
             inference_method: "generate".
-            max_len: as `max_length` of `generate`.
-            min_len: as `min_length` of `generate`.
-            num_ans_candidates: for LAVIS's other models; not used.
-            answer_list: likewise.
-            prompt: text with one `{}` for the question, or with two: OCR tokens joined by ", " (at most 30) and the
+            max_len: As `max_length` of `generate`.
+            min_len: As `min_length` of `generate`.
+            num_ans_candidates: For LAVIS's other models; not used.
+            answer_list: Likewise.
+            prompt: Text with one `{}` for the question, or with two: OCR tokens joined by ", " (at most 30) and the
                 question, or the question and its choices as `(a) x (b) y`.
-            length_penalty: as of `generate`.
-            further: what LAVIS's tasks hand to other models; not used.
+            length_penalty: As of `generate`.
+            further: What LAVIS's tasks hand to other models; not used.
 
         Returns:
             B answers.
 
         Raises:
-            SamDataError: the batch breaks the contract.
-            SamConfigurationError: an impossible setting.
+            SamDataError: The batch lacks images or questions, or they do not fit together.
+            SamConfigurationError: An impossible setting.
         """
         if inference_method != "generate":
             raise SamConfigurationError(
@@ -86,18 +86,18 @@ class AnswersQuestions:
 
         Args:
             samples: `image`, optionally `image_mask`; `prompt`, one or B; optionally `text_input`, `context`, `history`
-                and `caption`, see `answers.class_prompts`.
+                and `caption`, see `class_prompts`.
             candidates: C texts for all samples, or a list of B lists, each sample's own.
-            n_segments: how many parts the candidates are scored in; more take less memory and change nothing.
+            n_segments: How many parts the candidates are scored in; more take less memory and change nothing.
 
         Returns:
             For each sample the candidates' numbers in ascending order of loss, [B, C]; a list of lists where the
             samples have different numbers of candidates.
 
         Raises:
-            SamDataError: the batch breaks the contract, a candidate is empty, or a sample is longer than the language
-                model reads.
-            SamConfigurationError: an impossible n_segments.
+            SamDataError: The batch lacks images or prompts, a candidate is empty, or a sample is longer than the
+                language model reads.
+            SamConfigurationError: An impossible n_segments.
         """
         prompts = class_prompts(samples)
         per_sample = _candidates(candidates, len(prompts))
@@ -161,7 +161,7 @@ def answer_prompts(samples: Mapping[str, Any], prompt: str) -> list[str]:
 
 
 def name_choices(choices: Sequence[str]) -> str:
-    """`(a) x (b) y`.
+    """Return choices as `(a) x (b) y`.
 
     Raises:
         SamDataError: There are more choices than letters.
@@ -178,14 +178,14 @@ def candidate_losses(
     candidates: Sequence[str],
     n_segments: int,
 ) -> Tensor:
-    """Sum of the token losses of each candidate after each prompt, [B, C].
+    """Return the sum of the token losses of each candidate after each prompt, [B, C].
 
     InstructBLIP's release divides this sum by the length of its padded batch, the same for all candidates of a segment:
     the order is the same, but here it cannot depend on `n_segments`. No end token follows a candidate.
 
     Args:
         model: Its language model and tokenizer are used.
-        visual: the visual tokens of B samples.
+        visual: The visual tokens of B samples.
         prompts: B prompts.
         candidates: C candidates.
         n_segments: How many parts the candidates are scored in, which bounds the memory.

@@ -239,7 +239,8 @@ class RunnerSam(RunnerParts):
             skip_reload: See `evaluate`.
 
         Returns:
-            On every process: data set name -> `samples`, `loss`, `predictions` (path); and `agg_metrics`, their mean.
+            On every process: data set name -> what the task's `after_evaluation` returns; and `agg_metrics`, the mean
+            of theirs.
         """
         model = self.bare_model
         if cur_epoch == "best" and not skip_reload:

@@ -93,7 +93,7 @@ class MultiImageCaptioningTask(BaseTask):
         }
 
     def train_output(self, model: nn.Module, samples: Mapping[str, Any]) -> TrainOutput:
-        """Forward a batch (B samples, see the batch contract) for training."""
+        """Forward a batch of B samples (see `collate_multi_image`) for training."""
         output = model(samples)
         return TrainOutput(output["loss"], int(output["target_tokens"].sum()), output.get("losses", {}))
 
@@ -163,7 +163,7 @@ class MultiImageCaptioningTask(BaseTask):
             kwargs: `dataset`, its name; by default the folder's.
 
         Returns:
-            `samples`, `loss` (mean over target tokens), `rouge`, `cider` and `bleu4` (x100), their `protocol`,
+            `samples`, `loss` (mean over target tokens), every metric (`rouge`, … x100), their `protocol`,
             `predictions` (the file) and LAVIS's `agg_metrics`: the higher, the better, here the metric that
             `select_best_by` names, a loss with its sign turned.
 

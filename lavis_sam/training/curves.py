@@ -17,7 +17,7 @@ class Curves:
     """What a run's log says over its steps.
 
     Attributes:
-        name: The run's folder.
+        name: What the run is called, by default as its folder.
         loss: Step -> loss; of a step that a resumed run made again, the last.
         losses: Objective -> step -> its mean; empty for a run with one objective.
         lr: Step -> learning rate.
@@ -75,7 +75,7 @@ def draw_curves(runs: Sequence[Path], out: Path | None = None, *, names: Sequenc
 
     Raises:
         SamDataError: A run has no log, or no step in it.
-        SamConfigurationError: matplotlib is not installed.
+        SamConfigurationError: matplotlib is not installed, or two runs have one name.
     """
     drawing = figure(*_SIZE_INCHES)
     upper, lower = drawing.subplots(2, 1, sharex=True, height_ratios=(3, 1))

@@ -148,7 +148,7 @@ class EpochTrainer:
             device: Where the batches go.
             metric_log: Where every step is written.
             progress: Of the run; kept up to date.
-            stop: Asked after every step.
+            stop: Asked in every step, which is done to its end.
             after_step: Called with the epoch after every step that leaves the epoch unfinished.
         """
         self.task, self.model, self.optimizer, self.scheduler = task, model, optimizer, scheduler
@@ -312,7 +312,7 @@ class EpochTrainer:
         return self.scaler.scale(loss) if self.scaler is not None else loss
 
     def _exchange(self, *, is_last: bool) -> AbstractContextManager[Any]:
-        """DDP exchanges gradients once a step, with the last batch of a window; a sharded model with every batch.
+        """Let DDP exchange gradients once a step, with its last batch; a sharded model does so with every batch.
 
         Gradients that wait would be whole ones, which are what sharding has no room for.
         """

@@ -16,8 +16,8 @@ class GlobalBatchSampler(Sampler[list[int]]):
     """Batches of one process, such that W processes of batch b see what one process of batch W * b sees.
 
     A global batch is the next run of W * b indices of the epoch's order; process r takes every W-th of them from the
-    r-th. Nothing is dropped and nothing is repeated: the last global batch is smaller when
-    the numbers say so. A process that would get nothing of it is given one index that does not count; see `counts`.
+    r-th. Nothing is dropped and nothing is repeated: the last global batch is smaller when the numbers say so. A
+    process that would get nothing of it is given one index that does not count; see `counts`.
 
     A place in an epoch is a number of samples of its order, so whoever goes on from one may have other W and b.
     """
@@ -62,11 +62,11 @@ class GlobalBatchSampler(Sampler[list[int]]):
         self.epoch, self.first = epoch, first
 
     def __len__(self) -> int:
-        """Return batches of a whole epoch; the same for all processes."""
+        """Return the number of batches of a whole epoch; the same for all processes."""
         return self.batches_from(0)
 
     def batches_from(self, first: int) -> int:
-        """Return batches of an epoch after its first `first` samples."""
+        """Return the number of batches of an epoch after its first `first` samples."""
         return -(-(self.length - first) // self.global_batch)
 
     def counts(self, first: int) -> bool:

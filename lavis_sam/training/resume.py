@@ -43,7 +43,7 @@ def save(
     scaler: torch.amp.GradScaler | None,
     schedule: str,
 ) -> None:
-    """Rank 0 writes what all processes tell it; they wait until the file is whole.
+    """Write a checkpoint: rank 0 writes what all processes tell it; they wait until the file is whole.
 
     Raises:
         SamCheckpointError: It cannot be written; on every process.

@@ -114,7 +114,7 @@ def gathered_layers(model: nn.Module) -> list[nn.Module]:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether a model is sharded."""
+    """Return whether a model is sharded."""
     return hasattr(model, _SETTLE)
 
 
@@ -158,7 +158,7 @@ def gathered_state(model: nn.Module, optimizer: torch.optim.Optimizer, *, keep: 
 
 
 def _whole(value: Any, *, keep: bool) -> Any:
-    """The same containers with whole tensors, on the CPU where they were sharded; without `keep`, None for these."""
+    """Return the same containers with sharded tensors whole and on the CPU; without `keep`, None in their place."""
     if isinstance(value, Tensor):
         found = distributed.whole_tensor(value)
         return value if found is value else found.cpu() if keep else None

@@ -1,9 +1,8 @@
 """All that a run takes batches from; the training batches of a process have a position that can be saved.
 
-They come from map-style data sets, or from one stream.
-
-Both give the same thing to the training loop: `Batch`es, `remaining`, `state_dict` and `load_state_dict`. The position
-is that of the batches handed out, whatever worker processes have read ahead.
+They come from map-style data sets or from one stream. Both give the same thing to the training loop: `Batch`es,
+`remaining`, `state_dict` and `load_state_dict`. The position is that of the batches handed out, whatever worker
+processes have read ahead.
 """
 
 import hashlib
@@ -82,7 +81,7 @@ class TrainingData(Protocol):
         """A hash of each training set's samples (see `data_fingerprint`); None for one that does not tell them."""
 
     def __len__(self) -> int:
-        """Return batches of an epoch; for a stream an estimate."""
+        """Return the number of batches of an epoch; for a stream an estimate."""
 
 
 def build_run_data(

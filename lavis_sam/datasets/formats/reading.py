@@ -43,7 +43,7 @@ def read_dataset(
     """Read a data set in the unified format, as its authors released it, or as DEMON did.
 
     Args:
-        name: A builder's name.
+        name: The data set's name in configurations; see `catalogue`.
         annotations: Annotation files, or a folder that holds them; several form one data set.
         images: The folder that the images are under.
         split: "train", "val" or "test", where one file or folder holds several; None takes all.

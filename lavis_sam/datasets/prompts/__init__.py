@@ -63,7 +63,7 @@ def tasks() -> list[str]:
 
 @cache
 def prompt_sets(task: str) -> dict[str, tuple[str, ...]]:
-    """Set name -> phrasings of a task.
+    """Return set name -> phrasings of a task.
 
     Raises:
         SamConfigurationError: An unknown task; the message lists them.

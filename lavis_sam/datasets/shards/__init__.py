@@ -1,8 +1,9 @@
 """Data sets as webdataset tar shards: few large files in the place of many small ones.
 
 `layout` says how a folder of shards looks; `writing` and `unpacking` lead from a folder of images to shards and
-back; `archive` reads tar members that somebody else wrote, `index` makes samples of them, `images` reads what these
-show, and `dataset` makes the data set that a run trains on.
+back; `archive` reads tar members that somebody else wrote, `samples` makes samples of them, `index` notes where these
+are, `images` reads what they show, and `dataset` makes the data set that a run trains on. `stream` does without an
+index: it reads shards from anywhere, once and forwards.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -30,7 +30,7 @@ class ShardImages:
 
     Attributes:
         index: The shards, the samples' places, and the report of what was passed over.
-        root: There is no folder of images.
+        root: None, because there is no folder of images.
     """
 
     root = None

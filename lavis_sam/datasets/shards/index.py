@@ -97,7 +97,7 @@ def read_records(path: Path, prompt: str | None = None) -> Iterator[StoredSample
 
 
 def _shard_problems(file: ShardFile, found: int, *, full: bool) -> Iterator[AnnotationProblem]:
-    """Yield in what a shard is not what its manifest says."""
+    """Yield where a shard is not what its manifest says."""
     size = file.path.stat().st_size
     if file.bytes is not None and size != file.bytes:
         message = f"found {size} bytes, wanted {file.bytes}"

@@ -2,8 +2,8 @@
 
 A sample is `<key>.json`, its record of the unified format, and `<key>.1.jpg`, `<key>.2.png`, …, its images in order
 and unchanged: what webdataset groups by the name up to the first dot. Beyond the unified format, the record has the
-CRC-32 of itself and of the images (under `crc32`), which shows a flipped bit that neither JSON nor an
-image's decoder would notice. `samples` says what else is read.
+CRC-32 of itself and of the images (under `crc32`), which shows a flipped bit that neither JSON nor an image's decoder
+would notice. `samples` says what else is read.
 
 `manifest.json` lists the shards under `shards`: `file` (relative to the manifest), `samples`, `bytes`, `sha256`.
 """

@@ -109,7 +109,7 @@ class ShardStream(IterableDataset[Any]):
         self._position = self._start = (0, 0, 0)
 
     def __len__(self) -> int:
-        """Return samples of an epoch, as far as is known."""
+        """Return the number of an epoch's samples, as far as is known."""
         return self.samples
 
     def split(self, rank: int, world_size: int, workers: int) -> None:
@@ -259,7 +259,7 @@ def _wants(name: str, size: int) -> bool:
 
 
 def _wants_of_file(name: str, size: int) -> bool:
-    """On the disk, large images wait there for their turn, and not in the buffer."""
+    """Return what to read of a file on the disk: large images wait there for their turn, and not in the buffer."""
     return _wants(name, size) and not (is_image(name) and size > LARGE_BYTES)
 
 
