@@ -70,7 +70,7 @@ class SamModel:
         }
 
     def provenance(self, described: Mapping[str, Any], *, split: str, prompts: Any = None) -> Provenance:
-        """See `sam_provenance`."""
+        """Return what `sam_provenance` says; the prompts are the configuration's, whatever `prompts` names."""
         return sam_provenance(
             self._config,
             self._dataset,

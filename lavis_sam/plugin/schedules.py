@@ -36,7 +36,8 @@ class LinearWarmupCosineStepLRScheduler:
             min_lr: The rate of the last step.
             init_lr: The rate at the end of the warm-up.
             steps_per_epoch: Optimizer steps of an epoch.
-            warmup_steps: Steps of the warm-up; step 0 has the start rate, step `warmup_steps` the full one.
+            warmup_steps: Steps of the warm-up, not always whole in a run that was continued; step 0 has
+                the start rate, step `warmup_steps` the full one.
             warmup_start_lr: The start rate; negative (LAVIS's default) means 0.
             kwargs: LAVIS's arguments that other schedules use.
 

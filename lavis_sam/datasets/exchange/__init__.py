@@ -1,4 +1,8 @@
-"""Data sets into the unified format, and out of it into the formats of others."""
+"""Data sets into the unified format, and out of it into the formats of others.
+
+`conversations` (Mantis-Instruct, M4-Instruct) goes both ways, `demon` only in; `lmms_eval` and `vlmevalkit` write what
+these evaluators read.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
