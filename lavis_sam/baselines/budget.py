@@ -97,7 +97,7 @@ class Budget:
     """Keeps account of a run, for any number of threads."""
 
     def __init__(self, limits: Limits) -> None:
-        """Nothing is used yet."""
+        """Start with nothing used."""
         self.limits = limits
         self._used = Cost()
         self._lock = threading.Lock()

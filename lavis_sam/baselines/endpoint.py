@@ -121,7 +121,7 @@ class EndpointModel(ImageTextModel):
         self._refused: dict[int | str, str] = {}
 
     def describe(self) -> Mapping[str, Any]:
-        """Model, address, and how the sample is put."""
+        """Return model, address, and how the sample is put."""
         settings = self._settings()
         del settings["model"]
         return {
@@ -134,7 +134,7 @@ class EndpointModel(ImageTextModel):
         }
 
     def forecast(self, dataset: MultiImageDataset) -> Cost:
-        """Return what it costs at most to have a data set answered; what is in the cache costs nothing.
+        """Return what it costs at most to have a data set answered, each question sent once; the cache costs nothing.
 
         Raises:
             SamConfigurationError: A sample has more images than the limits allow.

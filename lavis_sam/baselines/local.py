@@ -27,6 +27,7 @@ class LocalModel(ImageTextModel):
 
         Args:
             model: One of transformers', in eval mode, on its device.
+            processor: The model's processor.
             name: The model's name in reports.
             decoding: How to decode; the published way if None.
 
@@ -38,7 +39,7 @@ class LocalModel(ImageTextModel):
         self._model, self._processor, self._name = model, processor, name
 
     def describe(self) -> Mapping[str, Any]:
-        """Name, weights, precision, decoding, and how it is prompted."""
+        """Return name, weights, precision, decoding, and how it is prompted."""
         return {
             "model": self._name,
             "weights": weights_fingerprint(self._model),

@@ -59,11 +59,11 @@ class QFormerModel(LocalModel):
         return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
 
     def _ids(self, text: str) -> Tensor:
-        """Return [T] the language model's tokens."""
+        """Return the language model's tokens of a text, int64 [T]."""
         return torch.tensor(self._processor.tokenizer(text).input_ids, device=self._model.device, dtype=torch.long)
 
     def _visual_tokens(self, samples: Sequence[EvaluationSample]) -> list[Tensor]:
-        """For each of B samples [N * Q, D_llm], N being its own number of images."""
+        """Return the visual tokens of each of B samples, [N * Q, D_llm], N being its own number of images."""
         model = self._model
         counts = [len(sample.images) for sample in samples]
         images = [image for sample in samples for image in sample.images]

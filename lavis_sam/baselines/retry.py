@@ -42,7 +42,8 @@ class RetryPolicy:
         """Return seconds before the next try, or None if there should be none.
 
         Args:
-            asked: What the service wants; None if it did not say.
+            failures: How many tries have failed.
+            asked: Seconds that the service wants; None if it did not say.
         """
         if failures >= self.attempts or (asked is not None and asked > self.longest_wait):
             return None

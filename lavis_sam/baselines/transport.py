@@ -302,7 +302,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirected POST would become a GET, and take the key to another host."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Leave the answer as it is, an error."""
+        """Follow no redirect: the answer stays as it is, an error."""
         return None
 
 

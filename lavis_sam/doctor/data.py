@@ -15,10 +15,10 @@ AREA = "data"
 
 
 def check_data(required: Collection[str] = ()) -> Iterator[Finding]:
-    """Are the data sets' files there? One that is not matters only to who wants it.
+    """Check whether the data sets' files are there; one that is not matters only to who wants it.
 
     Args:
-        required: Names of the data sets that have to be.
+        required: Names of the data sets that have to be there.
 
     Raises:
         SamConfigurationError: A required name is no data set.

@@ -25,7 +25,7 @@ GB = 1e9
 
 
 def check_device_map(config: DictConfig, device: str | None, load: Load) -> Iterator[Finding]:
-    """Does the language model fit on the devices that `model.device_map` means, and on which cards would it?
+    """Check whether the language model fits on the devices that `model.device_map` means, and on which cards it would.
 
     Args:
         config: The `model` node.

@@ -58,7 +58,7 @@ os._exit(0)
 
 
 def check_python() -> Iterator[Finding]:
-    """Is this Python one of the tested ones?"""
+    """Check whether this Python is one of the tested ones."""
     tested = ", ".join(f"{major}.{minor}" for major, minor in PYTHONS)
     version = sys.version_info[:2]
     verdict = Verdict.OK if version in PYTHONS else Verdict.FAILURE if version < PYTHONS[0] else Verdict.WARNING
@@ -69,7 +69,7 @@ def check_python() -> Iterator[Finding]:
 
 
 def check_versions() -> Iterator[Finding]:
-    """Is every package there, in a tested version?"""
+    """Check whether every package is there, in a tested version."""
     for name, tested in TESTED.items():
         wanted = " or ".join(tested)
         try:
@@ -86,7 +86,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_hook() -> Iterator[Finding]:
-    """Does a fresh Python know the plugin before anything of it is imported?"""
+    """Check whether a fresh Python knows the plugin before anything of it is imported."""
     output = _ask(_HOOK_QUESTION, seconds=60)
     if output.stdout.strip().endswith("True"):
         yield Finding(AREA, "plugin hook", Verdict.OK, "in place when Python starts")
@@ -97,7 +97,7 @@ def check_hook() -> Iterator[Finding]:
 
 
 def check_libraries() -> Iterator[Finding]:
-    """Were torch and torchvision built for each other, does LAVIS import, and does it know our model?
+    """Check whether torch and torchvision fit each other, and whether LAVIS imports and knows our model.
 
     One fresh Python answers all of it, and in this one nothing has to be imported for it.
     """

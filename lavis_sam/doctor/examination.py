@@ -38,7 +38,7 @@ class Report:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return everything, as plain data."""
         return {"model": self.model, "is_fit": self.is_fit, "findings": [vars(finding) for finding in self.findings]}
 
 

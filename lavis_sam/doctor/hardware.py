@@ -25,7 +25,7 @@ SMALLER = "Take model.precision bf16 or fp16, model.llm_precision nf4, a GPU wit
 
 
 def check_device(config: DictConfig, device: str | None) -> Iterator[Finding]:
-    """Is there a GPU, and does it compute?"""
+    """Check whether there is a GPU, and whether it computes."""
     try:
         target = read_device(device)
     except SamError as error:
@@ -74,7 +74,7 @@ def _cuda_remedy() -> str:
 
 
 def check_precision(config: DictConfig, device: str | None) -> Iterator[Finding]:
-    """Does the device know the precision that the model type asks for?"""
+    """Check whether the device knows the precision that the model type asks for."""
     precision = read_precision(config)
     yield from _check_packing(config)
     target = read_device(device)
@@ -95,7 +95,7 @@ def check_precision(config: DictConfig, device: str | None) -> Iterator[Finding]
 
 
 def _check_packing(config: DictConfig) -> Iterator[Finding]:
-    """Is what `model.llm_precision` needs installed?"""
+    """Check whether what `model.llm_precision` needs is installed."""
     if not (packed := read_llm_precision(config)):
         return
     try:
@@ -107,7 +107,7 @@ def _check_packing(config: DictConfig) -> Iterator[Finding]:
 
 
 def check_memory(config: DictConfig, device: str | None) -> Iterator[Finding]:
-    """Do the weights, and a typical sample on top of them, fit into the free memory? See `lavis-sam plan`."""
+    """Check whether the weights, and a large sample on top of them, fit into the free memory; see `lavis-sam plan`."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
     weights, needed = plan_generation(plain, Load(images=IMAGES, text_tokens=TEXT_TOKENS))
     target = read_device(device)

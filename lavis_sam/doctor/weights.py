@@ -53,7 +53,7 @@ FETCH = "Fetch the file again and compare its size with the original's."
 
 
 def check_weights(config: DictConfig) -> Iterator[Finding]:
-    """Yield all files that a model config needs."""
+    """Check all files that a model config needs."""
     folder = open_instructblip(config)
     sources = weight_sources(config)
     absent = [source for source in sources if source.problem() is not None]
@@ -139,7 +139,7 @@ def _check_chosen(folder: Path) -> Iterator[Finding]:
 
 
 def _check_parts(folder: Path) -> Iterator[Finding]:
-    """Yield every weight file of a transformers folder: listed, there, and not cut off."""
+    """Check every weight file of a transformers folder: listed, there, and not cut off."""
     indices = sorted(folder.glob("*.index.json"))
     listed = {part for path in indices for part in read_index(path).values()}
     found = {path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)}
@@ -216,7 +216,7 @@ def _check_q_former_tokenizer(config: DictConfig, folder: InstructBlipFolder | N
 def _recognised(
     name: str, path: Path, wanted: str, found: str, ids: list[int], golden: tuple[str, list[int]]
 ) -> Finding:
-    """Is this the file that InstructBLIP was trained with, and is it read as it was then?"""
+    """Check whether this is the file that InstructBLIP was trained with, and whether it is read as it was then."""
     digest, is_saved_again = sha256_of(path), path.name == JSON_FILE  # which each version of transformers writes anew
     if digest != wanted and not is_saved_again:
         remedy = (

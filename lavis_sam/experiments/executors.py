@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.2
 
 
 class _Processes:
-    """The processes that are running; once they were asked to stop, no other one starts."""
+    """The processes that are running; once they were asked to stop, another one is asked as soon as it starts."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()

@@ -74,7 +74,7 @@ def findings(out: Path) -> dict[str, Any]:
 
 
 def _ended(out: Path, row: str, seed: int, further: Sequence[str]) -> dict[str, Any]:
-    """How a run ended. Its own logs say whether it is finished: a killed sweep could not note it any more."""
+    """Return how a run ended. Its own logs say whether it is finished: a killed sweep could not note it any more."""
     path, folder = out / JOBS / f"{row}.seed-{seed}.json", out / row / f"seed-{seed}"
     noted = dict(read_json(path, remedy=_REMEDY, wanted=dict)) if path.is_file() else {}
     if all(map(is_finished, [folder, *(folder / "evaluations" / name for name in further)])):
@@ -87,7 +87,7 @@ def _ended(out: Path, row: str, seed: int, further: Sequence[str]) -> dict[str, 
 
 
 def _results(folder: Path) -> Iterator[tuple[str, Results]]:
-    """The results of a run and of its further evaluations, each under the name of its column."""
+    """Yield the results of a run and of its further evaluations, each under the name of its column."""
     places = [(folder, "")] + [(place, f" ({place.name})") for place in sorted((folder / "evaluations").glob("*"))]
     for place, suffix in places:
         if (place / RESULT_FOLDER).is_dir():
@@ -96,7 +96,7 @@ def _results(folder: Path) -> Iterator[tuple[str, Results]]:
 
 
 def _set(name: str, found: Mapping[tuple[str, int], Mapping[str, Results]]) -> dict[str, Any]:
-    """The scores of every row on one data set."""
+    """Return the scores of every row on one data set."""
     results = {key: by_set[name] for key, by_set in found.items() if name in by_set}
     first = next(iter(results.values()))
     for other in results.values():
@@ -118,7 +118,7 @@ def _over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
 
 
 def interval(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and Student's interval of one number from several seeds; without one where there is one seed."""
+    """Return mean and Student's interval of a number over seeds; of one seed the mean alone."""
     mean = fmean(values)
     if len(values) < 2:
         return {"mean": mean, "low": None, "high": None}
@@ -131,7 +131,7 @@ def interval(values: Sequence[float]) -> dict[str, float | None]:
 def _compared(
     name: str, pair: Sequence[str], seeds: Sequence[int], found: Mapping[tuple[str, int], Mapping[str, Results]]
 ) -> Iterator[dict[str, Any]]:
-    """The difference of two rows on one data set, for each metric."""
+    """Yield the difference of two rows on one data set, for each metric."""
     both = [
         (seed, found[pair[0], seed][name], found[pair[1], seed][name])
         for seed in seeds
@@ -161,7 +161,7 @@ def _compared(
 
 
 def _paired_p(differences: Sequence[float]) -> float | None:
-    """Two-sided p-value of Student's paired test; None where the seeds cannot say."""
+    """Return the two-sided p-value of Student's paired test; None where the seeds cannot say."""
     if len(differences) < 2 or np.ptp(differences) == 0:
         return None
     from scipy.stats import ttest_1samp
@@ -176,7 +176,7 @@ def _cases(
     seeds: Sequence[int],
     found: Mapping[tuple[str, int], Mapping[str, Results]],
 ) -> list[dict[str, Any]]:
-    """The samples of a data set on which the rows of a pair differ most, under the first seed with all rows."""
+    """Return the samples of a data set on which the rows of a pair differ most, under the first seed with all rows."""
     rows = list(dict.fromkeys(row for row, _ in found))
     seed = next((s for s in seeds if all(name in found.get((row, s), {}) for row in rows)), None)
     if seed is None:

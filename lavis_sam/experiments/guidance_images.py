@@ -61,7 +61,7 @@ def _check(out: Path, row: str, found: Mapping[str, Any]) -> None:
 def _draw(
     out: Path, row: str, cases: Sequence[Mapping[str, Any]], samples: Mapping[tuple[str, str], EvaluationSample]
 ) -> Iterator[tuple[tuple[str, str], Image.Image]]:
-    """The image of every case, by one row; the model of a seed is loaded once."""
+    """Yield the image of every case, by one row; the model of a seed is loaded once."""
     by_seed: dict[int, list[tuple[str, str]]] = {}
     for case in cases:
         if (key := (case["set"], case["sample"])) in samples:

@@ -54,7 +54,7 @@ class Step:
         return is_finished(self.folder)
 
     def command(self) -> list[str]:
-        """The process's arguments."""
+        """Return the process's arguments."""
         options = dict(self.options)
         if self.trained_in is not None:
             options["model.finetuned"] = str(self.trained_in)
@@ -99,7 +99,7 @@ class Outcome:
 
 
 def jobs_of(sweep: Sweep, out: Path) -> list[Job]:
-    """The runs of a sweep, seed by seed, so that a table is whole early."""
+    """Return the runs of a sweep, seed by seed, so that a table is whole early."""
     out = out.absolute()
     return [_job(sweep, out, row, seed) for seed in sweep.seeds for row in sweep.rows]
 
@@ -123,7 +123,7 @@ def _job(sweep: Sweep, out: Path, row: str, seed: int) -> Job:
 
 
 def as_text(value: Any) -> str:
-    """A value as `--options` reads it back; a text that would be read as something else stands in quotes."""
+    """Return a value as `--options` reads it back; a text that would be read as something else stands in quotes."""
     return value if isinstance(value, str) and _is_plain(value) else json.dumps(value, ensure_ascii=False)
 
 
@@ -160,7 +160,7 @@ def claim(sweep: Sweep, out: Path) -> None:
 
 
 def description(sweep: Sweep) -> dict[str, Any]:
-    """Everything that a sweep's results depend on, as plain data."""
+    """Return everything that a sweep's results depend on, as plain data."""
     return {
         "config": {"name": sweep.config.name, "sha256": sha256_of(sweep.config)},
         "evaluate": [{"name": path.name, "sha256": sha256_of(path)} for path in sweep.evaluate],
@@ -206,7 +206,7 @@ def _is_file(entry: Any) -> bool:
 
 
 def _differences(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """What of an earlier sweep is not in this one; more rows and seeds are no difference, nor are titles."""
+    """Yield what of an earlier sweep is not in this one; more rows and seeds are no difference, nor are titles."""
     for key in ("config", "evaluate"):
         if before[key] != wanted[key]:
             yield f"{key}: it was {before[key]}, now {wanted[key]}"

@@ -132,7 +132,7 @@ def _curves(found: Mapping[str, Any]) -> str:
 
 
 def _surface(name: str, found: Mapping[str, Any]) -> str:
-    """Figure 5: the scores over the interaction layers, where the rows go through several of both."""
+    """Draw Figure 5: the scores over the interaction layers, where the rows go through several of both."""
     scores = found["sets"][name]["scores"]
     places = {
         row: (options["model.guidance.layer_l"], options["model.guidance.layer_k"])

@@ -67,7 +67,7 @@ class Sweep:
     compare: tuple[tuple[str, str], ...]
 
     def title(self, row: str) -> str:
-        """What the table calls a row."""
+        """Return what the table calls a row."""
         return self.rows[row].title or row
 
 

@@ -23,7 +23,7 @@ LABELS = 230
 LINE = 19
 FONT_SIZE = 14
 TITLE_SIZE = 18
-# Beyond this many images a table of all pairs is no image any more; `measures.npz` has everything.
+# Beyond this many images a table of all pairs is too large to look at; `measures.npz` has everything.
 MAX_PAIRS = 8
 # Dark violet to yellow, growing lighter all the way, so that it can be read in grey and by the colour-blind.
 COLOURS = np.array([[13, 8, 65], [92, 15, 109], [168, 45, 96], [225, 94, 58], [250, 164, 42], [252, 240, 140]], float)

@@ -153,7 +153,7 @@ def _gradient(norm: Tensor, features: Tensor) -> Tensor:
 
 
 def _weights(context: MergedContext, count: int, patches: int) -> Tensor:
-    """Adaptive weights as [N, N, P], whatever the kind of context."""
+    """Return adaptive weights as [N, N, P], whatever the kind of context."""
     if context.weights is None:
         return torch.eye(count)[:, :, None].expand(-1, -1, patches)
     return context.weights.expand(count, -1, -1, -1)[:, 0] if not context.per_image else context.weights
@@ -185,7 +185,7 @@ def _attention_of(bert: QFormerBert, number: int) -> SelfAttention:
 
 @torch.no_grad()
 def _probabilities(attention: SelfAttention, call: tuple[Any, ...]) -> Tensor:
-    """Attention probabilities of a call, [rows, Q, P], mean over the heads. (SDPA does not give them.)"""
+    """Return attention probabilities of a call, [rows, Q, P], mean over the heads. (SDPA does not give them.)"""
     hidden, source, _, source_index = call
     query, key = attention.split_heads(attention.query(hidden)), attention.split_heads(attention.key(source))
     if source_index is not None:

@@ -70,7 +70,7 @@ def compile_model(model: nn.Module, *, backend: str | Callable[..., Any] = "indu
         )
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _GRAPHS)
     if len(model.objectives) > 1:
-        # A graph is then gone through once for each of them, so its buffers must not be used anew.
+        # The trainer may take a gradient of each of them, so a graph's buffers must outlive its first backward pass.
         torch._functorch.config.donated_buffer = False
     layers: dict[str, Iterable[nn.Module]] = {
         # A vision encoder that was let go of has no blocks.

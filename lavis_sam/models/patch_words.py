@@ -27,8 +27,8 @@ class WordHead(nn.Module):
     """A linear head that says which words are true, and the labels that it learns from.
 
     Attributes:
-        initial_bias: Of hundreds of words few are true: with this bias the loss starts near its floor, and not at 0.7 a
-            word.
+        initial_bias: The bias that the head starts with. Of hundreds of words few are true: so the loss starts near its
+            floor, and not at 0.7 a word.
     """
 
     initial_bias: float
@@ -82,7 +82,7 @@ def patch_words(
     samples: Mapping[str, Any],
     outputs: LanguageLoss | None,
 ) -> LossTerm:
-    """Binary cross-entropy of the words of each patch; the items are images.
+    """Return the binary cross-entropy of the words of each patch; the items are images.
 
     Raises:
         SamConfigurationError: the model has no head for it.

@@ -62,7 +62,7 @@ class QueryWords(WordHead):
 def query_words(
     model: SemanticAlignment, visual: GuidedVisualPath, samples: Mapping[str, Any], outputs: LanguageLoss | None
 ) -> LossTerm:
-    """Binary cross-entropy of the words of each image, read off its visual tokens; the items are images.
+    """Return the binary cross-entropy of the words of each image, by its visual tokens; the items are images.
 
     Raises:
         SamConfigurationError: the model has no head for it.

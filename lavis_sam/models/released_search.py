@@ -3,7 +3,7 @@
 The released code calls the search of transformers 4.33. Today's versions search otherwise: they keep no start token in
 length and repetition history, divide beam scores by other lengths, and end a beam search earlier. Settings can undo all
 but the last, which changed the texts of 12 of 253 random batches. The searches are therefore written here, step by step
-as 4.33 took them; a `LanguageModel` gives logits, and `kv_cache` reads on: a prompt is read and kept once per sample.
+as 4.33 took them; a `LanguageModel` gives logits, and `kv_cache` reads on: a prompt is read once per sample.
 
 4.33 put a start token before the written ones, which counts in the length and whose repetition is penalised. Tokenizers
 without such a token (`sequence_start_id` None) have a placeholder in its place, which counts alike and has no penalty.
@@ -77,9 +77,12 @@ def generate(
         visual_tokens: [B, V, D_llm].
         visual_mask: bool [B, V], False at padded images.
         prompts: B prompts; not truncated.
+        decoding: how to decode.
+        output_scores: whether `Generation.scores` is wanted.
 
     Raises:
         SamConfigurationError: batch sizes differ.
+        SamDataError: a sample is longer than the language model reads.
     """
     check_batch(visual_tokens, visual_mask, prompts=len(prompts))
     # Padded on the left, so that the last column is everyone's last token; pads lie between visual tokens and prompt.
@@ -120,6 +123,7 @@ def stream(
 
     Raises:
         SamConfigurationError: several beams or texts, of which no word is certain before the end.
+        SamDataError: the sample is longer than the language model reads.
     """
     if decoding.num_beams != 1 or decoding.num_captions != 1:
         raise SamConfigurationError(
@@ -148,7 +152,7 @@ def _readable(tokenizer: TextTokenizer, ids: Tensor) -> str:
 
 
 def _without_unknown(ids: Tensor, tokenizer: TextTokenizer) -> Tensor:
-    """Return the released code turns unknown pieces into the end token, so that both read as nothing."""
+    """Turn unknown pieces into the end token, as the released code does, so that both read as nothing."""
     unknown = tokenizer.unk_token_id
     return ids if unknown is None else ids.masked_fill(ids == unknown, tokenizer.eos_token_id)
 
@@ -203,7 +207,7 @@ class _Continuation:
 
 
 def _search_one_by_one(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> list[_Text]:
-    """Greedy search, or sampling, of B * num_captions texts."""
+    """Write B * num_captions texts, each by the most likely tokens or by sampled ones."""
     total = torch.zeros(len(continuation.ids), device=continuation.ids.device)
     for gained in _write_one_by_one(continuation, decoding, eos_token_id):
         total += gained
@@ -257,7 +261,7 @@ class _FinishedTexts:
 
 
 def _search_beams(continuation: _Continuation, decoding: Decoding, eos_token_id: int) -> list[_Text]:
-    """Beam search, or sampling of beams; a sample leaves the batch when it is done."""
+    """Write texts by beam search, or by sampling beams; a sample leaves the batch when it is done."""
     beams, device = decoding.num_beams, continuation.ids.device
     finished = [_FinishedTexts(beams, decoding.length_penalty) for _ in continuation.ids[::beams]]
     running = list(finished)

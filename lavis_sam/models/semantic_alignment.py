@@ -50,7 +50,8 @@ class ReleasedFingerprints:
 class SemanticAlignment(nn.Module):
     """SAM: an InstructBLIP whose Q-Former lets the other images guide the extraction of each image's tokens.
 
-    Everything but the layers of SAM and the projection is frozen and stays in eval mode, also under `train()`.
+    Everything but the layers of SAM and the projection is frozen, unless `select_trainable` says otherwise. ViT,
+    Q-Former and language model stay in eval mode, also under `train()`.
 
     Args:
         visual_encoder: the ViT.
@@ -58,11 +59,12 @@ class SemanticAlignment(nn.Module):
         q_former: the Q-Former.
         query_tokens: learned queries [1, Q, D_q].
         llm_proj: Linear(D_q, D_llm).
-        llm_model: a transformers Llama, its vocabulary already holding the [PAD] row.
+        llm_model: a causal model of transformers', with the [PAD] row where its tokenizer adds one.
         tokenizer: the Q-Former's tokenizer.
         llm_tokenizer: the language model's tokenizer.
         guidance: which reading of the paper to follow.
-        max_txt_len: longest instruction in tokens, for both tokenizers (longer ones lose their beginning).
+        max_txt_len: longest instruction in tokens, for the Q-Former and, in training, for the language model (longer
+            ones lose their beginning).
         max_output_txt_len: longest training target in tokens (longer ones lose their end).
         prompt: the instruction when a batch brings none.
         objectives: names of `OBJECTIVES` and their weights; the language loss alone when None.
@@ -144,8 +146,9 @@ class SemanticAlignment(nn.Module):
         """Return the loss of a training batch.
 
         Args:
-            samples: `image` [B, 3, N, H, W] (or [B, 3, H, W], no guidance), `image_mask` bool [B, N] (optional),
-                `text_input` and `text_output`, lists of B strings.
+            samples: `image` [B, 3, N, H, W] (or [B, 3, H, W], no guidance) and, optionally, `image_mask` bool [B, N];
+                or, in their place, `image_features` [B, N, P, D_v] with `image_mask`; `text_input` and `text_output`,
+                lists of B strings.
 
         Returns:
             `loss`, the weighted sum of the objectives (by default the mean over all target tokens); `losses`, each
@@ -194,7 +197,7 @@ class SemanticAlignment(nn.Module):
         """Do steps 1 to 5: run the vision encoder and the Q-Former, once for all images of the batch.
 
         Args:
-            samples: the batch's `image` and, optionally, `image_mask`, as for `forward`.
+            samples: the batch's images or features, as for `forward`.
             instructions: B instructions, for the Q-Former.
 
         Raises:
@@ -203,7 +206,7 @@ class SemanticAlignment(nn.Module):
         return self.visual_path(self, samples, instructions)
 
     def loss(self, visual: VisualPath, instructions: Sequence[str], targets: Sequence[str]) -> LanguageLoss:
-        """Step 6 in training: the language model's loss on B targets after B instructions.
+        """Do step 6 in training: return the language model's loss on B targets after B instructions.
 
         Raises:
             SamDataError: a sample is longer than the language model reads.
@@ -242,7 +245,7 @@ class SemanticAlignment(nn.Module):
     def generate_from(
         self, visual: VisualPath, prompts: Sequence[str], decoding: Decoding, *, output_scores: bool = False
     ) -> Generation:
-        """Step 6 in evaluation: answer B prompts; see `generate` for the settings.
+        """Do step 6 in evaluation: answer B prompts; see `Decoding` for the settings.
 
         Raises:
             SamDataError: a sample is longer than the language model reads.
@@ -270,10 +273,10 @@ class SemanticAlignment(nn.Module):
         """Answer a batch of instructions; the defaults are the published ones.
 
         Args:
-            samples: `image`, optionally `image_mask` as for `forward`; `prompt`, one string for all or a list of B
-                (else `text_input`, else the model's own prompt).
+            samples: images or features as for `forward`; `prompt`, one string for all or a list of B (else
+                `text_input`, else the model's own prompt).
             use_nucleus_sampling: sample from the smallest set of tokens that holds `top_p` of the probability.
-            num_beams: beams of the search; 1 is greedy.
+            num_beams: beams of the search; 1 is greedy, or plain sampling.
             max_length: one more than the most new tokens (the released code counts an invisible first token).
             min_length: fewest tokens, counted likewise.
             top_p: see `use_nucleus_sampling`.

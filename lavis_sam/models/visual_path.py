@@ -84,7 +84,7 @@ class VisualPathModule(Protocol):
 
         Args:
             model: the model that it serves; its parts are used, never kept.
-            samples: the batch's `image` and, optionally, `image_mask`; see `read_images`.
+            samples: the batch; see `read_images`, or `read_features`.
             instructions: B instructions, for the Q-Former.
         """
         ...
@@ -113,12 +113,15 @@ def guided_visual_path(model: SemanticAlignment, samples: dict[str, Any], instru
 
 
 def look(model: SemanticAlignment, samples: dict[str, Any], batch: int) -> tuple[torch.Tensor, ImageIndex | None]:
-    """Step 1: patch features I of the real images [ΣN, P, D_v] in float32, and their index (None for a 4-D batch).
+    """Do step 1: return patch features I of the real images [ΣN, P, D_v], float32, and their index (None: 4-D batch).
 
     Args:
         model: its vision encoder is used, unless the batch brings features that it made before.
         samples: see `read_images`, or `read_features`.
         batch: B.
+
+    Raises:
+        SamDataError: the images or features do not fit.
     """
     if "image_features" in samples:
         features, index = read_features(samples, batch)

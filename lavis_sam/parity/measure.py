@@ -135,10 +135,10 @@ def visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> GuidedVisu
 
 @torch.no_grad()
 def watched_visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> tuple[GuidedVisualPath, Streams]:
-    """Run steps 1 to 5 of a guided batch without gradients, and note what passes the modules around the interaction.
+    """Run steps 1 to 5 of a guided batch without gradients, and note both streams where they meet.
 
-    It is at the input of the last layer. The layer before it serves the Q stream, then the W stream; after it Linear_h:
-    what that layer gave last is W.
+    That is at the input of the last layer, where Linear_h is given the Q stream. The layer before it has served the Q
+    stream first and the W stream last, so what it gave last is the W stream.
     """
     bert = model.Qformer.bert
     before = bert.encoder.layer[-2] if bert.num_layers > 1 else bert.embeddings
@@ -170,7 +170,7 @@ def watched_visual_path(model: SemanticAlignment, samples: dict[str, Any]) -> tu
 def language(
     model: SemanticAlignment, samples: dict[str, Any], visual: VisualPath
 ) -> tuple[LanguageInputs, LanguageLoss]:
-    """Step 6 in training: what the language model reads, and the logits and losses of the target tokens."""
+    """Do step 6 in training: return what the language model reads, and the loss of its target tokens."""
     inputs = model.language_inputs(visual, samples["text_input"], samples["text_output"])
     return inputs, target_loss(model.llm_model, inputs)
 
@@ -214,7 +214,7 @@ def generated(
     """Generate from visual tokens that are there already.
 
     Returns:
-        What was generated, and the position ids [B, V + T] (each num_beams times) of the first pass through the LLM.
+        What was generated, and the position ids [B, V + T] of the first pass through the LLM.
     """
     positions: list[Tensor] = []
 

@@ -155,7 +155,7 @@ def _compare_single_images(case: Case, model: SemanticAlignment, samples: dict[s
 def _compare_language(
     case: Case, model: SemanticAlignment, samples: dict[str, Any], visual: VisualPath
 ) -> Iterator[Comparison]:
-    """Step 6 in training: labels, inputs where they are attended to, logits where a target is predicted.
+    """Yield step 6 in training: labels, inputs where they are attended to, logits where a target is predicted.
 
     The authors' sequences end in more padding than ours: they pad prompts and targets before joining them.
     """

@@ -206,7 +206,7 @@ def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
 
 
 def _language_loss(model: SemanticAlignment, visual: VisualPath, instructions: list[str], load: Load) -> Tensor:
-    """Step 6 without a tokenizer: sequences as `training_inputs` lays them out, the head at target positions alone."""
+    """Do step 6 without a tokenizer: sequences as `training_inputs` lays them out, the head at targets alone."""
     text, device = load.text_tokens + load.target_tokens, visual.tokens.device
     ends = torch.full((load.batch,), visual.tokens.shape[1] + load.text_tokens - 1, device=device)
     language = as_language_model(model.language(visual, instructions, ends))

@@ -30,7 +30,7 @@ class RunLength:
         samples_per_step: Over all processes and accumulated batches.
         steps_per_epoch: Optimizer steps of an epoch; the last may be smaller.
         steps: Of the whole run.
-        step_seconds: Time of one; None if nobody knows.
+        step_seconds: Seconds of one; None if nobody knows.
         hours: Of all steps, without validation, test and starting up.
     """
 
@@ -66,7 +66,7 @@ def run_length(samples: int, run: RunSettings, gpus: int, step_seconds: float | 
 
 
 def logged_step_seconds(run: Path) -> float:
-    """Return the median time of a step in the log of a run: its folder or its `log.jsonl`.
+    """Return the median seconds of a step in the log of a run: its folder or its `log.jsonl`.
 
     The first step sets things up and is passed over where there are others.
 
@@ -99,7 +99,7 @@ def check_memory(needed: int, device: torch.device) -> None:
 
 
 def measured_step_seconds(model: SemanticAlignment, load: Load, device: torch.device) -> float:
-    """Return the median time of an optimizer step's batches on this machine, forward and backward, one process.
+    """Return the median seconds of an optimizer step's batches on this machine, forward and backward, one process.
 
     Args:
         model: As it is planned, on the meta device; it gets random weights, as only the time counts.

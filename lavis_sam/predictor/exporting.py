@@ -34,13 +34,14 @@ def export_model(
         form: "adapter", "released" or "instructblip"; see `lavis-sam export`.
         source: What the model was loaded from.
         checkpoint: Trained layers that were loaded over it.
-        overwrite: Replace what an earlier export wrote there.
+        overwrite: Replace an earlier adapter or .pth file there; an InstructBLIP folder is never replaced.
 
     Returns:
         `format`, `path` and `bytes` of what was written.
 
     Raises:
-        SamConfigurationError: See `check_place`.
+        SamConfigurationError: See `check_place`; or the format has no place for the model's injected modules, or no
+            form for its base.
         SamCheckpointError: The authors' code has no such layers.
     """
     out = Path(out)

@@ -153,6 +153,7 @@ class SamPredictor:
 
         Args:
             images: One image, or a list of images.
+            prompt: The question.
             decoding: As for `caption`, with `num_beams=1` for default: of competing beams no word is certain.
 
         Returns:
@@ -185,7 +186,7 @@ class SamPredictor:
         """Measure which image guides which in one sample; see `lavis_sam.explain`.
 
         Args:
-            images: One image, or a list of decoded.
+            images: One image, or a list of images.
             prompt: The question; the guidance depends on it.
 
         Returns:

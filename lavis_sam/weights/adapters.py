@@ -164,7 +164,7 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
     """Read and check config.json of an adapter.
 
     Raises:
-        SamCheckpointError: It is missing or damaged, of a newer format, or names a model type that is not packaged.
+        SamCheckpointError: It is missing, damaged or of another format, or names a model type that is not packaged.
     """
     path = Path(folder) / CONFIG_FILE
     values = read_config(path, REMEDY)

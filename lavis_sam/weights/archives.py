@@ -23,8 +23,8 @@ _LEGACY_PICKLES = 5  # magic number, version, machine, content, keys of the tens
 def check_archive(path: Path) -> bool:
     """Check the zip archive that `torch.save` writes, before torch opens it.
 
-    Every byte is compared with its checksum, which takes 0.35 to 0.5 s for a GiB. torch can be
-    told to write none (`torch.serialization.set_crc32_options`); such an archive is taken as it is.
+    Every byte is compared with its checksum, which takes 0.35 to 0.5 s for a GiB. torch can be told to write none
+    (`torch.serialization.set_crc32_options`); such an archive is taken as it is.
 
     Returns:
         Whether its tensors can be mapped: all entries are stored as they are.

@@ -66,7 +66,7 @@ RANDOM_LLM_STD = 0.1
 
 
 def build_vision(sizes: VisionSizes, *, gradient_checkpointing: bool = False) -> EvaVisionTransformer:
-    """Return the ViT, uninitialised in the sense of PyTorch's defaults."""
+    """Return the ViT as PyTorch initialises it; CLS and position embeddings are zero."""
     return EvaVisionTransformer(
         image_size=sizes.image_size,
         patch_size=sizes.patch_size,
@@ -96,7 +96,7 @@ def build_q_former(sizes: QFormerSizes, *, vision_width: int) -> QFormer:
 
 
 def build_visual_modules(sizes: ModelSizes, *, gradient_checkpointing: bool = False) -> dict[str, Any]:
-    """Return the modules before the language model, as keyword arguments of `Blip2VicunaSAM`, in float32."""
+    """Return the modules before the language model, as keyword arguments of `SemanticAlignment`, in float32."""
     width = sizes.q_former.width
     return {
         "visual_encoder": build_vision(sizes.vision, gradient_checkpointing=gradient_checkpointing),
@@ -291,7 +291,11 @@ def _load_base(model: SemanticAlignment, cfg: Mapping[str, Any], folder: Instruc
 
 
 def read_precision(cfg: Mapping[str, Any]) -> torch.dtype:
-    """Return the type of the frozen ViT's and language model's matrices."""
+    """Return the type of the frozen ViT's and language model's matrices.
+
+    Raises:
+        SamConfigurationError: An unknown precision.
+    """
     name = cfg.get("precision", "fp32")
     if name not in PRECISIONS:
         raise SamConfigurationError(f"model.precision is {name!r}; choose one of {', '.join(PRECISIONS)}")

@@ -54,7 +54,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def unwrap(state: Any, path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Take the weights out of what `load_file` read; the arguments of errors are those of `read_checkpoint`."""
+    """Take the weights out of what `load_file` read, as `read_checkpoint` does.
+
+    Raises:
+        SamCheckpointError: It holds no weights, or other things beside them.
+    """
     for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]

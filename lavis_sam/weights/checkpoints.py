@@ -55,7 +55,7 @@ class LoadReport:
     ignored: tuple[str, ...]
 
     def under(self, prefix: str) -> "LoadReport":
-        """Return the same report with names as the module that holds the filled one as `prefix` sees them."""
+        """Return the same report with the names that the filled module, as `prefix`, has in the module around it."""
         return replace(self, loaded=frozenset(f"{prefix}.{name}" for name in self.loaded))
 
 

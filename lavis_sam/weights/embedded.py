@@ -49,7 +49,7 @@ def embedded_layers(cfg: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def guidance_of(cfg: Mapping[str, Any]) -> Guidance:
-    """The guidance of a `model` node: as it says; where it says nothing, what the embedded layers that it gets are for.
+    """Return the guidance of a `model` node: as it says, or else what the embedded layers that it gets are for.
 
     Raises:
         SamConfigurationError: An unknown key or value.

@@ -164,7 +164,7 @@ class InstructBlipFolder:
         return find_bert_vocabulary(folder) if folder.is_dir() else None
 
     def sizes(self, llm_vocabulary: int) -> ModelSizes:
-        """Return sizes of the model that the folder holds.
+        """Return the sizes of the model that the folder holds.
 
         Args:
             llm_vocabulary: Pieces of the language model's tokenizer and [PAD]. The folder's own number may be larger:
@@ -287,7 +287,7 @@ def _adopt_norms(model: Any, folder: InstructBlipFolder) -> None:
 
 
 def _norm_epsilons(folder: Path, config: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Of the ViT's blocks, of `ln_vision` and of the Q-Former."""
+    """Return the epsilons of the ViT's blocks, of `ln_vision` and of the Q-Former."""
     vision, q_former, own = (_section(config, folder, name) for name in ("vision_config", "qformer_config", OUR_KEY))
     blocks = read_fraction(folder, vision, "layer_norm_eps", 1e-6)
     ln_vision = read_fraction(folder, own, "ln_vision_eps", blocks)

@@ -146,7 +146,7 @@ def _in_parts(entries: Mapping[str, Entry], part_bytes: int) -> Iterator[list[En
 
 
 def configuration(model: Any) -> dict[str, Any]:
-    """config.json of a model's base."""
+    """Return config.json of a model's base."""
     vision, bert, llm = model.visual_encoder, model.Qformer.bert, model.llm_model.config.to_dict()
     patch = vision.patch_embed.proj.kernel_size[0]
     block, layer = vision.blocks[0], bert.encoder.layer[0]
@@ -211,7 +211,7 @@ _TEXT_KEYS = (
 
 
 def _write_llm_tokenizer(folder: Path, model: Any) -> None:
-    """tokenizer.model, and the special tokens that InstructBLIP gives it."""
+    """Write tokenizer.model, and the special tokens that InstructBLIP gives it."""
     pad = model.llm_tokenizer.pad_token_id
     plain = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
     added = {str(pad): "[PAD]", str(pad + 1): IMAGE_TOKEN}
@@ -235,7 +235,7 @@ def _write_llm_tokenizer(folder: Path, model: Any) -> None:
 
 
 def _write_q_former_tokenizer(folder: Path, model: Any) -> None:
-    """vocab.txt, which every version of ours reads, and tokenizer.json, which transformers looks for in a subfolder."""
+    """Write vocab.txt, which all versions of ours read, and tokenizer.json, which transformers looks for."""
     words = sorted(model.tokenizer.get_vocab().items(), key=lambda item: item[1])
     write_text(folder / "vocab.txt", "".join(f"{word}\n" for word, _ in words[:-1]))  # the last one is [DEC]
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True, truncation_side="left")

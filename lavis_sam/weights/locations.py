@@ -29,7 +29,7 @@ class WeightSource:
 
     Attributes:
         path: What the config says: a path, or None or "" when it says nothing (then the environment variable counts).
-        config_key: The key that sets `path`, as the user writes it (`model.vit_weights`).
+        config_key: The key that sets `path`, as the user writes it (`model.vit_checkpoint`).
         environment: The environment variable that sets it where the config does not.
         description: What it is, for a reader who has to go and find it ("EVA ViT-g weights, eva_vit_g.pth").
         contents: For a folder, the names it must hold; alternatives are separated by "|", `*` matches as in a shell.

@@ -124,7 +124,7 @@ def _drop_messages(logger: str, words: str) -> None:
 
 
 class _Drop(logging.Filter):
-    """Passes all messages but those with certain words."""
+    """A filter that lets all messages pass but those with certain words."""
 
     def __init__(self, words: str) -> None:
         super().__init__()

@@ -51,6 +51,7 @@ def read_prompts(
     """Read B prompts, each once, of which `branches` continuations will be written.
 
     Args:
+        language: what reads.
         inputs_embeds: [B, T, D_llm].
         attention_mask: int64 [B, T], 0 at padding; the last column is real everywhere.
         branches: how many texts continue each prompt.
@@ -70,6 +71,7 @@ class RowCache:
     """A row for each branch; see the module.
 
     Args:
+        language: what reads.
         cache: what it made of B prompts.
         attention_mask: int64 [B, T], of these prompts.
         branches: rows of each sample.

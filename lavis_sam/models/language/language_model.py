@@ -54,7 +54,7 @@ class LanguageModel(Protocol):
         ...
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embed ids [R, T] as [R, T, D_llm], on the model's device and in its type."""
+        """Embed ids [...] as [..., D_llm], on the model's device and in its type."""
         ...
 
     def hidden(
@@ -70,7 +70,8 @@ class LanguageModel(Protocol):
 
         Args:
             inputs_embeds: [R, T, D_llm], what comes after the cache's T_c positions.
-            attention_mask: int64 [R, T_c + T], 0 at padding.
+            attention_mask: int64 [R, T_c + T], 0 at padding. A model whose `reads_4d_masks` is true also gets masks
+                [R, 1, T, T_c + T], see there.
             position_ids: int64 [R, T].
             cache: what was read before.
             use_cache: whether to return a cache; without one, gradient checkpointing may work.

@@ -90,12 +90,13 @@ def training_inputs(
         visual_mask: bool [B, V], False at padded images.
         text_input: B instructions; cut on the left to `max_txt_len` ids.
         text_output: B targets; cut on the right to `max_output_txt_len` ids, which drops the end token.
-        max_txt_len: the most ids of an instruction, its leading 2 included.
-        max_output_txt_len: the same for a target (whose leading 2 is then dropped).
-        append_eos: end targets with 2.
+        max_txt_len: the most ids of an instruction, its start token included.
+        max_output_txt_len: the same for a target (whose start token is then dropped).
+        append_eos: end targets with the end token.
 
     Raises:
         SamConfigurationError: the batch sizes differ, or a length leaves no room for a token.
+        SamDataError: a sample is longer than the language model reads.
     """
     check_batch(visual_tokens, visual_mask, text_input=len(text_input), text_output=len(text_output))
     for name, value, least in (("max_txt_len", max_txt_len, 1), ("max_output_txt_len", max_output_txt_len, 2)):

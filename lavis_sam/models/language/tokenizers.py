@@ -58,7 +58,7 @@ class TextTokenizer(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return rows that the language model's embedding needs at least."""
+        """Return how many rows the language model's embedding needs at least."""
 
     @abstractmethod
     def _split(self, text: str) -> list[int]:
@@ -176,7 +176,7 @@ class LlamaSentencePieceTokenizer(TextTokenizer):
         self.pad_token_id = processor.get_piece_size()
 
     def __len__(self) -> int:
-        """Return all pieces and `[PAD]`."""
+        """Return how many pieces there are, and one for `[PAD]`."""
         return self.pad_token_id + 1
 
     def serialized(self) -> bytes:
@@ -233,7 +233,7 @@ class FastTextTokenizer(TextTokenizer):
         self._separates = self._join([*one, *one]) != "xx"
 
     def __len__(self) -> int:
-        """Return all tokens, added ones included; an embedding may have more rows."""
+        """Return how many tokens there are, added ones included; an embedding may have more rows."""
         return self._backend.get_vocab_size(with_added_tokens=True)
 
     def encode_target(self, text: str, *, append_eos: bool = True, max_length: int | None = None) -> list[int]:
