@@ -1,7 +1,9 @@
 """The `lavis-sam` command.
 
-Each command or group has a file of its own, however short. They import what they need when they run, so that
-`lavis-sam --help` answers at once. Exit codes: 0 all is well, 1 a check failed, 2 the command or its input was wrong.
+Each command or group has a file of its own, however short; what several share is in `model_options`, `run_options`,
+`score_tables` and `help_format`. They import what they need when they run, so that `lavis-sam --help` answers at once.
+
+Exit codes: 0 all is well, 1 a check failed, 2 the command or its input was wrong.
 """
 
 import atexit
@@ -147,7 +149,7 @@ def main() -> None:
 
 
 def _with_value(error: Any) -> str:
-    """A usage problem's message, with the value that it is about where typer leaves it out."""
+    """Return a usage problem's message, with the value that it is about where typer leaves it out."""
     problems = getattr(error.__cause__, "errors", None)  # pydantic's ValidationError
     found = problems()[0].get("input") if callable(problems) else None
     return error.message if found is None or str(found) in error.message else f"{found!r}: {error.message}"

@@ -124,7 +124,7 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _run(options: dict[str, Any]) -> "list[Results] | dict[str, Any]":
-    """Evaluate; or, for a dry run, what it would cost."""
+    """Evaluate; for a dry run, return what it would cost."""
     from lavis_sam import distributed
 
     log_to_stderr(logging.INFO)

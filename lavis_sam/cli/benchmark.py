@@ -106,7 +106,7 @@ def _sets(
 
 
 def _run(sets: "list[BenchmarkSet]", out: Path, protocol: str, as_json: bool) -> int:
-    """Evaluate, write `benchmark.json`, print; returns the exit code."""
+    """Evaluate, write `benchmark.json`, print; return the exit code."""
     from datetime import timedelta
 
     from lavis_sam import distributed

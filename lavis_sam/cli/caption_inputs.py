@@ -45,8 +45,8 @@ def each_sample(words: Sequence[str]) -> list[CaptionSample]:
     """Return a sample for each folder, image, and line of a list; what is wrong with one stands in its `error`.
 
     Args:
-        words: Folders, images, patterns of either, lists (.txt), or `-` for a list on standard input. A line of a
-            list holds a folder, or images that spaces separate; names with spaces are quoted.
+        words: Folders, images, patterns of either, lists (.txt, .list), or `-` for a list on standard input. A line of
+            a list holds a folder, or images that spaces separate; names with spaces are quoted.
 
     Raises:
         SamDataError: A list that cannot be read, or no sample at all.

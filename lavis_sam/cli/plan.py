@@ -108,7 +108,11 @@ def _cards_of_family(config: "ResolvedConfig", load: "Load", made: "Plan") -> di
 
 
 def _refuse_processes(config: "ResolvedConfig", gpus: int) -> bool:
-    """Return whether the language model is spread (model.device_map), which one process alone can do."""
+    """Return whether the language model is spread (model.device_map), which one process alone can do.
+
+    Raises:
+        SamConfigurationError: It is, and several processes are asked for.
+    """
     from lavis_sam.errors import SamConfigurationError
 
     is_spread = bool(config.model_cfg.get("device_map"))

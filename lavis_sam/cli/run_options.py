@@ -37,7 +37,7 @@ Data = Annotated[
 def config_and_settings(
     cfg_path: Path | None, options: list[str] | None, words: list[str] | None
 ) -> tuple[Path, list[str]]:
-    """CONFIG, as the argument or as `--cfg-path`, and the settings that replace its own.
+    """Return CONFIG, as the argument or as `--cfg-path`, and the settings that replace its own.
 
     Raises:
         SamConfigurationError: No CONFIG.

@@ -85,7 +85,7 @@ def _check_places(devices: str | None, jobs: int, slurm: list[str] | None) -> No
 def _make(
     every: "list[Job]", folder: Path, *, devices: str | None, jobs: int, slurm: list[str] | None
 ) -> tuple[int, int]:
-    """Do the jobs that are not finished; how many then are, and how many failed."""
+    """Do the jobs that are not finished; return how many then are, and how many failed."""
     from lavis_sam.experiments.executors import run_here, run_on_slurm
     from lavis_sam.experiments.jobs import FAILED, FINISHED, Outcome
     from lavis_sam.progress import ProgressDisplay

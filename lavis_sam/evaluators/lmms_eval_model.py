@@ -30,6 +30,7 @@ class LmmsEvalModel(lmms):
         base: InstructBLIP, where it is not where config and environment say.
         checkpoint: Trained layers over `pretrained`.
         precision: Of the frozen parts.
+        max_batch_size: Not used; lmms-eval gives it to every model.
         decoding: `num_beams`, `max_length`, `min_length`, `repetition_penalty`, `length_penalty`, where a task does not
             say them; else the published ones.
 

@@ -142,6 +142,8 @@ class ChatRequest(_Strict):
     def decoding(self) -> Decoding:
         """Return how to decode: without `temperature` the published way; a stream with one beam, as `SamPredictor`.
 
+        A `top_p` below 1 samples even where no `temperature` is given.
+
         Raises:
             RequestRefusedError: The settings contradict one another.
         """

@@ -32,7 +32,7 @@ class Limits:
         characters: Of all texts of a request.
         new_tokens: Of an answer.
         beams: Of a search, and answers to one request.
-        seconds: From a request's first byte to its answer's last.
+        seconds: From a request's head to its answer, or to the first piece of a stream; then again to the stream's end.
 
     Raises:
         SamConfigurationError: One is not above 0.

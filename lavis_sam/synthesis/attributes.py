@@ -88,7 +88,7 @@ def icon_name_of(caption: str) -> str:
 
 
 def _runs(caption: str) -> list[list[str]]:
-    """Stretches of words that say something of the object, in lower case."""
+    """Return the stretches of words that say something of the object, in lower case."""
     runs: list[list[str]] = [[]]
     for token in re.findall(r"[a-z0-9]+|[^\sa-z0-9]", caption.lower()):
         if token in _EMPTY or not token.isalnum() or len(token) < 2:

@@ -105,7 +105,7 @@ class RunCounts:
             self._stage_of.setdefault(rejection["reason"], rejection["stage"])
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts by stage, kind and reason."""
+        """Return the counts by stage, kind and reason."""
         entered = tries = self.accepted.total() + self.rejected.total()
         stages = {}
         for stage in FUNNEL:

@@ -75,7 +75,7 @@ def sentence(text: str) -> str:
 
 
 def with_article(phrase: str) -> str:
-    """ "acorn" -> "an acorn"; a phrase that has an article, or is a plural, stays as it is."""
+    """Return "an acorn" for "acorn"; a phrase that begins with an article or a number stays as it is."""
     first = phrase.split(" ", 1)[0].lower()
     if first in ("a", "an", "the", "some", "two", "three"):
         return phrase
@@ -85,11 +85,11 @@ def with_article(phrase: str) -> str:
 
 
 def indefinite(phrase: str) -> str:
-    """ "acorn" -> "an acorn", "grapes" -> "grapes", "woman in jeans" -> "a woman in jeans"."""
+    """Return one thing with its article, several as they are: "an acorn", "grapes", "a woman in jeans"."""
     head = re.split(r" (?:in|with|of|wearing) ", phrase, maxsplit=1)[0]
     return phrase if head.endswith(_PLURALS) else with_article(phrase)
 
 
 def listed(phrases: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Return "a", "a and b" or "a, b and c"; of at least one phrase."""
     return phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]

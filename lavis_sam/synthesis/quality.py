@@ -93,7 +93,7 @@ def first_violation(scores: Mapping[str, Sequence[float]], limits: Mapping[str, 
 
 
 def mask_scores(alpha: Alpha, exact: Alpha | None = None, predicted_iou: float | None = None) -> dict[str, float]:
-    """Is this the mask of one whole object?
+    """Measure whether a mask is that of one whole object.
 
     Args:
         alpha: [H, W] soft mask.
@@ -124,7 +124,7 @@ def overlap(first: Mask, second: Mask) -> float:
 
 
 def composite_scores(layers: Sequence[Layer]) -> dict[str, tuple[float, ...]]:
-    """Are all objects whole, large enough and free of one another? One value a layer, back to front."""
+    """Measure whether objects are whole, large enough and free of one another: one value a layer, back to front."""
     inside, visible, hidden = [], [], []
     for index, layer in enumerate(layers):
         own = layer.alpha >= THRESHOLD
@@ -140,7 +140,7 @@ def composite_scores(layers: Sequence[Layer]) -> dict[str, tuple[float, ...]]:
 
 
 def subject_difference(before: Rgb, after: Rgb, alpha: Alpha) -> float:
-    """Mean absolute difference (0-255) of two images [S, S, 3] inside the objects, away from their edges.
+    """Return the mean absolute difference (0-255) of two images [S, S, 3] inside the objects, away from their edges.
 
     Where an object is too thin to have an inside, it is measured wherever it is opaque.
     """
@@ -153,7 +153,7 @@ def subject_difference(before: Rgb, after: Rgb, alpha: Alpha) -> float:
 
 
 def background_scores(image: Rgb, alpha: Alpha, fill: int) -> dict[str, float]:
-    """Is there a place around the objects?
+    """Measure whether there is a place around the objects.
 
     Args:
         image: [S, S, 3] finished image.
@@ -187,7 +187,7 @@ def extra_salient(found: Alpha, alpha: Alpha) -> float:
 def text_scores(
     output: str, required: Iterable[str], prompts: Iterable[str] = (), banned: Iterable[str] = ()
 ) -> dict[str, float]:
-    """Does the answer say what is true, and nothing that it should not?
+    """Measure whether the answer says what is true, and nothing that it should not.
 
     Args:
         required: Words and phrases that it has to mention (attributes of the object).

@@ -256,7 +256,7 @@ class Draft:
     Attributes:
         segments: (object, view) -> the object cut out.
         backgrounds: One an image; text and scene are "" where the image has none.
-        references: Further right answers, `output` first; empty when there is only one.
+        references: All right answers, `output` first; empty when there is only one.
         scores: Every measurement so far: name -> values, one a view, image or object.
         hashes: Perceptual hashes of the images, hexadecimal.
     """
@@ -279,7 +279,7 @@ class Rejection:
     """Why a try did not become a sample.
 
     Attributes:
-        stage: The stage that gave up, one of `STAGES`, or "duplicates".
+        stage: The stage that gave up, one of `STAGES`, or "worker" for a try that two workers died over.
         reason: The score that crossed its threshold ("mask.area"), or the class of the error ("SamDataError").
         value: The score's value; None for an error.
         limit: The threshold, such as "at least 0.02"; for an error its message.

@@ -126,6 +126,7 @@ def merge_shares(
 
     Raises:
         SamConfigurationError: A share is missing, unfinished, in use or of another run.
+        SamDataError: A share's complete.json is damaged.
         OSError: The disk is full or gone.
     """
     if not root.is_dir():

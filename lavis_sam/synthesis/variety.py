@@ -34,7 +34,7 @@ class Variety:
                     self._place(sample["kind"], obj)
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts by name; positions as rows of a grid over the image, from the top."""
+        """Return counts by name; positions as rows of a grid over the image, from the top."""
         return {
             "attributes": {name: dict(counts.most_common()) for name, counts in sorted(self.attributes.items())},
             "scenes": dict(self.scenes.most_common()),

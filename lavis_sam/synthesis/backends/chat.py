@@ -170,7 +170,7 @@ def read_background(answer: str, avoid: Sequence[str] = ()) -> Background:
 
 
 def refine_prompt(request: RefineRequest) -> str:
-    """Answers and their smoother forms, then the one that is to be rewritten, with the words that it keeps."""
+    """Return answers and their smoother forms, then the one that is to be rewritten, with the words that it keeps."""
     chat = Phrases.load("chat").entries["refine"]
     lines = [*chat["instruction"], ""]
     for example in _drawn(request.rng, chat["examples"]):

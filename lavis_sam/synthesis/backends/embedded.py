@@ -43,7 +43,7 @@ class U2NetpSegmenter:
         return [SoftMask(segment(image, self._threads, self._fitting(image))) for image in images]
 
     def _fitting(self, image: Rgb) -> int:
-        """Return an image enlarged would tell the network nothing new."""
+        """Return the side at which the network sees an image: never enlarged, which would tell it nothing new."""
         return max(LEAST_SIDE, min(self._side, max(image.shape[:2])))
 
 

@@ -1,6 +1,11 @@
 """What a sample is: which objects stand in which images, and what is asked and answered about them.
 
 A form is the only part that knows what a data set is for; all stages between its `plan` and its `write` are shared.
+
+shared     pairs and groups: images that share one object
+stories    three panels and their characters
+changes    before and after
+captions   one image and a question about it
 """
 
 from collections.abc import Mapping

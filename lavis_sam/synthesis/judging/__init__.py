@@ -5,7 +5,7 @@ ratings          the files that such pages give, read and united
 agreement        how far raters agree, and how well each check finds what they call bad
 agreement_page   both, as a page and as JSON
 side_by_side     several data sets, made by different backends, on one page
-    diversity        how varied any multi-image data set is
-    diversity_page   as a page
-    sets_table       as a table beside the sets of the paper's Table 1
+diversity        how varied any multi-image data set is
+diversity_page   that, as a page
+sets_table       that, as a table beside the sets of the paper's Table 1
 """

@@ -62,11 +62,12 @@ def rated_samples(
 
 
 def kappa(first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
-    """Return cohen's kappa of two raters of the same samples, with its 95 % interval by Cohen's standard error.
+    """Return Cohen's kappa of two raters of the same samples, with its 95 % interval by Cohen's standard error.
 
     Returns:
         `samples`, `agreement` (share that they agree on), `kappa`, `low` and `high`. The latter three are None where
-        both say one and the same thing of all: then agreement by chance is 1, and kappa says nothing.
+        both say one and the same thing of all: then agreement by chance is 1, and kappa says nothing. Of no samples,
+        `agreement` is None too.
     """
     one, other = np.asarray(first, bool), np.asarray(second, bool)
     count = len(one)
@@ -141,7 +142,7 @@ def at(refused: np.ndarray, bad: np.ndarray) -> dict[str, Any]:
 
 
 def _with_interval(found: dict[str, Any]) -> dict[str, Any]:
-    """With the 95 % interval of precision (Wilson 1927), None where nothing is refused."""
+    """Return the findings with the 95 % interval of precision (Wilson 1927), None where nothing is refused."""
     if not found["refused"]:
         return {**found, "precision_interval": None}
     from scipy.stats import binomtest  # type: ignore[import-untyped]

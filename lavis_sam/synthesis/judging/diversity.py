@@ -73,7 +73,7 @@ def diversity(
 
 
 def _recorded(root: Path) -> tuple[dict[str, Hashes], dict[str, Any] | None]:
-    """Sample id -> the hashes of its images; and what a synthesis wrote down of all samples, None without one."""
+    """Return sample id -> the hashes of its images, and what a synthesis wrote down of all samples (else None)."""
     if not ((root / SAMPLES).is_file() and (root / MANIFEST).is_file()):
         return {}, None
     hashes: dict[str, Hashes] = {}
@@ -89,7 +89,7 @@ def _recorded(root: Path) -> tuple[dict[str, Hashes], dict[str, Any] | None]:
 def _hashes(
     samples: Sequence[MultiImageSample], images: ImagesOf, recorded: Mapping[str, Hashes], chosen: Sequence[int]
 ) -> tuple[dict[int, Hashes], list[str]]:
-    """Number of a sample -> hashes; and a message for each sample whose images cannot be read."""
+    """Return number of a sample -> hashes, and a message for each sample whose images cannot be read."""
     hashes: dict[int, Hashes] = {}
     unreadable = []
     for number in tracked(chosen, "samples compared", len(chosen)):

@@ -97,7 +97,7 @@ def write_side_by_side(roots: Mapping[str, Path], path: Path) -> None:
 
 
 def unique_names(named: Iterable[tuple[str | None, Path]]) -> dict[str, Path]:
-    """Name -> data set; a folder's own name where it was given none.
+    """Return name -> data set: a folder's own name where it was given none.
 
     Raises:
         SamConfigurationError: Two have one name.

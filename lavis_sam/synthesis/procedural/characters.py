@@ -181,7 +181,7 @@ class CharacterAttributes:
 
 
 def sample_character(rng: np.random.Generator, palette: str = "train") -> CharacterAttributes:
-    """Somebody.
+    """Draw somebody's attributes.
 
     Args:
         palette: "train", "held_out" or "all": which pairings of garment and colour occur; see `colours.is_held_out`.

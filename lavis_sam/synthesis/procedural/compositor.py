@@ -219,7 +219,7 @@ def _blurred_at(plane: Plane, sigma: float, x: Array, y: Array) -> Plane:
 
 
 def _hat(share: Array, index: int) -> Array:
-    """Weight of one level of blur: 1 at its own height, falling to 0 at its neighbours."""
+    """Return the weight of one level of blur: 1 at its own height, falling to 0 at its neighbours."""
     levels = [level for level, _ in _PENUMBRA]
     weights = np.zeros(len(levels), np.float32)
     weights[index] = 1
@@ -227,7 +227,7 @@ def _hat(share: Array, index: int) -> Array:
 
 
 def _slant(light: Direction) -> tuple[float, float]:
-    """By how much a shadow goes to the right, and away from the viewer, for each unit of height."""
+    """Return by how much a shadow goes to the right, and away from the viewer, for each unit of height."""
     x, y, z = light
     run = float(np.hypot(x, z))
     rise = max(y, _LOWEST_LIGHT * run, 1e-3)
@@ -244,7 +244,7 @@ def _tint(view: SceneView) -> npt.NDArray[np.float32]:
 
 
 def _below(view: SceneView, size: int) -> Plane:
-    """1 on the ground, 0 above the horizon."""
+    """Return 1 on the ground, 0 above the horizon."""
     rows = np.arange(size, dtype=np.float32)[:, None] + 0.5
     return np.clip((rows - view.horizon_row) / (0.02 * size), 0, 1).astype(np.float32)
 

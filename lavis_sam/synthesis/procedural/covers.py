@@ -81,7 +81,7 @@ def sample_book(
     titles = _titles(genre, palette)
     ground, accent = pick(rng, look.colours)
     title, art = pick(rng, titles), pick(rng, look.art)
-    # An image book shows the animal that its title names.
+    # Where a title names an icon, such as an animal, the cover shows it.
     named = [icon for icon in look.subjects if icon.split()[-1].lower() in title.lower()]
     return Book(
         title=title,
@@ -133,7 +133,7 @@ def draw_cover(book: Book, size: int) -> Rgb:
 
 
 def _letter(canvas: Canvas, book: Book) -> None:
-    """Title and author."""
+    """Write title and author."""
     width, height = canvas.size
     # Patterns and scattered objects leave no quiet place for letters, so those get a panel.
     if book.layout == 1 or book.art in ("tiles", "scattered"):

@@ -120,7 +120,7 @@ def describe_furniture(attributes: FurnitureAttributes) -> tuple[str, ...]:
 
 
 def furniture_height(attributes: FurnitureAttributes) -> float:
-    """Metres."""
+    """Return the height in metres."""
     return PIECES[attributes.kind].height * attributes.size[1]
 
 

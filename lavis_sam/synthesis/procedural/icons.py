@@ -39,7 +39,7 @@ def icon_meaning(name: str) -> str:
 
 
 def icon_phrase(rng: np.random.Generator, name: str) -> str:
-    """ "a chestnut icon symbolizing autumn walks"."""
+    """Return a description: "a chestnut icon symbolizing autumn walks"."""
     facts = {"a_name": with_article(name), "meaning": icon_meaning(name)}
     return Phrases.load("objects").pick(rng, "icons", "description", facts)
 
@@ -71,7 +71,7 @@ def _entry(name: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def _icons() -> Mapping[str, tuple[str, str]]:
-    """Name -> code point (the file's stem) and meaning."""
+    """Return name -> code point (the file's stem) and meaning."""
     import yaml  # type: ignore[import-untyped]
 
     entries = yaml.safe_load((FOLDER / "icons.yaml").read_text("utf-8"))

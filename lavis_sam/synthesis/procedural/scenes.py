@@ -197,7 +197,7 @@ def _with_grain(
     strength: float,
     edge: Array,
 ) -> npt.NDArray:
-    """Return detail that lies on the ground in perspective; where it would be finer than the pixels there is none."""
+    """Return the image with detail on its ground, in perspective; none where it would be finer than the pixels."""
     below = np.maximum(low, 1.0)
     cos, sin = np.cos(np.deg2rad(yaw)), np.sin(np.deg2rad(yaw))
     # Metres that a pixel covers: the mean of across and away. All of a row cover the same.

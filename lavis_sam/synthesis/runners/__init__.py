@@ -1,4 +1,8 @@
-"""Who makes the parts: processes of this machine today, a cluster tomorrow.
+"""Who makes the parts of a run.
+
+local          this process, or a pool of processes on this machine
+cluster        workers of a Ray cluster
+model_actors   stages whose models are in processes of their own on that cluster
 
 A runner is handed parts that know nothing of one another and may make them in any order, anywhere, more than once.
 """

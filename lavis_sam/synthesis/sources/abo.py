@@ -111,7 +111,7 @@ def _spins(path: Path, images: str) -> dict[str, list[ViewFile]]:
 
 
 def _in_degrees(views: list[ViewFile]) -> list[ViewFile]:
-    """Return azimuths from 0 to 71 (or 23) are steps of the turntable; larger ones are degrees already."""
+    """Return views with azimuths in degrees: 0 to 71 (or 23) are steps of the turntable, larger ones are degrees."""
     steps = max((view.azimuth or 0.0 for view in views), default=0.0)
     total = 24 if steps < 24 and len(views) <= 24 else 72
     if steps >= 72:
@@ -134,7 +134,7 @@ def _listings(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _product_type(listing: dict[str, Any]) -> str:
-    """Return a text, or [{"value": text}]: both occur."""
+    """Return the product type, which is a text or [{"value": text}]; "" where there is none."""
     found = listing.get("product_type")
     if isinstance(found, list) and found and isinstance(found[0], dict):
         found = found[0].get("value")

@@ -77,7 +77,7 @@ class _Embedded:
         self._split = split
 
     def skipped(self) -> Iterator[Skipped]:
-        """Nothing."""
+        """See `Source.skipped`: nothing is."""
         return iter(())
 
 
@@ -232,7 +232,7 @@ def _person_label(person: CharacterAttributes) -> str:
 
 
 def _nearly(first: str, second: str) -> bool:
-    """Return colours that a reader would not tell apart across two images."""
+    """Return whether a reader would not tell two colours apart across two images."""
     return first == second or {first, second} in _ALIKE
 
 

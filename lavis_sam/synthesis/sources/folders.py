@@ -219,7 +219,7 @@ def _parallel(record: dict[str, Any], key: str, kind: Any, count: int, place: st
 
 
 def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
-    """So many finite numbers; None for anything else."""
+    """Return so many finite numbers; None for anything else."""
     is_list = isinstance(values, list) and len(values) == count
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)] if is_list else []
     return tuple(map(float, numbers)) if len(numbers) == count and all(map(math.isfinite, numbers)) else None

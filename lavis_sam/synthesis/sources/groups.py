@@ -111,7 +111,7 @@ class GroupedSource:
             )
 
     def __len__(self) -> int:
-        """Return usable groups."""
+        """Return the number of usable groups of the split."""
         return len(self._groups)
 
     def skipped(self) -> Iterator[Skipped]:

@@ -20,7 +20,7 @@ _SHADOW = 0.28
 def photograph(
     cutout: Cutout, rng: np.random.Generator, description: str, reference: str, attributes: dict[str, str]
 ) -> View:
-    """Return a view of a drawn object."""
+    """Return a view of a drawn object: [H, W, 3] with its exact mask, and room around it."""
     height, width = cutout.rgba.shape[:2]
     left, top, right, bottom = (round(max(height, width) * share) for share in rng.uniform(*_ROOM, 4))
     size = (top + height + bottom, left + width + right)

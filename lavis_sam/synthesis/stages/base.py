@@ -82,7 +82,7 @@ def ask_each(
 
 
 def one_by_one(call: Callable[[Draft], Draft], drafts: Sequence[Draft]) -> list[Draft | Failure]:
-    """Return the same for a step that is no backend: every draft by itself."""
+    """Do a step that is no backend, on every draft by itself; see `answer_all`."""
     return answer_all(lambda batch: [call(draft) for draft in batch], drafts)
 
 

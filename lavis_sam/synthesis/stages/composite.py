@@ -135,6 +135,9 @@ def grid(
     Args:
         cutouts: The segment of each.
         paired: The image whose places this one keeps, where its actors say so.
+
+    Raises:
+        SamDataError: More icons than free cells.
     """
     columns, rows = _GRID
     cell_width, cell_height = size / columns, size / rows
@@ -196,7 +199,7 @@ def place(
 def flatten(
     layers: Sequence[Layer], width: int, height: int, fill: int, horizon: float, camera_height: float
 ) -> Composite:
-    """Layers over one another (Porter and Duff's "over"), and over the fill."""
+    """Return layers laid over one another (Porter and Duff's "over"), and over the fill."""
     colour = np.zeros((height, width, 3), np.float32)
     alpha = np.zeros((height, width, 1), np.float32)
     for layer in layers:
@@ -336,12 +339,12 @@ def _kept_layer(actor: Actor, paired: Composite | None) -> Layer | None:
 
 
 def _height(obj: SourceObject, view: int) -> float:
-    """Metres of an object as a view shows it."""
+    """Return the metres of an object as a view shows it."""
     return obj.views[view].height or obj.height
 
 
 def _replacing(kept: Layer, cutout: Rgba, metres: float, camera: _Camera, size: int) -> tuple[int, int, int, int]:
-    """Box what stands where the old object stood: the size that the camera sees there, inside the frame."""
+    """Return the box of what stands where the old object stood, as large as the camera sees it there."""
     left, top, width, height = kept.box
     feet = top + height
     own_height = max(2, round((feet - camera.horizon * size) * metres / camera.height))

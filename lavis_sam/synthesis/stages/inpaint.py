@@ -50,7 +50,7 @@ class InpaintStage:
     def _look_again(
         self, results: list[Draft | Failure], jobs: list[tuple[int, int]], segmenter: Segmenter
     ) -> list[Draft | Failure]:
-        """Re-segmentation: is there anything salient that nobody put there?"""
+        """Segment the finished images, and measure what is salient that nobody put there."""
         images = {job: draft.images[job[1]] for job in jobs if isinstance(draft := results[job[0]], Draft)}
         masks = answer_all(segmenter.segment, list(images.values()))
         for (place, index), mask in zip(images, masks, strict=True):

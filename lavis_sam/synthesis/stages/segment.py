@@ -40,7 +40,7 @@ class SegmentStage:
         self._use_source_masks = use_source_masks
 
     def __call__(self, drafts: Sequence[Draft]) -> list[Draft | Failure]:
-        """Return all views of all drafts in one batch."""
+        """Return each draft with its segments and their scores; all views are segmented in one batch."""
         jobs = [(index, key) for index, draft in enumerate(drafts) for key in used_views(draft)]
         views = {job: _view(drafts[job[0]], job[1]) for job in jobs}
         unknown = [job for job in jobs if not self._is_known(drafts[job[0]], job[1])]
@@ -70,7 +70,7 @@ class ExactSegmenter:
     version = "1"
 
     def segment(self, images: Sequence[Rgb]) -> list[SoftMask]:
-        """Refuses: only views without a mask of their own get here.
+        """Refuse: only views without a mask of their own get here.
 
         Raises:
             SamDataError: Always.

@@ -94,7 +94,7 @@ class KeepRefiner:
 
 
 def _judged(draft: Draft, required: Sequence[str], answer: str | Failure) -> Draft:
-    """With the refined answer where it may be used, and the scores of what is used."""
+    """Return the draft with the refined answer where it may be used, and the scores of what is used."""
     # A refiner that fails loses nothing: the plain answer is right.
     refined = "" if isinstance(answer, Failure) else answer.strip()
     usable = refined and all(mentions(refined, phrase) for phrase in required)
@@ -121,7 +121,7 @@ def _requests(draft: Draft, index: int, sees: bool) -> list[DescribeRequest]:
 
 
 def _described(draft: Draft, index: int, answers: Sequence[str | Failure], sees: bool) -> Draft | Failure:
-    """With an object's description and, where captions are all that is known of it, its attributes from them."""
+    """Return the draft with an object's description; its attributes too, where captions are all that is known of it."""
     failure = next((answer for answer in answers if isinstance(answer, Failure)), None)
     if failure is not None:
         return failure
@@ -143,7 +143,7 @@ def _described(draft: Draft, index: int, answers: Sequence[str | Failure], sees:
 
 
 def _with_object(draft: Draft, index: int, obj: SourceObject, description: str = "") -> Draft:
-    """With what is now known of an object, and its description, which is its name unless given."""
+    """Return the draft with what is now known of an object, and its description, which is its name unless given."""
     objects = (*draft.plan.objects[:index], obj, *draft.plan.objects[index + 1 :])
     described = (*draft.descriptions, description or _named(obj))
     return replace(draft, plan=replace(draft.plan, objects=objects), descriptions=described)
@@ -169,7 +169,7 @@ def _distinct(before: Draft, after: Draft | Failure) -> Draft | Failure:
 
 
 def _on_white(view: View) -> View:
-    """As it is seen in an image: what is transparent has no colour to speak of."""
+    """Return a view as it is seen in an image: what is transparent has no colour to speak of."""
     if view.alpha is None:
         return view
     white = np.full_like(view.image, 255)

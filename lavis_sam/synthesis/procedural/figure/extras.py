@@ -23,7 +23,7 @@ from lavis_sam.synthesis.procedural.render.surfaces import (
 
 
 def _on_head(head: Head, place: tuple[float, float, float]) -> Array:
-    """Return a place in half head heights from the middle of the head."""
+    """Return where a place is that is given in half head heights from the middle of the head."""
     return turn_y(floats(place) * head.half, head.turn) + head.centre
 
 
@@ -143,7 +143,7 @@ def glasses(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
 
 
 def scarf(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
-    """Around the neck, with one end hanging in front."""
+    """Return a scarf around the neck, with one end hanging in front."""
     centre, (wide, deep) = trunk.section(1.05)
     size = trunk.skeleton.build.scale
     cloth = Fabric(colour)
@@ -172,7 +172,7 @@ def scarf(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
 
 
 def backpack(head: Head, trunk: Trunk, colour: Colour) -> list[Surface]:
-    """On the back, with two straps in front."""
+    """Return a backpack on the back, with two straps in front."""
     size = trunk.skeleton.build.scale
     middle, (_, deep) = trunk.section(0.62)
     cloth, dark = Fabric(colour), Fabric(mixed(colour, (0, 0, 0), 0.25))

@@ -67,7 +67,7 @@ class Fabric:
 
 
 def _pattern(name: str, x: Array, y: Array) -> Array:
-    """Share of the second colour, 0 to 1, at metres x and y."""
+    """Return the share of the second colour, 0 to 1, at metres x and y."""
     if name == "striped":
         return soft_step(np.abs((y / _STRIPE) % 1 - 0.5), 0.27, 0.06)
     if name == "dotted":
@@ -82,7 +82,7 @@ def _pattern(name: str, x: Array, y: Array) -> Array:
 
 
 def folds(depth: float = 0.0022, scale: tuple[float, float, float] = (0.13, 0.20, 0.13), seed: int = 1) -> Bump:
-    """Soft folds."""
+    """Return soft folds: `depth` metres deep, `scale` metres apart in x, y and z."""
     return lambda points: np.float32(depth) * ripples(points, scale, seed)
 
 

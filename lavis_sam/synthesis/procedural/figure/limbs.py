@@ -77,7 +77,7 @@ def bare_leg(skeleton: Skeleton, side: Side, skin: Paint) -> Surface:
 
 
 def sock(skeleton: Skeleton, side: Side, paint: Paint) -> Surface:
-    """From above the ankle into the shoe."""
+    """Return a sock from above the ankle into the shoe."""
     centres, radii = leg_path(skeleton, side, 2.12, 0.004)
     start = len(centres) - 4
     return Surface(limb(centres[start:], radii[start:]), paint)
@@ -159,7 +159,7 @@ def foot_axes(skeleton: Skeleton, side: Side) -> tuple[Array, Array, Array]:
 
 
 def bare_foot(skeleton: Skeleton, side: Side, skin: Paint) -> list[Surface]:
-    """Return foot with a hint of toes."""
+    """Return a foot with a hint of toes."""
     ahead, up, ankle = foot_axes(skeleton, side)
     size = skeleton.build.scale * (0.75 + 0.25 * skeleton.build.limb)
     down = ankle - up * 0.045 * size

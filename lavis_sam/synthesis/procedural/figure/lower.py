@@ -50,7 +50,7 @@ def _seat(skeleton: Skeleton, trunk: Trunk, fabric: Fabric, room: float, high: f
 
 
 def _crotch(skeleton: Skeleton, trunk: Trunk, fabric: Fabric, room: float) -> Surface:
-    """Rounds off the trunk between the legs."""
+    """Return what rounds off the trunk between the legs."""
     centre, (wide, deep) = trunk.section(-0.05)
     radii = (wide * 0.93 + room, 0.085 * skeleton.build.scale + room, deep * 0.93 + room)
     return Surface(Ellipsoid(tuple(centre), radii), fabric.paint(0.8, 0.3))
@@ -79,12 +79,12 @@ def jeans(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def shorts(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Return wide legs that end above the knee."""
+    """Return trousers with wide legs that end above the knee."""
     return [*_seat(skeleton, trunk, fabric, 0.010), *trouser_legs(skeleton, fabric, _THIGH, 0.024, 0.0, cuff=0.02)]
 
 
 def skirt(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """To the knee, with folds."""
+    """Return a skirt to the knee, with folds."""
     return [_hanging(skeleton, trunk, fabric, 0.95, 0.085), _belt(trunk, mixed(fabric.colour, (0, 0, 0), 0.25), 0.012)]
 
 
@@ -152,7 +152,7 @@ def dress(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def sundress(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Like a dress, with straps."""
+    """Return a dress with straps instead of sleeves."""
     edge, strap = trunk.height_of(0.84), skeleton.build.shoulders * 0.48
 
     def there(u: Array, v: Array, points: Array) -> Array:

@@ -35,7 +35,7 @@ def _sole(skeleton: Skeleton, side: Side, colour: Colour, thick: float = 0.013, 
 
 
 def sneakers(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[Surface]:
-    """With white soles, a white tip and laces."""
+    """Return sneakers with white soles, a white tip and laces."""
     base, white = linear(colour), linear(mixed((242, 242, 240), colour, 0.05))
 
     def paint(u: Array, v: Array, points: Array) -> Array:
@@ -58,7 +58,7 @@ def shoes(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[S
 
 
 def boots(skeleton: Skeleton, side: Side, colour: Colour, skin: Paint) -> list[Surface]:
-    """Up to half the shin."""
+    """Return boots up to half the shin."""
     centres, radii = leg_path(skeleton, side, 2.0, 0.016)
     start = int(len(centres) * 0.80)
     shaft = Loft(

@@ -39,7 +39,7 @@ class Trunk:
         )
 
     def height_of(self, place: float) -> float:
-        """Metres above the ground of a place on the trunk: 0 hips, 1 collar."""
+        """Return metres above the ground of a place on the trunk: 0 hips, 1 collar."""
         return float(self._low[1] + self._rise[1] * place)
 
     def place_of(self, heights: Array) -> Array:

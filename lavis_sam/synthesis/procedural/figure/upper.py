@@ -55,7 +55,7 @@ def body_of(
 
 
 def neckline(trunk: Trunk, deep: float, wide: float, pointed: bool = False) -> Trim:
-    """Cut out a neckline.
+    """Return a trim that cuts out a neckline.
 
     Args:
         deep: Metres below the collar, in front.
@@ -80,7 +80,7 @@ def t_shirt(skeleton: Skeleton, trunk: Trunk, fabric: Fabric, low: float = -0.03
 
 
 def tank_top(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Return straps instead of sleeves."""
+    """Return a top with straps instead of sleeves."""
     edge, strap = trunk.height_of(0.83), skeleton.build.shoulders * 0.50
     cut = neckline(trunk, 0.085, strap * 0.98)
     limit = strap + 0.020 * skeleton.build.scale
@@ -93,7 +93,7 @@ def tank_top(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def shirt(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Buttons, a collar with two wings, long sleeves with cuffs."""
+    """Return a shirt with buttons, a collar with two wings, long sleeves with cuffs."""
     body = body_of(trunk, fabric, -0.07, 1.07, 0.014, trim=neckline(trunk, 0.040, 0.040, pointed=True), flare=0.006)
     cloth = replace(fabric, colour=mixed(fabric.colour, (255, 255, 255), 0.08), pattern="plain")
     return [
@@ -105,7 +105,7 @@ def shirt(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def polo(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Return a collar with two wings and short sleeves."""
+    """Return a shirt with a collar with two wings, and short sleeves."""
     body = body_of(trunk, fabric, -0.03, 1.07, 0.013, trim=neckline(trunk, 0.045, 0.036, pointed=True), flare=0.006)
     cloth = replace(fabric, colour=mixed(fabric.colour, (255, 255, 255), 0.10), pattern="plain")
     placket = _placket(trunk, fabric, 0.76, 0.98)
@@ -161,7 +161,7 @@ def _hood(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def jacket(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
-    """Open in front over a white t-shirt, with a collar."""
+    """Return a jacket, open in front over a white t-shirt, with a collar."""
     inner = body_of(trunk, WHITE, 0.0, 1.065, 0.012, trim=neckline(trunk, 0.035, 0.075), flat_waist=0.3)
     outer = body_of(
         trunk, fabric, -0.10, 1.075, 0.028, trim=open_front(trunk, 0.055, 0.020), flat_waist=0.75, hem=0.035
@@ -171,7 +171,7 @@ def jacket(skeleton: Skeleton, trunk: Trunk, fabric: Fabric) -> list[Surface]:
 
 
 def open_front(trunk: Trunk, low: float, high: float) -> Trim:
-    """Leave a gap in front: half its width in metres at the hem and at the chest."""
+    """Return a trim that leaves a gap in front: half its width in metres at the hem and at the chest."""
     bottom, top = trunk.height_of(-0.1), trunk.height_of(0.80)
     neck = trunk.height_of(1.0)
 
@@ -208,7 +208,7 @@ def collar_wings(trunk: Trunk, fabric: Fabric, room: float) -> list[Surface]:
 
 
 def lapels(trunk: Trunk, fabric: Fabric, room: float) -> list[Surface]:
-    """Turned-back fronts of a jacket."""
+    """Return the turned-back fronts of a jacket."""
     size = trunk.skeleton.build.scale
     neck, (wide, deep) = trunk.section(1.04)
     chest, (_, chest_deep) = trunk.section(0.70)

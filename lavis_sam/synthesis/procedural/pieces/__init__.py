@@ -1,5 +1,10 @@
 """Pieces of furniture as solids: each builder gives surfaces, and rectangles that touch the ground.
 
+parts    boards, legs, cushions; what a piece is and how it looks
+seats    what people sit and lie on
+tables   tables, desks and lamps
+cases    furniture to put objects into
+
 A piece stands at the origin with its front towards z.
 """
 

@@ -37,13 +37,13 @@ class Look:
     seed: int
 
     def cover(self, along: int = 0) -> Paint:
-        """Paint of the large surfaces; `along` is the axis of the grain."""
+        """Return the paint of the large surfaces; `along` is the axis of the grain."""
         if self.material == "wood":
             return wood(self.main, along=along, seed=self.seed)
         return woven(self.main, seed=self.seed) if self.material == "fabric" else plain(self.main)
 
     def frame(self, along: int = 1) -> Paint:
-        """Paint of legs and frame."""
+        """Return the paint of legs and frame; `along` as in `cover`."""
         return wood(self.legs, along=along, seed=self.seed + 1) if self.wooden_legs else plain(self.legs)
 
     @property
@@ -152,7 +152,7 @@ def four_legs(
 
 
 def square_legs(look: Look, half_x: float, half_z: float, top: float, thick: float, paint: Paint) -> Built:
-    """Square legs under the corners; `thick` is half their width."""
+    """Return square legs under the corners; `thick` is half their width."""
     surfaces, feet = [], []
     for x in (-1, 1):
         for z in (-1, 1):

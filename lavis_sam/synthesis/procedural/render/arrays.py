@@ -22,6 +22,6 @@ def points_at(x: Array, y: Array, z: Array) -> Array:
 
 
 def cross(first: Array, second: Array) -> Array:
-    """Cross products of vectors [n, 3] or [3], much faster than NumPy's."""
+    """Return cross products of vectors [n, 3] or [3], much faster than NumPy's."""
     (a, b, c), (x, y, z) = first.T, second.T
     return points_at(b * z - c * y, c * x - a * z, a * y - b * x)

@@ -63,7 +63,7 @@ class LightCamera:
 
     @classmethod
     def towards(cls, light: Array, scale: float) -> "LightCamera":
-        """Looking from a light, given the unit vector towards it."""
+        """Return the camera that looks from a light, given the unit vector towards it."""
         right = np.cross(floats([0, 1, 0]), light)
         right /= max(float(np.linalg.norm(right)), 1e-6)
         return cls(np.stack([right, np.cross(light, right), light]).astype(np.float32), scale)

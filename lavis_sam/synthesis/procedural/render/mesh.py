@@ -92,7 +92,7 @@ def nodes(cells: int) -> Array:
 
 @functools.lru_cache(maxsize=256)
 def _grid(across: int, along: int) -> tuple[Indices, Array]:
-    """`Mesh.corners` and `Mesh.spans` of a net with so many nodes; shared, so never written to."""
+    """Return `Mesh.corners` and `Mesh.spans` of a net with so many nodes; shared, so never written to."""
     rows, columns = np.arange(across + 1, dtype=np.int32), np.arange(along + 1, dtype=np.int32)
     first = (rows[:, None] * np.int32(along + 2) + columns).reshape(-1)
     corners = first + np.array([[0], [along + 2], [1], [along + 3]], np.int32)

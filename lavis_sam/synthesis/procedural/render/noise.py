@@ -46,7 +46,7 @@ def smooth_noise(points: Array, scale: float | tuple[float, float, float], seed:
 
 
 def ripples(points: Array, scale: float | tuple[float, float, float], seed: int = 0) -> Array:
-    """Soft irregular waves in about [-1, 1]: much cheaper than noise, good enough for folds and blotches.
+    """Return soft irregular waves in about [-1, 1]: much cheaper than noise, good enough for folds and blotches.
 
     Args:
         points: [..., 3] in metres.

@@ -40,7 +40,7 @@ def plain(colour: Colour) -> Paint:
 
 
 def soft_step(values: Array, edge: Array | float, width: float) -> Array:
-    """0 below the edge, 1 above it, with a ramp of `width`."""
+    """Return 0 below the edge, 1 above it, with a ramp of `width`."""
     share = np.clip((values - edge) / width + 0.5, 0, 1)
     return (share * share * (3 - 2 * share)).astype(np.float32)
 

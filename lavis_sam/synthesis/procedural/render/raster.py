@@ -66,7 +66,7 @@ class Frame:
 
 
 def rasterise(mesh: Mesh, view: View, width: int, height: int) -> Frame:
-    """See the module.
+    """Find which surface is in front at each pixel; see the module.
 
     Args:
         mesh: Cells that reach beyond the image are left out.
@@ -182,7 +182,7 @@ class _Samples:
         return (keys.astype(np.uint32) >> np.uint32(2 * _BITS)).astype(np.intp)
 
     def places(self, keys: Keys) -> tuple[Array, Array]:
-        """Their u and v."""
+        """Return the samples' u and v."""
         cells, numbers = self.cells(keys), keys.astype(np.uint16)
         low_u, size_u, low_v, size_v = (values[cells] for values in self._mesh.spans)
         u = low_u + size_u * _step(self._across[cells], numbers >> np.uint16(_BITS))

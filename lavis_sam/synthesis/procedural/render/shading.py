@@ -136,7 +136,7 @@ def _bumped(bump: Bump, points: Array, normals: Array) -> Array:
 
 
 def _lit(mesh: Mesh, places: Array, normals: Array, key: Array) -> Array:
-    """Share of the key light that reaches each place, [n]."""
+    """Return the share of the key light that reaches each place, [n]."""
     first = LightCamera.towards(key, 1.0)
     throwing = np.stack([surface.coarse for surface in mesh.surfaces if surface.shadows])
     left, top, right, bottom = bounds(throwing, first)
@@ -158,7 +158,7 @@ def _lit(mesh: Mesh, places: Array, normals: Array, key: Array) -> Array:
 
 
 def _occlusion(frame: Frame) -> Array:
-    """1 in the open, less where nearer parts surround a place, [n]."""
+    """Return 1 in the open, less where nearer parts surround a place, [n]."""
     mask, depth = np.zeros((2, frame.height * frame.width), np.float32)
     mask[frame.pixels], depth[frame.pixels] = 1, frame.depth
     # Blurs this wide need no more than a quarter of the pixels.

@@ -210,12 +210,13 @@ class RoundedBox:
         bulge: float = 0.0,
         frame: Array | None = None,
     ) -> None:
-        """One face.
+        """Form one face.
 
         Args:
             face: 0-5: -x, +x, -y, +y, -z, +z.
             centre: Metres.
             half: Half the size along each axis.
+            radius: Metres, of the rounded edges; at most nearly the smallest half.
             bulge: Metres that the middle of every face stands out, as on a cushion.
             frame: Rows: the box's own axes.
         """
@@ -314,7 +315,7 @@ def _curve_shares(count: int) -> Array:
 
 
 def _with_caps(stations: Array, ends: tuple[bool, bool]) -> Array:
-    """Return half balls at the ends of stations [K, 5]: further ones whose radius follows a quarter circle."""
+    """Return stations [K, 5] with half balls at their ends: further ones whose radius follows a quarter circle."""
     parts = [stations]
     if ends[0]:
         parts.insert(0, _cap(stations[0], stations[1])[::-1])
