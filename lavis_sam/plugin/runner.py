@@ -1,6 +1,7 @@
 """The LAVIS runner `runner_sam`: trains, evaluates and saves, on CPU or GPU, in one process or many."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -283,7 +284,8 @@ class RunnerSam(RunnerParts):
             metric = self.eval_epoch(split, epoch)["agg_metrics"]
             best = self.progress.best_metric
             self.progress.validated = epoch + 1
-            if index == 0 and (best is None or metric > best):
+            # Not a number is worse than any number.
+            if index == 0 and (best is None or metric > best or (math.isnan(best) and not math.isnan(metric))):
                 self.progress.best_metric, self.progress.best_epoch = metric, epoch
                 self._save_checkpoint(epoch, is_best=True)
 
@@ -317,12 +319,14 @@ class RunnerSam(RunnerParts):
 
         Raises:
             SamCheckpointError: The named file, or every file of this run's folder, cannot be continued from.
+            SamConfigurationError: The folder holds checkpoints beyond the named one.
         """
         wanted, source = self.settings.resume or self.settings.resume_ckpt_path, None
         if wanted == "auto":
             source = resume.first_that_loads(self.checkpoints, self._load_checkpoint)
         elif wanted is not None:
             self._load_checkpoint(wanted)
+            self.checkpoints.check_nothing_beyond(self.progress)
             source = wanted
         return source
 

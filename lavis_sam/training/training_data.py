@@ -293,6 +293,7 @@ class StreamBatches:
         self.epoch, self.used = 0, 0
         self._states: list[Any] = [None] * self.workers
         self._turn = 0
+        self._loading: Iterator[Any] = iter(())
         self._batches: Iterator[Any] = iter(())
         self._last: dict[str, Any] | None = None
 
@@ -316,7 +317,8 @@ class StreamBatches:
             self._states = [None] * self.workers
         set_draw(self.dataset, seed=seed, epoch=epoch)
         self.source.states, self.source.turn = self._states, self._turn
-        self._batches = (found for found in self.loader if found is not None)
+        self._loading = iter(self.loader)
+        self._batches = (found for found in self._loading if found is not None)
 
     def next_batch(self) -> Batch:
         """See `TrainingData`."""
@@ -334,8 +336,8 @@ class StreamBatches:
 
     def stop(self) -> None:
         """See `TrainingData`."""
-        stop_workers(self._batches)
-        self._batches = iter(())
+        stop_workers(self._loading)
+        self._loading = self._batches = iter(())
 
     def state_dict(self) -> dict[str, Any]:
         """See `TrainingData`."""

@@ -85,6 +85,32 @@ def test_runner_takes_a_metric_of_zero_for_the_best(tmp_path):
     assert (runner.output_dir / "checkpoint_best.pth").is_file()
 
 
+def test_runner_takes_no_number_for_worse_than_any_number(tmp_path):
+    class Late(Zero):
+        """Without a number after the first epoch."""
+
+        found = iter([float("nan"), -2.0, float("nan")])
+
+        def after_evaluation(self, **_):
+            return {"agg_metrics": next(self.found)}
+
+    runner = make_runner(tmp_path, valid_splits=["val"], max_epoch=3)
+    runner.task = Late()
+    runner.train()
+    assert (runner.progress.best_metric, runner.progress.best_epoch) == (-2.0, 1)
+
+
+def test_runner_does_not_continue_from_before_what_its_folder_holds(tmp_path):
+    runner = make_runner(tmp_path, max_epoch=3, keep_checkpoints=9, checkpoint_steps=2)
+    runner.train()
+    again = make_runner(tmp_path, max_epoch=3, resume_ckpt_path=str(runner.output_dir / "checkpoint_0.pth"))
+    again.checkpoints.folder = runner.output_dir
+    before = sorted(path.name for path in runner.output_dir.iterdir())
+    with pytest.raises(SamConfigurationError, match=r"checkpoints beyond it \(checkpoint_2\.pth the farthest\)"):
+        again.train()
+    assert sorted(path.name for path in runner.output_dir.iterdir()) == before
+
+
 def test_runner_keeps_the_best_metric_in_the_checkpoint(tmp_path):
     runner = make_runner(tmp_path, valid_splits=["val"])
     runner.train()

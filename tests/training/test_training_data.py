@@ -143,3 +143,15 @@ def test_a_corrupt_shard_is_passed_over_and_counted(tmp_path, images):
     runner.train()
     assert (runner.progress.damaged_samples, runner.progress.bad_samples) == (2, 0)
     assert [event["samples"] for event in events(runner, "epoch")] == [COUNT - 1] * 2
+
+
+def test_a_stream_s_workers_end_when_it_is_stopped(sharded_images):
+    data = build_training_data(
+        [ShardStream([sharded_images], PROCESSOR)], num_workers=1, batch_size=2, seed=0, rank=0, world_size=1
+    )
+    data.start(0, seed=0)
+    data.next_batch()
+    workers = data._loading._workers
+    assert all(worker.is_alive() for worker in workers)
+    data.stop()
+    assert not any(worker.is_alive() for worker in workers)
