@@ -5,7 +5,7 @@ knows no more. Weights stay in transformers' module, whose parameter names check
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -142,7 +142,7 @@ class TransformersLanguageModel:
         given = {"past_key_values": cache} if cache is not None else {}
         if not use_cache:
             attention_mask = without_trailing_padding(attention_mask)
-        with checkpointed_layers(self.model, enabled=not use_cache):
+        with checkpointed_layers(self.model, enabled=not use_cache), _without_autocast_on(inputs_embeds.device):
             output = self._decoder(
                 inputs_embeds=inputs_embeds,
                 attention_mask=attention_mask,
@@ -157,6 +157,18 @@ class TransformersLanguageModel:
     def logits(self, states: Tensor) -> Tensor:
         """See `LanguageModel`."""
         return self._head(states).float().to(states.device)
+
+
+@contextmanager
+def _without_autocast_on(device: torch.device) -> Iterator[None]:
+    """Keep transformers 4.57 from turning autocast off on the meta device, where PyTorch has none and refuses to."""
+    usual: Any = torch.autocast
+    if device.type == "meta":
+        torch.autocast = lambda *_, **__: nullcontext()  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        torch.autocast = usual  # type: ignore[misc]
 
 
 def execution_device(module: nn.Module) -> torch.device:
