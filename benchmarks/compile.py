@@ -16,7 +16,6 @@ import argparse
 import copy
 import json
 import os
-import platform
 import resource
 import statistics
 import sys
@@ -31,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from feature_cache import SIZES, build, gradient, model_cfg
 from flops import our_step
 from flops import visual_path as visual_path_flops
+from machine import describe_machine
 from train_step import ANSWER, PROMPT
 from train_step import model_cfg as packaged_cfg
 from visual_path import batched
@@ -157,13 +157,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     check_compiler(torch.device("cpu"))
-    machine = {
-        "load_average": [round(load, 1) for load in os.getloadavg()],  # above the number of cores: a busy machine
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": platform.processor() or "cpu",
-    }
+    machine = describe_machine()
     torch._inductor.config.compile_threads = 1  # in this process, which counts its time
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder

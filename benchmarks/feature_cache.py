@@ -14,8 +14,6 @@ of the visual tokens and of the gradient at random weights.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -29,6 +27,7 @@ from PIL import Image
 from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTensor
 
 sys.path.insert(0, str(Path(__file__).parent))
+from machine import describe_machine
 from train_step import ANSWER, PROMPT
 from train_step import model_cfg as packaged_cfg
 from visual_path import seconds
@@ -177,13 +176,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file; printed as well")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    machine = {
-        "load_average": [round(load, 1) for load in os.getloadavg()],  # above the number of cores: a busy machine
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": platform.processor() or "cpu",
-    }
+    machine = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
         results = measure(args, Path(folder))
     settings = {name: value for name, value in vars(args).items() if name != "out"}

@@ -16,8 +16,6 @@ both. A real model's bytes are those of its sizes at the positions counted here.
 
 import argparse
 import json
-import os
-import platform
 import random
 import statistics
 import sys
@@ -29,6 +27,7 @@ import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).parent))
+from machine import describe_machine
 from visual_path import peak_megabytes, seconds
 
 from lavis_sam.files import write_json
@@ -174,14 +173,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.device == "cpu":
         torch.set_num_threads(1)
-    machine = {
-        "load_average": [round(load, 1) for load in os.getloadavg()],  # above the number of cores: a busy machine
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": torch.cuda.get_device_name() if args.device == "cuda" else platform.processor() or "cpu",
-    }
+    machine = describe_machine(args.device, transformers=transformers.__version__)
     settings = {name: value for name, value in vars(args).items() if name != "out"}
     report = {"settings": settings, "machine": machine, "results": {name: measure(name, args) for name in args.sizes}}
     print(json.dumps(report, indent=2))

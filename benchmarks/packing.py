@@ -16,8 +16,6 @@ uniformly from the ranges of `DISTRIBUTIONS`, in tokens: assumptions, no data se
 
 import argparse
 import json
-import os
-import platform
 import random
 import statistics
 import sys
@@ -31,6 +29,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from flops import visual_path
 from generation import TOKENS_PER_IMAGE
+from machine import describe_machine
 from train_step import model_cfg
 from visual_path import batched, seconds
 
@@ -237,13 +236,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file; printed as well")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    machine = {
-        "load_average": [round(load, 1) for load in os.getloadavg()],  # above the number of cores: a busy machine
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": platform.processor() or "cpu",
-    }
+    machine = describe_machine()
     results = {}
     for name, ranges in DISTRIBUTIONS.items():
         results[name] = {**measured(ranges, args), "real": counted(ranges, args), "drawn_from": ranges._asdict()}

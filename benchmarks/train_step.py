@@ -17,8 +17,6 @@ instructblip_video.py.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -31,6 +29,7 @@ import transformers
 
 sys.path.insert(0, str(Path(__file__).parent))
 import instructblip_video
+from machine import describe_machine
 from visual_path import peak_megabytes, seconds
 
 from lavis_sam.files import write_json
@@ -224,14 +223,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.device == "cpu":
         torch.set_num_threads(1)
-    machine: dict[str, Any] = {
-        "load_average": [round(load, 1) for load in os.getloadavg()],  # above the number of cores: a busy machine
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-    machine["device"] = torch.cuda.get_device_name() if args.device == "cuda" else platform.processor() or "cpu"
+    machine = describe_machine(args.device, transformers=transformers.__version__)
     settings = {name: value for name, value in vars(args).items() if name != "out"}
     report = {"settings": settings, "machine": machine, "results": measure(args)}
     print(json.dumps(report, indent=2))

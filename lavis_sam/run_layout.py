@@ -10,7 +10,7 @@ OUTPUT_DIR/            `run.output_dir`, a folder of runs
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError, SamError
@@ -20,30 +20,17 @@ BEST_CHECKPOINT = "checkpoint_best.pth"
 _CHECKPOINT = re.compile(r"checkpoint_(\d+)(?:_step(\d+))?\.pth")
 _VALIDATION = re.compile(r".+_epoch\d+")
 _TEST = "test"
-_END = float("inf")
 _NAMES_SHOWN = 8
 
 
 def newest_first(folder: Path) -> list[Path]:
     """Return all checkpoints of a run but the best, whole or not, the one that got farthest first."""
-    return [path for *_, path in sorted(_places(folder), reverse=True)]
-
-
-def beyond(folder: Path, *, epochs: int, step: int) -> list[Path]:
-    """Return the checkpoints of a folder that got farther than so many whole epochs and steps, the farthest first."""
-    return [
-        path
-        for epoch, at, path in sorted(_places(folder), reverse=True)
-        if (at > step if at < _END else epoch >= epochs)
-    ]
-
-
-def _places(folder: Path) -> Iterator[tuple[int, float, Path]]:
-    """Yield each checkpoint but the best, after its epoch and its step; `_END` for the epoch's end."""
+    found = []
     for path in folder.glob("checkpoint_*.pth"):
         if match := _CHECKPOINT.fullmatch(path.name):
             epoch, step = match.groups()
-            yield int(epoch), _END if step is None else int(step), path
+            found.append((int(epoch), float("inf") if step is None else int(step), path))
+    return [path for *_, path in sorted(found, reverse=True)]
 
 
 def is_run(folder: Path) -> bool:

@@ -319,14 +319,12 @@ class RunnerSam(RunnerParts):
 
         Raises:
             SamCheckpointError: The named file, or every file of this run's folder, cannot be continued from.
-            SamConfigurationError: The folder holds checkpoints beyond the named one.
         """
         wanted, source = self.settings.resume or self.settings.resume_ckpt_path, None
         if wanted == "auto":
             source = resume.first_that_loads(self.checkpoints, self._load_checkpoint)
         elif wanted is not None:
             self._load_checkpoint(wanted)
-            self.checkpoints.check_nothing_beyond(self.progress)
             source = wanted
         return source
 

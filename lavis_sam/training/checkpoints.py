@@ -12,7 +12,7 @@ from torch import nn
 
 from lavis_sam import run_layout
 from lavis_sam.distributed import share_of
-from lavis_sam.errors import SamCheckpointError, SamConfigurationError
+from lavis_sam.errors import SamCheckpointError
 from lavis_sam.memory import is_dead_worker
 from lavis_sam.weights.checkpoint_files import load_file
 from lavis_sam.weights.checkpoints import load_checked, save_checkpoint, trainable_state_dict, trained_checkpoint
@@ -92,20 +92,6 @@ class RunCheckpoints:
     def newest_first(self) -> list[Path]:
         """Return all files but the best, whole or not, the one that got farthest first."""
         return run_layout.newest_first(self.folder)
-
-    def check_nothing_beyond(self, progress: Progress) -> None:
-        """Refuse to continue from a place where the folder holds files that got farther: `auto` would go on from these.
-
-        Raises:
-            SamConfigurationError: It holds such files; they are named.
-        """
-        found = run_layout.beyond(self.folder, epochs=progress.epochs, step=progress.step)
-        if found:
-            raise SamConfigurationError(
-                f"run.resume: continues after step {progress.step}, and {self.folder} holds {len(found)} checkpoints "
-                f"beyond it ({found[0].name} the farthest), which would be taken for this run's newest. Continue with "
-                "run.resume=auto, name another run.job_id, or move them away."
-            )
 
     def save(
         self,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from helpers.evaluation_runs import Ragged
 from helpers.models import TEXTS, random_batch, small_model
-from lavis_sam.datasets.collate import collate_multi_image
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.evaluation.batch_memory import SamMemory
 from lavis_sam.evaluation.batches import EvaluationLoader
@@ -45,40 +45,12 @@ def test_keys_and_values_are_those_of_plan():
     assert positions * 2 * 32 * 4096 * 2 < real < 1.01 * positions * 2 * 32 * 4096 * 2
 
 
-class Ragged(torch.utils.data.Dataset):
-    """Samples of one to four images."""
-
-    counts = (2, 4, 1, 3, 1, 2)
-
-    def __init__(self):
-        self.annotation = [
-            MultiImageSample(f"s{i}", ("p",) * n, TEXTS[i % 4], "a dog", ("a dog",), "here")
-            for i, n in enumerate(self.counts)
-        ]
-
-    def __len__(self):
-        return len(self.counts)
-
-    def __getitem__(self, index):
-        sample, generator = self.annotation[index], torch.Generator().manual_seed(index)
-        return {
-            "image": torch.randn(3, len(sample.images), 28, 28, generator=generator),
-            "text_input": sample.instruction,
-            "text_output": sample.output,
-            "sample_id": sample.id,
-            "references": list(sample.references),
-        }
-
-    def collater(self, samples):
-        return collate_multi_image(samples)
-
-
 def test_answers_do_not_depend_on_how_batches_are_filled(tmp_path):
     model = SamModel(small_model(), Decoding(num_beams=2, max_length=8))
     one = model.memory.batch_bytes(1, 4, 40)
     answers, shapes = [], []
     for max_bytes in (None, 1, 3 * one, 1000 * one):
-        loader = EvaluationLoader(Ragged(), 2, max_bytes=max_bytes)
+        loader = EvaluationLoader(Ragged((2, 4, 1, 3, 1, 2)), 2, max_bytes=max_bytes)
         records, _ = answer_samples(loader, model, tmp_path / str(max_bytes), name="mine")
         answers.append([(record["sample_id"], record["pred_response"]) for record in records])
         shapes.append([len(batch) for batch in loader.shares()[0]])

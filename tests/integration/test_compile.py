@@ -7,6 +7,7 @@ code of all of them takes minutes; the vision encoder's become machine code.
 import pytest
 import torch
 
+from helpers.compiled import own_settings, step  # noqa: F401 - a fixture
 from helpers.models import random_batch, small_model
 from lavis_sam.models.compilation import check_compiler, compile_model
 from lavis_sam.models.language.language_model import enable_gradient_checkpointing
@@ -14,15 +15,6 @@ from lavis_sam.models.language.language_model import enable_gradient_checkpointi
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-6}
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(autouse=True)
-def own_settings():
-    """What a test compiles and sets stays with it."""
-    torch._dynamo.reset()
-    with torch._dynamo.config.patch(), torch._functorch.config.patch():
-        yield
-    torch._dynamo.reset()
 
 
 @pytest.fixture
@@ -36,14 +28,6 @@ def graphs():
 
     backend.found = found
     return backend
-
-
-def step(model, batch):
-    model.zero_grad(set_to_none=True)
-    output = model(batch)
-    output["loss"].backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    return output["per_sample_loss"].detach(), gradients
 
 
 def check_step(model, batch, wanted):

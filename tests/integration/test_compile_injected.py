@@ -6,28 +6,12 @@ Backend `aot_eager`: traced as for machine code, and run by PyTorch's own operat
 import pytest
 import torch
 
+from helpers.compiled import own_settings, step  # noqa: F401 - a fixture
 from helpers.models import random_batch
 from helpers.sharded import model_of
 from lavis_sam.models.compilation import compile_model
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(autouse=True)
-def own_settings():
-    """What a test compiles and sets stays with it."""
-    torch._dynamo.reset()
-    with torch._dynamo.config.patch(), torch._functorch.config.patch():
-        yield
-    torch._dynamo.reset()
-
-
-def step(model, batch):
-    model.zero_grad(set_to_none=True)
-    output = model(batch)
-    output["loss"].backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    return output["per_sample_loss"].detach(), gradients
 
 
 @pytest.mark.parametrize(("name", "injected"), [("lora", ".lora_"), ("vpg_c", "vpg_c.")])

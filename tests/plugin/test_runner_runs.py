@@ -100,17 +100,6 @@ def test_runner_takes_no_number_for_worse_than_any_number(tmp_path):
     assert (runner.progress.best_metric, runner.progress.best_epoch) == (-2.0, 1)
 
 
-def test_runner_does_not_continue_from_before_what_its_folder_holds(tmp_path):
-    runner = make_runner(tmp_path, max_epoch=3, keep_checkpoints=9, checkpoint_steps=2)
-    runner.train()
-    again = make_runner(tmp_path, max_epoch=3, resume_ckpt_path=str(runner.output_dir / "checkpoint_0.pth"))
-    again.checkpoints.folder = runner.output_dir
-    before = sorted(path.name for path in runner.output_dir.iterdir())
-    with pytest.raises(SamConfigurationError, match=r"checkpoints beyond it \(checkpoint_2\.pth the farthest\)"):
-        again.train()
-    assert sorted(path.name for path in runner.output_dir.iterdir()) == before
-
-
 def test_runner_keeps_the_best_metric_in_the_checkpoint(tmp_path):
     runner = make_runner(tmp_path, valid_splits=["val"])
     runner.train()
