@@ -98,11 +98,8 @@ test test-integration test-transformers4 test-lmms-eval test-vlmeval test-smollm
 test: $(READY)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-# A compiled model's backward pass gives autograd threads, and then no test of that process may fork another that trains.
-COMPILED := tests/integration/test_compile
 test-integration: $(READY)
-	$(BIN)/python -m pytest -m "integration and not gpu" $(SIDE_BY_SIDE) --durations 15 --ignore-glob "$(COMPILED)*"
-	$(BIN)/python -m pytest -m "integration and not gpu" $(SIDE_BY_SIDE) $(COMPILED)*.py
+	$(BIN)/python -m pytest -m "integration and not gpu" $(SIDE_BY_SIDE) --durations 15
 
 lint: $(READY)
 	$(BIN)/ruff check .

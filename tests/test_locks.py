@@ -10,11 +10,11 @@ import time
 
 import pytest
 
+from helpers.processes import CLEAN
 from lavis_sam import locks
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.locks import locked
 
-FORK = multiprocessing.get_context("fork")
 SECONDS = 60
 
 
@@ -58,15 +58,15 @@ def test_a_lock_removes_a_new_folder_that_stays_empty_and_no_other(tmp_path):
 def hold(folder, pipe):
     """Hold the lock, with a forked worker that lives on."""
     with locked(folder, "x"):
-        worker = FORK.Process(target=time.sleep, args=(SECONDS,))
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(SECONDS,))
         worker.start()
         pipe.send(worker.pid)
         worker.join()
 
 
 def test_a_lock_ends_with_a_killed_process_even_if_its_workers_live_on(tmp_path):
-    ours, theirs = FORK.Pipe()
-    holder = FORK.Process(target=hold, args=(tmp_path, theirs))
+    ours, theirs = CLEAN.Pipe()
+    holder = CLEAN.Process(target=hold, args=(tmp_path, theirs))
     holder.start()
     worker = ours.recv()
     try:

@@ -1,7 +1,6 @@
 """A second objective, with a weight and a count of its own: on one process and on two, accumulated or not."""
 
 import json
-import multiprocessing
 import os
 import socket
 from datetime import timedelta
@@ -10,13 +9,13 @@ import pytest
 import torch
 
 from helpers.dummies import DummyDataset, DummyModel, dummy_config
+from helpers.processes import CLEAN
 from lavis_sam import distributed
 from lavis_sam.models.objectives import LossTerm, total_loss
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
 from lavis_sam.training.curves import read_curves
 
-FORK = multiprocessing.get_context("fork")
 WEIGHT = 0.3
 # float32: sums are divided once, in another order
 TOLERANCE = 1e-6
@@ -54,7 +53,7 @@ def run(folder, world, accumulate, length):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     members = [
-        FORK.Process(target=train, args=(folder, rank, world, port, accumulate, length)) for rank in range(world)
+        CLEAN.Process(target=train, args=(folder, rank, world, port, accumulate, length)) for rank in range(world)
     ]
     for member in members:
         member.start()

@@ -1,6 +1,5 @@
 """A process of a distributed run that dies, hangs or fails: the others end in time, with an error that names it."""
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -12,13 +11,13 @@ import pytest
 import torch
 
 from helpers.dummies import DummyDataset, DummyModel, dummy_config
+from helpers.processes import CLEAN
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
 from lavis_sam.plugin.runner import RunnerSam
 from lavis_sam.plugin.task import MultiImageCaptioningTask
 from lavis_sam.training.metric_log import read_metric_log
 
-FORK = multiprocessing.get_context("fork")
 LIMIT = 4.0  # seconds; the time limit of the runs
 STEP = 3
 SECONDS = 120  # for a loaded machine; nothing here takes long
@@ -74,10 +73,10 @@ def member(folder, rank, world, port, victim, fate, answers, further):
 
 def run(folder, victim, fate, world=3, heard=None, **further):
     """What each rank ended with (by default all but the victim), and how many seconds that took."""
-    answers, port = FORK.Queue(), free_port()
+    answers, port = CLEAN.Queue(), free_port()
     started = time.monotonic()
     members = [
-        FORK.Process(target=member, args=(folder, rank, world, port, victim, fate, answers, further))
+        CLEAN.Process(target=member, args=(folder, rank, world, port, victim, fate, answers, further))
         for rank in range(world)
     ]
     for process in members:

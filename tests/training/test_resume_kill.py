@@ -1,7 +1,6 @@
 """A run that is killed without warning and continued is the run that was never killed, bit by bit."""
 
 import functools
-import multiprocessing
 import operator
 import os
 import random
@@ -15,6 +14,7 @@ import torch
 from torchvision.transforms import Compose, RandomErasing, Resize, ToTensor
 
 from helpers.dummies import SIZE, DummyDataset, DummyModel, dummy_config, record, write_dataset
+from helpers.processes import CLEAN
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.datasets.shards.stream import ShardStream
@@ -24,7 +24,6 @@ from lavis_sam.training.checkpoints import RunCheckpoints
 from lavis_sam.training.metric_log import read_metric_log
 
 LENGTH, EPOCHS, SECONDS = 22, 4, 120
-FORK = multiprocessing.get_context("fork")
 
 
 AUGMENTED = Compose([Resize((SIZE, SIZE)), ToTensor(), RandomErasing(p=0.5)])
@@ -95,7 +94,7 @@ def losses(folder):
 @contextmanager
 def running(folder, kind, workers, until):
     """A run in a process of its own, from the moment that a training step fits `until`; it never outlives the block."""
-    child = FORK.Process(target=start, args=(folder, kind, workers))
+    child = CLEAN.Process(target=start, args=(folder, kind, workers))
     child.start()
     try:
         deadline, metric_log = time.monotonic() + SECONDS, folder / "run" / "log.jsonl"
@@ -170,7 +169,7 @@ def die_after(folder, beginning, calls):
 
 def in_child(target, *arguments):
     """The exit code of `target` in a process of its own."""
-    child = FORK.Process(target=target, args=arguments)
+    child = CLEAN.Process(target=target, args=arguments)
     child.start()
     try:
         child.join(SECONDS)
@@ -184,7 +183,7 @@ def in_child(target, *arguments):
 def test_kill_and_resume_at_thirty_random_points_of_one_run_is_bit_equal(tmp_path):
     """While it loads, steps, logs, validates, writes checkpoints and removes old ones; the points are seeded."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    receive, send = FORK.Pipe(duplex=False)
+    receive, send = CLEAN.Pipe(duplex=False)
     assert in_child(count_calls, whole, send) == 0
     most, draw, torn = receive.recv(), random.Random(30), 0
     beginnings = [name for name, kills in BEGINNINGS.items() for _ in range(kills)]
