@@ -10,6 +10,15 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def test_the_page_quotes_the_committed_result():
+    found = json.loads((REPOSITORY / "benchmarks" / "results" / "compile_cpu.json").read_text())["results"]
+    page = " ".join((REPOSITORY / "docs" / "speed.md").read_text(encoding="utf-8").split())
+    step, visual = found["step"]["time_ratios"], found["visual_path"]["time_ratio"]
+    assert f"a step is {found['step']['time_ratio']:.2f} times as fast ({min(step):.2f} to {max(step):.2f})" in page
+    assert f"its visual path {visual:.2f} times" in page
+    assert "take {compiled:.0f} CPU seconds in place of {plain:.0f}".format(**found["first_passes_seconds"]) in page
+
+
 @pytest.mark.integration
 def test_the_benchmark_runs_and_its_sides_agree(tmp_path):
     out = tmp_path / "compile.json"
