@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 from lavis_sam.models.semantic_alignment import SemanticAlignment
@@ -53,7 +53,7 @@ class Batcher:
             model: The model, which nobody else uses meanwhile.
             batch_size: The most requests in a batch, and the most streams at a time.
             gather_seconds: How long a request waits for others to share its batch.
-            on_batch: Called with each batch's size.
+            on_batch: Called with the size of each batch that was answered; after an error each request is one.
         """
         self._model, self._batch_size, self._gather_seconds = model, batch_size, gather_seconds
         self._on_batch = on_batch
@@ -127,19 +127,19 @@ class Batcher:
         return batch
 
     def _answer(self, jobs: list[Job]) -> None:
-        self._on_batch(len(jobs))
+        events: Sequence[Event]
         try:
-            found = answer(self._model, [job.asked for job in jobs])
+            events = answer(self._model, [job.asked for job in jobs])
         except Exception as error:
             if len(jobs) > 1:  # one of them is too much; the others shall not suffer
                 for job in jobs:
                     self._answer([job])
                 return
             logger.warning("a request could not be answered: %s: %s", type(error).__name__, error)
-            jobs[0].deliver(error)
-            return
-        for job, answers in zip(jobs, found, strict=True):
-            job.deliver(answers)
+            events = [error]
+        self._on_batch(len(jobs))
+        for job, event in zip(jobs, events, strict=True):
+            job.deliver(event)
 
     def _step(self, job: Job, pieces: Generator[str, None, Answer]) -> bool:
         """Write a stream's next piece; say whether it goes on."""

@@ -85,6 +85,12 @@ def test_batcher_an_error_hurts_its_own_job_alone(batches):
     assert [heard(jobs[place])[0].text for place in (0, 2)] == ["a", "c"]
 
 
+def test_batcher_counts_each_request_once(batches):
+    sizes = []
+    run(batches, [job("a"), job("bad"), job("c"), job("d", BEAMS), job("e", BEAMS)], on_batch=sizes.append)
+    assert sizes == [1, 1, 1, 1, 2]
+
+
 def test_batcher_drops_jobs_that_nobody_waits_for(batches):
     jobs = [job("a"), job("b")]
     jobs[0].is_cancelled.set()
