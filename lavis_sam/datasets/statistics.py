@@ -174,7 +174,7 @@ def draw_statistics(dataset: "StoredSamples", figures: DatasetStatistics) -> Any
         padding.bar_label(bars, fmt="{:.0%}", padding=2)
     padding.set(ylabel=f"padding in batches of {figures.batch_size}")
     padding.margins(y=0.25)
-    padding.set_xticks([0, 1], ["pictures", "text"])
+    padding.set_xticks([0, 1], ["images", "text"])
     padding.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     padding.legend()
     for axis in (counts.xaxis, counts.yaxis, lengths.xaxis, lengths.yaxis):

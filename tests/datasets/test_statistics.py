@@ -83,6 +83,7 @@ def test_the_plot_shows_the_figures(dataset, tmp_path):
         (3, 1),
     ]
     assert sum(bar.get_height() for bar in lengths.patches) == 8
+    assert [label.get_text() for label in padding.get_xticklabels()] == ["images", "text"]
     heights = [bar.get_height() for bar in padding.patches]
     assert heights == [v for p in figures.padding.values() for v in (p.images, p.characters)]
     save_png(drawn, tmp_path / "a.png")
