@@ -270,6 +270,7 @@ def _check(quick: bool) -> "Check":
 
 def _parsed(options: list[str] | None) -> dict[str, Any]:
     """Turn `["group_size=4"]` into `{"group_size": 4}`."""
+    from lavis_sam.config.option_values import whole_number
     from lavis_sam.errors import SamConfigurationError
 
     parsed: dict[str, Any] = {}
@@ -277,7 +278,8 @@ def _parsed(options: list[str] | None) -> dict[str, Any]:
         key, equals, value = option.partition("=")
         if not equals or not key:
             raise SamConfigurationError(f"--option: found {option!r}, wanted KEY=VALUE.")
-        parsed[key] = int(value) if value.isascii() and value.isdigit() else value
+        number = whole_number(value)
+        parsed[key] = value if number is None else number
     return parsed
 
 

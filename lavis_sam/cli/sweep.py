@@ -132,6 +132,7 @@ def _check_runs(wanted: "Sweep", every: "list[Job]") -> None:
 
 
 def _parameters(words: list[str]) -> dict[str, object]:
+    from lavis_sam.config.option_values import whole_number
     from lavis_sam.errors import SamConfigurationError
 
     found: dict[str, object] = {}
@@ -139,7 +140,8 @@ def _parameters(words: list[str]) -> dict[str, object]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise SamConfigurationError(f"--slurm: found {word!r}, wanted KEY=VALUE such as slurm_partition=gpu.")
-        found[key] = int(value) if value.isdigit() else value
+        number = whole_number(value)
+        found[key] = value if number is None else number
     return found
 
 

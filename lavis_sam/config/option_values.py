@@ -22,6 +22,7 @@ from lavis_sam.errors import SamConfigurationError
 _NOTHING = ("", "null", "~")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?([0-9]+(_[0-9]+)*\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _OPENING: dict[Any, str] = {list: "[", dict: "{"}
 _DEEPEST = 32
@@ -106,6 +107,11 @@ def read_option(text: str, wanted: Any) -> Any:
         if value is not text:
             return value
     return text if str in kinds else _scalar(text)
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number that the digits 0 to 9 write; None for any other text ("-1", "²") and for endless digits."""
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else None
 
 
 def _read_unknown(text: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lmms_eval.api.model import lmms
 
+from lavis_sam.config.option_values import whole_number
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluators.questions import ImagePrompt, cut_at, likelihoods, read_decoding, read_question
 from lavis_sam.predictor import SamPredictor
@@ -54,7 +55,8 @@ class LmmsEvalModel(lmms):
         super().__init__()
         if unknown := [name for name in decoding if name not in _DECODING]:
             raise SamConfigurationError(f"--model_args: found {unknown[0]!r}, wanted one of {', '.join(_DECODING)}.")
-        if not str(batch_size).isdigit():
+        number = whole_number(str(batch_size))
+        if number is None:
             raise SamConfigurationError(
                 f"--batch_size: found {batch_size!r}, wanted a number; this model takes no 'auto'."
             )
@@ -65,7 +67,7 @@ class LmmsEvalModel(lmms):
             )
         self.decoding = decoding
         self.predictor = SamPredictor.from_pretrained(
-            pretrained, base=base, checkpoint=checkpoint, device=device, precision=precision, batch_size=int(batch_size)
+            pretrained, base=base, checkpoint=checkpoint, device=device, precision=precision, batch_size=number
         )
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lavis_sam import distributed
+from lavis_sam.config.option_values import whole_number
 from lavis_sam.errors import SamConfigurationError
 
 _LOG = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ def require_accelerate(setting: str) -> None:
 def _place(name: str, value: Any) -> int | str:
     """Return a place of a mapping, as accelerate takes it."""
     number = value.removeprefix("cuda:") if isinstance(value, str) else value
-    number = int(number) if isinstance(number, str) and number.isdecimal() else number
+    whole = whole_number(number) if isinstance(number, str) else None
+    number = number if whole is None else whole
     if isinstance(number, int) and not isinstance(number, bool):
         if 0 <= number < torch.cuda.device_count():
             return number

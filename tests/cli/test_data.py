@@ -245,6 +245,13 @@ def test_import_and_its_problems(run, tmp_path):
         (("convert", "vist", "--annotations", ".", "--images", "nowhere", "--out", "o"), "--images"),
         (("convert", "vist", "--annotations", ".", "--images", ".", "--out", "o"), "train.story-in-sequence.json"),
         (("convert", "vist", "--annotations", ".", "--images", ".", "--out", "o", "--option", "x"), "KEY=VALUE"),
+        (
+            (
+                *("convert", "nico_animal", "--annotations", ".", "--images", ".", "--out", "o"),
+                *("--option", f"group_size={'9' * 5000}"),
+            ),
+            "group_size",
+        ),
         (("convert", "vist", "--annotations", ".", "--images", ".", "--out", "o", "--split", "dev"), "split 'dev'"),
         (("validate", "nowhere"), "annotations.json"),
         (("export", "demon", "nowhere", "--out", "o"), "annotations.json"),

@@ -53,6 +53,16 @@ def test_settings_of_slurm_are_pairs(write, tmp_path):
         )
 
 
+def test_settings_of_slurm_are_numbers_only_in_decimal_digits(write, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        "lavis_sam.experiments.executors.run_on_slurm", lambda jobs, folder, found, **_: given.update(found) or []
+    )
+    options = [word for pair in ("a=30", "b=²", f"c={'9' * 5000}", "d=-1") for word in ("--slurm", pair)]
+    CliRunner().invoke(app, ["sweep", write("{sam: }"), "--out", str(tmp_path / "o"), *options], catch_exceptions=False)
+    assert given == {"a": 30, "b": "²", "c": "9" * 5000, "d": "-1"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

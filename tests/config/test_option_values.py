@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from lavis_sam.config.option_values import read_option, wanted_type
+from lavis_sam.config.option_values import read_option, wanted_type, whole_number
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
 
@@ -83,6 +83,17 @@ def test_read_option_of_other_types(text, wanted, value):
 @pytest.mark.parametrize("wanted", [int, float])
 def test_read_option_makes_no_number_of_what_is_none(text, wanted):
     assert read_option(text, wanted) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("0", 0), ("007", 7), ("9" * 18, 10**18 - 1)),
+        *((text, None) for text in ("", "-1", "1\n", "²", "٤", "9" * 5000)),
+    ],
+)
+def test_whole_number_is_of_decimal_digits_alone(text, number):
+    assert whole_number(text) == number
 
 
 @pytest.mark.parametrize(

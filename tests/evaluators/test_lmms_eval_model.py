@@ -119,6 +119,8 @@ def test_a_request_without_images_is_named(model):
     [
         ({"beams": 1}, "found 'beams', wanted one of num_beams"),
         ({"batch_size": "auto"}, "found 'auto', wanted a number"),
+        ({"batch_size": "²"}, "found '²', wanted a number"),
+        ({"batch_size": "9" * 5000}, "wanted a number"),
     ],
 )
 def test_wrong_arguments_are_named(model_class, arguments, words):

@@ -178,6 +178,8 @@ def test_tensors_of_two_gpus_never_meet(monkeypatch):
     [
         ({"device_map": "even"}, "'even'; wanted auto, or a mapping"),
         ({"device_map": {"": 0}}, "sees 0 GPU"),
+        ({"device_map": {"": "cuda:²"}}, "'cuda:²'; wanted a GPU's number, cpu or disk"),
+        ({"device_map": {"": "9" * 5000}}, "wanted a GPU's number, cpu or disk"),
         ({"device_map": {"": "tpu"}}, "'tpu'; wanted a GPU's number, cpu or disk"),
         ({"device_map": {"model.layer": "cpu"}}, "names 'model.layer', which the language model has not"),
         ({"device_map": {"model": "cpu"}}, r"gives llm_model\.lm_head\.weight no place"),

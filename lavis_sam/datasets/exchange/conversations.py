@@ -21,7 +21,7 @@ from lavis_sam.datasets.sample import MultiImageSample
 
 IMAGE_MARK = "<image>"
 _LEADING_MARKS = re.compile(rf"(?:\s*{IMAGE_MARK})+")
-_PLACE = re.compile(r"\{image#(\d+)\}")
+_PLACE = re.compile(r"\{image#(\d{1,9})\}")
 _QUESTION, _ANSWER, _SYSTEM = ("user", "human"), ("assistant", "gpt"), ("system",)
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from lavis_sam.config.option_values import whole_number
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.files import walk_folder
 from lavis_sam.synthesis.protocols import Skipped
@@ -147,7 +148,7 @@ def _in_shop_names(folder: Path, partition: str) -> Iterator[str]:
         return
     rows = lines_of(path)
     count, header = next(rows, ""), next(rows, "")
-    if not count.strip().isdigit() or header.split()[:1] != ["image_name"]:
+    if whole_number(count.strip()) is None or header.split()[:1] != ["image_name"]:
         raise SamConfigurationError(
             f"{path}: begins with {count!r} and {header!r}, wanted a count and `image_name item_id evaluation_status`."
         )

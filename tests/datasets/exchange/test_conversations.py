@@ -128,7 +128,11 @@ def test_written_as_the_others_write():
 
 
 @pytest.mark.parametrize(
-    "instruction", ["No places", "{image#2}{image#1}", "{image#1}{image#1}", "{image#1}", "{image#1} {image#2}x"]
+    "instruction",
+    [
+        *("No places", "{image#2}{image#1}", "{image#1}{image#1}", "{image#1}", "{image#1} {image#2}x"),
+        "{image#" + "9" * 5000 + "}",
+    ],
 )
 def test_images_without_a_place_of_their_own_stand_in_front(instruction):
     content = EXPORTS["mantis"](sample(instruction=instruction))["conversation"][0]["content"]
