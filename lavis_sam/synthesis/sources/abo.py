@@ -4,8 +4,8 @@
 object is. Two views of a spin that are far apart in azimuth are the cleanest "same object, other view" there is.
 """
 
-import csv
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.synthesis.protocols import Skipped
-from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of
+from lavis_sam.synthesis.sources.files import existing_file, existing_folder, lines_of, rows_of
 from lavis_sam.synthesis.sources.groups import Group, GroupedSource, ViewFile
 
 LICENCE = "Amazon Berkeley Objects: CC BY 4.0"
@@ -93,20 +93,28 @@ def _image_folder(folder: Path) -> str:
 
 
 def _spins(path: Path, images: str) -> dict[str, list[ViewFile]]:
-    rows = csv.DictReader(lines_of(path))
-    missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
+    rows = rows_of(path)
+    _, header = next(rows, (1, []))
+    missing = [column for column in _COLUMNS if column not in header]
     if missing:
-        raise SamConfigurationError(f"{path}: no column {', '.join(missing)}; found {rows.fieldnames}.")
+        raise SamConfigurationError(f"{path}: no column {', '.join(missing)}; found {header}.")
     spins: dict[str, list[ViewFile]] = defaultdict(list)
-    counts: dict[str, int] = defaultdict(int)
-    for row in rows:
-        spin = row["spin_id"]
-        counts[spin] += 1
+    for number, row in rows:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise SamConfigurationError(
+                f"{path}:{number}: found {len(row)} columns, wanted {len(header)}. Get the file again, or mend the row."
+            )
+        spin, azimuth, _, file = (row[header.index(column)] for column in _COLUMNS)
         try:
-            # `azimuth` is the number of the image; the turn is divided evenly among the 24 or 72 of a spin.
-            spins[spin].append(ViewFile(f"{images}/{row['path']}", f"view {row['azimuth']}", float(row["azimuth"])))
-        except (TypeError, ValueError) as error:
-            raise SamConfigurationError(f"{path}: spin {spin}: azimuth {row['azimuth']!r} is no number.") from error
+            angle = float(azimuth)
+        except ValueError:
+            angle = math.nan
+        if not math.isfinite(angle):
+            raise SamConfigurationError(f"{path}:{number}: spin {spin}: azimuth {azimuth!r} is no number.")
+        # `azimuth` is the number of the image; the turn is divided evenly among the 24 or 72 of a spin.
+        spins[spin].append(ViewFile(f"{images}/{file}", f"view {azimuth}", angle))
     return {spin: _in_degrees(views) for spin, views in spins.items()}
 
 

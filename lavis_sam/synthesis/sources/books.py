@@ -4,7 +4,6 @@ The list has no header and seven quoted columns - ASIN, file name, address, titl
 in latin-1. ASINs have lost their leading zeros, so the file name is what identifies a book; authors can be empty.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ import numpy as np
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import SampleRequest, Skipped
 from lavis_sam.synthesis.records import SourceObject, View
-from lavis_sam.synthesis.sources.files import existing_file, existing_folder, read_image
+from lavis_sam.synthesis.sources.files import existing_file, existing_folder, read_image, rows_of
 from lavis_sam.synthesis.sources.groups import in_split
 
 LICENCE = "Book covers: rights with their publishers, for research"
 _COLUMNS = 7
-_LONGEST_FIELD = 100_000
 # Genres have thousands of books and authors a few, so half of the samples are about an author.
 _AUTHOR_SHARE = 0.5
 _COVER_HEIGHT = 0.24
@@ -129,19 +127,14 @@ def _read_table(path: Path) -> tuple[list[Book], list[Skipped]]:
     books: list[Book] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
-    csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        with path.open(encoding="latin-1", newline="") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                if len(row) != _COLUMNS:
-                    skipped.append(Skipped(f"line {number}", f"{len(row)} columns"))
-                    continue
-                _, name, _, title, author, _, genre = (field.strip() for field in row)
-                if name in seen or not name or not genre:
-                    skipped.append(Skipped(f"line {number}", "named before" if name in seen else "no name or genre"))
-                    continue
-                seen.add(name)
-                books.append(Book(name, title, author, genre))
-    except (OSError, csv.Error) as error:
-        raise SamConfigurationError(f"{path}: cannot be read as a table ({error}).") from error
+    for number, row in rows_of(path, "latin-1"):
+        if len(row) != _COLUMNS:
+            skipped.append(Skipped(f"line {number}", f"{len(row)} columns"))
+            continue
+        _, name, _, title, author, _, genre = (field.strip() for field in row)
+        if name in seen or not name or not genre:
+            skipped.append(Skipped(f"line {number}", "named before" if name in seen else "no name or genre"))
+            continue
+        seen.add(name)
+        books.append(Book(name, title, author, genre))
     return books, skipped

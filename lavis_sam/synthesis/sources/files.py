@@ -1,7 +1,9 @@
 """Reading what strangers made: images, masks and tables of a source, all under its root."""
 
+import csv
 import gzip
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from lavis_sam.synthesis.records import Alpha, Rgb
 # Below this an object has no details.
 SMALLEST_SIDE = 64
 _OPAQUE = 255
-_LONGEST_LINE = 4_000_000
+_LONGEST_LINE, _LONGEST_FIELD = 4_000_000, 100_000
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -110,24 +112,41 @@ def read_table(path: Path) -> Any:
     return read_json(path, remedy="The source needs its table.", error=SamConfigurationError)
 
 
-def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text, gzipped where its name ends in .gz.
+def rows_of(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a table of comma-separated values, each with the number of its last line.
 
     Raises:
-        SamConfigurationError: It cannot be read, or a line is absurdly long.
+        SamConfigurationError: As `lines_of`, or a field is absurdly long, as after a quote that nothing closes.
     """
+    csv.field_size_limit(_LONGEST_FIELD)
+    rows = csv.reader(f"{line}\n" for line in lines_of(path, encoding))
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8-sig") as file
-        ):
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise SamConfigurationError(
+            f"{path}:{rows.line_num}: cannot be read as a table ({error}). Get the file again, or mend the row."
+        ) from error
+
+
+def lines_of(path: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
+    """Yield the lines of a text, gzipped where its name ends in .gz.
+
+    Raises:
+        SamConfigurationError: It cannot be read to its end, or a line is absurdly long.
+    """
+    number = 1
+    try:
+        with gzip.open(path, "rt", encoding=encoding) if path.suffix == ".gz" else path.open(encoding=encoding) as file:
             while line := file.readline(_LONGEST_LINE):
                 if len(line) == _LONGEST_LINE:
-                    raise SamConfigurationError(f"{path}: a line of over {_LONGEST_LINE} characters; is this a table?")
+                    raise SamConfigurationError(
+                        f"{path}:{number}: a line of over {_LONGEST_LINE} characters; is this a table?"
+                    )
                 yield line.rstrip("\r\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise SamConfigurationError(f"{path}: cannot be read ({error}).") from error
+                number += 1
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise SamConfigurationError(f"{path}:{number}: cannot be read ({error}). Get the file again.") from error
 
 
 def _open(

@@ -28,6 +28,9 @@ SOFA = {
 }
 CHAIR = {"item_id": "B08", "domain_name": "amazon.in", "product_type": "CHAIR", "spin_id": "s2", "color": texts("Red")}
 PHONE = {"item_id": "B09", "product_type": [{"value": "CELLULAR_PHONE_CASE"}], "spin_id": "s3"}
+SPINS, LISTING = "spins/metadata/spins.csv.gz", "listings/metadata/listings_0.json.gz"
+NO_DEFLATE = b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 40
+HEADER = "spin_id,azimuth,image_id,path\n"
 NO_SPIN = {"item_id": "B10", "product_type": "LAMP"}
 
 
@@ -99,7 +102,16 @@ def test_azimuths_are_the_same_in_24_and_72_images(root):
         (lambda root: (root / "spins/metadata/spins.csv.gz").unlink(), "spins.csv.gz: missing"),
         (lambda root: (root / "spins/metadata/spins.csv.gz").write_bytes(b"no gzip"), "cannot be read"),
         (lambda root: _rewrite(root, "spin,azimuth,image_id,height,width,path\n"), "no column spin_id"),
-        (lambda root: _rewrite(root, "spin_id,azimuth,image_id,path\ns1,north,i,p\n"), "azimuth 'north' is no number"),
+        (lambda root: _rewrite(root, HEADER + "s1,north,i,p\n"), "csv.gz:2: spin s1: azimuth 'north'"),
+        (lambda root: _rewrite(root, HEADER + "s1,0,i,p\n\ns1,nan,i,p\n"), "csv.gz:4: spin s1: azimuth 'nan' is no"),
+        (lambda root: _rewrite(root, HEADER + "s1,0,i,p\ns1,1\n"), "csv.gz:3: found 2 columns, wanted 4. Get"),
+        (lambda root: _rewrite(root, HEADER + 's1,0,i,"p\n' + "s1,1,i,p\n" * 99_999), "cannot be read as a table"),
+        (lambda root: _rewrite(root, HEADER + "s1,0,i," + "p" * 200_000), "csv.gz:2: cannot be read as a table"),
+        (lambda root: _rewrite(root, (HEADER + "s1,0,i,p\n").encode() + b"\xff"), "csv.gz:1: cannot be read"),
+        (lambda root: (root / SPINS).write_bytes((root / SPINS).read_bytes()[:-20]), r"csv.gz:\d+: cannot be read"),
+        (lambda root: (root / SPINS).write_bytes(NO_DEFLATE), r"csv.gz:1: cannot be read"),
+        (lambda root: (root / LISTING).write_bytes((root / LISTING).read_bytes()[:-20]), r"json.gz:\d+: cannot be"),
+        (lambda root: (root / LISTING).write_bytes(NO_DEFLATE), r"listings_0.json.gz:1: cannot be read"),
         (lambda root: [path.unlink() for path in (root / "listings/metadata").iterdir()], "no listings_"),
         (lambda root: (root / "spins/original").rename(root / "spins/o") and None, "spins"),
     ],
@@ -114,5 +126,5 @@ def test_metadata_that_are_not_whole(root, break_it, message):
 
 
 def _rewrite(root, text):
-    with gzip.open(root / "spins/metadata/spins.csv.gz", "wt") as file:
-        file.write(text)
+    with gzip.open(root / SPINS, "wb") as file:
+        file.write(text if isinstance(text, bytes) else text.encode())

@@ -6,7 +6,7 @@ from PIL import Image
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.protocols import SampleRequest
-from lavis_sam.synthesis.sources import books, groups
+from lavis_sam.synthesis.sources import files, groups
 from lavis_sam.synthesis.sources.books import BookSource
 
 ROWS = [
@@ -104,6 +104,6 @@ def test_a_category_that_leaves_the_root_is_refused(root):
 
 
 def test_an_endless_field_is_refused(root):
-    (root / "long.csv").write_text('"' + "x" * (books._LONGEST_FIELD + 10))
-    with pytest.raises(SamConfigurationError, match="cannot be read as a table"):
+    (root / "long.csv").write_text('"a"\n"' + "x" * (files._LONGEST_FIELD + 10))
+    with pytest.raises(SamConfigurationError, match=r"long.csv:2: cannot be read as a table"):
         BookSource(str(root), table="long.csv")
