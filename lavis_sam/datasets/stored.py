@@ -24,6 +24,9 @@ class ImageStore(Protocol):
     def decoded(self, number: int, sample: MultiImageSample) -> Iterator[Image.Image]:
         """Yield the N images of sample `number` as RGB, so that one at a time need be in memory."""
 
+    def image(self, number: int, sample: MultiImageSample, position: int) -> Image.Image:
+        """Return one of them, whatever the others are like."""
+
     def nearby_order(self, count: int, generator: "torch.Generator") -> list[int]:
         """Return the numbers of all `count` samples at random, such that neighbours are read from a few places."""
 
@@ -44,7 +47,15 @@ class FolderImages:
         Raises:
             SamDataError: One is missing or damaged.
         """
-        return (to_rgb(os.path.join(self.root, name), f"sample {sample.id!r}") for name in sample.images)
+        return (self.image(number, sample, position) for position in range(len(sample.images)))
+
+    def image(self, number: int, sample: MultiImageSample, position: int) -> Image.Image:
+        """Return the image at a position as RGB.
+
+        Raises:
+            SamDataError: It is missing or damaged.
+        """
+        return to_rgb(os.path.join(self.root, sample.images[position]), f"sample {sample.id!r}")
 
     def nearby_order(self, count: int, generator: "torch.Generator") -> list[int]:
         """Return all numbers at random: no file is near another."""

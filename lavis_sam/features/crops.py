@@ -5,6 +5,8 @@ With and without a cache the same crops are drawn, so that both give the same ru
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 
@@ -51,10 +53,11 @@ class FixedCrops:
         Raises:
             SamDataError: An image is missing or damaged.
         """
-        decoded = self.dataset.store.decoded(index, self.dataset.annotation[index])
-        for number, image in enumerate(decoded):
-            content = self.digests[index][number]
-            for _, crop in (pair for pair in wanted if pair[0] == number):
+        sample = self.dataset.annotation[index]
+        for position, pairs in groupby(wanted, key=itemgetter(0)):
+            image = self.dataset.store.image(index, sample, position)
+            content = self.digests[index][position]
+            for _, crop in pairs:
                 # A file that could not be read before, and now can, has no seed of its own.
                 with drawing_from(crop_seed(content or b"", crop)):
                     yield self.dataset.vis_processor(image)

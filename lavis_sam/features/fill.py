@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lavis_sam import distributed
-from lavis_sam.datasets.guarded import Unusable
 from lavis_sam.errors import SamConfigurationError, SamError
 from lavis_sam.features.crops import FixedCrops
 from lavis_sam.features.precision import TYPES, entry_bytes
@@ -115,11 +115,10 @@ def fill(work: Sequence[Work], store: FeatureStore, encoder: Callable[..., Any],
     total = sum(len(part.keys) for part in share)
     shard, waiting, done = _Shard(store), _Waiting(), 0
     with ProgressDisplay("features", total, active=distributed.is_main_process()) as display:
-        for number, images in loader:
-            if isinstance(images, Unusable):
-                logger.warning("feature cache: left out %s", images.problem)
-                continue
-            waiting.add(share[number].keys, images)
+        for keys, images, problems in loader:
+            for problem in problems:
+                logger.warning("feature cache: left out %s", problem)
+            waiting.add(keys, images)
             while len(waiting.keys) >= BATCH:
                 done += shard.add(*waiting.take(BATCH), encoder)
                 display.show(done, f"features of {done} of {total} images")
@@ -129,8 +128,8 @@ def fill(work: Sequence[Work], store: FeatureStore, encoder: Callable[..., Any],
     return done
 
 
-class _Images(Dataset[tuple[int, Any]]):
-    """(number of the work, its images [n, 3, H, W]); `Unusable` where one is damaged."""
+class _Images(Dataset[tuple[list[str], list[torch.Tensor], list[str]]]):
+    """Of each work the keys and images [3, H, W] that can be read, and what is wrong with each image that cannot."""
 
     def __init__(self, share: Sequence[Work]) -> None:
         self.share = share
@@ -138,12 +137,20 @@ class _Images(Dataset[tuple[int, Any]]):
     def __len__(self) -> int:
         return len(self.share)
 
-    def __getitem__(self, number: int) -> tuple[int, Any]:
+    def __getitem__(self, number: int) -> tuple[list[str], list[torch.Tensor], list[str]]:
         work = self.share[number]
-        try:
-            return number, torch.stack(list(work.source.images(work.index, work.wanted)))
-        except SamError as error:
-            return number, Unusable(error)
+        keys: list[str] = []
+        images: list[torch.Tensor] = []
+        problems: list[str] = []
+        # Image by image: one that is damaged takes none of the others with it, which other samples may share.
+        for _, entries in groupby(zip(work.wanted, work.keys, strict=True), key=lambda entry: entry[0][0]):
+            wanted, found = zip(*entries, strict=True)
+            try:
+                images += list(work.source.images(work.index, wanted))
+                keys += found
+            except SamError as error:
+                problems.append(str(error))
+        return keys, images, problems
 
 
 class _Waiting:
@@ -153,10 +160,10 @@ class _Waiting:
         self.keys: list[str] = []
         self._images: list[torch.Tensor] = []
 
-    def add(self, keys: Sequence[str], images: torch.Tensor) -> None:
-        """Let images [n, 3, H, W] wait."""
+    def add(self, keys: Sequence[str], images: Sequence[torch.Tensor]) -> None:
+        """Let images [3, H, W] wait."""
         self.keys += keys
-        self._images += images.unbind()
+        self._images += images
 
     def take(self, count: int) -> tuple[list[str], torch.Tensor]:
         """Return the first `count` keys and their images."""

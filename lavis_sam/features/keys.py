@@ -39,11 +39,14 @@ def content_digests(dataset: Any) -> list[list[Digest | None]]:
     store, samples = dataset.store, dataset.annotation
     if isinstance(store, ShardImages):
 
-        def of_sample(number: int) -> list[Digest | None]:
+        def of_image(number: int, position: int) -> Digest | None:
             try:
-                return [_digest(content) for content in store.contents(number)]
+                return _digest(store.content(number, position))
             except SamDataError:  # who asks for the sample gets the error, as without a cache
-                return [None] * len(samples[number].images)
+                return None
+
+        def of_sample(number: int) -> list[Digest | None]:
+            return [of_image(number, position) for position in range(len(samples[number].images))]
 
         return in_threads(of_sample, range(len(samples)), "samples")
     names = list(dict.fromkeys(name for sample in samples for name in sample.images))

@@ -23,3 +23,6 @@ def test_stored_samples_show_what_the_data_set_shows(tmp_path):
     (tmp_path / "a.png").write_bytes(b"?")
     with pytest.raises(SamDataError, match="sample 1"):
         stored.images(0)
+    assert np.array_equal(stored.store.image(0, stored.annotation[0], 1), np.full((4, 5, 3), (255, 0, 0)))
+    with pytest.raises(SamDataError, match=r"sample 1.*a\.png"):
+        stored.store.image(0, stored.annotation[0], 0)

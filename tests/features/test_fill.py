@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from helpers.features import RANDOM, dataset, store, write_images
+from helpers.shards import overwrite, sharded
 from lavis_sam import distributed
+from lavis_sam.datasets.shards import open_shards
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.features import fill as module
-from lavis_sam.features.crops import FixedCrops
+from lavis_sam.features.crops import CachedFeatures, FixedCrops
 from lavis_sam.features.fill import check_room, fill, missing_work
 from lavis_sam.features.keys import content_digests
 
@@ -78,16 +80,44 @@ def test_fill_shares_of_processes_are_the_whole(source, cache, monkeypatch):
     assert min(written) > 0
 
 
-def test_fill_leaves_damaged_images_out_and_names_them(source, cache, caplog):
-    path = source.dataset.vis_root + "/c.png"
-    with open(path, "r+b") as file:
+@pytest.mark.parametrize(("name", "place"), [("a.png", (0, 0)), ("c.png", (1, 1)), ("d.png", (1, 2))])
+def test_fill_leaves_damaged_images_alone_out_and_names_each_once(source, cache, caplog, name, place):
+    with open(f"{source.dataset.vis_root}/{name}", "r+b") as file:
+        file.truncate(200)
+    assert fill(missing_work([source], cache), cache, encoder) == 4 * 2
+    cache.refresh()
+    assert caplog.text.count(name) == 1
+    left = [key for part in missing_work([source], cache) for key in part.keys]
+    assert left == [source.key(*place, crop) for crop in range(2)]
+
+
+def test_fill_serves_a_sample_that_shares_an_image_with_a_damaged_one(source, cache):
+    with open(f"{source.dataset.vis_root}/a.png", "r+b") as file:
         file.truncate(200)
     fill(missing_work([source], cache), cache, encoder)
     cache.refresh()
-    assert "c.png" in caplog.text
-    left = {key for part in missing_work([source], cache) for key in part.keys}
-    assert {source.key(1, 1, crop) for crop in range(2)} <= left
-    assert source.key(0, 0, 0) not in left
+    cached = CachedFeatures(source.dataset, source.digests, "t", 2, cache)
+    assert cached.tensors(1, seed=0)["image_features"].shape == (3, 5, 4)
+    with pytest.raises(SamDataError, match=r"sample 0.*a\.png"):
+        cached.tensors(0, seed=0)
+
+
+def test_fill_of_shards_leaves_the_damaged_image_alone_out(tmp_path, cache):
+    _, folder = sharded(tmp_path / "data")
+    data = open_shards([folder])
+    data.set_processors(RANDOM, data.text_processor)
+    number = 2
+    place = data.store.index.places[number]
+    overwrite(data.store.index.files[place.shard].path, place.images[1].offset, b"?")
+    crops = FixedCrops(data, content_digests(data), "t", 1)
+    assert [digest is None for digest in crops.digests[number]] == [False, True, False]
+    fill(missing_work([crops], cache), cache, encoder)
+    cache.refresh()
+    assert missing_work([crops], cache) == []
+    assert {crops.key(number, position, 0) in cache for position in (0, 2)} == {True}
+    cached = CachedFeatures(data, crops.digests, "t", 1, cache)
+    with pytest.raises(SamDataError, match="image 2's checksum"):
+        cached.tensors(number, seed=0)
 
 
 def test_fill_refuses_features_that_are_not_finite(source, cache):

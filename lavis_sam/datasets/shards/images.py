@@ -58,10 +58,18 @@ class ShardImages:
         """
         return decode_contents(self._contents(number), sample)
 
-    def _contents(self, number: int) -> Iterator[bytes]:
+    def content(self, number: int, position: int) -> bytes:
+        """Return one image file of a sample, unchanged; see `contents` for what is raised."""
+        return next(self._contents(number, position))
+
+    def image(self, number: int, sample: MultiImageSample, position: int) -> Image.Image:
+        """Return one image of sample `number` as RGB; see `decoded` for what is raised."""
+        return next(decode_contents(self._contents(number, position), sample, position))
+
+    def _contents(self, number: int, first: int = 0) -> Iterator[bytes]:
         place = self.index.places[number]
-        found = ((image, self._files.read(place.shard, image)) for image in place.images)
-        return checked_contents(found, self.index.report.samples[number])
+        found = ((image, self._files.read(place.shard, image)) for image in place.images[first:])
+        return checked_contents(found, self.index.report.samples[number], first)
 
     def nearby_order(self, count: int, generator: "torch.Generator") -> list[int]:
         """Return all numbers at random, such that neighbours come from a few shards.
@@ -81,13 +89,18 @@ class ShardImages:
         return numbers
 
 
-def checked_contents(found: Iterable[tuple[StoredImage, bytes]], sample: MultiImageSample) -> Iterator[bytes]:
+def checked_contents(
+    found: Iterable[tuple[StoredImage, bytes]], sample: MultiImageSample, first: int = 0
+) -> Iterator[bytes]:
     """Compare images with what the shard says of them, and yield them.
+
+    Args:
+        first: The position of the first one in the sample.
 
     Raises:
         DamagedSampleError: One is cut off, large and no image, or has another checksum.
     """
-    for count, (image, data) in enumerate(found, start=1):
+    for count, (image, data) in enumerate(found, start=first + 1):
         if is_no_image(image.size, data):
             raise DamagedSampleError(f"{_name(sample)}: image {count} has {image.size} bytes and is no image")
         if len(data) < image.size:
@@ -97,13 +110,16 @@ def checked_contents(found: Iterable[tuple[StoredImage, bytes]], sample: MultiIm
         yield data
 
 
-def decode_contents(contents: Iterable[bytes], sample: MultiImageSample) -> Iterator[Image.Image]:
+def decode_contents(contents: Iterable[bytes], sample: MultiImageSample, first: int = 0) -> Iterator[Image.Image]:
     """Yield a sample's image files as RGB, each when it is asked for.
+
+    Args:
+        first: The position of the first one in the sample.
 
     Raises:
         DamagedSampleError: One is no whole image, or an absurdly large one.
     """
-    for count, data in enumerate(contents, start=1):
+    for count, data in enumerate(contents, start=first + 1):
         try:
             image = to_rgb(data, f"image {count}")
         except SamDataError as error:

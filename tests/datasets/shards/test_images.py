@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from helpers.fuzzing import limited_memory
-from helpers.shards import opened, sharded, tar_with_holes
+from helpers.shards import opened, overwrite, sharded, tar_with_holes
 from lavis_sam.datasets.multi_image import FolderImages, MultiImageDataset
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.datasets.shards import DamagedSampleError, scan_shards, write_shards
@@ -27,6 +27,23 @@ def test_few_files_are_open_at_once(pair, monkeypatch):
     for index in (0, 9, 4, 0, 9):
         assert_equal_items(dataset[index], pair[0][index])
         assert len(dataset.store._files._open) <= 2
+
+
+def test_an_image_is_read_by_its_position_whatever_stands_before_it(tmp_path):
+    _, path = sharded(tmp_path)
+    dataset = opened(path)
+    number = next(number for number, sample in enumerate(dataset.annotation) if len(sample.images) == 3)
+    sample, store = dataset.annotation[number], dataset.store
+    contents, decoded = store.contents(number), list(store.decoded(number, sample))
+    place = store.index.places[number]
+    overwrite(store.index.files[place.shard].path, place.images[1].offset, b"?")
+    for position in (0, 2):
+        assert store.content(number, position) == contents[position]
+        assert store.image(number, sample, position).tobytes() == decoded[position].tobytes()
+    with pytest.raises(DamagedSampleError, match="image 2's checksum"):
+        store.image(number, sample, 1)
+    with pytest.raises(DamagedSampleError, match="image 2's checksum"):
+        list(store.decoded(number, sample))
 
 
 def test_a_shard_that_vanished_is_an_error_that_names_it(tmp_path):
