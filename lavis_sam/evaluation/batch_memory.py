@@ -10,7 +10,7 @@ from torch import nn
 
 from lavis_sam.datasets.sample import MultiImageSample
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.models.language.kv_cache import most_positions, position_bytes
+from lavis_sam.models.language.kv_cache import most_cache_bytes, position_bytes
 
 
 class BatchMemory(Protocol):
@@ -35,8 +35,7 @@ class SamMemory:
 
     def __init__(self, model: nn.Module, decoding: Decoding) -> None:
         self._model: Any = model
-        self._branches = max(decoding.num_beams, decoding.num_captions)
-        self._steps = decoding.max_length - 1
+        self._decoding = decoding
 
     def size(self, sample: MultiImageSample) -> tuple[int, int]:
         """See `BatchMemory`."""
@@ -46,14 +45,13 @@ class SamMemory:
         """See `BatchMemory`: the most of three times, as the batch goes through ViT, prompt and answer."""
         llm, encoder = self._model.llm_model, self._model.visual_encoder
         prompt = images * self._model.query_tokens.shape[1] + text
-        position = position_bytes(llm)
         size = llm.get_input_embeddings().weight.element_size()
         # A layer's stream, its attention's four products, and those of its MLP.
         layer = (6 * llm.config.hidden_size + 3 * llm.config.intermediate_size) * size
-        reading = prompt * (position + layer)
+        reading = prompt * (position_bytes(llm) + layer)
         # Float32 scores of every word: the logits, their probabilities, and what the search makes of these.
-        scores = self._branches * llm.config.vocab_size * 3 * 4
-        writing = position * most_positions(prompt, self._branches, self._steps) + scores
+        scores = self._decoding.branches * llm.config.vocab_size * 3 * 4
+        writing = most_cache_bytes(llm, prompt, self._decoding) + scores
         return samples * max(images * _image_bytes(encoder), reading, writing)
 
 

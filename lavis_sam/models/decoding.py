@@ -57,6 +57,11 @@ class Decoding:
             raise SamConfigurationError("\n".join(unknown))
         return cls(**{str(name): value for name, value in values.items()})
 
+    @property
+    def branches(self) -> int:
+        """How many continuations of each prompt are written at once: beams, or texts that are written one by one."""
+        return self.num_beams if self.num_beams > 1 else self.num_captions
+
     def __post_init__(self) -> None:
         for setting in fields(self):
             value = getattr(self, setting.name)

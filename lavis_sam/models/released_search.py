@@ -88,8 +88,8 @@ def generate(
     # Padded on the left, so that the last column is everyone's last token; pads lie between visual tokens and prompt.
     text = tokenizer(prompts, padding_side="left")
     inputs_embeds, attention_mask = join(llm_model, visual_tokens, visual_mask, text.input_ids, text.attention_mask)
-    branches = decoding.num_beams if decoding.num_beams > 1 else decoding.num_captions
-    continuation = _Continuation(as_language_model(llm_model), inputs_embeds, attention_mask, tokenizer, branches)
+    language = as_language_model(llm_model)
+    continuation = _Continuation(language, inputs_embeds, attention_mask, tokenizer, decoding.branches)
     search = _search_beams if decoding.num_beams > 1 else _search_one_by_one
     found = search(continuation, decoding, tokenizer.eos_token_id)
 

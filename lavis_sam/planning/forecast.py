@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.decoding import Decoding
-from lavis_sam.models.language.kv_cache import most_positions, position_bytes
+from lavis_sam.models.language.kv_cache import most_cache_bytes
 from lavis_sam.models.language.language_model import as_language_model
 from lavis_sam.models.language.token_losses import token_losses
 from lavis_sam.models.semantic_alignment import SemanticAlignment
@@ -222,8 +222,7 @@ def _language_loss(model: SemanticAlignment, visual: VisualPath, instructions: l
 
 def _kv_cache(model: SemanticAlignment, load: Load, decoding: Decoding) -> int:
     prompt = load.images * model.query_tokens.shape[1] + load.text_tokens
-    positions = load.eval_batch * most_positions(prompt, decoding.num_beams, decoding.max_length - 1)
-    return positions * position_bytes(model.llm_model)
+    return load.eval_batch * most_cache_bytes(model.llm_model, prompt, decoding)
 
 
 class LiveBytes(TorchDispatchMode):

@@ -12,6 +12,7 @@ from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.evaluate import answer_samples
 from lavis_sam.evaluation.sam_model import SamModel
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.language.language_model import TransformersLanguageModel
 from lavis_sam.planning.forecast import LiveBytes, Load, make_plan
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.packaged import MODEL_CONFIGS
@@ -43,6 +44,15 @@ def test_keys_and_values_are_those_of_plan():
     real = SamMemory(model, Decoding()).batch_bytes(1, 2, 20)
     positions = 2 * 32 + 20 + 5 * 256
     assert positions * 2 * 32 * 4096 * 2 < real < 1.01 * positions * 2 * 32 * 4096 * 2
+
+
+def test_an_attention_that_shares_no_prompts_is_counted_by_rows(monkeypatch):
+    decoding = Decoding(num_beams=9, max_length=33)
+    memory = SamMemory(build_model(TINY, device="meta"), decoding)
+    shared = memory.batch_bytes(1, 1, 40)
+    monkeypatch.setattr(TransformersLanguageModel, "reads_4d_masks", False)
+    # Eight more prompts of 8 visual tokens and 40 of text, in 4 layers, 192 wide, float32.
+    assert memory.batch_bytes(1, 1, 40) - shared == 8 * (8 + 40) * 2 * 4 * 192 * 4
 
 
 def test_answers_do_not_depend_on_how_batches_are_filled(tmp_path):

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.models.language.language_model import TransformersLanguageModel
 from lavis_sam.planning.forecast import LiveBytes, Load, make_plan, plan_generation
 from lavis_sam.plugin.model import Blip2VicunaSAM
 
@@ -121,6 +122,14 @@ def test_the_cache_is_that_of_the_decoding():
     greedy = make_plan(cfg, Load(), {"num_beams": 1, "max_length": 33}).memory["kv_cache"]
     # keys and values of 4 layers, 2 x 8 visual, 32 + 32 text positions, 192 wide, float32
     assert greedy == 2 * 4 * (16 + 32 + 32) * 192 * 4
+    captions = {"num_beams": 1, "num_captions": 3, "use_nucleus_sampling": True, "max_length": 33}
+    assert make_plan(cfg, Load(), captions).memory["kv_cache"] == 2 * 4 * (16 + 32 + 3 * 32) * 192 * 4
+
+
+def test_the_cache_of_an_attention_that_shares_no_prompts_has_a_row_for_each_beam(monkeypatch):
+    monkeypatch.setattr(TransformersLanguageModel, "reads_4d_masks", False)
+    found = make_plan(OmegaConf.to_container(model_cfg(), resolve=True), Load(), {"num_beams": 3, "max_length": 33})
+    assert found.memory["kv_cache"] == 2 * 4 * 3 * (16 + 32 + 32) * 192 * 4
 
 
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, CASES["vpg_c"]])

@@ -12,25 +12,33 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from lavis_sam.models.language.language_model import LanguageModel
+from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.language.language_model import LanguageModel, as_language_model
 from lavis_sam.models.language.sequence import count_positions
 
 STEPS_OF_ROOM = 32
 """For how many steps there is room at first, and how many are added when that is used up."""
 
 
-def most_positions(prompt: int, branches: int, steps: int) -> int:
-    """Return the most positions that a `SharedPromptCache` has room for in a sample after so many steps."""
-    return prompt + branches * STEPS_OF_ROOM * max(1, -(-steps // STEPS_OF_ROOM))
+def most_cache_bytes(llm_model: Any, prompt: int, decoding: Decoding) -> int:
+    """Return the most bytes of keys and values while a sample's answers are written, in the cache of `read_prompts`.
+
+    Args:
+        llm_model: a causal model of transformers'.
+        prompt: positions of the prompt.
+        decoding: how to decode.
+    """
+    kind = _kind(as_language_model(llm_model), DynamicCache(config=llm_model.config))
+    return position_bytes(llm_model) * kind.most_positions(prompt, decoding.branches, decoding.max_length - 1)
 
 
 def position_bytes(llm_model: Any) -> int:
     """Return the bytes of one position's keys and values in all layers of a causal model of transformers'."""
     config, weight = llm_model.config, llm_model.get_input_embeddings().weight
-    width = config.num_key_value_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
-    return int(2 * config.num_hidden_layers * width * weight.element_size())
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * config.num_key_value_heads * head * weight.element_size())
 
 
 class BranchCache(Protocol):
@@ -60,11 +68,16 @@ def read_prompts(
         The hidden states [B, D_llm] of the last position, and the cache of B * branches rows.
     """
     output = language.hidden(inputs_embeds, attention_mask, count_positions(attention_mask), use_cache=True)
-    # A layer with a sliding window looks at the last positions of a row, which belong to several branches here.
-    layers = getattr(output.cache, "layers", [None])
-    is_shared = getattr(language, "reads_4d_masks", False) and all(type(layer) is DynamicLayer for layer in layers)
-    kind = SharedPromptCache if is_shared else RowCache
+    kind = _kind(language, output.cache)
     return output.states[:, -1], kind(language, output.cache, attention_mask, branches)
+
+
+def _kind(language: LanguageModel, cache: Any) -> "type[RowCache] | type[SharedPromptCache]":
+    """Return how the branches of a language model continue a cache such as this one."""
+    # A layer with a sliding window looks at the last positions of a row, which belong to several branches when shared.
+    layers = getattr(cache, "layers", [None])
+    is_shared = getattr(language, "reads_4d_masks", False) and all(type(layer) is DynamicLayer for layer in layers)
+    return SharedPromptCache if is_shared else RowCache
 
 
 class RowCache:
@@ -81,6 +94,11 @@ class RowCache:
         self._language, self._cache, self._mask = language, cache, attention_mask
         rows = torch.arange(len(attention_mask), device=attention_mask.device)
         self.select(rows.repeat_interleave(branches))
+
+    @staticmethod
+    def most_positions(prompt: int, branches: int, steps: int) -> int:
+        """Return the most positions of a sample after so many steps; a sliding window may leave fewer."""
+        return branches * (prompt + steps)
 
     def select(self, rows: Tensor) -> None:
         """See `BranchCache`."""
@@ -114,6 +132,11 @@ class SharedPromptCache:
         # One after the other, so that the prompt is never there twice in all layers.
         for number, layer in enumerate(cache.layers):
             cache.layers[number] = _LayerWithRoom(layer.keys, layer.values, self._prompt + self._room)
+
+    @staticmethod
+    def most_positions(prompt: int, branches: int, steps: int) -> int:
+        """Return the most positions that there is room for in a sample after so many steps."""
+        return prompt + branches * STEPS_OF_ROOM * max(1, -(-steps // STEPS_OF_ROOM))
 
     def select(self, rows: Tensor) -> None:
         """See `BranchCache`."""

@@ -11,7 +11,7 @@ from helpers.language import released_tokenizer
 from helpers.toy_llm import llama3_like, qwen2_like, toy_llm, toy_visual_tokens
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language import kv_cache
-from lavis_sam.models.language.kv_cache import RowCache, SharedPromptCache, most_positions, read_prompts
+from lavis_sam.models.language.kv_cache import RowCache, SharedPromptCache, most_cache_bytes, read_prompts
 from lavis_sam.models.language.language_model import TransformersLanguageModel
 from lavis_sam.models.language.tokenizers import FastTextTokenizer
 from lavis_sam.models.released_search import generate
@@ -145,10 +145,11 @@ def test_there_is_never_more_room_than_forecast(steps):
     for _ in range(steps):
         both.shared.read(torch.randn(8, 40))
     room = both.shared._cache.layers[0].keys.untyped_storage().nbytes() / (4 * 40 * 4)
-    assert room == most_positions(both.prompt, 2, steps)
+    assert room == both.shared.most_positions(both.prompt, 2, steps)
 
 
-def test_a_layer_with_a_sliding_window_gets_rows():
+def sliding_llm(window=8):
+    """A Mistral as its first version was: every layer looks at the last positions alone."""
     config = MistralConfig(
         vocab_size=197,
         hidden_size=40,
@@ -156,12 +157,16 @@ def test_a_layer_with_a_sliding_window_gets_rows():
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=4,
-        sliding_window=8,
+        sliding_window=window,
         bos_token_id=1,
         eos_token_id=2,
     )
     torch.manual_seed(0)
-    language = TransformersLanguageModel(MistralForCausalLM(config).eval())
+    return MistralForCausalLM(config).eval()
+
+
+def test_a_layer_with_a_sliding_window_gets_rows():
+    language = TransformersLanguageModel(sliding_llm())
     assert not language.reads_4d_masks
     with torch.no_grad():
         _, cache = read_prompts(language, torch.randn(2, 12, 40), torch.ones(2, 12, dtype=torch.long), 3)
@@ -181,3 +186,49 @@ def test_eager_attention_gives_the_same_texts():
     wanted = searched(llm_model, released_tokenizer(), samples, decoding)
     llm_model.config._attn_implementation = "eager"
     assert searched(llm_model, released_tokenizer(), samples, decoding).texts == wanted.texts
+
+
+class Kept(TransformersLanguageModel):
+    """Keeps the cache of each pass, and as much of each layer as was ever there."""
+
+    reads_4d_masks = False
+    most = 0
+
+    def hidden(self, *given, **more):
+        output = super().hidden(*given, **more)
+        self.most = max(self.most, sum(2 * layer.keys.numel() * 4 for layer in output.cache.layers))
+        return output
+
+
+BRANCHES = {
+    "beams": Decoding(num_beams=5, num_captions=2, max_length=12, min_length=12),
+    "captions": Decoding(num_beams=1, num_captions=3, max_length=12, min_length=12, use_nucleus_sampling=True),
+    "greedy": Decoding(num_beams=1, max_length=12, min_length=12),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+@pytest.mark.parametrize("window", [None, 4000])
+def test_the_most_bytes_are_those_of_the_cache_that_is_used(name, window):
+    """Rows grow step by step; shared prompts have room for whole 32 steps."""
+    llm_model, decoding = sliding_llm(window), BRANCHES[name]
+    tokens, tokenizer = toy_visual_tokens(0, 1, 20), released_tokenizer()
+    prompt = 20 + tokenizer(["how many red dogs"]).input_ids.shape[1]
+    found = most_cache_bytes(llm_model, prompt, decoding)
+    position = 2 * 2 * 40 * 4
+    if window is None:
+        assert found == position * (prompt + decoding.branches * 32)
+        return
+    language = Kept(llm_model)
+    generate(language, tokenizer, tokens, torch.ones(1, 20, dtype=torch.bool), ["how many red dogs"], decoding)
+    # The last token is written and not read.
+    assert found == language.most + position * decoding.branches
+
+
+def test_an_attention_without_such_masks_is_counted_by_rows():
+    llm_model, decoding = toy_llm(), Decoding(num_beams=4, max_length=12)
+    shared = most_cache_bytes(llm_model, 100, decoding)
+    llm_model.config._attn_implementation = "flash_attention_2"
+    assert (shared, most_cache_bytes(llm_model, 100, decoding)) == tuple(
+        2 * 2 * 40 * 4 * positions for positions in (100 + 4 * 32, 4 * (100 + 11))
+    )
