@@ -29,6 +29,15 @@ def run(folder, *words):
     assert done.returncode == 0, f"{words}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
+def train(folder, config, **options):
+    given = (f"run.{name}={value}" for name, value in options.items())
+    run(folder, "-m", "lavis.train", "--cfg-path", f"projects/sam/tiny/{config}.yaml", "--options",
+        f"run.batch_size_train={BATCH}", "run.warmup_steps=10", "run.num_workers=0", *given)  # fmt: skip
+
+
+TOGETHER = {"max_epoch": 1, "valid_splits": "[]"}  # so few images have no pair of their own to validate
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The commands that pretrain.yaml names, with fewer images and steps."""
@@ -38,23 +47,18 @@ def trained(tmp_path_factory):
     run(folder, "-m", "lavis_sam.cli", "synthesize", "--config", "pretraining", "--num", str(IMAGES), "--out",
         "data/pretraining", "--workers", "0")  # fmt: skip
 
-    def train(config, **options):
-        given = (f"run.{name}={value}" for name, value in options.items())
-        run(folder, "-m", "lavis.train", "--cfg-path", f"projects/sam/tiny/{config}.yaml", "--options",
-            f"run.batch_size_train={BATCH}", "run.warmup_steps=10", "run.num_workers=0", *given)  # fmt: skip
-
-    train("pretrain_vision", job_id="vision", max_epoch=VISION_EPOCHS)
+    train(folder, "pretrain_vision", job_id="vision", max_epoch=VISION_EPOCHS)
     run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/vision", "data/tiny/vision")
     run(folder, "-m", "lavis_sam.cli", "synthesize-questions", "data/pretraining", "--num", str(QUESTIONS))
-    train("pretrain", job_id="base", max_epoch=LANGUAGE_EPOCHS)
+    train(folder, "pretrain", job_id="base", max_epoch=LANGUAGE_EPOCHS)
     run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/base", "data/tiny/first")
-    train("pretrain_tokens", job_id="tokens", max_epoch=TOKENS_EPOCHS)
+    train(folder, "pretrain_tokens", job_id="tokens", max_epoch=TOKENS_EPOCHS)
     run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/tokens", "data/tiny/tokens")
     run(folder, "-m", "lavis_sam.cli", "synthesize-questions", "data/pretraining", "--num-images", "2", "--num", "2")
-    for file in ("data/together.json", "data/together_val.json"):  # so few images have no pair of their own to validate
+    for file in ("data/together.json", "data/together_val.json"):
         run(folder, "-m", "lavis_sam.cli", "data", "join", file, "data/pretraining/questions.json",
             "data/pretraining/shared_2.json")  # fmt: skip
-    train("pretrain_together", job_id="together", max_epoch=1, valid_splits="[]")
+    train(folder, "pretrain_together", job_id="together", **TOGETHER)
     run(folder, "tools/make_tiny_base.py", "output/sam/tiny_base/together", "made")
     return folder
 
@@ -78,6 +82,21 @@ def test_the_tokens_learn_the_words_of_their_image(trained):
     events = list(read_metric_log(trained / "output" / "sam" / "tiny_base" / "tokens" / "log.jsonl"))
     losses = [event["loss"] for event in events if event["event"] == "train"]  # its only objective
     assert np.mean(losses[-10:]) < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "job", "options", "made"),
+    [
+        ("pretrain_vision", "vision", {"max_epoch": VISION_EPOCHS}, "data/tiny/vision"),
+        ("pretrain_together", "together", TOGETHER, "made"),
+    ],
+)
+def test_the_same_commands_make_the_same_file(trained, config, job, options, made):
+    """Byte for byte, on one machine with one thread."""
+    train(trained, config, job_id=f"{job}_again", **options)
+    run(trained, "tools/make_tiny_base.py", f"output/sam/tiny_base/{job}_again", f"again/{job}")
+    one, two = ((trained / folder / "model.safetensors").read_bytes() for folder in (made, f"again/{job}"))
+    assert one == two
 
 
 def test_the_folder_is_a_base_that_answers(trained):
