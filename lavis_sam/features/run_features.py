@@ -125,8 +125,7 @@ def connect_features(
     crops = _crop_sources(settings, datasets)
     if settings.feature_cache is None:
         for source in crops.values():
-            if source.crops > 1:
-                source.dataset.source = source
+            source.dataset.source = source
         return None
     _check_model(model)
     encoder = model.visual_encoder

@@ -9,7 +9,7 @@ index is read from the headers, so it cannot disagree with them. Features are re
 
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,6 @@ class FeatureStore:
     def __getstate__(self) -> dict[str, Any]:
         # A worker process maps the files itself.
         return self.__dict__ | {"_open": {}}
-
-    def missing(self, keys: Collection[str]) -> list[str]:
-        """Return the keys without an entry, in order."""
-        return [key for key in keys if key not in self._places]
 
     def refresh(self) -> None:
         """Read what was added since; see `__init__` for what is refused."""

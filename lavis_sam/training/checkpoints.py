@@ -63,7 +63,7 @@ class RunState:
         progress: How far the run was.
         data: Each process's place in the training data.
         random: Each process's random generators (see `resume.capture_rng_state`).
-        fingerprints: `data` and `base`, as in `resume_checks.RunDescription`; empty in older files.
+        fingerprints: `data`, `base` and `fixed_crops`, as in `resume_checks.RunDescription`; older files lack some.
         config: The run's resolved configuration; `RunCheckpoints.save` gets it by itself.
     """
 

@@ -62,7 +62,7 @@ def save(
                     progress,
                     [place for place, _ in parts],
                     [states for _, states in parts],
-                    {"data": data.fingerprints, "base": fingerprint(model)},
+                    {"data": data.fingerprints, "base": fingerprint(model), "fixed_crops": True},
                 ),
                 optimizer=tensors[1],
                 scaler=scaler,
@@ -165,6 +165,7 @@ def _described(state: RunState) -> RunDescription:
         base if isinstance(base, dict) else None,
         math.prod(sizes) if known else None,
         len(state.data) or None,
+        fixed_crops=state.fingerprints.get("fixed_crops") is True,
     )
 
 

@@ -86,6 +86,8 @@ class RunDescription:
         base: Numbers of the frozen weights, part by part; see `lavis_sam.weights.fingerprints`.
         samples_per_step: Samples of an optimizer step, over all processes and accumulated batches.
         processes: How many there are.
+        fixed_crops: Whether `run.feature_crops: 1` gives each image one crop without a cache too. Runs whose checkpoint
+            does not say so drew a new one each time, as if it were null.
     """
 
     config: Mapping[str, Any]
@@ -93,6 +95,7 @@ class RunDescription:
     base: Mapping[str, str] | None = None
     samples_per_step: int | None = None
     processes: int | None = None
+    fixed_crops: bool = True
 
 
 @dataclass
@@ -136,8 +139,14 @@ def compare_runs(then: RunDescription, now: RunDescription) -> Differences:
     """Return the differences between two runs, by what follows from them."""
     found = Differences()
     same_step = then.samples_per_step is not None and then.samples_per_step == now.samples_per_step
-    for key, (old, new) in _changes(_whole(then.config), _whole(now.config), "", found.not_compared):
+    drew_anew = not then.fixed_crops and _has_one_crop_without_cache(then.config)
+    config = _whole(then.config)
+    if drew_anew:
+        config["run"]["feature_crops"] = None
+    for key, (old, new) in _changes(config, _whole(now.config), "", found.not_compared):
         consequence, about = _rule(key)
+        if key == "run.feature_crops" and drew_anew:
+            about += "; without run.feature_cache its 1 drew a new crop each time"
         if key == "run.accum_grad_iters" and same_step:  # more processes or larger batches make up for it
             consequence = Consequence.LISTED
         if key == "model.pretrained" and "" in (old, new):  # a random base has no fingerprint in old checkpoints
@@ -176,6 +185,11 @@ def _rule(key: str) -> tuple[Consequence, str]:
         for consequence, about, patterns in RULES
         if any(fnmatchcase(key, pattern) for pattern in patterns)
     )
+
+
+def _has_one_crop_without_cache(config: Mapping[str, Any]) -> bool:
+    run = config.get("run")
+    return isinstance(run, dict) and run.get("feature_crops") == 1 and run.get("feature_cache") is None
 
 
 def _whole(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,12 +38,13 @@ def outputs(sam, data, indices=(0, 1, 2)):
     return loss.detach(), {name: p.grad.clone() for name, p in sam.named_parameters() if p.requires_grad}
 
 
-def test_run_features_give_the_loss_and_gradients_of_the_images(root, tmp_path):
+@pytest.mark.parametrize("crops", [1, 2])
+def test_run_features_give_the_loss_and_gradients_of_the_images(root, tmp_path, crops):
     plain, without = dataset(root, RANDOM), model()
-    assert connect_features(settings(feature_crops=2), {"own": {"train": plain}}, without) is None
-    data, sam, features = connected(root, tmp_path)
+    assert connect_features(settings(feature_crops=crops), {"own": {"train": plain}}, without) is None
+    data, sam, features = connected(root, tmp_path, feature_crops=crops)
     features.prepare(sam, CPU)
-    assert features.computed == 5 * 2
+    assert features.computed == 5 * crops
     assert isinstance(sam.visual_encoder, ReleasedVision)
     for epoch in range(2):
         plain.set_epoch(epoch)
@@ -52,6 +53,17 @@ def test_run_features_give_the_loss_and_gradients_of_the_images(root, tmp_path):
         assert torch.equal(loss, wanted)
         for name, gradient in gradients.items():
             assert torch.equal(gradient, wanted_gradients[name]), name
+
+
+@pytest.mark.parametrize(("transform", "crops"), [(RANDOM, 1), (PLAIN, 1), (PLAIN, 3)])
+def test_run_features_of_one_crop_are_the_same_in_every_epoch_without_a_cache(root, transform, crops):
+    data = dataset(root, transform)
+    connect_features(settings(feature_crops=crops), {"own": {"train": data}}, model())
+    first = [data[index]["image"] for index in range(3)]
+    data.set_epoch(1)
+    for index in range(3):
+        assert torch.equal(data.item(index, repeat=1)["image"], first[index])
+    assert torch.equal(first[0][:, 1], first[1][:, 0]), "one image in two samples"
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("fp16", 1e-4), ("bf16", 1e-3), ("int8", 1e-2)])

@@ -362,6 +362,23 @@ def test_resume_from_a_file_without_fingerprints_says_what_was_not_compared(tmp_
     assert "not compared, because the checkpoint does not say: training data, frozen weights" in caplog.text
 
 
+def test_resume_of_one_crop_needs_a_file_that_knows_it_as_fixed(tmp_path):
+    crash(tmp_path, 2, batch_size_train=3, feature_crops=1)
+    paths = list((tmp_path / "run").glob("*.pth"))
+    for path in paths:
+        content = torch.load(path)
+        assert content["fingerprints"].pop("fixed_crops") is True
+        torch.save(content, path.with_suffix(".older"))
+    make_runner(tmp_path, batch_size_train=3, feature_crops=1).train()
+    for path in (tmp_path / "run").glob("*.pth"):
+        path.unlink()
+    for path in paths:
+        path.with_suffix(".older").rename(path)
+    with pytest.raises(SamConfigurationError, match=r"run\.feature_crops: then null, now 1.*drew a new crop each time"):
+        make_runner(tmp_path, batch_size_train=3, feature_crops=1).train()
+    make_runner(tmp_path, batch_size_train=3).train()
+
+
 @pytest.mark.parametrize("entry", ["data", "fingerprints", "config", "progress"])
 def test_resume_names_a_damaged_entry(tmp_path, entry):
     crash(tmp_path, 1, batch_size_train=3)

@@ -101,6 +101,28 @@ def test_resume_checks_compare_data_and_frozen_weights():
     assert compared(data=[None]).not_compared == ["training data that have no annotations"]
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "refused"),
+    [
+        (["run.feature_crops=1"], ["run.feature_crops=1"], True),
+        (["run.feature_crops=1"], ["run.feature_crops=1", "run.feature_cache=x"], True),
+        (["run.feature_crops=1"], ["run.feature_crops=2"], True),
+        (["run.feature_crops=1"], [], False),
+        (["run.feature_crops=1", "run.feature_cache=x"], ["run.feature_crops=1"], False),
+        (["run.feature_crops=2"], ["run.feature_crops=2"], False),
+        ([], [], False),
+    ],
+)
+def test_resume_checks_of_an_older_file_know_that_one_crop_without_a_cache_was_a_new_one_each_time(then, now, refused):
+    found = compare_runs(described(*then, fixed_crops=False), described(*now))
+    assert len(found.refused) == refused
+    if refused:
+        assert found.refused[0].startswith("run.feature_crops: then null, now ")
+        assert "without run.feature_cache its 1 drew a new crop each time" in found.refused[0]
+    if "run.feature_crops=1" in now:  # which a file of this version says it had
+        assert compare_runs(described(*now), described("run.feature_crops=1")).refused == []
+
+
 def test_resume_checks_accept_accumulation_that_larger_batches_make_up_for():
     changed = ["run.accum_grad_iters=2", "run.batch_size_train=3"]
     assert compared(*changed).refused == []
