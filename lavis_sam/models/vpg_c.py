@@ -37,21 +37,23 @@ Change = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FeaturesVisualPath(VisualPath):
-    """A visual path that keeps what the second extraction reads.
+    """A visual path that keeps what the second extraction and the objectives read.
 
     Attributes:
         features: patch features I [ΣN, P, D_v].
         index: where the real images are.
+        extracted: guided visual tokens before projection [ΣN, Q, D_q].
     """
 
     features: Tensor
     index: ImageIndex
+    extracted: Tensor
 
     def select(self, rows: slice | Sequence[int] | Tensor) -> FeaturesVisualPath:
         """See `VisualPath.select`."""
         index = ImageIndex.from_mask(self.index.mask[rows])
-        features = index.pack(self.index.pad(self.features)[rows])
-        return FeaturesVisualPath(self.tokens[rows], self.token_mask[rows], features, index)
+        features, extracted = (index.pack(self.index.pad(part)[rows]) for part in (self.features, self.extracted))
+        return FeaturesVisualPath(self.tokens[rows], self.token_mask[rows], features, index, extracted)
 
     def repeat(self, count: int) -> FeaturesVisualPath:
         """See `VisualPath.repeat`."""
@@ -154,7 +156,7 @@ def language_layers(llm_model: Any) -> nn.ModuleList:
 
 
 def keep_features(inner: VisualPathModule) -> VisualPathModule:
-    """Make a visual path keep the patch features for the second extraction."""
+    """Make a visual path keep what the second extraction and the objectives read, and no more."""
 
     def visual_path(model: SemanticAlignment, samples: dict[str, Any], instructions: list[str]) -> FeaturesVisualPath:
         visual = inner(model, samples, instructions)
@@ -163,7 +165,8 @@ def keep_features(inner: VisualPathModule) -> VisualPathModule:
         index = visual.index
         if index is None:  # one image a sample
             index = ImageIndex.from_mask(torch.ones((len(visual.features), 1), dtype=torch.bool))
-        return FeaturesVisualPath(visual.tokens, visual.token_mask, visual.features, index.to(visual.features.device))
+        index = index.to(visual.features.device)
+        return FeaturesVisualPath(visual.tokens, visual.token_mask, visual.features, index, visual.extracted)
 
     return visual_path
 

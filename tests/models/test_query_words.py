@@ -73,6 +73,24 @@ def test_alone_it_trains_the_q_former_and_the_language_model_rests(data, monkeyp
     assert moved == {"Qformer", "query_tokens", "query_words"}
 
 
+@pytest.mark.parametrize("four_dimensions", [False, True])
+def test_with_vpg_c_its_loss_and_gradients_are_those_without(data, four_dimensions):
+    batch = {**random_batch([1, 1], size=112), "sample_id": ["000000-1", "000001"]}
+    if four_dimensions:
+        batch["image"] = batch["image"][:, :, 0]
+        del batch["image_mask"]
+    plain = model(data, objectives={"language": 1.0, "query_words": 2.0}).train()
+    built = model(data, objectives={"language": 1.0, "query_words": 2.0}, inject={"vpg_c": {}}).train()
+    assert not built.load_state_dict(plain.state_dict(), strict=False).unexpected_keys
+    losses, queries = [], []
+    for one in (plain, built):
+        term = one(batch)["losses"]["query_words"]
+        losses.append(term.sum)
+        queries.append(torch.autograd.grad(term.sum, one.query_tokens)[0])
+    assert torch.equal(*losses)
+    assert torch.equal(*queries)
+
+
 def test_without_its_head_it_says_what_to_set(data):
     built = model(data, inject={"query_words": {"data": str(data)}}, objectives={"query_words": 1.0}).train()
     del built.query_words

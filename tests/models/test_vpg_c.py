@@ -12,6 +12,7 @@ from lavis_sam.models.language.language_model import enable_gradient_checkpointi
 from lavis_sam.models.language.sequence import IGNORED
 from lavis_sam.models.sizes import ModelSizes
 from lavis_sam.models.trainable import select_trainable
+from lavis_sam.models.visual_path import guided_visual_path
 from lavis_sam.models.vpg_c import ConditionedLanguageModel, VpgC, keep_features, language_layers
 from lavis_sam.weights.build_model import build_model
 from lavis_sam.weights.injection import inject, wanted_injections
@@ -126,6 +127,22 @@ def test_a_batch_of_single_images_in_four_dimensions_is_read_again():
     flat = {**batch, "image": batch["image"][:, :, 0]}
     del flat["image_mask"]
     torch.testing.assert_close(model(flat)["per_sample_loss"], model(batch)["per_sample_loss"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("guidance", [{}, {"extractor": "w_former"}])
+@pytest.mark.parametrize("rows", [[2, 0], slice(1, None), torch.tensor([1, 1, 0])])
+def test_what_is_kept_of_a_batch_is_the_inner_paths_and_follows_its_samples(guidance, rows):
+    model, batch = conditioned(**guidance), random_batch([3, 1, 2])
+    visual = model.encode(batch, batch["text_input"])
+    inner = guided_visual_path(model, batch, batch["text_input"])
+    samples = torch.arange(3)[rows].tolist()
+    picked = visual.select(rows)
+    for name in ("features", "extracted"):
+        assert torch.equal(getattr(visual, name), getattr(inner, name)), name
+        by_sample = getattr(inner, name).split([3, 1, 2])
+        assert torch.equal(getattr(picked, name), torch.cat([by_sample[sample] for sample in samples])), name
+        twice = torch.cat([by_sample[sample] for sample in samples for _ in "12"])
+        assert torch.equal(getattr(picked.repeat(2), name), twice), name
 
 
 def test_a_repeated_sample_gives_its_loss_again():
