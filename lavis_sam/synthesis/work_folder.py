@@ -117,16 +117,28 @@ class WorkFolder:
         write_text(self.part_path(key), "".join(line + "\n" for line in lines))
 
     def has_part(self, key: str, slots: tuple[int, ...]) -> bool:
-        """Return whether a part is finished and whole; a damaged one is removed, so that it is made again."""
-        if not self.part_path(key).is_file():
-            return False
-        with suppress(SamDataError):
-            outcomes = self.read_part(key)
-            files = [p["file"] for o in outcomes if o.sample is not None for p in o.sample["pictures"]]
-            if tuple(outcome.slot for outcome in outcomes) == slots and all((self.root / f).is_file() for f in files):
-                return True
-        self.part_path(key).unlink()
+        """Return whether a part is finished and whole, with all its images; otherwise it is to be made again.
+
+        Then its file is removed, and those of later rounds: they replaced images that it is about to write.
+        """
+        if self.part_path(key).is_file():
+            # A record may hold anything.
+            with suppress(SamDataError, KeyError, TypeError, ValueError):
+                outcomes = self.read_part(key)
+                files = [
+                    image["file"] for one in outcomes if one.sample is not None for image in one.sample["pictures"]
+                ]
+                files += [rejected["picture"] for one in outcomes for rejected in one.rejections if rejected["picture"]]
+                if tuple(outcome.slot for outcome in outcomes) == slots and all(map(self._has_image, files)):
+                    return True
+        for path in self.part_path(key).parent.glob("[0-9]*-*.jsonl"):
+            if path.stem == key or int(path.stem.partition("-")[0]) > int(key.partition("-")[0]):
+                path.unlink()
         return False
+
+    def _has_image(self, file: str) -> bool:
+        path = self.root / file
+        return path.is_file() and path.stat().st_size > 0
 
     def read_part(self, key: str) -> list[Outcome]:
         """Return a finished part's outcomes.
