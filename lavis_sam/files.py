@@ -7,6 +7,7 @@ flushed to the disk and renamed over the destination in one step.
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import os
 import secrets
@@ -27,6 +28,8 @@ PACKAGE_PREFIX = "package:"
 # A document is read as a whole and takes several times its size in memory; the largest known annotation file (VIST's
 # training split) has about 0.2 GB.
 MAX_JSON_BYTES = 2 * 1024**3
+# JSON lines are read one by one, so only a line has a limit.
+MAX_LINE_BYTES = 64 * 1024**2
 _JSON_NAMES: dict[type, str] = {dict: "an object", list: "a list"}
 # Long enough to recognise the file by, short enough that prefix and suffix fit into 255 bytes.
 _RECOGNISABLE_CHARACTERS = 40
@@ -248,6 +251,28 @@ def read_json(
     if wanted is not None and not isinstance(found, wanted):
         raise error(f"{path}: found a {type(found).__name__}, wanted {_JSON_NAMES[wanted]}. {remedy}")
     return found
+
+
+def read_lines(
+    path: str | os.PathLike[str], *, remedy: str, most_bytes: int = MAX_LINE_BYTES
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file that somebody else wrote, with their numbers from 1 and their line ends.
+
+    Args:
+        remedy: A sentence on what to do.
+
+    Raises:
+        OSError: It cannot be read.
+        SamDataError: A line has more than `most_bytes`.
+    """
+    with open(path, "rb") as file:
+        for number in itertools.count(1):
+            line = file.readline(most_bytes + 1)
+            if len(line) > most_bytes:
+                raise SamDataError(f"{path}:{number}: found a line of more than {most_bytes} bytes. {remedy}")
+            if not line:
+                return
+            yield number, line
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

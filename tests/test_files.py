@@ -16,6 +16,7 @@ from lavis_sam.files import (
     atomic_path,
     leaves_root,
     read_json,
+    read_lines,
     sha256_of,
     storage_path,
     to_json,
@@ -184,6 +185,19 @@ def test_read_json_says_what_is_wrong_and_what_to_do(tmp_path, content, complain
 def test_read_json_takes_a_byte_order_mark(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
     assert read_json(tmp_path / "a.json", remedy="") == [1]
+
+
+def test_read_lines_with_numbers_and_ends(tmp_path):
+    (tmp_path / "a").write_bytes(b"1\r\n\n\xff\n345")
+    assert list(read_lines(tmp_path / "a", remedy="", most_bytes=3)) == [
+        (1, b"1\r\n"),
+        (2, b"\n"),
+        (3, b"\xff\n"),
+        (4, b"345"),
+    ]
+    (tmp_path / "a").write_bytes(b"1\n234\n")
+    with pytest.raises(SamDataError, match=r"a:2: found a line of more than 3 bytes\. Mend it\."):
+        list(read_lines(tmp_path / "a", remedy="Mend it.", most_bytes=3))
 
 
 def test_sha256_of_a_file(tmp_path):

@@ -8,10 +8,7 @@ from typing import Any, BinaryIO
 
 from lavis_sam.datasets.problems import AnnotationProblem, shown
 from lavis_sam.errors import SamDataError
-from lavis_sam.files import UnusableFileError, load_bytes, load_json, parse_json
-
-# JSON lines are read one by one, so only a line has a limit.
-MAX_LINE_BYTES = 64 * 1024**2
+from lavis_sam.files import MAX_LINE_BYTES, UnusableFileError, load_bytes, load_json, parse_json
 
 _REMEDIES = {
     "file too large": "; write it as JSON lines",

@@ -11,13 +11,14 @@ processes wrote them, so an evaluation may go on with another number of processe
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.fingerprint import differences
+from lavis_sam.files import read_lines
 
 Record = dict[str, Any]
 
@@ -132,7 +133,9 @@ def read_answers(path: Path, fingerprint: Mapping[str, Any], *, count: int) -> d
         SamDataError: A line is no answer.
     """
     answers: dict[int, Record] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in read_lines(path, remedy="No answer has.", most_bytes=_MAX_LINE_BYTES):
+        if not line.endswith(b"\n"):
+            break
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -163,16 +166,6 @@ def _check_header(path: Path, header: Any, fingerprint: Mapping[str, Any]) -> No
             f"{path.parent}: the answers there were made otherwise than this evaluation would make them:\n{listing}\n"
             "Evaluate as then to continue, take another folder, or remove this one to begin anew."
         )
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines that end in a line end."""
-    with open(path, "rb") as file:
-        while line := file.readline(_MAX_LINE_BYTES + 1):
-            if len(line) > _MAX_LINE_BYTES:
-                raise SamDataError(f"{path}: a line has more than {_MAX_LINE_BYTES} bytes; no answer has.")
-            if line.endswith(b"\n"):
-                yield line
 
 
 def _whole_lines(file: Any, size: int) -> int:

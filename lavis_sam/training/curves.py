@@ -51,6 +51,8 @@ def read_curves(path: Path) -> Curves:
                     curves.losses.setdefault(name, {})[event["step"]] = float(mean)
             elif event["event"] == "evaluation" and isinstance(event.get("epoch"), int):
                 curves.validation[made] = float(event["loss"])
+    except SamDataError:
+        raise
     except OSError as error:
         raise SamDataError(f"{log}: cannot be read ({error.strerror}); wanted the folder of a run.") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.files import read_lines
+
+_MAX_LINE_BYTES = 16 * 2**20
 
 
 @contextmanager
@@ -89,15 +92,19 @@ class MetricLog:
 
 
 def read_metric_log(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the whole lines of a `log.jsonl`; what a killed run left unfinished is passed over."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(event, dict) and "event" in event:
-                yield event
+    """Yield the whole lines of a `log.jsonl`; what a killed run left unfinished is passed over.
+
+    Raises:
+        OSError: It cannot be read.
+        SamDataError: A line is longer than any that a run writes.
+    """
+    for _, line in read_lines(path, remedy="No run writes one; restore the log.", most_bytes=_MAX_LINE_BYTES):
+        try:
+            event = json.loads(line.decode("utf-8", errors="replace"))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and "event" in event:
+            yield event
 
 
 def _plain(value: Any) -> Any:

@@ -48,3 +48,10 @@ def test_a_log_that_no_run_wrote_is_an_error(tmp_path, event):
     (tmp_path / "log.jsonl").write_text(f'{{"event": "train", {event}}}\n')
     with pytest.raises(SamDataError, match="an event that no run writes"):
         draw_curves([tmp_path])
+
+
+def test_an_endless_line_of_a_log_is_named(tmp_path):
+    with open(tmp_path / "log.jsonl", "wb") as file:
+        file.truncate(2**26)
+    with pytest.raises(SamDataError, match=r"log\.jsonl:1: found a line of more than \d+ bytes\. No run writes one"):
+        draw_curves([tmp_path])
