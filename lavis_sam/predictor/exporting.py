@@ -11,8 +11,8 @@ from lavis_sam.predictor.load_model import model_config
 from lavis_sam.weights.adapters import is_adapter, save_adapter
 from lavis_sam.weights.checkpoint_files import shorten
 from lavis_sam.weights.checkpoints import save_checkpoint, to_released, trainable_state_dict
-from lavis_sam.weights.instructblip_export import save_instructblip
-from lavis_sam.weights.lora import merge_lora
+from lavis_sam.weights.instructblip_export import check_base, is_export, save_instructblip
+from lavis_sam.weights.lora import lora_parameters, merge_lora
 
 FORMATS = ("adapter", "released", "instructblip")
 
@@ -34,23 +34,23 @@ def export_model(
         form: "adapter", "released" or "instructblip"; see `lavis-sam export`.
         source: What the model was loaded from.
         checkpoint: Trained layers that were loaded over it.
-        overwrite: Replace an earlier adapter or .pth file there; an InstructBLIP folder is never replaced.
+        overwrite: Replace an earlier export, or another .pth file, there.
 
     Returns:
         `format`, `path` and `bytes` of what was written.
 
     Raises:
         SamConfigurationError: See `check_place`; or the format has no place for the model's injected modules, or no
-            form for its base.
+            form for its base. Model and files are as they were.
         SamCheckpointError: The authors' code has no such layers.
     """
     out = Path(out)
     check_place(out, form, overwrite=overwrite)
-    if form == "instructblip":
-        merge_lora(model)
-    if model.injected and form != "adapter":
+    merged = lora_parameters(model) if form == "instructblip" else ()
+    homeless = [name for name in model.injected if name not in merged]
+    if homeless and form != "adapter":
         raise SamConfigurationError(
-            f"the model has injected modules ({shorten(model.injected)}); only the format adapter has a place for them."
+            f"the model has injected modules ({shorten(homeless)}); only the format adapter has a place for them."
         )
     if form == "released":
         save_checkpoint(out, {"model": to_released(trainable_state_dict(model))})
@@ -61,6 +61,8 @@ def export_model(
             inject["lora"] = OmegaConf.to_container(config.lora, resolve=True)
         save_adapter(out, model, model_type=config.model_type, trainable=config.trainable, inject=inject)
     else:
+        check_base(model)
+        merge_lora(model)
         save_instructblip(out, model)
     files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
     return {"format": form, "path": str(out), "bytes": sum(path.stat().st_size for path in files)}
@@ -75,7 +77,7 @@ def check_place(out: Path, form: str, *, overwrite: bool = False) -> None:
     """
     if form not in FORMATS:
         raise SamConfigurationError(f"format is {form!r}; choose one of {', '.join(FORMATS)}.")
-    is_ours = out.is_file() if form == "released" else form == "adapter" and is_adapter(out)
+    is_ours = {"adapter": is_adapter, "released": Path.is_file, "instructblip": is_export}[form](out)
     if is_ours and not overwrite:
         raise SamConfigurationError(
             f"{out}: there is an earlier export or another file of that name. Give another path, or --overwrite "

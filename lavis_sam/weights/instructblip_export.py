@@ -4,6 +4,7 @@ SAM's own layers have no place in it: what transformers makes of the folder is I
 the model has (the trained one, if it was trained).
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -15,10 +16,11 @@ from torch import Tensor
 from transformers import BertTokenizerFast
 
 from lavis_sam.datasets.images import IMAGE_MEAN, IMAGE_STD
-from lavis_sam.errors import SamConfigurationError
+from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.files import write_bytes, write_json, write_safetensors, write_text
 from lavis_sam.models.language.tokenizers import LlamaSentencePieceTokenizer
 from lavis_sam.models.w_former import sam_modules
+from lavis_sam.weights.checkpoint_files import read_config
 from lavis_sam.weights.checkpoints import PAD_TABLES
 from lavis_sam.weights.device_map import held_parameters
 from lavis_sam.weights.instructblip import (
@@ -35,6 +37,9 @@ from lavis_sam.weights.streaming import SINGLE_FILE
 PART_BYTES = 1 << 30
 BICUBIC = 3
 IMAGE_TOKEN = "<image>"
+UNFINISHED_FILE = "unfinished.txt"
+# The files of weights, and what a killed export left half written of one.
+_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|\.model[-.].*\.tmp")
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,9 @@ class Entry:
 def save_instructblip(
     folder: str | Path, model: Any, *, part_bytes: int = PART_BYTES, dtype: torch.dtype | None = None
 ) -> Path:
-    """Write the base of a model as transformers' InstructBLIP folder; files of these names are replaced.
+    """Write the base of a model as transformers' InstructBLIP folder; what is there of an earlier one is replaced.
+
+    Until it is whole, the folder has no config.json and so is none, and `is_export` knows it by another file.
 
     Args:
         folder: The folder to make.
@@ -67,16 +74,12 @@ def save_instructblip(
         The folder.
 
     Raises:
-        SamConfigurationError: The base is quantised, or adapted by other libraries, so it has other parameters; or its
-            language model is no Llama with a sentencepiece tokenizer.
+        SamConfigurationError: See `check_base`; nothing was written.
     """
-    if not isinstance(model.llm_tokenizer, LlamaSentencePieceTokenizer):
-        raise SamConfigurationError(
-            f"the language model, a {type(model.llm_model).__name__}, has a {type(model.llm_tokenizer).__name__}; an "
-            "InstructBLIP folder is written with Llama's sentencepiece tokenizer alone. Export an adapter instead."
-        )
+    check_base(model)
     folder = Path(folder)
     parts = list(_in_parts(_entries(model), part_bytes))
+    _begin(folder)
     names = [SINGLE_FILE] if len(parts) == 1 else [
         f"model-{number:05d}-of-{len(parts):05d}.safetensors" for number in range(1, len(parts) + 1)
     ]  # fmt: skip
@@ -94,8 +97,47 @@ def save_instructblip(
     _write_q_former_tokenizer(folder / Q_FORMER_TOKENIZER_FOLDER, model)
     _write_image_processor(folder, model)
     write_text(folder / "README.md", _card())
-    write_json(folder / CONFIG_FILE, configuration(model))  # last: without it, a folder is none
+    write_json(folder / CONFIG_FILE, configuration(model))
+    (folder / UNFINISHED_FILE).unlink()
     return folder
+
+
+def check_base(model: Any) -> None:
+    """Refuse a base that has no form in this layout; LoRA that is to be merged is none of its parameters.
+
+    Raises:
+        SamConfigurationError: The base is quantised, or adapted by other libraries, so it has other parameters; or its
+            language model is no Llama with a sentencepiece tokenizer.
+    """
+    if not isinstance(model.llm_tokenizer, LlamaSentencePieceTokenizer):
+        raise SamConfigurationError(
+            f"the language model, a {type(model.llm_model).__name__}, has a {type(model.llm_tokenizer).__name__}; an "
+            "InstructBLIP folder is written with Llama's sentencepiece tokenizer alone. Export an adapter instead."
+        )
+    _entries(model)
+
+
+def is_export(folder: str | Path) -> bool:
+    """Return whether a folder is as `save_instructblip` left it, whole or unfinished."""
+    if (Path(folder) / UNFINISHED_FILE).is_file():
+        return True
+    try:
+        config = read_config(Path(folder) / CONFIG_FILE, "")
+    except SamCheckpointError:
+        return False
+    # transformers keeps our key where it saves what it loaded from here, and adds its version: someone's own model.
+    return OUR_KEY in config and "transformers_version" not in config
+
+
+def _begin(folder: Path) -> None:
+    """Make a folder an unfinished one, without the weights of an earlier export."""
+    write_text(
+        folder / UNFINISHED_FILE, "This export was interrupted. Repeat it with --overwrite, or remove this folder.\n"
+    )
+    (folder / CONFIG_FILE).unlink(missing_ok=True)
+    for path in list(folder.iterdir()):
+        if path.name == INDEX_FILE or _WEIGHTS.fullmatch(path.name):
+            path.unlink()
 
 
 def _entries(model: Any) -> dict[str, Entry]:
