@@ -253,7 +253,7 @@ def read_json(
     return found
 
 
-def read_lines(
+def numbered_lines(
     path: str | os.PathLike[str], *, remedy: str, most_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file that somebody else wrote, with their numbers from 1 and their line ends.

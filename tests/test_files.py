@@ -15,8 +15,8 @@ from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataE
 from lavis_sam.files import (
     atomic_path,
     leaves_root,
+    numbered_lines,
     read_json,
-    read_lines,
     sha256_of,
     storage_path,
     to_json,
@@ -189,7 +189,7 @@ def test_read_json_takes_a_byte_order_mark(tmp_path):
 
 def test_read_lines_with_numbers_and_ends(tmp_path):
     (tmp_path / "a").write_bytes(b"1\r\n\n\xff\n345")
-    assert list(read_lines(tmp_path / "a", remedy="", most_bytes=3)) == [
+    assert list(numbered_lines(tmp_path / "a", remedy="", most_bytes=3)) == [
         (1, b"1\r\n"),
         (2, b"\n"),
         (3, b"\xff\n"),
@@ -197,7 +197,7 @@ def test_read_lines_with_numbers_and_ends(tmp_path):
     ]
     (tmp_path / "a").write_bytes(b"1\n234\n")
     with pytest.raises(SamDataError, match=r"a:2: found a line of more than 3 bytes\. Mend it\."):
-        list(read_lines(tmp_path / "a", remedy="Mend it.", most_bytes=3))
+        list(numbered_lines(tmp_path / "a", remedy="Mend it.", most_bytes=3))
 
 
 def test_sha256_of_a_file(tmp_path):

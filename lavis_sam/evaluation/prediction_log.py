@@ -18,7 +18,7 @@ from typing import Any
 from lavis_sam import distributed
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.evaluation.fingerprint import differences
-from lavis_sam.files import read_lines
+from lavis_sam.files import numbered_lines
 
 Record = dict[str, Any]
 
@@ -133,7 +133,7 @@ def read_answers(path: Path, fingerprint: Mapping[str, Any], *, count: int) -> d
         SamDataError: A line is no answer.
     """
     answers: dict[int, Record] = {}
-    for number, line in read_lines(path, remedy="No answer has.", most_bytes=_MAX_LINE_BYTES):
+    for number, line in numbered_lines(path, remedy="No answer has.", most_bytes=_MAX_LINE_BYTES):
         if not line.endswith(b"\n"):
             break
         try:

@@ -14,6 +14,7 @@ from lavis_sam.errors import SamDataError
 from lavis_sam.files import (
     UnusableFileError,
     atomic_path,
+    numbered_lines,
     parse_json,
     sha256_of,
     to_json,
@@ -183,14 +184,17 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of a JSON-lines file of a data set.
 
     Raises:
-        SamDataError: A line is no JSON.
+        SamDataError: A line is no JSON object, or endless.
     """
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield parse_json(line)
-            except UnusableFileError as error:
-                raise SamDataError(f"{path}:{number}: {error}; wanted what `lavis-sam synthesize` wrote.") from error
+    for number, line in numbered_lines(path, remedy="Make the data set again."):
+        try:
+            record = parse_json(line)
+        except UnusableFileError as error:
+            raise SamDataError(f"{path}:{number}: {error}; wanted what `lavis-sam synthesize` wrote.") from error
+        if not isinstance(record, dict):
+            found = type(record).__name__
+            raise SamDataError(f"{path}:{number}: found a {found}; wanted what `lavis-sam synthesize` wrote.")
+        yield record
 
 
 def write_shards(root: Path, annotations: Iterable[Mapping[str, Any]], shard_size: int) -> list[dict[str, Any]]:

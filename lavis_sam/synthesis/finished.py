@@ -9,6 +9,9 @@ from lavis_sam.errors import SamDataError
 from lavis_sam.synthesis.dataset_writer import REJECTIONS, SAMPLES
 from lavis_sam.synthesis.work_folder import MANIFEST, WorkFolder
 
+# Whoever made the folder may have written anything into its records.
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
+
 
 @contextmanager
 def reading_finished(root: Path) -> Iterator[dict[str, Any]]:
@@ -22,11 +25,28 @@ def reading_finished(root: Path) -> Iterator[dict[str, Any]]:
         raise SamDataError(f"{root}: no {MANIFEST}; wanted a finished data set of `lavis-sam synthesize`.")
     try:
         yield folder.manifest()
-    # Whoever made the folder may have written anything into its records.
     except SamDataError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
-        raise SamDataError(
-            f"{root}: {MANIFEST}, {SAMPLES} or {REJECTIONS} is not what `lavis-sam synthesize` writes "
-            f"({type(error).__name__}: {error}). Make the data set again."
-        ) from error
+    except _DAMAGE as error:
+        raise _damaged(f"{root}: {MANIFEST}, {SAMPLES} or {REJECTIONS}", error) from error
+
+
+@contextmanager
+def reading_sample(root: Path, line: int) -> Iterator[None]:
+    """Stand around all that reads a line of the samples of the data set in `root`.
+
+    Raises:
+        SamDataError: The line is damaged.
+    """
+    try:
+        yield
+    except SamDataError:
+        raise
+    except _DAMAGE as error:
+        raise _damaged(f"{root / SAMPLES}:{line}", error) from error
+
+
+def _damaged(place: str, error: Exception) -> SamDataError:
+    return SamDataError(
+        f"{place} is not what `lavis-sam synthesize` writes ({type(error).__name__}: {error}). Make the data set again."
+    )

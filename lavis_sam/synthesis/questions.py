@@ -8,15 +8,16 @@ of a story) and answered for the one: a large language model knows such sentence
 has to meet their words somewhere.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.files import atomic_path, to_json
 from lavis_sam.synthesis.dataset_writer import SAMPLES, read_lines
+from lavis_sam.synthesis.finished import reading_sample
 from lavis_sam.synthesis.forms import Texts
 from lavis_sam.synthesis.forms.captions import QUESTIONS as ALL_QUESTIONS
 from lavis_sam.synthesis.forms.captions import Contents, Shown
@@ -25,6 +26,7 @@ from lavis_sam.synthesis.phrases import Phrases, sentence, with_article
 from lavis_sam.synthesis.records import DEFAULT_ACTION
 from lavis_sam.synthesis.seeds import generator, pick
 
+Read = TypeVar("Read")
 QUESTIONS, VALIDATION = "questions.json", "questions_val.json"
 # What only a model that reads letters can answer; a small one cannot at 112 pixels.
 READING = ("author", "cover")
@@ -52,7 +54,7 @@ def write_questions(root: Path, *, num: int, seed: int = 0, validation: float = 
 
     Raises:
         SamConfigurationError: An impossible number or share.
-        SamDataError: No such data set, or one of another form.
+        SamDataError: No such data set, one of another form, or a damaged one.
     """
     if num < 1 or seed < 0 or not 0 <= validation < 1:
         raise SamConfigurationError(
@@ -62,34 +64,52 @@ def write_questions(root: Path, *, num: int, seed: int = 0, validation: float = 
     samples = read_single_images(root)
     first_kept = len(samples) - round(len(samples) * validation)
     counts = []
-    for name, part in ((QUESTIONS, samples[:first_kept]), (VALIDATION, samples[first_kept:])):
-        counts.append(
-            write_records(root / name, (record for sample in part for record in _ask(sample, num, seed, samples)))
-        )
+    for name, lines in ((QUESTIONS, range(first_kept)), (VALIDATION, range(first_kept, len(samples)))):
+        counts.append(write_records(root / name, _records(root, lines, num, seed, samples)))
     return counts[0], counts[1]
 
 
-def read_samples(root: Path, wanted: str = "") -> list[dict[str, Any]]:
-    """Return the samples of a finished data set of any form.
+def read_samples(root: Path, read: Callable[[dict[str, Any]], Read], wanted: str = "") -> list[Read]:
+    """Return what `read` makes of each sample of a finished data set of any form.
 
     Raises:
-        SamDataError: No such data set; `wanted` says which options make one.
+        SamDataError: No such data set, and `wanted` says which options make one; or a damaged one.
     """
     if not (root / SAMPLES).is_file():
         raise SamDataError(f"{root}: no {SAMPLES}; wanted a folder that `lavis-sam synthesize{wanted}` made.")
-    return list(read_lines(root / SAMPLES))
+    found = []
+    for line, sample in enumerate(read_lines(root / SAMPLES), start=1):
+        with reading_sample(root, line):
+            found.append(read(sample))
+    return found
 
 
 def read_single_images(root: Path) -> list[dict[str, Any]]:
     """Return the samples of a finished data set of single images.
 
     Raises:
-        SamDataError: No such data set, or one of another form.
+        SamDataError: No such data set, one of another form, or a damaged one.
     """
-    samples = read_samples(root, " --config captions")
-    if wrong := next((sample for sample in samples if sample.get("form") != "captions"), None):
-        raise SamDataError(f"{root}: sample {wrong['id']} has the form {wrong.get('form')!r}; wanted captions.")
-    return samples
+
+    def read(sample: dict[str, Any]) -> dict[str, Any]:
+        if sample["form"] != "captions":
+            raise SamDataError(f"{root}: sample {sample['id']} has the form {sample['form']!r}; wanted captions.")
+        _check(sample)
+        return sample
+
+    return read_samples(root, read, " --config captions")
+
+
+def _check(sample: Mapping[str, Any]) -> None:
+    """Raise what is wrong with a sample, which lends its objects to the questions about others as well."""
+    image = sample["pictures"][0]
+    texts = [sample["id"], image["file"], image["background"]["place"]]
+    texts += [obj[key] for obj in sample["objects"] for key in ("label", "noun", "description")]
+    texts += [KINDS[obj["kind"]].suffix for obj in sample["objects"]]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"found {text!r}, wanted a text")
+    _contents(sample, _reading_order(image, KINDS[sample["kind"]].layout), None)
 
 
 def write_records(path: Path, records: Iterator[dict[str, Any]]) -> int:
@@ -102,6 +122,14 @@ def write_records(path: Path, records: Iterator[dict[str, Any]]) -> int:
             count += 1
         file.write("\n]\n")
     return count
+
+
+def _records(root: Path, lines: range, num: int, seed: int, samples: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the records of some of the samples, which are named by their place among all."""
+    for line in lines:
+        with reading_sample(root, line + 1):
+            records = list(_ask(samples[line], num, seed, samples))
+        yield from records
 
 
 def _ask(sample: Mapping[str, Any], num: int, seed: int, samples: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lavis_sam.errors import SamConfigurationError
+from lavis_sam.synthesis.finished import reading_sample
 from lavis_sam.synthesis.kinds import KINDS
 from lavis_sam.synthesis.questions import as_if_shared, read_samples, read_single_images, write_records
 from lavis_sam.synthesis.seeds import generator
@@ -50,9 +51,9 @@ def write_shared_questions(
 
     Raises:
         SamConfigurationError: An impossible number or share.
-        SamDataError: No such data set, or one of another form.
+        SamDataError: No such data set, one of another form, or a damaged one.
     """
-    excluded = {_name(sample["objects"][0]) for folder in without for sample in read_samples(folder)}
+    excluded = {name for folder in without for name in read_samples(folder, lambda sample: _name(sample["objects"][0]))}
     if num_images not in FORMS or num < 1 or seed < 0 or not 0 <= validation < 1:
         raise SamConfigurationError(
             f"found {num_images} images, num {num}, seed {seed} and a validation share of {validation}; wanted 2 or 5 "
@@ -61,16 +62,19 @@ def write_shared_questions(
     samples = read_single_images(root)
     first_kept = len(samples) - round(len(samples) * validation)
     trained, kept = (
-        write_records(root / name.format(num_images), _questions(part, num_images, num, seed, excluded))
-        for name, part in ((SHARED, samples[:first_kept]), (VALIDATION, samples[first_kept:]))
+        write_records(root / name.format(num_images), _questions(root, place, part, num_images, num, seed, excluded))
+        for name, place, part in (
+            (SHARED, 1, samples[:first_kept]),
+            (VALIDATION, first_kept + 1, samples[first_kept:]),
+        )
     )
     return trained, kept
 
 
 def _questions(
-    samples: Sequence[Sample], num_images: int, num: int, seed: int, excluded: set[str]
+    root: Path, first: int, samples: Sequence[Sample], num_images: int, num: int, seed: int, excluded: set[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the records about these images, an image after the other."""
+    """Yield the records about these images, an image after the other; the first one is on the line `first`."""
     things = [_things(sample) for sample in samples]
     showing: dict[str, list[int]] = defaultdict(list)
     for number, shown in enumerate(things):
@@ -84,7 +88,8 @@ def _questions(
             together = _together(number, name, things, showing[name], num_images, rng)
             if together is None:
                 continue
-            texts = as_if_shared(FORMS[num_images], sample["objects"][things[number][name]], rng)
+            with reading_sample(root, first + number):
+                texts = as_if_shared(FORMS[num_images], sample["objects"][things[number][name]], rng)
             yield {
                 "id": f"{sample['id']}-{num_images}-{question}",
                 "img_list": [samples[index]["pictures"][0]["file"] for index in together],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.files import read_lines
+from lavis_sam.files import numbered_lines
 
 _MAX_LINE_BYTES = 16 * 2**20
 
@@ -98,7 +98,7 @@ def read_metric_log(path: Path) -> Iterator[dict[str, Any]]:
         OSError: It cannot be read.
         SamDataError: A line is longer than any that a run writes.
     """
-    for _, line in read_lines(path, remedy="No run writes one; restore the log.", most_bytes=_MAX_LINE_BYTES):
+    for _, line in numbered_lines(path, remedy="No run writes one; restore the log.", most_bytes=_MAX_LINE_BYTES):
         try:
             event = json.loads(line.decode("utf-8", errors="replace"))
         except (ValueError, RecursionError):

@@ -61,3 +61,29 @@ def write_samples(root, samples):
     root.mkdir(parents=True, exist_ok=True)
     (root / "samples.jsonl").write_text("".join(json.dumps(one) + "\n" for one in samples), encoding="utf-8")
     return root
+
+
+def damaged_samples():
+    """Lines of samples.jsonl that are none: no JSON, no object, or something in it missing or of another type."""
+    lines = [b"", b"{", b"\xff", b"[]", b"3", b"[" * 100_000, b"{}"]
+    for spoil in (
+        lambda s: s.pop("id"),
+        lambda s: s.pop("form"),
+        lambda s: s.update(kind="unknown"),
+        lambda s: s.update(kind=[]),
+        lambda s: s.update(objects={}),
+        lambda s: s.update(pictures=[]),
+        lambda s: s["objects"][0].pop("told"),
+        lambda s: s["objects"][0].update(label=3),
+        lambda s: s["objects"][1].update(kind=None),
+        lambda s: s["objects"][1].update(views=[]),
+        lambda s: s["pictures"][0].pop("file"),
+        lambda s: s["pictures"][0]["objects"].clear(),
+        lambda s: s["pictures"][0]["objects"][0].update(object=7),
+        lambda s: s["pictures"][0]["objects"][0].update(box=None),
+        lambda s: s["pictures"][0]["background"].update(place=None),
+    ):
+        damaged = scene_sample(2)
+        spoil(damaged)
+        lines.append(json.dumps(damaged).encode())
+    return lines

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers.pretraining import icon_sample, scene_sample, write_samples
+from helpers.pretraining import damaged_samples, icon_sample, scene_sample, write_samples
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.configuration import SynthesisSettings, read_config
@@ -118,3 +118,16 @@ def test_another_folder_is_refused(tmp_path, scenes):
     write_samples(scenes, [{**scene_sample(0), "form": "pairs"}])
     with pytest.raises(SamDataError, match="sample 000000 has the form 'pairs'; wanted captions"):
         write_questions(scenes, num=1)
+
+
+@pytest.mark.parametrize("line", damaged_samples())
+def test_a_damaged_line_is_named(scenes, line):
+    path = scenes / "samples.jsonl"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([*lines[:2], line, *lines[3:]]) + b"\n")
+    for num in (1, 40):
+        with pytest.raises(
+            SamDataError, match=r"samples\.jsonl:3(: | is not what).*(synthesize|Make the data set again)"
+        ):
+            write_questions(scenes, num=num)
+    assert not (scenes / QUESTIONS).exists()

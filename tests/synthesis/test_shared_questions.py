@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from helpers.pretraining import icon_sample, scene_sample, write_samples
+from helpers.pretraining import damaged_samples, icon_sample, scene_sample, write_samples
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.errors import SamConfigurationError, SamDataError
 from lavis_sam.synthesis.shared_questions import SHARED, VALIDATION, write_shared_questions
@@ -106,3 +106,19 @@ def test_another_data_set_is_refused(tmp_path):
     write_samples(tmp_path, [{**icon_sample(0, "duck"), "form": "pairs"}])
     with pytest.raises(SamDataError, match="wanted captions"):
         write_shared_questions(tmp_path, num_images=2, num=1)
+
+
+@pytest.mark.parametrize("line", damaged_samples())
+def test_a_damaged_line_is_named(tmp_path, line):
+    root = write_samples(tmp_path / "set", [scene_sample(0), scene_sample(1), scene_sample(2)])
+    whole = write_samples(tmp_path / "whole", [scene_sample(0), scene_sample(1)])
+    path = root / "samples.jsonl"
+    path.write_bytes(b"\n".join([*path.read_bytes().splitlines()[:2], line]) + b"\n")
+    with pytest.raises(SamDataError, match=r"samples\.jsonl:3(: | is not what).*(synthesize|Make the data set again)"):
+        write_shared_questions(root, num_images=2, num=4)
+    path.write_bytes(b"[]\n")
+    with pytest.raises(SamDataError, match=r"samples\.jsonl:1: found a list"):
+        write_shared_questions(whole, num_images=2, num=4, without=[root])
+    path.write_bytes(b'{"objects": []}\n')
+    with pytest.raises(SamDataError, match=r"samples\.jsonl:1 is not what .* writes \(IndexError"):
+        write_shared_questions(whole, num_images=2, num=4, without=[root])
