@@ -72,7 +72,7 @@ def damaged_samples():
         lambda s: s.update(kind="unknown"),
         lambda s: s.update(kind=[]),
         lambda s: s.update(objects={}),
-        lambda s: s.update(pictures=[]),
+        lambda s: s["pictures"].clear(),
         lambda s: s["objects"][0].pop("told"),
         lambda s: s["objects"][0].update(label=3),
         lambda s: s["objects"][1].update(kind=None),
