@@ -124,7 +124,7 @@ class Transport:
         self._secrets = [value for name, value in parse_qsl(parts.query) if _SECRET_NAMES.search(name)]
         self._secrets = [value for value in (key, *self._secrets) if value]
         self._deadline = min(deadline if deadline is not None else _SILENCES * timeout, threading.TIMEOUT_MAX)
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), _WatchedHttp(), _WatchedHttps()]
+        handlers: list[urllib.request.BaseHandler] = [NoRedirect(), WatchedHttp(), WatchedHttps()]
         if _is_this_machine(parts.hostname or ""):
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
@@ -139,7 +139,7 @@ class Transport:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": _AGENT}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
-        request = _WatchedRequest(self._url, json.dumps(body).encode(), headers, method="POST")
+        request = WatchedRequest(self._url, json.dumps(body).encode(), headers, method="POST")
         with request.watch(self._deadline):
             data, lacking = self._read(request)
         if len(data) > MAX_ANSWER_BYTES:
@@ -159,7 +159,7 @@ class Transport:
             logger.warning("%s: an answer repeats the API key; it is kept with *** in its place.", self.shown_url)
         return shown
 
-    def _read(self, request: "_WatchedRequest") -> tuple[bytes, int]:
+    def _read(self, request: "WatchedRequest") -> tuple[bytes, int]:
         """Read the answer's body, at most a little more than is allowed, and how many bytes of it are lacking."""
         late = f"timed out: no whole answer within {self._deadline:g} s"
         try:
@@ -218,7 +218,7 @@ class Transport:
         return value
 
 
-class _WatchedRequest(urllib.request.Request):
+class WatchedRequest(urllib.request.Request):
     """A request whose connection is cut at its deadline.
 
     A socket's timeout begins anew with every byte, so that drops of a header or an endless `100 Continue` never end.
@@ -283,23 +283,29 @@ def _watched(kind: type[http.client.HTTPConnection], request: Any) -> Any:
     return make
 
 
-class _WatchedHttp(urllib.request.HTTPHandler):
+class WatchedHttp(urllib.request.HTTPHandler):
+    """Opens a `WatchedRequest` by http."""
+
     def http_open(self, req: Any) -> Any:
+        """Return the answer."""
         return self.do_open(_watched(http.client.HTTPConnection, req), req)
 
 
-class _WatchedHttps(urllib.request.HTTPSHandler):
+class WatchedHttps(urllib.request.HTTPSHandler):
+    """Opens a `WatchedRequest` by https."""
+
     def __init__(self) -> None:
         self._shared = ssl.create_default_context()
         self._shared.set_alpn_protocols(["http/1.1"])
         super().__init__(context=self._shared)
 
     def https_open(self, req: Any) -> Any:
+        """Return the answer."""
         return self.do_open(_watched(http.client.HTTPSConnection, req), req, context=self._shared)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would become a GET, and take the key to another host."""
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would become a GET, take the key to another host, and what is trusted to what is not."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         """Follow no redirect: the answer stays as it is, an error."""

@@ -2,32 +2,28 @@
 
 import base64
 import binascii
+import http.client
 import io
 import re
 import urllib.request
 from collections.abc import Collection
-from typing import Any
 from urllib.parse import urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
+from lavis_sam.baselines.transport import NoRedirect, WatchedHttp, WatchedHttps, WatchedRequest
 from lavis_sam.datasets.images import IMAGE_FORMATS, open_image, to_rgb
 from lavis_sam.errors import SamDataError
 from lavis_sam.serving.limits import Limits, RequestRefusedError
 
 _DATA_URL = re.compile(r"data:image/[\w.+-]{1,40};base64,", re.ASCII | re.IGNORECASE)
+# Of a fetch as a whole: a socket's own time begins anew with each byte.
 _FETCH_SECONDS = 10.0
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A trusted host may not send the server elsewhere, such as into its owner's network."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-# Without the environment's proxies: the host that is asked is the one that was allowed.
-_OPENER = urllib.request.build_opener(_NoRedirect(), urllib.request.ProxyHandler({}))
+# Without the environment's proxies: the host that is asked is the one that was allowed. It may not send the server
+# elsewhere either, such as into its owner's network.
+_OPENER = urllib.request.build_opener(NoRedirect(), WatchedHttp(), WatchedHttps(), urllib.request.ProxyHandler({}))
 
 
 def read_image(url: str, place: str, side: int | None, limits: Limits, hosts: Collection[str] = ()) -> Image.Image:
@@ -74,10 +70,14 @@ def _fetch(url: str, place: str, limits: Limits, hosts: Collection[str]) -> byte
         allowed = f", or an address of {', '.join(sorted(hosts))}" if hosts else "; this server fetches no addresses"
         raise _refused(place, f"{url[:60]!r}", f"data:image/...;base64,...{allowed}")
     try:
-        with _OPENER.open(url, timeout=_FETCH_SECONDS) as response:
+        request = WatchedRequest(url)
+        with request.watch(_FETCH_SECONDS), _OPENER.open(request, timeout=_FETCH_SECONDS) as response:
             data: bytes = response.read(limits.bytes + 1)
-    except (OSError, ValueError) as error:
-        raise _refused(place, f"no answer from {host} ({error})", "an address that gives an image") from None
+            if request.is_cut:  # which looks like the end of a body
+                raise TimeoutError(f"it is not whole within {_FETCH_SECONDS:g} s")
+    # An address with a control character in it is an InvalidURL, which is no ValueError.
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _refused(place, f"{url[:60]!r}, which gives nothing ({error})", "an address of an image") from None
     if len(data) > limits.bytes:
         raise _refused(place, f"more than {limits.bytes} bytes at {host}", "a smaller file")
     return data

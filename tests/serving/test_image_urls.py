@@ -1,6 +1,9 @@
 """Images come from data URLs, or from hosts that the owner named; nothing else is opened."""
 
 import io
+import itertools
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -10,6 +13,7 @@ from PIL import Image
 
 from helpers.serving import png, url_of
 from lavis_sam.datasets.images import to_rgb
+from lavis_sam.serving import image_urls
 from lavis_sam.serving.image_urls import read_image
 from lavis_sam.serving.limits import Limits, RequestRefusedError
 
@@ -54,6 +58,13 @@ def host():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            if self.path.startswith("/slow"):
+                drops = b"HTTP/1.0 200 OK\r\nX: " if self.path == "/slow_head" else b"HTTP/1.0 200 OK\r\n\r\n"
+                with suppress(OSError):  # the client has left
+                    for drop in itertools.chain((drops,), itertools.repeat(b"x", 400)):
+                        self.wfile.write(drop)
+                        time.sleep(0.05)
+                return
             self.send_response(302 if self.path == "/elsewhere" else 200)
             self.send_header("Location", "/a.png")
             self.end_headers()
@@ -79,6 +90,34 @@ def test_image_urls_fetches_from_hosts_that_are_allowed(host):
     ):
         with pytest.raises(RequestRefusedError, match=message):
             read_image(f"http://{host}/{path}", "here", 32, Limits(bytes=10_000), hosts)
+
+
+@pytest.mark.parametrize("path", ["slow_head", "slow_body"])
+def test_image_urls_fetches_within_one_deadline(host, path, monkeypatch):
+    monkeypatch.setattr(image_urls, "_FETCH_SECONDS", 0.5)
+    began = time.monotonic()
+    with pytest.raises(RequestRefusedError, match=f"/{path}', which gives nothing"):
+        read_image(f"http://{host}/{path}", "here", 32, Limits(), [host])
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    "path", ["/a b.png", "/a\tb.png", "/a\x7f.png", "/é.png", "/\ud800.png", "?\0", ":80:80/", ":port/", "/a\n\r\nX: y"]
+)
+def test_image_urls_names_a_malformed_address(path):
+    for hosts in (["localhost"], ["localhost", "localhost:80"]):
+        with pytest.raises(RequestRefusedError) as found:
+            read_image(f"http://localhost{path}", "here", 32, Limits(), hosts)
+        assert (found.value.status, found.value.code) == (400, "invalid_image_url")
+        assert repr(f"http://localhost{path}") in str(found.value)
+
+
+def test_image_urls_names_an_address_whose_host_is_no_name():
+    host = "a" * 64 + ".example"  # longer than a label may be
+    with pytest.raises(RequestRefusedError, match="here: found 'http://aaaa"):
+        read_image(f"http://{host}/a.png", "here", 32, Limits(), [host])
+    with pytest.raises(RequestRefusedError, match="here: found 'http://"):
+        read_image("http://a\u2100b/a.png", "here", 32, Limits(), [host])
 
 
 def test_image_urls_keeps_little_of_a_large_image():
