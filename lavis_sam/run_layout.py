@@ -5,32 +5,42 @@ OUTPUT_DIR/            `run.output_dir`, a folder of runs
     config.yaml        its resolved configuration (config_evaluate.yaml of an evaluation beside its checkpoints)
     log.jsonl          what it did
     checkpoint_<epoch>.pth, checkpoint_<epoch>_step<n>.pth, checkpoint_best.pth
+    set_aside/<n>/       checkpoints that a run had got farther with, before it went on from an earlier one
     result/<split>[_epoch<n>]/<data set>/    answers and scores
 """
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError, SamError
 
-CONFIG_FILE, LOG_FILE, RESULT_FOLDER = "config.yaml", "log.jsonl", "result"
+CONFIG_FILE, LOG_FILE, RESULT_FOLDER, ASIDE_FOLDER = "config.yaml", "log.jsonl", "result", "set_aside"
 BEST_CHECKPOINT = "checkpoint_best.pth"
 _CHECKPOINT = re.compile(r"checkpoint_(\d+)(?:_step(\d+))?\.pth")
 _VALIDATION = re.compile(r".+_epoch\d+")
 _TEST = "test"
+_END = float("inf")
 _NAMES_SHOWN = 8
 
 
 def newest_first(folder: Path) -> list[Path]:
     """Return all checkpoints of a run but the best, whole or not, the one that got farthest first."""
-    found = []
+    return [path for *_, path in sorted(_places(folder), reverse=True)]
+
+
+def beyond(folder: Path, *, epochs: int, step: int) -> list[Path]:
+    """Return the checkpoints of a run but the best that got farther than whole epochs and a step, the nearest first."""
+    return [path for epoch, at, path in sorted(_places(folder)) if (epoch >= epochs if at == _END else at > step)]
+
+
+def _places(folder: Path) -> Iterator[tuple[int, float, Path]]:
+    """Yield the epoch, the step within (or `_END`) and the path of each checkpoint but the best."""
     for path in folder.glob("checkpoint_*.pth"):
         if match := _CHECKPOINT.fullmatch(path.name):
             epoch, step = match.groups()
-            found.append((int(epoch), float("inf") if step is None else int(step), path))
-    return [path for *_, path in sorted(found, reverse=True)]
+            yield int(epoch), _END if step is None else int(step), path
 
 
 def is_run(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamDataError
-from lavis_sam.run_layout import checkpoint_of, config_of, is_run, log_of, named_path, results_of, run_name
+from lavis_sam.run_layout import beyond, checkpoint_of, config_of, is_run, log_of, named_path, results_of, run_name
 
 
 def make(folder, *names):
@@ -96,3 +96,17 @@ def test_run_layout_a_name_before_a_path(tmp_path, monkeypatch):
     assert named_path("runs/a") == (None, Path("runs/a"))
     assert named_path("lr=1e-4") == (None, Path("lr=1e-4"))  # a folder of that name
     assert named_path("low=lr=1e-4") == ("low", Path("lr=1e-4"))
+
+
+def test_beyond_counts_whole_epochs_and_steps(tmp_path):
+    make(tmp_path, *(f"checkpoint_{name}.pth" for name in ("0", "1_step5", "1", "2_step7", "best")))
+    found = {
+        place: [path.name for path in beyond(tmp_path, epochs=place[0], step=place[1])]
+        for place in ((1, 3), (1, 5), (2, 6), (2, 7))
+    }
+    assert found == {
+        (1, 3): ["checkpoint_1_step5.pth", "checkpoint_1.pth", "checkpoint_2_step7.pth"],
+        (1, 5): ["checkpoint_1.pth", "checkpoint_2_step7.pth"],
+        (2, 6): ["checkpoint_2_step7.pth"],
+        (2, 7): [],
+    }

@@ -160,6 +160,7 @@ class RunnerSam(RunnerParts):
             self.metric_log.metric_loggers = build_metric_loggers(self.settings, self.output_dir, self.config.to_dict())
         self.metric_log.end_last_line()
         if checkpoint is not None:
+            resume.abandon_later(self.checkpoints, checkpoint, self.progress, self.metric_log)
             self.metric_log.write("resumed", step=self.progress.step, checkpoint=checkpoint)
 
     def _run(self) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ from torch import nn
 from lavis_sam import run_layout
 from lavis_sam.distributed import share_of
 from lavis_sam.errors import SamCheckpointError
+from lavis_sam.files import atomic_path
 from lavis_sam.memory import is_dead_worker
+from lavis_sam.run_layout import ASIDE_FOLDER
 from lavis_sam.weights.checkpoint_files import load_file
 from lavis_sam.weights.checkpoints import load_checked, save_checkpoint, trainable_state_dict, trained_checkpoint
 
@@ -92,6 +95,42 @@ class RunCheckpoints:
     def newest_first(self) -> list[Path]:
         """Return all files but the best, whole or not, the one that got farthest first."""
         return run_layout.newest_first(self.folder)
+
+    def abandoned(self, progress: Progress, source: Path) -> list[Path]:
+        """Return the files that a run leaves behind which continues from `source`: later ones, and another best.
+
+        The order is that in which they can be set aside: until all are, `run.resume=auto` takes the last or `source`.
+        """
+        found = run_layout.beyond(self.folder, epochs=progress.epochs, step=progress.step)
+        found = [path for path in found if path.resolve() != source.resolve()]
+        best = self.path("best")
+        try:
+            is_other = best.is_file() and read_run(best).progress.best_epoch != progress.best_epoch
+        except SamCheckpointError:  # whoever needs the best says what is wrong with it
+            is_other = False
+        return [*found, best] if is_other else found
+
+    def set_aside(self, paths: Sequence[Path]) -> None:
+        """Move files of the folder into a new folder below it, which nothing reads by itself."""
+        numbers = [int(path.name) for path in (self.folder / ASIDE_FOLDER).glob("*") if path.name.isdecimal()]
+        folder = self.folder / ASIDE_FOLDER / str(max(numbers, default=0) + 1)
+        folder.mkdir(parents=True)
+        for path in paths:
+            path.rename(folder / path.name)
+        names = ", ".join(path.name for path in paths)
+        logger.warning("set aside in %s, as the run goes on from before them: %s", folder, names)
+
+    def restore_best(self, progress: Progress, source: Path) -> None:
+        """Where the best file is gone, make it of `source` if that is the best epoch's; otherwise forget that best."""
+        best = self.path("best")
+        if progress.best_epoch is None or best.is_file():
+            return
+        if progress.best_epoch == progress.epochs - 1 and not progress.sums:
+            with atomic_path(best) as path:
+                shutil.copyfile(source, path)
+            return
+        logger.warning("the file of the best epoch, %d, is gone; the next validation is the best", progress.best_epoch)
+        progress.best_metric = progress.best_epoch = None
 
     def save(
         self,

@@ -18,7 +18,7 @@ class Curves:
 
     Attributes:
         name: What the run is called, by default as its folder.
-        loss: Step -> loss; of a step that a resumed run made again, the last.
+        loss: Step -> loss, of the steps that led to where the run is: what it went back behind is left out.
         losses: Objective -> step -> its mean; empty for a run with one objective.
         lr: Step -> learning rate.
         validation: Steps made so far -> loss of a validation.
@@ -49,6 +49,11 @@ def read_curves(path: Path) -> Curves:
                     curves.loss[event["step"]] = float(event["loss"])
                 for name, mean in (event.get("losses") or {}).items():
                     curves.losses.setdefault(name, {})[event["step"]] = float(mean)
+            elif event["event"] == "resumed" and isinstance(event.get("step"), int):
+                made = event["step"]
+                for curve in (curves.loss, curves.lr, *curves.losses.values()):
+                    _cut(curve, made)
+                _cut(curves.validation, made + 1)  # those of the step itself came before it
             elif event["event"] == "evaluation" and isinstance(event.get("epoch"), int):
                 curves.validation[made] = float(event["loss"])
     except SamDataError:
@@ -62,6 +67,12 @@ def read_curves(path: Path) -> Curves:
     if not curves.loss:
         raise SamDataError(f"{log}: found no training step, wanted the log of a run that trained.")
     return curves
+
+
+def _cut(curve: dict[int, float], end: int) -> None:
+    """Drop what a curve says from `end` on."""
+    for step in [step for step in curve if step >= end]:
+        del curve[step]
 
 
 def draw_curves(runs: Sequence[Path], out: Path | None = None, *, names: Sequence[str | None] = ()) -> Path:

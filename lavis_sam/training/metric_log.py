@@ -55,7 +55,8 @@ class MetricLog:
         """Append `{"event": event, "time": seconds since 1970, **values}`.
 
         Args:
-            event: "train" (a step), "epoch", "evaluation", "resumed", "stopped", "finished", "skipped", "bad_samples".
+            event: "train" (a step), "epoch", "evaluation", "resumed", "set_aside", "stopped", "finished", "skipped",
+                "bad_samples".
             values: Plain values; a number that JSON cannot say (NaN, infinity) becomes null.
 
         Raises:

@@ -8,14 +8,14 @@ from pathlib import Path
 from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamConfigurationError
-from lavis_sam.run_layout import CONFIG_FILE, LOG_FILE, RESULT_FOLDER
+from lavis_sam.run_layout import ASIDE_FOLDER, CONFIG_FILE, LOG_FILE, RESULT_FOLDER
 from lavis_sam.training.checkpoints import RunCheckpoints
 from lavis_sam.training.metric_log import read_metric_log
 
 # What a run writes into its folder, which `run.overwrite` removes; other files there are not ours.
 _CHECKPOINTS, _EVALUATE_CONFIG_FILE = "checkpoint_*.pth", "config_evaluate.yaml"
 _PROOFS = (_CHECKPOINTS, LOG_FILE, RESULT_FOLDER)
-_FILES = (*_PROOFS, CONFIG_FILE, _EVALUATE_CONFIG_FILE, "tensorboard", "wandb")
+_FILES = (*_PROOFS, CONFIG_FILE, _EVALUATE_CONFIG_FILE, ASIDE_FOLDER, "tensorboard", "wandb")
 
 
 def agreed_run_folder(settings: RunSettings, name: str | None) -> tuple[str, Path]:
@@ -134,5 +134,7 @@ def is_finished(folder: Path) -> bool:
     for event in read_metric_log(log) if log.is_file() else ():
         if event["event"] == "train":
             trained, finished = event.get("step", 0), False
+        elif event["event"] == "resumed" and event.get("step", trained + 1) <= trained:
+            trained, finished = event["step"] - 1, False  # the later steps are of a future that was given up
         finished = finished or (event["event"] == "finished" and event.get("step", trained + 1) > trained)
     return finished

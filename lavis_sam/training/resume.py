@@ -23,6 +23,7 @@ from lavis_sam import distributed
 from lavis_sam.config.run_settings import RunSettings
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError, SamError
 from lavis_sam.training.checkpoints import Progress, RunCheckpoints, RunState, load_run, read_run
+from lavis_sam.training.metric_log import MetricLog, writing
 from lavis_sam.training.resume_checks import RunDescription, check_changes
 from lavis_sam.training.sharding import gathered_state, is_sharded
 from lavis_sam.training.training_data import TrainingData
@@ -150,6 +151,30 @@ def first_that_loads(checkpoints: RunCheckpoints, load_one: Callable[[str], None
             "run.job_id.\n" + "\n".join(refused)
         )
     return None
+
+
+def abandon_later(checkpoints: RunCheckpoints, source: str | Path, progress: Progress, metric_log: MetricLog) -> None:
+    """Set aside what a run's folder holds from beyond the checkpoint that the run goes on from, and another best.
+
+    Otherwise the next `run.resume=auto` would go on from there, and the end would evaluate a best that this run never
+    reached. The progress forgets a best whose file is gone.
+
+    Raises:
+        SamConfigurationError: The folder cannot be written; on every process.
+    """
+    problem = None
+    if distributed.is_main_process():
+        try:
+            with writing(checkpoints.folder):
+                if paths := checkpoints.abandoned(progress, Path(source)):
+                    # Before the files move: whoever is killed in between leaves a log that explains the folder.
+                    metric_log.write("set_aside", step=progress.step, checkpoints=[path.name for path in paths])
+                    checkpoints.set_aside(paths)
+                checkpoints.restore_best(progress, Path(source))
+        except SamError as error:
+            problem = error
+    _raise_everywhere(problem)
+    progress.best_metric, progress.best_epoch = distributed.from_main((progress.best_metric, progress.best_epoch))
 
 
 def _described(state: RunState) -> RunDescription:

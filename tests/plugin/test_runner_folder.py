@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import nullcontext
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
@@ -167,3 +168,122 @@ def test_every_rank_learns_of_a_refusal(tmp_path, what):
                 process.join()
     assert set(found) == {0, 1}
     assert all(what in text for text in found.values()), found
+
+
+class Scored(MultiImageCaptioningTask):
+    """Validations give these metrics, one after the other."""
+
+    def __init__(self, *metrics):
+        super().__init__()
+        self._metrics = iter(metrics)
+
+    def after_evaluation(self, *, split_name, **given):
+        found = super().after_evaluation(split_name=split_name, **given)
+        return found | {"agg_metrics": next(self._metrics)} if split_name == "val" else found
+
+
+def scored(folder, *metrics, **run):
+    runner = make_runner(folder, valid_splits=["val"], keep_checkpoints=9, checkpoint_steps=3, **run)
+    runner.datasets["s"]["val"] = DummyDataset(2)
+    runner.task = Scored(*metrics)
+    runner.train()
+    return runner
+
+
+def names(folder):
+    return {path.name for path in folder.glob("checkpoint_*")}
+
+
+def test_what_a_run_goes_back_behind_is_set_aside_and_auto_goes_on_from_the_new_steps(tmp_path, caplog):
+    first = scored(tmp_path, 0.5, 0.6, 0.7, max_epoch=3)
+    later = {f"checkpoint_{name}.pth" for name in ("1_step3", "1", "2", "best")}
+    assert names(first.output_dir) == {"checkpoint_0.pth", *later}
+    before = folder_digests(first.output_dir)
+    source = first.output_dir / "checkpoint_0.pth"
+    with caplog.at_level("WARNING"):
+        second = scored(tmp_path, 0.1, max_epoch=2, resume_ckpt_path=str(source))
+    aside = first.output_dir / "set_aside" / "1"
+    assert names(aside) == later
+    assert all(folder_digests(aside.parent)[f"1/{name}"] == before[name] for name in later)
+    assert len([record for record in caplog.records if "set aside in" in record.message]) == 1
+    (event,) = events(tmp_path, "set_aside")
+    assert (event["step"], set(event["checkpoints"])) == (2, later)
+    # The best is that of the first epoch, and no later one.
+    assert second.progress.best_metric == 0.5
+    assert torch.load(second.checkpoints.path("best"))["progress"]["epochs"] == 1
+    third = scored(tmp_path, 0.2, max_epoch=3, resume="auto")
+    assert events(tmp_path, "resumed")[-1]["checkpoint"].endswith("run/checkpoint_1.pth")
+    assert (third.progress.step, len(events(tmp_path, "set_aside"))) == (6, 1)
+    scored(tmp_path, 0.1, max_epoch=2, resume=str(source))
+    assert names(aside.parent / "2") == later - {"checkpoint_best.pth"}
+
+
+def test_a_best_that_is_gone_is_forgotten(tmp_path):
+    """The best of the first epoch was written over by that of the third; the run goes back to the second."""
+    first = scored(tmp_path, 0.5, 0.4, 0.7, max_epoch=3)
+    second = scored(tmp_path, 0.3, max_epoch=3, resume=str(first.output_dir / "checkpoint_1.pth"))
+    assert (second.progress.best_metric, second.progress.best_epoch) == (0.3, 2)
+    assert "checkpoint_best.pth" in names(first.output_dir / "set_aside" / "1")
+
+
+def test_a_kill_while_files_are_set_aside_leaves_a_folder_that_goes_on(tmp_path, monkeypatch):
+    first = scored(tmp_path, 0.5, 0.6, 0.7, max_epoch=3)
+    moved, rename = [], Path.rename
+
+    def killed(path, target):
+        moved.append(path.name)
+        if len(moved) == 3:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        scored(tmp_path, max_epoch=2, resume=str(first.output_dir / "checkpoint_0.pth"))
+    monkeypatch.undo()
+    assert moved == ["checkpoint_1_step3.pth", "checkpoint_1.pth", "checkpoint_2.pth"]
+    # As though nobody had gone back: the farthest is the last to be moved.
+    again = scored(tmp_path, max_epoch=3, resume="auto")
+    assert (again.progress.step, again.progress.best_metric) == (6, 0.7)
+
+
+def test_a_run_that_goes_on_from_another_ones_file_has_its_best(tmp_path):
+    first = scored(tmp_path / "first", 0.5, 0.4, max_epoch=2)
+    from_best = scored(tmp_path / "second", 0.1, max_epoch=2, resume=str(first.checkpoints.path(0)))
+    assert (from_best.progress.best_epoch, from_best.checkpoints.path("best").is_file()) == (0, True)
+    from_later = scored(tmp_path / "third", 0.1, max_epoch=3, resume=str(first.checkpoints.path(1)))
+    assert from_later.progress.best_epoch == 2
+
+
+def going_back(folder, rank, port, answers):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    try:
+        with distributed.process_group(distributed.Launch(rank, 2, rank), torch.device("cpu"), timedelta(seconds=60)):
+            runner = scored(folder, 0.1, 0.1, max_epoch=2, resume=str(folder / "run" / "checkpoint_0.pth"))
+        answers.put((rank, runner.progress.best_epoch, runner.progress.best_metric))
+    except Exception as error:
+        answers.put((rank, f"{type(error).__name__}: {error}", None))
+
+
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_every_rank_goes_back_alike(tmp_path, is_writable):
+    scored(tmp_path, 0.4, 0.6, 0.7, max_epoch=3, batch_size_train=4)
+    if not is_writable:
+        (tmp_path / "run" / "set_aside").touch()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    answers = CLEAN.Queue()
+    members = [CLEAN.Process(target=going_back, args=(tmp_path, rank, port, answers)) for rank in range(2)]
+    for process in members:
+        process.start()
+    try:
+        found = sorted(answers.get(timeout=SECONDS) for _ in members)
+    finally:
+        for process in members:
+            process.kill()
+            process.join()
+    if is_writable:
+        assert found == [(0, 0, 0.4), (1, 0, 0.4)]
+    else:
+        assert [rank for rank, *_ in found] == [0, 1]
+        assert all("cannot be written" in text for _, text, _ in found), found

@@ -21,6 +21,19 @@ def test_curves_are_read_over_kills_and_continuations(tmp_path):
     assert curves.validation == {4: 5.0}
 
 
+def test_curves_leave_out_what_a_run_went_back_behind(tmp_path):
+    then = [{"event": "evaluation", "epoch": 1, "loss": 5.0}, {"event": "resumed", "step": 2}]
+    now = [
+        {"event": "evaluation", "epoch": 0, "loss": 4.0},
+        {"event": "train", "step": 2, "loss": 9.0, "losses": {"a": 9.0}, "lr": 0.3},
+    ]
+    curves = read_curves(write_log(tmp_path / "run", [3.0, 2.0, 1.0, 0.5], *then, *now))
+    assert curves.loss == {0: 3.0, 1: 2.0, 2: 9.0}
+    assert curves.losses == {"a": {2: 9.0}}
+    assert curves.lr == {0: 0.1, 1: 0.1, 2: 0.3}
+    assert curves.validation == {2: 4.0}
+
+
 def test_plot_needs_runs(tmp_path):
     with pytest.raises(SamDataError, match=r"log\.jsonl: cannot be read"):
         read_curves(tmp_path)

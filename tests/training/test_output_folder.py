@@ -82,8 +82,18 @@ STEPS = [{"event": "train", "step": step} for step in range(3)]
         (STEPS, False),
         ([*STEPS, {"event": "evaluation"}, {"event": "finished", "step": 0}], False),
         ([*STEPS, {"event": "finished", "step": 3}, {"event": "resumed"}, {"event": "train", "step": 3}], False),
+        ([*STEPS, {"event": "finished", "step": 3}, {"event": "resumed", "step": 1}], False),
+        ([*STEPS, {"event": "finished", "step": 3}, {"event": "resumed", "step": 3}], True),
     ],
-    ids=["trained", "evaluated", "killed", "killed and then evaluated", "finished, gone on with, killed"],
+    ids=[
+        "trained",
+        "evaluated",
+        "killed",
+        "killed and then evaluated",
+        "finished, gone on with, killed",
+        "went back",
+        "went on",
+    ],
 )
 def test_a_run_is_finished_when_its_training_is(tmp_path, events, finished):
     write_events(tmp_path, *events)
