@@ -64,8 +64,9 @@ def examine(
         datasets: Data sets that have to be there.
     """
     # Starting LAVIS takes longer than all else; a process of its own does it meanwhile.
-    check = environment.check_libraries
-    libraries = ThreadPoolExecutor(1).submit(lambda: list(run_check("environment", "LAVIS", check)))
+    # A name of its own, not the loop's `check`: the thread may start only after the loop below.
+    check_libraries = environment.check_libraries
+    libraries = ThreadPoolExecutor(1).submit(lambda: list(run_check("environment", "LAVIS", check_libraries)))
     findings: list[Finding] = []
     with fast_imports():
         for name, check in (

@@ -2,9 +2,10 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from helpers.findings import FAILURE, OK, assert_helpful, only, verdicts
-from lavis_sam.doctor import Finding, environment, examine
+from lavis_sam.doctor import Finding, data, environment, examination, examine
 
 
 def test_this_environment_is_fit_for_the_tiny_model():
@@ -56,3 +57,26 @@ def test_lavis_is_started_while_other_checks_run_and_reported_in_its_place(monke
     checks = [found.check for found in examine("vicuna9b").findings if found.area == "environment"]
     assert finding in examine("vicuna9b").findings
     assert checks[-2:] == ["plugin hook", "LAVIS"]
+
+
+def test_lavis_is_checked_however_late_its_thread_starts(monkeypatch):
+    others_ran = threading.Event()
+
+    class LateExecutor(ThreadPoolExecutor):
+        def submit(self, work, /, *given):
+            return super().submit(lambda: others_ran.wait(60) and work(*given))
+
+    def named(check):
+        return lambda: iter([Finding("environment", check, OK, "looked at")])
+
+    def check_data(datasets):
+        others_ran.set()
+        yield from ()
+
+    names = {"check_python": "Python", "check_versions": "versions", "check_hook": "plugin hook"}
+    for name, check in {**names, "check_libraries": "LAVIS"}.items():
+        monkeypatch.setattr(environment, name, named(check))
+    monkeypatch.setattr(data, "check_data", check_data)
+    monkeypatch.setattr(examination, "ThreadPoolExecutor", LateExecutor)
+    checks = [found.check for found in examine("vicuna9b").findings if found.area == "environment"]
+    assert checks == ["Python", "versions", "plugin hook", "LAVIS"]
