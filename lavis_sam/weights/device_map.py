@@ -181,7 +181,7 @@ def place_language_model(model: Any, device_map: Map | str, device: torch.device
     device_map = flat_map(llm_model, device_map)
     waiting = [name for name, place in device_map.items() if waits(place, device)]
     # accelerate takes a number for a GPU, and keeps modules where they are if both they and "cpu" are said to be there.
-    main: Any = device.index or 0 if device.type == "cuda" else "cpu"
+    main = _accelerate_place(device)
     if main == "cpu" and "cpu" in (device_map[name] for name in waiting):
         main = device
     folder = None
@@ -208,20 +208,29 @@ def place_language_model(model: Any, device_map: Map | str, device: torch.device
         )  # fmt: skip
 
 
+def _accelerate_place(device: torch.device) -> Any:
+    """Return a device as accelerate names it; "cuda" alone is the first GPU."""
+    return device.index or 0 if device.type == "cuda" else "cpu"
+
+
 def memory_here(model: Any, device: torch.device) -> dict[int | str, int]:
     """Return bytes that weights of the language model may take on each GPU, and in the machine's memory.
 
-    The first GPU gets the rest of the model, too.
+    Room for the rest of the model is kept on the GPU that it goes to.
+
+    Args:
+        model: A `SemanticAlignment`, on any device, also "meta".
+        device: Where everything but the language model goes.
     """
     from accelerate.utils import get_max_memory
 
     budget = {place: int(size) for place, size in get_max_memory().items()}
     own = sum(parameter.nbytes for name, parameter in model.named_parameters() if not name.startswith("llm_model."))
+    main = _accelerate_place(device)
     for place in budget:
-        if place == device.index:
-            budget[place] -= own
         if place != "cpu":
-            budget[place] = max(0, int(budget[place] * WEIGHTS_SHARE))
+            kept = own if place == main else 0
+            budget[place] = max(0, int((budget[place] - kept) * WEIGHTS_SHARE))
     return budget
 
 

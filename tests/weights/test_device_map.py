@@ -232,12 +232,14 @@ def test_automatic_map_lets_the_rest_wait_and_refuses_what_fits_nowhere():
         automatic_map(model, {0: whole // 8, "cpu": whole // 8})
 
 
-def test_first_gpu_keeps_room_for_the_rest_of_the_model(monkeypatch):
+@pytest.mark.parametrize(("device", "main"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cpu", None)])
+def test_the_gpu_of_the_rest_of_the_model_keeps_room_for_it(monkeypatch, device, main):
     monkeypatch.setattr("accelerate.utils.get_max_memory", lambda: {0: 10**9, 1: 10**9, "cpu": 10**9})
     model = build_model(TINY, device="meta")
     own = sum(p.nbytes for name, p in model.named_parameters() if not name.startswith("llm_model."))
-    found = module.memory_here(model, torch.device("cuda", 0))
-    assert found == {0: int(0.8 * (10**9 - own)), 1: int(0.8 * 10**9), "cpu": 10**9}
+    found = module.memory_here(model, torch.device(device))
+    wanted = {place: int(0.8 * (10**9 - own * (place == main))) for place in (0, 1)}
+    assert found == {**wanted, "cpu": 10**9}
 
 
 def test_flat_map_names_each_part_once():
