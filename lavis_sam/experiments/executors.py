@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+from types import TracebackType
 from typing import Any
 
 from lavis_sam.errors import SamConfigurationError
@@ -20,12 +21,24 @@ _LOOK_SECONDS = 0.2
 
 
 class _Processes:
-    """The processes that are running; once they were asked to stop, another one is asked as soon as it starts."""
+    """The processes that are running; once they were asked to stop, another one is asked as soon as it starts.
+
+    An error inside its block asks them to stop.
+    """
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self.is_stopping = False
+
+    def __enter__(self) -> "_Processes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.stop()
 
     def start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
         with self._lock:
@@ -53,7 +66,8 @@ def run_here(
 ) -> list[Outcome]:
     """Do jobs on this machine, one at a time for each device.
 
-    SIGTERM and SIGINT let the runs end at their next step with a checkpoint; what they had not begun stays for later.
+    SIGTERM, SIGINT and an error let the runs end at their next step with a checkpoint; what they had not begun stays
+    for later.
 
     Args:
         jobs: Those to do.
@@ -63,6 +77,10 @@ def run_here(
 
     Returns:
         The outcomes, in the order in which they came; jobs that were not begun have none.
+
+    Raises:
+        OSError: A process cannot be started, or its log or outcome not be written.
+        Exception: Whatever `show` raises.
     """
     free: SimpleQueue[str | None] = SimpleQueue()
     for device in devices:
@@ -74,11 +92,12 @@ def run_here(
             return None
         device = free.get()
         try:
-            return attempt(job, out, device=device, start=processes.start)
+            with processes:  # here as well: this thread takes the next job before the loop below hears of an error
+                return attempt(job, out, device=device, start=processes.start)
         finally:
             free.put(device)
 
-    with StopRequest() as stop, ThreadPoolExecutor(len(devices)) as pool:
+    with StopRequest() as stop, ThreadPoolExecutor(len(devices)) as pool, processes:
         left = {pool.submit(work, job) for job in jobs}
         while left:
             done, left = wait(left, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)

@@ -9,6 +9,7 @@ OUT/jobs/ROW.seed-N.log     everything that its processes printed
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ from lavis_sam.training.output_folder import is_finished
 SWEEP_FILE, JOBS = "sweep.json", "jobs"
 TRAIN, EVALUATE = "lavis.train", "lavis.evaluate"
 FINISHED, FAILED, STOPPED = "finished", "failed", "stopped"
+# How a process ends whose signal came before it could listen for one.
+_ASKED_TO_STOP = (-signal.SIGTERM, -signal.SIGINT)
 _LAST_LINES = 5
 _REMEDY = "Restore it, or give another folder."
 
@@ -244,10 +247,10 @@ def attempt(
             log.flush()
             process = (start or subprocess.Popen)(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
             code = process.wait()
-            if code != 0:
+            if code not in (0, *_ASKED_TO_STOP):
                 status, message = FAILED, f"{step.module} ended with code {code}: {_last_lines(log.name)}"
                 break
-            if not step.is_finished:  # a signal ended it at a checkpoint
+            if not step.is_finished:  # a signal ended it, at a checkpoint or before its first step
                 status, message = STOPPED, f"{step.module} was asked to stop; it continues where it was"
                 break
     outcome = Outcome(job.row, job.seed, status, round(time.monotonic() - began, 3), message)

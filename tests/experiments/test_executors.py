@@ -1,6 +1,7 @@
 """Several jobs at a time: on this machine with real processes, and as an array through submitit's local executor."""
 
 import dataclasses
+import json
 import os
 import signal
 import sys
@@ -41,14 +42,43 @@ class Program(Step):
         return [sys.executable, "-S", "-c", PROGRAM, str(self.folder), str(self.folder.parent), str(self.code)]
 
 
+class Absent(Program):
+    """A step whose program is not there, found out once another job has begun."""
+
+    def command(self):
+        wait_for(lambda: began(self.folder.parent))
+        return [str(self.folder / "absent")]
+
+
+class Short(Program):
+    """A step that fails at once."""
+
+    def command(self):
+        return [sys.executable, "-S", "-c", "raise SystemExit(3)"]
+
+
 @pytest.fixture
 def make(tmp_path):
     (tmp_path / jobs_module.JOBS).mkdir()
 
-    def made(name, code=0):
-        return Job(name, 0, tmp_path / name, (Program("program", tmp_path, {}, tmp_path / name, None, code),))
+    def made(name, code=0, step=Program):
+        return Job(name, 0, tmp_path / name, (step("program", tmp_path, {}, tmp_path / name, None, code),))
 
     return made
+
+
+@pytest.fixture
+def in_the_end(tmp_path):
+    """Let every run end, so that one which nobody stops fails its test and does not keep it waiting."""
+    timer = threading.Timer(10, (tmp_path / "go").touch)
+    timer.start()
+    yield
+    timer.cancel()
+
+
+def statuses(folder):
+    found = [json.loads(path.read_text()) for path in (folder / jobs_module.JOBS).glob("*.json")]
+    return {outcome["row"]: outcome["status"] for outcome in found}
 
 
 def began(folder):
@@ -99,6 +129,26 @@ def test_a_signal_lets_runs_end_at_their_next_step_and_begins_no_other(make, tmp
     thread.join()
     assert [(outcome.row, outcome.status) for outcome in outcomes] == [("a", STOPPED)]
     assert [line.split()[0] for line in began(tmp_path)] == ["a"]
+
+
+@pytest.mark.usefixtures("in_the_end")
+def test_a_program_that_cannot_be_started_stops_the_running_and_begins_no_other(make, tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        run_here([make("a"), make("b", step=Absent), make("c"), make("d")], tmp_path, ["0", "1"])
+    assert statuses(tmp_path) == {"a": STOPPED}
+    assert [line.split()[0] for line in began(tmp_path)] == ["a"]
+
+
+@pytest.mark.usefixtures("in_the_end")
+def test_an_error_of_the_caller_stops_the_running_and_begins_no_other(make, tmp_path):
+    def show(outcome):
+        wait_for(lambda: began(tmp_path))  # the next job's thread takes it without waiting for this
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run_here([make("a", step=Short), make("b"), make("c")], tmp_path, [None], show=show)
+    assert statuses(tmp_path) == {"a": FAILED, "b": STOPPED}
+    assert [line.split()[0] for line in began(tmp_path)] == ["b"]
 
 
 @pytest.mark.integration  # 6 s: submitit starts three processes

@@ -1,6 +1,9 @@
 """The jobs of a sweep: their commands, what is finished of them, and whose folder it is."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +196,23 @@ def test_jobs_share_a_feature_cache_with_their_evaluations(tmp_path):
             assert step.options["run.feature_cache"] == "features"
             assert step.options["run.feature_crops"] == 4
         assert "run.max_epoch" not in job.steps[-1].options
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, STOPPED), (signal.SIGINT, STOPPED), (signal.SIGKILL, FAILED)]
+)
+def test_a_process_that_is_asked_to_stop_while_it_starts_is_no_failure(sweep, tmp_path, number, status):
+    def start(command, **options):
+        process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+        process.send_signal(number)
+        return process
+
+    claim(sweep, tmp_path / "out")
+    outcome = attempt(jobs_of(sweep, tmp_path / "out")[0], tmp_path / "out", start=start)
+    assert outcome.status == status
+
+
+def test_a_process_that_is_asked_to_stop_behind_its_end_is_finished(sweep, tmp_path):
+    claim(sweep, tmp_path / "out")
+    outcome = attempt(jobs_of(sweep, tmp_path / "out")[0], tmp_path / "out", start=Started(codes=[-signal.SIGTERM]))
+    assert outcome.status == FINISHED
