@@ -14,6 +14,7 @@ from lavis_sam.evaluation.prediction_log import Record
 from lavis_sam.evaluation.run_folder import Provenance
 from lavis_sam.models.batch import read_targets, to_device
 from lavis_sam.models.decoding import Decoding
+from lavis_sam.models.objectives import OBJECTIVES
 from lavis_sam.models.semantic_alignment import SemanticAlignment
 from lavis_sam.models.w_former import is_trained
 
@@ -21,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 # What the `model` section of a configuration says and the weights' fingerprint does not hold.
 _MODEL_KEYS = ("arch", "model_type", "precision", "guidance", "max_txt_len", "prompt")
-# The same, where they are set: earlier runs do not have them. (LoRA's weights are hashed, its alpha is not.)
-_FURTHER_KEYS = ("lora",)
+# The texts' processor that changes nothing.
+_TEXTS_AS_THEY_ARE = {"name": "sam_text"}
 
 
 class SamModel:
@@ -59,14 +60,20 @@ class SamModel:
         return SamMemory(self._model, self._decoding) if isinstance(self._model, SemanticAlignment) else None
 
     def describe(self) -> Mapping[str, Any]:
-        """Return model, weights, decoding, and how images are prepared."""
+        """Return model, weights, decoding, and how images and texts are prepared."""
         chosen, section = _sections(self._config, self._dataset)
+        # What follows is named only where it is set: earlier runs do not have it. The weights of what is injected are
+        # hashed; LoRA's alpha or VPG-C's layer is not. What has an objective's name is its head, and no part of answers.
+        injected = {name: options for name, options in (chosen.get("inject") or {}).items() if name not in OBJECTIVES}
+        further = {"lora": chosen.get("lora"), "inject": injected}
+        texts = (section.get("text_processor") or {}).get("eval")
         return {
             "model": {key: chosen[key] for key in _MODEL_KEYS if key in chosen}
-            | {key: chosen[key] for key in _FURTHER_KEYS if chosen.get(key)},
+            | {key: value for key, value in further.items() if value},
             "weights": weights_fingerprint(self._model),
             "decoding": dataclasses.asdict(self._decoding),
             "pictures": (section.get("vis_processor") or {}).get("eval"),
+            **({"texts": texts} if texts and texts != _TEXTS_AS_THEY_ARE else {}),
         }
 
     def provenance(self, described: Mapping[str, Any], *, split: str, prompts: Any = None) -> Provenance:

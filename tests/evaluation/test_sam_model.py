@@ -7,6 +7,7 @@ from helpers.dummies import DummyDataset, DummyModel
 from helpers.models import TEXTS, random_batch, small_model
 from lavis_sam.evaluation.batches import EvaluationLoader
 from lavis_sam.evaluation.evaluate import answer_samples
+from lavis_sam.evaluation.prediction_log import OtherAnswersError
 from lavis_sam.evaluation.sam_model import SamModel, sam_provenance, warn_if_untrained
 from lavis_sam.models.decoding import Decoding
 
@@ -72,6 +73,48 @@ def test_a_description_holds_what_answers_depend_on():
     provenance = sam_provenance(config, "vist", DECODING, weights="w", split="val")
     assert (provenance.model, provenance.prompts, provenance.weights) == ("a tiny", "published", "w")
     assert sam_provenance({}, "vist", DECODING, weights=None, split="val").config is None
+
+
+@pytest.mark.parametrize(
+    ("place", "one", "other"),
+    [
+        ("model.prompt", "What?", "Why?"),
+        ("model.lora", {"alpha": 8}, {"alpha": 16}),
+        ("model.inject", {"lora": {"alpha": 8}}, {"lora": {"alpha": 16}}),
+        ("model.inject", {"vpg_c": {"layer": 2}}, {"vpg_c": {"layer": 3}}),
+        ("model.inject", {}, {"vpg_c": {"instruction": False}}),
+        ("datasets.vist.text_processor.eval", {"name": "sam_text"}, {"name": "mine", "template": "Question: {}"}),
+        (
+            "datasets.vist.text_processor.eval",
+            {"name": "mine", "template": "Q: {}"},
+            {"name": "mine", "template": "{}"},
+        ),
+    ],
+)
+def test_answers_under_other_settings_are_never_taken_for_these(tmp_path, place, one, other):
+    """Weights, decoding, ids and instructions are the same each time."""
+
+    def answers(value):
+        node = config = {}
+        *above, last = place.split(".")
+        for key in above:
+            node = node.setdefault(key, {})
+        node[last] = value
+        model = SamModel(DummyModel(), DECODING, config=config, dataset="vist")
+        return answer_samples(EvaluationLoader(DummyDataset(3), 2), model, tmp_path, name="vist")[0]
+
+    assert answers(one) == answers(one)
+    with pytest.raises(OtherAnswersError, match=r"then .*, now "):
+        answers(other)
+
+
+def test_what_takes_no_part_in_answers_is_no_part_of_their_description():
+    config = {
+        "model": {"inject": {"query_words": {"data": "/a"}, "patch_words": {"data": "/b"}}, "lora": {}},
+        "datasets": {"vist": {"text_processor": {"eval": {"name": "sam_text"}, "train": {"name": "mine"}}}},
+    }
+    described = SamModel(DummyModel(), DECODING, config=config, dataset="vist").describe()
+    assert described == SamModel(DummyModel(), DECODING).describe()
 
 
 def test_nothing_is_described_where_nothing_is_kept(monkeypatch):
