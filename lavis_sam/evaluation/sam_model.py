@@ -63,7 +63,7 @@ class SamModel:
         """Return model, weights, decoding, and how images and texts are prepared."""
         chosen, section = _sections(self._config, self._dataset)
         # What follows is named only where it is set: earlier runs do not have it. The weights of what is injected are
-        # hashed; LoRA's alpha or VPG-C's layer is not. What has an objective's name is its head, and no part of answers.
+        # hashed; LoRA's alpha or VPG-C's layer is not. What has an objective's name is its head and no part of answers.
         injected = {name: options for name, options in (chosen.get("inject") or {}).items() if name not in OBJECTIVES}
         further = {"lora": chosen.get("lora"), "inject": injected}
         texts = (section.get("text_processor") or {}).get("eval")
