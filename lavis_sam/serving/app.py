@@ -123,6 +123,7 @@ class _Endpoint:
     async def complete(self, request: Request) -> Response:
         """Answer a conversation; whatever happens is counted, and the request's place is given back."""
         started = time.monotonic()
+        deadline = asyncio.get_running_loop().time() + self._service.limits.seconds
         if self._in_flight >= self._service.limits.requests:
             self.counters.requests.labels(429).inc()
             raise RequestRefusedError(
@@ -138,8 +139,8 @@ class _Endpoint:
             self.counters.seconds.observe(time.monotonic() - started)
 
         try:
-            async with asyncio.timeout(self._service.limits.seconds):
-                response = await self._answer(request, done)
+            async with asyncio.timeout_at(deadline):
+                response = await self._answer(request, deadline, done)
         except TimeoutError:
             done(504)
             seconds = self._service.limits.seconds
@@ -159,7 +160,7 @@ class _Endpoint:
             done(200)
         return response
 
-    async def _answer(self, request: Request, done: Callable[[int], None]) -> Response:
+    async def _answer(self, request: Request, deadline: float, done: Callable[[int], None]) -> Response:
         body = await _read_body(request, self._service.limits.bytes)
         loop = asyncio.get_running_loop()
         asked, wanted = await loop.run_in_executor(self._decoders, self._read, body)
@@ -186,7 +187,7 @@ class _Endpoint:
             self._count(first)
             return JSONResponse(reply.whole(first))
         chunks = self._chunks(reply, wanted, first, events)
-        return _Stream(chunks, job, self._service.limits.seconds, done)
+        return _Stream(chunks, job, deadline, done)
 
     def _read(self, body: bytes) -> tuple[Asked, ChatRequest]:
         """Read a request and its images; runs in a thread of its own."""
@@ -239,13 +240,13 @@ class _Endpoint:
 class _Stream(StreamingResponse):
     """A stream that ends its job and gives back its place however it ends, also before its first chunk."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], job: Job, seconds: float, done: Callable[[int], None]) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], job: Job, deadline: float, done: Callable[[int], None]) -> None:
         super().__init__(self._followed(chunks), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        self._job, self._seconds, self._done, self._status = job, seconds, done, _CLIENT_HAS_LEFT
+        self._job, self._deadline, self._done, self._status = job, deadline, done, _CLIENT_HAS_LEFT
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            async with asyncio.timeout(self._seconds):  # a client that reads nothing does not stay for ever
+            async with asyncio.timeout_at(self._deadline):  # nor does a client that reads nothing stay for ever
                 await super().__call__(scope, receive, send)
         except TimeoutError:
             self._status = 504

@@ -32,7 +32,7 @@ class Limits:
         characters: Of all texts of a request.
         new_tokens: Of an answer.
         beams: Of a search, and answers to one request.
-        seconds: From a request's head to its answer, or to the first piece of a stream; then again to the stream's end.
+        seconds: From a request's head to its answer, or to the end of its stream.
 
     Raises:
         SamConfigurationError: One is not above 0.

@@ -1,5 +1,6 @@
 """The routes, asked by the `openai` client and by raw requests."""
 
+import http.client
 import io
 import json
 import socket
@@ -261,6 +262,27 @@ def test_app_gives_up_after_its_time(model, held):
         status, answer = raw(address, asked())
         assert (status, answer["error"]["code"]) == (504, "timeout")
         held.set()
+
+
+def test_app_ends_a_stream_after_the_time_of_its_request(model, monkeypatch):
+    def drip(*given):
+        time.sleep(1.5)  # of two seconds; a time of its own would let the stream go on for two more
+        for _ in range(40):
+            yield "x"
+            time.sleep(0.1)
+
+    monkeypatch.setattr(batcher, "stream", drip)
+    with serving(model, limits=Limits(seconds=2.0)) as address:
+        began = time.monotonic()
+        request = urllib.request.Request(
+            f"{address}/v1/chat/completions",
+            json.dumps(asked(stream=True, num_beams=1)).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with pytest.raises(http.client.IncompleteRead), urllib.request.urlopen(request, timeout=60) as response:
+            response.read()
+        assert 1.9 < time.monotonic() - began < 3.2
+        until(address, 'requests_total{status="504"} 1.0')
 
 
 @pytest.mark.parametrize("stream", [False, True])
