@@ -210,6 +210,8 @@ def _usable_references(
     predictions: Sequence[Prediction], raw: Sequence[Sequence[str]], prepared: list[list[str]], protocol: str
 ) -> list[list[str]]:
     """Return the prepared references of which something is left; `[""]`, which scores 0, where that is none."""
+    if all(map(all, prepared)):
+        return prepared
     names = [repr(prediction.sample_id) for prediction in predictions]
     without_any = [name for name, texts in zip(names, prepared, strict=True) if not any(texts)]
     if protocol == "sam" or len(without_any) == len(names):

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -72,7 +73,8 @@ def rouge_l_of_sequences(candidate: str, references: Sequence[str]) -> float:
 
 def _statistics(texts: Texts) -> Floats:
     """Return [n, 1] ROUGE-L of each sample."""
-    return np.array([[_ours(texts.protocol, *pair)] for pair in zip(texts.candidates, texts.references, strict=True)])
+    scores = map(partial(_ours, texts.protocol), texts.candidates, texts.references)
+    return np.fromiter(scores, float, len(texts.candidates))[:, None]
 
 
 def _ours(protocol: str, candidate: str, references: Sequence[str]) -> float:
