@@ -30,7 +30,7 @@ from lavis_sam.weights.locations import (
     weight_sources,
 )
 from lavis_sam.weights.packaged import locate, locate_folder
-from lavis_sam.weights.part_index import read_index
+from lavis_sam.weights.part_index import INDEX_FILE, OLD_INDEX_FILE, read_index
 from lavis_sam.weights.saved_tokenizers import JSON_FILE
 from lavis_sam.weights.streaming import open_file
 from lavis_sam.weights.tokenizers import (
@@ -140,13 +140,11 @@ def _check_chosen(folder: Path) -> Iterator[Finding]:
 
 def _check_parts(folder: Path) -> Iterator[Finding]:
     """Check every weight file of a transformers folder: listed, there, and not cut off."""
-    indices = sorted(folder.glob("*.index.json"))
-    listed = {part for path in indices for part in read_index(path).values()}
-    found = {path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)}
     # A folder may hold both kinds; one whole set is enough.
-    for kind in (".safetensors", ".bin"):
-        wanted = {part for part in listed if part.endswith(kind)} or {part for part in found if part.endswith(kind)}
-        if not wanted or not wanted & found:
+    for kind, index in ((".safetensors", INDEX_FILE), (".bin", OLD_INDEX_FILE)):
+        found = {path.name for path in folder.glob(f"*{kind}")}
+        wanted = set(read_index(folder / index).values()) if (folder / index).is_file() else found
+        if not wanted & found:
             continue
         problems = [f"{part} is missing" for part in sorted(wanted - found)]
         problems += [f"{part}: {why}" for part in sorted(wanted & found) if (why := _damage(folder / part))]

@@ -158,10 +158,10 @@ def load_llm(folder: str | Path, dtype: torch.dtype, *, vocabulary: int | None =
 
 def _load_parts(llm_model: PreTrainedModel, folder: Path, ignore: tuple[str, ...]) -> list[LoadReport]:
     """Fill a language model from its folder, whichever kind of weight files it has."""
-    parts = old_parts(folder)
     if (folder / INDEX_FILE).is_file() or (folder / SINGLE_FILE).is_file():
         tensors = StreamedTensors(open_folder(folder))
         return [load_checked(llm_model, tensors, provides=("*",), ignore=ignore, source=f"{folder} (the LLM)")]
+    parts = old_parts(folder)
     if not parts:
         raise SamCheckpointError(
             f"The LLM in {folder} has no weights: neither safetensors nor pytorch_model.bin. {LLM_REMEDY}."

@@ -116,6 +116,12 @@ BREAKS = {
 }
 
 
+def test_a_damaged_index_of_old_files_beside_whole_safetensors_does_no_harm(source, files, tmp_path):
+    (tmp_path / "vicuna" / "pytorch_model.bin.index.json").write_text("{")
+    found = list(weights.check_weights(config_for(source, SIZES, files)))
+    assert only(found, "language model").verdict is OK
+
+
 @pytest.mark.parametrize("name", BREAKS)
 def test_broken_weights(source, files, tmp_path, name):
     damage, check, verdict, words = BREAKS[name]

@@ -80,6 +80,14 @@ def test_an_old_folder_in_one_file(folder):
     assert torch.equal(load(folder).lm_head.weight[:-1], toy_llm(vocabulary=196).lm_head.weight)
 
 
+def test_a_damaged_index_of_old_files_beside_whole_safetensors_does_no_harm(folder):
+    (folder / "pytorch_model.bin.index.json").write_text("{")
+    assert torch.equal(load(folder).lm_head.weight[:-1], toy_llm(vocabulary=196).lm_head.weight)
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(SamCheckpointError, match=r"pytorch_model\.bin\.index\.json: not JSON"):
+        load(folder)
+
+
 def test_buffers_that_old_folders_carry_are_no_surprise(folder):
     change(lambda tensors: tensors.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(5)}))(folder)
     wanted = toy_llm(vocabulary=196).model.rotary_emb.inv_freq
