@@ -21,6 +21,7 @@ from lavis_sam.memory import naming_samples
 from lavis_sam.models.decoding import Decoding
 from lavis_sam.models.language.sequence import check_length
 from lavis_sam.models.semantic_alignment import SemanticAlignment
+from lavis_sam.models.w_former import is_trained
 from lavis_sam.predictor.load_model import load_model
 
 BATCH_SIZE = 8
@@ -212,8 +213,7 @@ class SamPredictor:
     @property
     def is_trained(self) -> bool:
         """Whether SAM's layers have been trained; if not, the model answers as InstructBLIP does."""
-        outputs = [p for name, p in self.model.named_parameters() if name.endswith("linear_c.weight")]
-        return any(bool(parameter.any()) for parameter in outputs)
+        return bool(is_trained(self.model))
 
     def _read_one(self, images: Any, name: str) -> list[Any]:
         samples, is_single = _read_samples(images)

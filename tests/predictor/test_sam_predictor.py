@@ -115,6 +115,12 @@ def test_whether_it_is_trained():
     assert not SamPredictor(small_model(extractor="none")).is_trained
 
 
+def test_a_trained_bias_alone_is_trained():
+    model = small_model(zero=True)
+    torch.nn.init.ones_(model.w_former.linear_c.bias)
+    assert SamPredictor(model).is_trained
+
+
 def bad_file(tmp_path, content):
     path = tmp_path / "bad.jpg"
     path.write_bytes(content)
