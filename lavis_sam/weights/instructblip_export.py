@@ -5,8 +5,8 @@ the model has (the trained one, if it was trained).
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|\.model[-.].*\.tmp"
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor to write: its name and size, and how it is made when its turn comes."""
+    """A tensor to write: its name, size and type in the file, and how it is made when its turn comes."""
 
     name: str
     shape: tuple[int, ...]
@@ -78,13 +78,14 @@ def save_instructblip(
     """
     check_base(model)
     folder = Path(folder)
-    parts = list(_in_parts(_entries(model), part_bytes))
+    entries = [replace(entry, dtype=dtype or entry.dtype) for entry in _entries(model).values()]
+    parts = list(_in_parts(entries, part_bytes))
     _begin(folder)
     names = [SINGLE_FILE] if len(parts) == 1 else [
         f"model-{number:05d}-of-{len(parts):05d}.safetensors" for number in range(1, len(parts) + 1)
     ]  # fmt: skip
     for name, part in zip(names, parts, strict=True):
-        write_safetensors(folder / name, {entry.name: entry.make().to(dtype) for entry in part}, {"format": "pt"})
+        write_safetensors(folder / name, {entry.name: entry.make().to(entry.dtype) for entry in part}, {"format": "pt"})
     if len(parts) > 1:
         listed = {entry.name: name for name, part in zip(names, parts, strict=True) for entry in part}
         total = sum(entry.size for part in parts for entry in part)
@@ -177,9 +178,9 @@ def _join(*tensors: Tensor) -> Callable[[], Tensor]:
     return lambda: torch.cat(tensors)
 
 
-def _in_parts(entries: Mapping[str, Entry], part_bytes: int) -> Iterator[list[Entry]]:
+def _in_parts(entries: Iterable[Entry], part_bytes: int) -> Iterator[list[Entry]]:
     part: list[Entry] = []
-    for entry in entries.values():
+    for entry in entries:
         if part and sum(other.size for other in part) + entry.size > part_bytes:
             yield part
             part = []

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import InstructBlipForConditionalGeneration, InstructBlipProcessor
 
 from helpers.instructblip import folder_config, transformers_inputs, transformers_model, write_folder
@@ -112,6 +113,16 @@ def test_parts_are_small_and_listed(folder):
     assert sorted(set(index["weight_map"].values())) == [part.name for part in parts]
     assert len(parts) > 3
     assert sum(part.stat().st_size for part in parts) >= index["metadata"]["total_size"] > 100_000
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float64])
+def test_sizes_are_those_of_the_type_that_is_written(tmp_path, dtype):
+    folder = save_instructblip(tmp_path, small_model(), part_bytes=100_000, dtype=dtype)
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    parts = [load_file(part) for part in sorted(folder.glob("*.safetensors"))]
+    sizes = [sum(tensor.nbytes for tensor in part.values()) for part in parts]
+    assert index["metadata"]["total_size"] == sum(sizes)
+    assert all(size <= 100_000 for size, part in zip(sizes, parts, strict=True) if len(part) > 1)
 
 
 def test_the_placeholder_is_never_written(folder):
