@@ -107,14 +107,32 @@ def _check_packing(config: DictConfig) -> Iterator[Finding]:
 
 
 def check_memory(config: DictConfig, device: str | None) -> Iterator[Finding]:
-    """Check whether the weights, and a large sample on top of them, fit into the free memory; see `lavis-sam plan`."""
+    """Check whether the weights, and a large sample on top of them, fit into the free memory; see `lavis-sam plan`.
+
+    Of a model on a GPU, the machine's own memory has to hold the weights alone.
+    """
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
     weights, needed = plan_generation(plain, Load(images=IMAGES, text_tokens=TEXT_TOKENS))
     target = read_device(device)
+    if target.type != "cuda":
+        yield _fits("memory", free_memory(), weights, needed)
+        return
     # A language model that is spread is another check's: see `lavis_sam.doctor.device_map`.
-    if target.type == "cuda" and not config.get("device_map"):
+    if not config.get("device_map"):
         yield _fits("GPU memory", torch.cuda.mem_get_info(target)[0], weights, needed)
-    yield _fits("memory", free_memory(), weights, needed)
+    yield _holds_weights(free_memory(), weights)
+
+
+def _holds_weights(free: int | None, weights: int) -> Finding:
+    """Check whether the machine's memory holds a model that is built there and then runs on a GPU."""
+    plan = f"{weights / GB:.2f} GB for the weights, which are read into it before they go to the GPU"
+    if free is None:
+        return Finding(AREA, "memory", Verdict.NOTE, f"unknown here; needed: {plan}")
+    found = f"{free / GB:.1f} GB free; needed: {plan}"
+    if free < weights:
+        remedy = "The weights do not fit. Free memory, or take model.precision bf16 or fp16, or model_type tiny."
+        return Finding(AREA, "memory", Verdict.FAILURE, found, remedy)
+    return Finding(AREA, "memory", Verdict.OK, found)
 
 
 def _fits(name: str, free: int | None, weights: int, needed: int) -> Finding:

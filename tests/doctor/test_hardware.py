@@ -63,5 +63,18 @@ def test_too_little_memory(monkeypatch, free, verdict):
     assert_helpful([found])
 
 
+@pytest.mark.parametrize(("free", "verdict"), [(1_000_000, FAILURE), (22_000_000, OK), (10**9, OK), (None, NOTE)])
+@pytest.mark.parametrize("settings", [{}, {"device_map": "auto"}])
+def test_beside_a_gpu_the_machines_memory_holds_the_weights_alone(monkeypatch, free, verdict, settings):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (22_000_000, 10**9))
+    monkeypatch.setattr(hardware, "free_memory", lambda: free)
+    *on_gpu, found = hardware.check_memory(model_config("tiny", settings=settings), "cuda")
+    assert [(gpu.check, gpu.verdict) for gpu in on_gpu] == ([] if settings else [("GPU memory", WARNING)])
+    assert (found.check, found.verdict) == ("memory", verdict)
+    assert "images" not in found.found
+    assert_helpful([found, *on_gpu])
+
+
 def test_free_memory_is_what_this_machine_says():
     assert 10**8 < (hardware.free_memory() or 0) < 10**14
