@@ -21,7 +21,7 @@ _WIDTH = 100
 # A plan of one of these says which cards the other would fit on, too.
 _FAMILY = ("vicuna7b", "vicuna13b")
 _Samples = Annotated[
-    int | None, typer.Option(help="Training samples; by default those of the data set, if it is on the disk.")
+    int | None, typer.Option(min=1, help="Training samples; by default those of the data set, if it is on the disk.")
 ]
 _Log = Annotated[
     Path | None,
@@ -40,12 +40,14 @@ def plan(
     cfg_path: CfgPath = None,
     options: Option = None,
     data: Data = None,
-    images: Annotated[int, typer.Option(help="Images of a sample.")] = 2,
-    text_tokens: Annotated[int, typer.Option(help="Tokens of an instruction.")] = 32,
-    target_tokens: Annotated[int, typer.Option(help="Tokens of an answer.")] = 32,
-    gpus: Annotated[int, typer.Option(help="Processes, one a GPU.")] = 1,
+    images: Annotated[int, typer.Option(min=1, help="Images of a sample.")] = 2,
+    text_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an instruction.")] = 32,
+    target_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 32,
+    gpus: Annotated[int, typer.Option(min=1, help="Processes, one a GPU.")] = 1,
     samples: _Samples = None,
-    step_seconds: Annotated[float | None, typer.Option(help="Seconds of an optimizer step, if you know them.")] = None,
+    step_seconds: Annotated[
+        float | None, typer.Option(min=0, help="Seconds of an optimizer step, if you know them.")
+    ] = None,
     log: _Log = None,
     measure: _Measure = False,
     as_json: _Json = False,

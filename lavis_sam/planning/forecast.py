@@ -9,7 +9,7 @@ import dataclasses
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,8 @@ PARTS = {
 }
 _ADAMW_MOMENTS = 2
 _FLOAT32_BYTES = 4
+# Of a batch over twice this, steps of this many and of twice as many samples are run; from there needs grow evenly.
+_LARGEST_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def make_plan(model_cfg: Mapping[str, Any], load: Load, decoding: Mapping[str, A
     packed = _packed(model, read_llm_precision(model_cfg))
     parameters, weights = _count_weights(model, packed)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    activations, forward, backward = _run_step(model, load)
+    activations, forward, backward = _step_needs(model, load)
     # A packed matrix is unpacked for the time of its product, one after the other.
     activations += max((model.get_parameter(name).nbytes for name in packed), default=0)
     # Under DDP gradients exist twice: in the parameters and in what is sent.
@@ -186,6 +188,19 @@ def _count_weights(model: SemanticAlignment, packed: Mapping[str, int]) -> tuple
         parameters[part] = parameters.get(part, 0) + parameter.numel()
         weights[part] = weights.get(part, 0) + packed.get(name, parameter.numel() * parameter.element_size())
     return parameters, weights
+
+
+def _step_needs(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:
+    """Return what `_run_step` does, of any batch in about the same time.
+
+    Texts, and the chunks in which losses are computed, are as many as samples, so a step's time grows with them.
+    """
+    if load.batch <= 2 * _LARGEST_BATCH:
+        return _run_step(model, load)
+    near, far = (_run_step(model, replace(load, batch=times * _LARGEST_BATCH)) for times in (1, 2))
+    further = load.batch - 2 * _LARGEST_BATCH
+    activations, forward, backward = (b + (b - a) * further // _LARGEST_BATCH for a, b in zip(near, far, strict=True))
+    return activations, forward, backward
 
 
 def _run_step(model: SemanticAlignment, load: Load) -> tuple[int, int, int]:

@@ -81,3 +81,17 @@ def test_plan_says_how_many_cards_a_device_map_needs():
     assert made["device_map"]["tiny"]["training"][0] == {"card_gb": 24, "cards": 1, "waiting": 0}
     with pytest.raises(SamConfigurationError, match="--gpus 2 means processes"):
         call("plan", "--cfg-path", TINY, "--gpus", "2", "--options", "model.device_map=auto")
+
+
+@pytest.mark.parametrize("option", ["--samples", "--images", "--text-tokens", "--target-tokens", "--gpus"])
+def test_plan_refuses_a_number_below_one_by_its_option(run, option):
+    code, _, error = run("plan", "--cfg-path", "missing.yaml", option, "-3")
+    assert code == 2
+    assert option in error
+    assert "greater than or equal to 1" in error
+    assert "missing.yaml" not in error
+
+
+def test_plan_refuses_negative_seconds_without_samples_too(run):
+    code, _, error = run("plan", "--cfg-path", TINY, "--step-seconds", "-1")
+    assert (code, "--step-seconds" in error) == (2, True)

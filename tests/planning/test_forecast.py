@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.models.language.language_model import TransformersLanguageModel
+from lavis_sam.planning import forecast
 from lavis_sam.planning.forecast import LiveBytes, Load, make_plan, plan_generation
 from lavis_sam.plugin.model import Blip2VicunaSAM
 
@@ -115,6 +116,25 @@ def test_memory_grows_with_what_is_planned():
     assert plan(model_cfg(), batch=4).memory["activations"] > 1.8 * base["activations"]
     assert plan(model_cfg(), batch=2, images=4).memory["activations"] > 1.2 * base["activations"]
     assert plan(model_cfg(), batch=2, eval_batch=3).memory["kv_cache"] == 3 * base["kv_cache"]
+
+
+@pytest.mark.parametrize("case", ["default", "vpg_c"])
+def test_a_large_batch_is_planned_without_its_step(case, monkeypatch):
+    cfg = model_cfg(**CASES[case])
+    found = plan(cfg, batch=900)
+    monkeypatch.setattr(forecast, "_LARGEST_BATCH", 900)
+    whole = plan(cfg, batch=900)
+    assert found.flops == whole.flops
+    assert found.memory["activations"] == pytest.approx(whole.memory["activations"], rel=1e-3)
+
+
+def test_no_step_of_more_samples_than_these_is_run(monkeypatch):
+    run, batches = forecast.step_loss, []
+    monkeypatch.setattr(forecast, "step_loss", lambda model, load: batches.append(load.batch) or run(model, load))
+    planned = plan(model_cfg(), batch=10**9)
+    assert max(batches) == 256
+    assert planned.load.batch == 10**9
+    assert planned.memory["activations"] > 10**9 * 10**6
 
 
 def test_the_cache_is_that_of_the_decoding():
