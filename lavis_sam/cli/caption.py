@@ -20,6 +20,7 @@ from lavis_sam.cli.model_options import (
     MinNewTokens,
     Model,
     Precision,
+    Prompt,
     length_of,
     load_predictor,
 )
@@ -48,7 +49,7 @@ _Jsonl = Annotated[
 
 def caption(
     images: _Images,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the images show?",
+    prompt: Prompt = "What do the images show?",
     model: Model = "tiny",
     base: Base = None,
     llm_model: LanguageModel = None,

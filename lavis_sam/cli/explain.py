@@ -14,6 +14,7 @@ from lavis_sam.cli.model_options import (
     LanguageModel,
     Model,
     Precision,
+    Prompt,
     load_predictor,
 )
 from lavis_sam.terminal import echo
@@ -22,7 +23,7 @@ from lavis_sam.terminal import echo
 def explain(
     images: Images,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for overview.png, explanation.json, measures.npz.")],
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="The question.")] = "What do the images show?",
+    prompt: Prompt = "What do the images show?",
     model: Model = "tiny",
     base: Base = None,
     llm_model: LanguageModel = None,

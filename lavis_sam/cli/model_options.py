@@ -14,6 +14,14 @@ from lavis_sam.terminal import echo
 if TYPE_CHECKING:
     from lavis_sam.predictor import SamPredictor
 
+
+def _asks(prompt: str) -> str:
+    """Return a prompt that asks something."""
+    if not prompt.strip():
+        raise typer.BadParameter(f"found {prompt!r}, wanted a question about the images.")
+    return prompt
+
+
 Model = Annotated[
     str,
     typer.Option(
@@ -60,6 +68,7 @@ MinLength = Annotated[int | None, typer.Option("--min-length", hidden=True)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The folder to make; for `released` a .pth file.")]
 OutArgument = Annotated[Path | None, typer.Argument(metavar="OUT", hidden=True)]  # the option's place before
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else, on stdout.")]
+Prompt = Annotated[str, typer.Option("--prompt", "-p", callback=_asks, help="The question.")]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="The images of one sample, in order.")]
 
 

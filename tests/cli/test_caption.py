@@ -4,6 +4,8 @@ import json
 import sys
 from types import SimpleNamespace
 
+import pytest
+
 from lavis_sam import SamPredictor
 from lavis_sam.weights.packaged import PACKAGE
 
@@ -102,3 +104,11 @@ class Echo:
 
     def caption(self, images, prompt, **decoding):
         return "an answer"
+
+
+@pytest.mark.parametrize("command", [("caption",), ("explain", "--out", "out")])
+@pytest.mark.parametrize("prompt", ["", " \n"])
+def test_an_empty_prompt_is_refused_before_anything_is_read(run, command, prompt):
+    code, _, error = run(*command, "missing.jpg", "--prompt", prompt)
+    assert (code, "wanted a question about the images" in error, "--prompt" in error) == (2, True, True)
+    assert "missing.jpg" not in error
