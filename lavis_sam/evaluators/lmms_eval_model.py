@@ -31,7 +31,7 @@ class LmmsEvalModel(lmms):
         base: InstructBLIP, where it is not where config and environment say.
         checkpoint: Trained layers over `pretrained`.
         precision: Of the frozen parts.
-        max_batch_size: Not used; lmms-eval gives it to every model.
+        max_batch_size: None; lmms-eval gives it to every model, for `--batch_size auto`.
         decoding: `num_beams`, `max_length`, `min_length`, `repetition_penalty`, `length_penalty`, where a task does not
             say them; else the published ones.
 
@@ -59,6 +59,11 @@ class LmmsEvalModel(lmms):
         if number is None:
             raise SamConfigurationError(
                 f"--batch_size: found {batch_size!r}, wanted a number; this model takes no 'auto'."
+            )
+        if max_batch_size is not None:
+            raise SamConfigurationError(
+                f"--max_batch_size: found {max_batch_size!r}, which bounds '--batch_size auto'; this model takes no "
+                "'auto'. Leave it out; --batch_size is the most samples that go through the model together."
             )
         if os.environ.get("WORLD_SIZE", "1") != "1":
             raise SamConfigurationError(

@@ -119,6 +119,7 @@ def test_a_request_without_images_is_named(model):
     [
         ({"beams": 1}, "found 'beams', wanted one of num_beams"),
         ({"batch_size": "auto"}, "found 'auto', wanted a number"),
+        ({"max_batch_size": 4}, "--max_batch_size: found 4, which bounds '--batch_size auto'"),
         ({"batch_size": "²"}, "found '²', wanted a number"),
         ({"batch_size": "9" * 5000}, "wanted a number"),
     ],
