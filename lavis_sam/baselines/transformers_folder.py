@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from lavis_sam.baselines.chat import ChatModel
@@ -18,6 +19,7 @@ from lavis_sam.weights.device_map import refuse_processes, require_accelerate
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Config's `model_type` of the two that have no chat template.
 Q_FORMER_TYPES = ("blip-2", "instructblip")
+CONFIG_FILE = "config.json"
 # Nothing is fetched, nothing that came with the weights is run.
 _SAFE = {"local_files_only": True, "trust_remote_code": False}
 
@@ -51,6 +53,7 @@ def load_model(
         refuse_processes("--device-map")
         require_accelerate("--device-map")
     target = read_device(device)
+    _check_is_there(name)
     config = _read(AutoConfig, name)
     processor = _read(AutoProcessor, name)
     dtype = PRECISIONS[precision] if precision else "auto"
@@ -61,6 +64,22 @@ def load_model(
     # The manifest holds no paths: a folder goes by its own name.
     shown = Path(name).resolve().name if Path(name).is_dir() else name
     return kind(model, processor, name=shown, decoding=decoding)
+
+
+def _check_is_there(name: str) -> None:
+    """Refuse a model that is nowhere here, before a library asks itself whether the name could be one of a hub's."""
+    if name and Path(name).is_dir():
+        return
+    try:
+        found = try_to_load_from_cache(name, CONFIG_FILE)
+    except ValueError:  # it cannot be a repository's name
+        found = None
+    if not isinstance(found, str):
+        what = "is a file" if Path(name).is_file() else "there is no such folder"
+        raise SamCheckpointError(
+            f"{name}: {what}, and no model of this name in the local cache. Wanted a folder in transformers' format; "
+            "nothing is downloaded here."
+        )
 
 
 def _read(factory: Any, name: str, **arguments: Any) -> Any:

@@ -47,7 +47,7 @@ def test_code_that_comes_with_a_model_is_not_run(folders, tmp_path):
 
 
 def test_no_such_model_or_setting(tmp_path):
-    with pytest.raises(SamCheckpointError, match="nowhere: found no Config"):
+    with pytest.raises(SamCheckpointError, match="nowhere: there is no such folder, and no model of this name"):
         load(tmp_path / "nowhere")
     with pytest.raises(SamConfigurationError, match="int4"):
         load(tmp_path, precision="int4")
@@ -74,3 +74,19 @@ def test_device_map_of_several_processes_is_refused(folders, monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
     with pytest.raises(SamConfigurationError, match="--device-map: found 2 processes"):
         load(folders("llava"), device_map="auto")
+
+
+@pytest.mark.parametrize("name", ["models/gone/llava", "gone", "/gone", "a b", ""])
+def test_a_folder_that_is_not_there_is_refused_before_transformers_is_asked(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(transformers_folder, "_read", None)
+    with pytest.raises(
+        SamCheckpointError, match="there is no such folder, and no model of this name in the local cache"
+    ):
+        load(name)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(SamCheckpointError, match=r"model\.safetensors: is a file"):
+        load(tmp_path / "model.safetensors")

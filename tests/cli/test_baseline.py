@@ -246,7 +246,7 @@ def test_what_is_not_there(run, asked, data_set, tmp_path):
     code, _, err = run(*words, "--out", out, "--api-key-env", "NO_SUCH_KEY")
     assert (code, "NO_SUCH_KEY: the environment has no such variable" in err) == (2, True)
     code, _, err = run("baseline", tmp_path / "no-model", "--dataset", "mine", "--data", data_set, "--out", out)
-    assert (code, "no-model: found no Config" in err) == (2, True)
+    assert (code, "no-model: there is no such folder, and no model of this name" in err) == (2, True)
     code, _, err = run("baseline", "m", "--data", data_set, "--out", out)
     assert (code, "wanted one name for it" in err) == (2, True)
 
