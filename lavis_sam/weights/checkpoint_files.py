@@ -30,7 +30,7 @@ _DATA_PARALLEL_PREFIX = "module."
 _WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _SNIFFED_BYTES = 512
 _NAMES_SHOWN, _CHARACTERS_SHOWN = 8, 200
-_MAX_CONFIG_BYTES = 1 << 20
+MAX_CONFIG_BYTES = 1 << 20
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -190,7 +190,7 @@ def read_config(path: Path, remedy: str) -> dict[str, Any]:
     Raises:
         SamCheckpointError: It is missing, absurdly large, damaged, or holds no dictionary.
     """
-    return read_json(path, remedy=remedy, error=SamCheckpointError, wanted=dict, most_bytes=_MAX_CONFIG_BYTES)
+    return read_json(path, remedy=remedy, error=SamCheckpointError, wanted=dict, most_bytes=MAX_CONFIG_BYTES)
 
 
 def read_start(path: Path) -> bytes:

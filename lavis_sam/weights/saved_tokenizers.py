@@ -11,10 +11,11 @@ from typing import Any
 from sentencepiece import sentencepiece_model_pb2
 
 from lavis_sam.errors import SamCheckpointError
-from lavis_sam.files import read_json
+from lavis_sam.files import UnusableFileError, load_bytes, read_json
 
 JSON_FILE = "tokenizer.json"
-_MAX_BYTES = 64 << 20
+# The largest that are published have some 30 MB.
+MAX_BYTES = 64 << 20
 _MAX_PIECES = 1 << 20
 _REMEDY = "Fetch the tokenizer again, with transformers' save_pretrained or from where the model was published."
 _LLAMA_PIECES = ("<unk>", "<s>", "</s>")
@@ -28,10 +29,22 @@ def read_saved(path: Path) -> dict[str, Any]:
     Raises:
         SamCheckpointError: It is missing, damaged or holds no model.
     """
-    saved = read_json(path, remedy=_REMEDY, error=SamCheckpointError, wanted=dict, most_bytes=_MAX_BYTES)
+    saved = read_json(path, remedy=_REMEDY, error=SamCheckpointError, wanted=dict, most_bytes=MAX_BYTES)
     if not isinstance(saved.get("model"), dict):
         raise SamCheckpointError(f"{path}: holds no tokenizer (model is {saved.get('model')!r:.200}). {_REMEDY}")
     return saved
+
+
+def read_bounded(path: Path) -> bytes:
+    """Read a file of a tokenizer.
+
+    Raises:
+        SamCheckpointError: It cannot be read, or has more than `MAX_BYTES`.
+    """
+    try:
+        return load_bytes(path, most_bytes=MAX_BYTES)
+    except UnusableFileError as problem:
+        raise SamCheckpointError(f"{path}: {problem}. {_REMEDY}") from problem
 
 
 def is_llama(saved: dict[str, Any]) -> bool:

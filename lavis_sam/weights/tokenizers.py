@@ -24,10 +24,31 @@ from lavis_sam.models.language.tokenizers import (
     LlamaSentencePieceTokenizer,
     TextTokenizer,
 )
-from lavis_sam.weights.saved_tokenizers import JSON_FILE, bert_vocabulary, is_llama, llama_model, read_saved
+from lavis_sam.weights.saved_tokenizers import (
+    JSON_FILE,
+    MAX_BYTES,
+    bert_vocabulary,
+    is_llama,
+    llama_model,
+    read_bounded,
+    read_saved,
+)
 
 HUB_TIMEOUT_SECONDS = 5.0
 MODEL_FILE, VOCABULARY_FILE = "tokenizer.model", "vocab.txt"
+# What transformers reads of a folder with `tokenizer.json`.
+_FAST_FILES = (
+    JSON_FILE,
+    MODEL_FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+    "config.json",
+)
 BERT_SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BERT_REMEDY = (
     "Point model.bert_tokenizer in the config, or LAVIS_SAM_BERT in the environment, to bert-base-uncased's vocab.txt "
@@ -44,7 +65,7 @@ def load_tokenizer(source: str | Path, *, json_first: bool = False) -> TextToken
             `tokenizer.model`, which is read as InstructBLIP reads Vicuna's.
 
     Raises:
-        SamCheckpointError: neither file is there, or one is damaged.
+        SamCheckpointError: neither file is there, or one is damaged or too large.
     """
     path = find_llm_tokenizer(Path(source), json_first=json_first)
     if path is None:
@@ -53,9 +74,9 @@ def load_tokenizer(source: str | Path, *, json_first: bool = False) -> TextToken
         )
     if path.name == JSON_FILE and (json_first or not is_llama(read_saved(path))):
         return _load_fast(path.parent)
-    model = {"model_proto": llama_model(path)} if path.name == JSON_FILE else {"model_file": str(path)}
+    model = llama_model(path) if path.name == JSON_FILE else read_bounded(path)
     try:
-        processor = sentencepiece.SentencePieceProcessor(**model)
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     except (RuntimeError, OSError, UnicodeDecodeError) as error:  # the last one, of a message with damaged pieces
         raise SamCheckpointError(
             f"{path} is no sentencepiece model ({error}); it may be damaged or a Git LFS pointer. {LLM_REMEDY}."
@@ -72,6 +93,9 @@ def find_llm_tokenizer(source: Path, *, json_first: bool = False) -> Path | None
 
 def _load_fast(folder: Path) -> FastTextTokenizer:
     """Return the tokenizer of a folder with `tokenizer.json`; nothing in the folder is run."""
+    for path in (folder / name for name in _FAST_FILES):
+        if path.is_file():
+            read_bounded(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the libraries below raise whatever they like at a damaged file
@@ -95,7 +119,7 @@ def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None
         vocabulary: rows of the Q-Former's word embedding, `[DEC]` included (30,523 for the real one).
 
     Raises:
-        SamCheckpointError: no vocabulary was found, it is no BERT vocabulary, or its size is another one.
+        SamCheckpointError: no vocabulary was found, it is too large or no BERT vocabulary, or its size is another one.
     """
     path = find_bert_vocabulary(source)
     if path is None:
@@ -106,7 +130,7 @@ def load_q_former_tokenizer(source: str | Path, *, vocabulary: int | None = None
     if path.name == JSON_FILE:
         pieces = bert_vocabulary(path)
     else:
-        pieces = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        pieces = read_bounded(path).decode("utf-8", errors="replace").splitlines()
     absent = [piece for piece in BERT_SPECIAL_PIECES if piece not in pieces]
     if absent:
         raise SamCheckpointError(
@@ -132,6 +156,9 @@ def find_bert_vocabulary(source: str | Path) -> Path | None:
 
     Returns:
         Where it is: on disk, in the local hub cache, or downloaded from the hub; None when nowhere.
+
+    Raises:
+        SamCheckpointError: The hub's has more bytes than a vocabulary; it is not downloaded.
     """
     path = Path(source).expanduser()
     if path.is_file():
@@ -158,19 +185,27 @@ def _download_vocabulary(name: str) -> Path | None:
     `hf_hub_download` alone retries for 23 seconds without a network. A plain request asks first, in a thread, because
     a name lookup cannot be given a time limit.
     """
-    answers: list[int] = []
+    answers: list[tuple[int, int]] = []
 
     def ask() -> None:
         url, headers = hf_hub_url(name, "vocab.txt"), build_hf_headers()
         # Each release of the hub's library has its own families of network errors; all of them mean "no answer".
         with contextlib.suppress(Exception):
-            answers.append(get_session().head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS).status_code)
+            answer = get_session().head(url, headers=headers, timeout=HUB_TIMEOUT_SECONDS)
+            # The first is the size of a file of the hub's large file storage, to which the answer leads.
+            size = answer.headers.get("X-Linked-Size") or answer.headers.get("Content-Length") or 0
+            answers.append((answer.status_code, int(size)))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(HUB_TIMEOUT_SECONDS)
-    if not answers or answers[0] >= 400:
+    if not answers or answers[0][0] >= 400:
         return None
+    if (size := answers[0][1]) > MAX_BYTES:
+        raise SamCheckpointError(
+            f"{name}: the hub's {VOCABULARY_FILE} has {size} bytes, wanted at most {MAX_BYTES}; it was not downloaded. "
+            f"{BERT_REMEDY}."
+        )
     try:
         return Path(hf_hub_download(name, "vocab.txt"))
     except OSError:

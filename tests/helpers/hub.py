@@ -29,7 +29,7 @@ def serving(repository: str, folder: Path, cache: Path, monkeypatch) -> Iterator
             path = self.path.partition("?")[0]
             asked.append(path)
             if path == f"/api/models/{repository}/revision/main":
-                names = [{"rfilename": file.name} for file in folder.iterdir()]
+                names = [{"rfilename": file.name, "size": file.stat().st_size} for file in folder.iterdir()]
                 self.reply(json.dumps({"id": repository, "sha": COMMIT, "siblings": names}).encode())
             elif path == f"/api/models/{repository}/tree/{COMMIT}":
                 files = [

@@ -8,6 +8,7 @@ from helpers.hub import serving
 from helpers.trained_tiny import trained_tiny_model
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.predictor import SamPredictor
+from lavis_sam.weights import hub
 from lavis_sam.weights.adapters import save_adapter
 from lavis_sam.weights.hub import download_adapter, is_repository
 
@@ -72,6 +73,29 @@ def test_a_repository_without_an_adapter_is_refused(adapter, tmp_path, monkeypat
         pytest.raises(SamCheckpointError, match=r"has no sam_adapter\.safetensors, so it is no adapter"),
     ):
         download_adapter("user/base")
+
+
+@pytest.mark.parametrize("name", ["config.json", "sam_adapter.safetensors"])
+def test_a_file_that_is_too_large_is_not_fetched(adapter, tmp_path, monkeypatch, name):
+    size = (adapter / name).stat().st_size
+    with serving("user/large", adapter, tmp_path / "cache", monkeypatch) as asked:
+        monkeypatch.setitem(hub._MOST_BYTES, name, size - 1)
+        with pytest.raises(SamCheckpointError, match=rf"{name} has {size} bytes .* wanted at most {size - 1}"):
+            download_adapter("user/large")
+        assert not [path for path in asked if "/resolve/" in path]
+        monkeypatch.setitem(hub._MOST_BYTES, name, size)
+        assert (download_adapter("user/large") / name).stat().st_size == size
+
+
+def test_sizes_that_cannot_be_asked_for_leave_the_cache_alone(adapter, tmp_path, monkeypatch):
+    def refuse(*given, **options):
+        raise ConnectionError("the hub is busy")
+
+    with serving("user/adapter", adapter, tmp_path / "cache", monkeypatch) as asked:
+        monkeypatch.setattr(hub.HfApi, "model_info", refuse)
+        with pytest.raises(SamConfigurationError, match=r"not in the local cache \(the hub is busy\)"):
+            download_adapter("user/adapter")
+        assert not asked
 
 
 def test_a_damaged_adapter_is_refused_like_one_on_the_disk(adapter, tmp_path, monkeypatch):

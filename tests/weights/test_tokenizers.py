@@ -5,6 +5,7 @@ import string
 import subprocess
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -60,20 +61,41 @@ class TestLlmTokenizer:
             load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("tokenizer.model", load_tokenizer),
+        ("tokenizer.json", load_tokenizer),
+        ("tokenizer.json", partial(load_tokenizer, json_first=True)),
+        ("tokenizer_config.json", partial(load_tokenizer, json_first=True)),
+        ("vocab.txt", load_q_former_tokenizer),
+        ("tokenizer.json", load_q_former_tokenizer),
+    ],
+)
+def test_a_file_that_is_too_large_is_not_read(tmp_path, name, load):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with (tmp_path / name).open("wb") as file:
+        file.truncate((64 << 20) + 1)  # a hole, which takes no room
+    with pytest.raises(
+        SamCheckpointError, match=rf"{name}: file too large: found 67108865 bytes, wanted at most 67108864"
+    ):
+        load(tmp_path)
+
+
 class Hub:
     """Stands in for the hub: without a network until `answer` gives a status."""
 
     breaks_off = False
 
     def __init__(self):
-        self.downloads = []
+        self.downloads, self.headers = [], {}
 
     def answer(self):
         raise ConnectionError("no network")
 
     def head(self, url, headers, timeout):
         assert url.endswith("/vocab.txt")
-        return SimpleNamespace(status_code=self.answer())
+        return SimpleNamespace(status_code=self.answer(), headers=self.headers)
 
     def download(self, *names):
         self.downloads.append(names)
@@ -153,6 +175,14 @@ class TestQFormerTokenizer:
         hub.answer = lambda: 200
         assert len(load_q_former_tokenizer("bert-base-uncased")) == 1500
         assert hub.downloads == [("bert-base-uncased", "vocab.txt")]
+
+    @pytest.mark.parametrize("header", ["X-Linked-Size", "Content-Length"])
+    def test_a_file_that_is_too_large_is_not_downloaded(self, hub, header):
+        hub.answer = lambda: 200
+        hub.headers = {"Content-Length": "900", header: str((64 << 20) + 1)}
+        with pytest.raises(SamCheckpointError, match=r"vocab.txt has 67108865 bytes, wanted at most 67108864"):
+            load_q_former_tokenizer("bert-base-uncased")
+        assert hub.downloads == []
 
     def test_a_download_that_breaks_off_is_a_missing_file(self, hub):
         hub.answer, hub.breaks_off = lambda: 200, True
