@@ -4,12 +4,15 @@ import multiprocessing.queues
 import os
 import signal
 import threading
+import time
 import traceback
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A terminal signals a whole group of processes, and who started one of them (torchrun, a sweep) passes it on.
+_TOGETHER_SECONDS = 2.0
 
 
 class RunStopped(Exception):  # noqa: N818 - not an error
@@ -17,7 +20,9 @@ class RunStopped(Exception):  # noqa: N818 - not an error
 
 
 class StopRequest:
-    """While its block runs, the first SIGTERM or SIGINT is kept here; a second one does what it always did.
+    """While its block runs, the first SIGTERM or SIGINT is kept here; a later one does what it always did.
+
+    Signals that come within two seconds of the first are the same wish.
 
     Attributes:
         name: The signal's name once there was one, else None.
@@ -25,6 +30,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.name: str | None = None
+        self._since = 0.0
         self._earlier: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -39,8 +45,11 @@ class StopRequest:
         self._give_back()
 
     def _keep(self, number: int, frame: FrameType | None) -> None:
-        self.name = signal.Signals(number).name
-        self._give_back()
+        if self.name is None:
+            self.name, self._since = signal.Signals(number).name, time.monotonic()
+        elif time.monotonic() - self._since > _TOGETHER_SECONDS:
+            self._give_back()
+            signal.raise_signal(number)
 
     def _give_back(self) -> None:
         for number, handler in self._earlier.items():

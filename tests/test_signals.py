@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from lavis_sam import signals
 from lavis_sam.signals import StopRequest
 
 WORKERS = """
@@ -55,20 +56,33 @@ except SamConfigurationError as error:
 )
 
 
-def test_the_first_signal_is_kept_and_the_second_does_what_it_did():
+def send(number):
+    os.kill(os.getpid(), number)
+    time.sleep(0)  # a handler runs between two instructions
+
+
+def test_the_first_signal_is_kept_and_a_later_one_does_what_it_did(monkeypatch):
+    monkeypatch.setattr(signals, "_TOGETHER_SECONDS", 0.5)
     heard = []
     earlier = signal.signal(signal.SIGTERM, lambda *_: heard.append("earlier handler"))
     try:
         with StopRequest() as stop:
             assert stop.name is None
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0)  # a handler runs between two instructions
+            send(signal.SIGTERM)
             assert (stop.name, heard) == ("SIGTERM", [])
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0)
+            time.sleep(0.6)
+            send(signal.SIGTERM)
             assert heard == ["earlier handler"]
     finally:
         signal.signal(signal.SIGTERM, earlier)
+
+
+def test_signals_that_come_together_are_one():
+    """As after Ctrl-C, which reaches a run and the program that started it, and the program passes it on."""
+    with StopRequest() as stop:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            send(number)
+        assert stop.name == "SIGINT"
 
 
 def test_data_loading_processes_live_through_a_signal():

@@ -32,6 +32,22 @@ sys.exit(code)
 """
 
 
+# A run as ours are: it hears a signal, makes its step, and saves.
+LISTENING = """
+import os, sys, time
+from pathlib import Path
+from lavis_sam.signals import StopRequest
+folder, above = Path(sys.argv[1]), Path(sys.argv[2])
+folder.mkdir(parents=True, exist_ok=True)
+with StopRequest() as stop:
+    (above / "began").write_text(str(os.getpid()))
+    while stop.name is None:
+        time.sleep(0.01)
+    time.sleep(1)
+    (folder / "saved").touch()
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Program(Step):
     """A step whose process is the program above."""
@@ -48,6 +64,13 @@ class Absent(Program):
     def command(self):
         wait_for(lambda: began(self.folder.parent))
         return [str(self.folder / "absent")]
+
+
+class Listening(Program):
+    """A step that saves when it was asked to stop."""
+
+    def command(self):
+        return [sys.executable, "-c", LISTENING, str(self.folder), str(self.folder.parent)]
 
 
 class Short(Program):
@@ -129,6 +152,20 @@ def test_a_signal_lets_runs_end_at_their_next_step_and_begins_no_other(make, tmp
     thread.join()
     assert [(outcome.row, outcome.status) for outcome in outcomes] == [("a", STOPPED)]
     assert [line.split()[0] for line in began(tmp_path)] == ["a"]
+
+
+def test_a_terminals_signal_reaches_runs_too_and_they_still_save(make, tmp_path):
+    def send():
+        wait_for(lambda: began(tmp_path) and began(tmp_path)[0].isdecimal())
+        for process in (int(began(tmp_path)[0]), os.getpid()):
+            os.kill(process, signal.SIGINT)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    outcomes = run_here([make("a", step=Listening), make("b")], tmp_path, [None])
+    thread.join()
+    assert [(outcome.row, outcome.status) for outcome in outcomes] == [("a", STOPPED)]
+    assert (tmp_path / "a" / "saved").exists()
 
 
 @pytest.mark.usefixtures("in_the_end")
