@@ -140,12 +140,13 @@ def _check_chosen(folder: Path) -> Iterator[Finding]:
 
 def _check_parts(folder: Path) -> Iterator[Finding]:
     """Check every weight file of a transformers folder: listed, there, and not cut off."""
-    # A folder may hold both kinds; one whole set is enough.
+    # A folder may hold both kinds; as when it is loaded, safetensors come first.
     for kind, index in ((".safetensors", INDEX_FILE), (".bin", OLD_INDEX_FILE)):
         found = {path.name for path in folder.glob(f"*{kind}")}
-        wanted = set(read_index(folder / index).values()) if (folder / index).is_file() else found
-        if not wanted & found:
+        is_listed = (folder / index).is_file()
+        if not found and not is_listed:
             continue
+        wanted = set(read_index(folder / index).values()) if is_listed else found
         problems = [f"{part} is missing" for part in sorted(wanted - found)]
         problems += [f"{part}: {why}" for part in sorted(wanted & found) if (why := _damage(folder / part))]
         remedy = FETCH if problems else ""

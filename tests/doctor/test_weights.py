@@ -107,6 +107,12 @@ BREAKS = {
         FAILURE,
         "model-00002-of-00002.safetensors is missing",
     ),
+    "vicuna-listed-parts-gone": (
+        lambda d: list_parts_that_are_gone(d / "vicuna"),
+        "language model",
+        FAILURE,
+        "model-00001-of-00001.safetensors is missing",
+    ),
     "tokenizer-pointer": (
         lambda d: (d / "vicuna" / "tokenizer.model").write_text("version https://git-lfs.github.com/spec/v1"),
         "LLM tokenizer",
@@ -114,6 +120,14 @@ BREAKS = {
         "no sentencepiece model",
     ),
 }
+
+
+def list_parts_that_are_gone(folder):
+    """Old files are whole, but the loader, too, takes the safetensors that are listed."""
+    torch.save({"a": torch.zeros(1)}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    listed = {"weight_map": {"a": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(listed))
 
 
 def test_a_damaged_index_of_old_files_beside_whole_safetensors_does_no_harm(source, files, tmp_path):

@@ -162,7 +162,9 @@ def _finished(folder: Path, plan: _Plan) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for number, entry in enumerate(lines[1:]):
         path = folder / f"{number:06d}.tar"
-        if entry.get("file") != path.name or not path.is_file() or sha256_of(path) != entry.get("sha256"):
+        if not isinstance(entry, dict) or entry.get("file") != path.name:
+            break
+        if not path.is_file() or sha256_of(path) != entry.get("sha256"):
             break
         entries.append(entry)
     with atomic_path(folder / PROGRESS) as temporary:
