@@ -25,6 +25,8 @@ from lavis_sam.serving.limits import Limits, RequestRefusedError
 
 # Images are decoded by so many threads at a time: a large one takes half a gigabyte for a moment.
 _DECODERS = 2
+# For a stream's client to read that its time is over.
+_LAST_EVENT_SECONDS = 1.0
 _CLIENT_HAS_LEFT = 499  # nginx's number; nobody receives it
 
 
@@ -143,10 +145,7 @@ class _Endpoint:
                 response = await self._answer(request, deadline, done)
         except TimeoutError:
             done(504)
-            seconds = self._service.limits.seconds
-            raise RequestRefusedError(
-                f"no answer within {seconds:g} s; ask for fewer tokens, or later.", status=504, code="timeout"
-            ) from None
+            raise self._too_late() from None
         except ClientDisconnect:
             done(_CLIENT_HAS_LEFT)
             return Response(status_code=_CLIENT_HAS_LEFT)
@@ -187,7 +186,7 @@ class _Endpoint:
             self._count(first)
             return JSONResponse(reply.whole(first))
         chunks = self._chunks(reply, wanted, first, events)
-        return _Stream(chunks, job, deadline, done)
+        return _Stream(chunks, job, deadline, self._too_late(), done)
 
     def _read(self, body: bytes) -> tuple[Asked, ChatRequest]:
         """Read a request and its images; runs in a thread of its own."""
@@ -233,30 +232,57 @@ class _Endpoint:
                 param="model",
             )
 
+    def _too_late(self) -> RequestRefusedError:
+        seconds = self._service.limits.seconds
+        return RequestRefusedError(
+            f"no whole answer within {seconds:g} s; ask for fewer tokens, or later.", status=504, code="timeout"
+        )
+
     def _count(self, answers: list[Answer]) -> None:
         self.counters.new_tokens.inc(sum(answer.tokens for answer in answers))
 
 
 class _Stream(StreamingResponse):
-    """A stream that ends its job and gives back its place however it ends, also before its first chunk."""
+    """A stream that ends its job and gives back its place however it ends, also before its first chunk.
 
-    def __init__(self, chunks: AsyncIterator[bytes], job: Job, deadline: float, done: Callable[[int], None]) -> None:
+    At its deadline it ends with an error as its last event.
+    """
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        job: Job,
+        deadline: float,
+        too_late: RequestRefusedError,
+        done: Callable[[int], None],
+    ) -> None:
         super().__init__(self._followed(chunks), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        self._job, self._deadline, self._done, self._status = job, deadline, done, _CLIENT_HAS_LEFT
+        self._job, self._deadline, self._too_late = job, deadline, too_late
+        self._done, self._status = done, _CLIENT_HAS_LEFT
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
-            async with asyncio.timeout_at(self._deadline):  # nor does a client that reads nothing stay for ever
+            # A client that reads nothing does not stay for ever.
+            async with asyncio.timeout_at(self._deadline + _LAST_EVENT_SECONDS):
                 await super().__call__(scope, receive, send)
         except TimeoutError:
-            self._status = 504
+            self._status = self._too_late.status
             raise
         finally:
             self._job.is_cancelled.set()
             self._done(self._status)
 
     async def _followed(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
+        while True:
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                self._status = self._too_late.status
+                yield replies.event(replies.error_body(self._too_late))
+                return
+            if chunk is None:
+                break
             yield chunk
         self._status = 200  # where the client leaves, Starlette ends without an error, but not here
 
