@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from helpers.processes import CLEAN
+from helpers.processes import CLEAN, clean_process
 from lavis_sam import locks
 from lavis_sam.errors import SamConfigurationError
 from lavis_sam.locks import locked
@@ -66,7 +66,7 @@ def hold(folder, pipe):
 
 def test_a_lock_ends_with_a_killed_process_even_if_its_workers_live_on(tmp_path):
     ours, theirs = CLEAN.Pipe()
-    holder = CLEAN.Process(target=hold, args=(tmp_path, theirs))
+    holder = clean_process(hold, tmp_path, theirs)
     holder.start()
     worker = ours.recv()
     try:

@@ -9,3 +9,15 @@ import multiprocessing
 
 CLEAN = multiprocessing.get_context("forkserver")
 CLEAN.set_forkserver_preload(["lavis_sam.plugin.runner"])
+
+
+def clean_process(target, *args, **options):
+    """A process, not yet started, that calls `target`."""
+    return CLEAN.Process(target=_call, args=(target, args, options))
+
+
+def _call(target, args, options):
+    # Its own data loading is forked from it, as in every run: PyTorch's workers end when their parent is gone, and
+    # those of a forkserver have another parent.
+    multiprocessing.set_start_method("fork", force=True)
+    target(*args, **options)

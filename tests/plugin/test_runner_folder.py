@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from helpers.digests import folder_digests
 from helpers.dummies import DummyDataset, DummyModel, dummy_config
-from helpers.processes import CLEAN
+from helpers.processes import CLEAN, clean_process
 from lavis_sam import distributed
 from lavis_sam.errors import SamCheckpointError, SamConfigurationError
 from lavis_sam.locks import locked
@@ -115,7 +115,7 @@ class Slow(DummyModel):
 
 
 def test_a_second_run_at_the_same_time_is_refused_and_the_first_goes_on(tmp_path):
-    first = CLEAN.Process(target=train, args=(tmp_path,), kwargs={"model": Slow(), "max_epoch": 8})
+    first = clean_process(train, tmp_path, model=Slow(), max_epoch=8)
     first.start()
     try:
         deadline = time.monotonic() + SECONDS
@@ -154,7 +154,7 @@ def on_two_ranks(work, *arguments):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     answers = CLEAN.Queue()
-    members = [CLEAN.Process(target=member, args=(rank, port, answers, work, arguments)) for rank in range(2)]
+    members = [clean_process(member, rank, port, answers, work, arguments) for rank in range(2)]
     for process in members:
         process.start()
     try:

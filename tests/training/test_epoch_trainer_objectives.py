@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.dummies import DummyDataset, DummyModel, dummy_config
-from helpers.processes import CLEAN
+from helpers.processes import clean_process
 from lavis_sam import distributed
 from lavis_sam.models.objectives import LossTerm, total_loss
 from lavis_sam.plugin.runner import RunnerSam
@@ -52,9 +52,7 @@ def run(folder, world, accumulate, length):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    members = [
-        CLEAN.Process(target=train, args=(folder, rank, world, port, accumulate, length)) for rank in range(world)
-    ]
+    members = [clean_process(train, folder, rank, world, port, accumulate, length) for rank in range(world)]
     for member in members:
         member.start()
     for member in members:

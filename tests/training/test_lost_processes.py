@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from helpers.dummies import DummyDataset, DummyModel, dummy_config
-from helpers.processes import CLEAN
+from helpers.processes import CLEAN, clean_process
 from lavis_sam import distributed
 from lavis_sam.errors import SamDataError
 from lavis_sam.plugin.runner import RunnerSam
@@ -76,8 +76,7 @@ def run(folder, victim, fate, world=3, heard=None, **further):
     answers, port = CLEAN.Queue(), free_port()
     started = time.monotonic()
     members = [
-        CLEAN.Process(target=member, args=(folder, rank, world, port, victim, fate, answers, further))
-        for rank in range(world)
+        clean_process(member, folder, rank, world, port, victim, fate, answers, further) for rank in range(world)
     ]
     for process in members:
         process.start()

@@ -14,7 +14,7 @@ import torch
 from torchvision.transforms import Compose, RandomErasing, Resize, ToTensor
 
 from helpers.dummies import SIZE, DummyDataset, DummyModel, dummy_config, record, write_dataset
-from helpers.processes import CLEAN
+from helpers.processes import CLEAN, clean_process
 from lavis_sam.datasets.annotations import read_annotations
 from lavis_sam.datasets.shards import open_shards, write_shards
 from lavis_sam.datasets.shards.stream import ShardStream
@@ -94,7 +94,7 @@ def losses(folder):
 @contextmanager
 def running(folder, kind, workers, until):
     """A run in a process of its own, from the moment that a training step fits `until`; it never outlives the block."""
-    child = CLEAN.Process(target=start, args=(folder, kind, workers))
+    child = clean_process(start, folder, kind, workers)
     child.start()
     try:
         deadline, metric_log = time.monotonic() + SECONDS, folder / "run" / "log.jsonl"
@@ -169,7 +169,7 @@ def die_after(folder, beginning, calls):
 
 def in_child(target, *arguments):
     """The exit code of `target` in a process of its own."""
-    child = CLEAN.Process(target=target, args=arguments)
+    child = clean_process(target, *arguments)
     child.start()
     try:
         child.join(SECONDS)

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.endpoint_fixtures import no_key, service  # noqa: F401 (fixtures)
 from helpers.endpoint_server import failed, said
-from helpers.processes import CLEAN
+from helpers.processes import clean_process
 from lavis_sam.baselines.budget import Cost, Limits
 from lavis_sam.baselines.retry import RetryPolicy
 from lavis_sam.baselines.transport import Transport
@@ -76,7 +76,7 @@ def count_up(folder, times):
 
 
 def test_processes_share_the_account(tmp_path):
-    spawned = [CLEAN.Process(target=count_up, args=(tmp_path / "account", 5)) for _ in range(3)]
+    spawned = [clean_process(count_up, tmp_path / "account", 5) for _ in range(3)]
     for process in spawned:
         process.start()
     for process in spawned:
