@@ -5,7 +5,7 @@ OUTPUT_DIR/            `run.output_dir`, a folder of runs
     config.yaml        its resolved configuration (config_evaluate.yaml of an evaluation beside its checkpoints)
     log.jsonl          what it did
     checkpoint_<epoch>.pth, checkpoint_<epoch>_step<n>.pth, checkpoint_best.pth
-    set_aside/<n>/       checkpoints that a run had got farther with, before it went on from an earlier one
+    set_aside/<n>/     checkpoints that a run had got farther with, before it went on from an earlier one
     result/<split>[_epoch<n>]/<data set>/    answers and scores
 """
 

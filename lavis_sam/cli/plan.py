@@ -29,6 +29,7 @@ _Log = Annotated[
         metavar="RUN", help="Take those seconds from a run of this batch on such GPUs: its folder or log.jsonl."
     ),
 ]
+_StepSeconds = Annotated[float | None, typer.Option(min=0, help="Seconds of an optimizer step, if you know them.")]
 _Measure = Annotated[
     bool, typer.Option("--measure", help="Measure those seconds here, with random weights and without loading data.")
 ]
@@ -45,9 +46,7 @@ def plan(
     target_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 32,
     gpus: Annotated[int, typer.Option(min=1, help="Processes, one a GPU.")] = 1,
     samples: _Samples = None,
-    step_seconds: Annotated[
-        float | None, typer.Option(min=0, help="Seconds of an optimizer step, if you know them.")
-    ] = None,
+    step_seconds: _StepSeconds = None,
     log: _Log = None,
     measure: _Measure = False,
     as_json: _Json = False,
@@ -84,16 +83,17 @@ def plan(
     number, missing = _samples(config, samples)
     length = None if number is None else run_length(number, run, gpus, seconds)
     cache = plan_cache(OmegaConf.to_container(config.model_cfg, resolve=True), run, load, number)
+    family = _spread_of_family(config, load, made) if spread else None
     if as_json:
         further: dict[str, Any] = {"cards": cards, "run": length, "step_seconds_from": source}
-        further |= {"device_map": _spread_of_family(config, load, made)} if spread else {}
+        further |= {"device_map": family} if family else {}
         further |= {"samples_missing": missing, **({"feature_cache": cache} if cache else {})}
         echo(to_json(dataclasses.asdict(made) | further))
         return
     _print(made)
     _print_cards(cards)
-    if spread:
-        _print_spread(_spread_of_family(config, load, made), can_wait=config.model_cfg.gradient_checkpointing)
+    if family:
+        _print_spread(family, can_wait=config.model_cfg.gradient_checkpointing)
     _print_length(length, run.max_epoch, source, missing)
     if cache:
         _print_cache(cache, load.images)

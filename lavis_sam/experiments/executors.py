@@ -88,6 +88,7 @@ def run_here(
     processes, outcomes = _Processes(), []
 
     def work(job: Job) -> Outcome | None:
+        """Do a job on the next free device; None where the sweep is stopping."""
         if processes.is_stopping:
             return None
         device = free.get()

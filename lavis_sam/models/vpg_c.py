@@ -159,6 +159,7 @@ def keep_features(inner: VisualPathModule) -> VisualPathModule:
     """Make a visual path keep what the second extraction and the objectives read, and no more."""
 
     def visual_path(model: SemanticAlignment, samples: dict[str, Any], instructions: list[str]) -> FeaturesVisualPath:
+        """See `VisualPathModule`."""
         visual = inner(model, samples, instructions)
         if not isinstance(visual, GuidedVisualPath):
             raise SamConfigurationError(f"VPG-C needs patch features; a {type(visual).__name__} holds none")

@@ -67,7 +67,7 @@ class InpaintStage:
 def _request(draft: Draft, index: int) -> InpaintRequest:
     paired = draft.plan.images[index].paired_with
     first = index if paired is None else paired
-    # Paired images are painted with equal randomness: the same camera in the same place.
+    # Paired images are painted from equal noise: the same camera in the same place.
     rng = draft.plan.attempt.rng("inpaint", first)
     return InpaintRequest(rng, draft.composites[index], draft.backgrounds[index], same_scene(draft, first))
 

@@ -3,7 +3,7 @@
     surfaces    shapes as functions of two parameters
     mesh        shapes as nets of small cells
     paint       colours as functions of a place on a surface
-    noise       smooth randomness in space
+    noise       values that vary smoothly in space
     camera      perspective with upright verticals
     raster      which surface is in front, pixel by pixel
     shading     light, shadow, occlusion
