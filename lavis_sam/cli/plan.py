@@ -85,10 +85,9 @@ def plan(
     cache = plan_cache(OmegaConf.to_container(config.model_cfg, resolve=True), run, load, number)
     family = _spread_of_family(config, load, made) if spread else None
     if as_json:
-        further: dict[str, Any] = {"cards": cards, "run": length, "step_seconds_from": source}
-        further |= {"device_map": family} if family else {}
-        further |= {"samples_missing": missing, **({"feature_cache": cache} if cache else {})}
-        echo(to_json(dataclasses.asdict(made) | further))
+        optional = {name: found for name, found in {"device_map": family, "feature_cache": cache}.items() if found}
+        further = {"cards": cards, "run": length, "step_seconds_from": source, "samples_missing": missing}
+        echo(to_json(dataclasses.asdict(made) | further | optional))
         return
     _print(made)
     _print_cards(cards)
